@@ -1,0 +1,108 @@
+"""Transitions of a population on the device, and minibatches as index gathers.
+
+Every data set is one table of rows [R, N, F]; a member draws rows of its own data set. Rows hold each agent's
+observation, action, reward, next observation, terminal flag and next action side by side, so that one gather fetches a
+transition.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+FIELDS = ("obs", "action", "reward", "next_obs", "terminal", "next_action")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A minibatch per member and agent.
+
+    Attributes:
+        obs, next_obs: [M, N, B, O], the agent's own; action, next_action: [M, N, B, A]; reward, terminal: [M, N, B].
+        team: the joint rows of a centralised draw, the same fields for all agents: [M, N, B, N, F]; None otherwise.
+    """
+
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    next_obs: Tensor
+    terminal: Tensor
+    next_action: Tensor
+    team: dict[str, Tensor] | None = None
+
+
+def distinct(rows: int, shape: tuple[int, int], stream: torch.Generator) -> Tensor:
+    """[N, B] row numbers below `rows`, drawn without replacement within each agent's minibatch.
+
+    Duplicates are redrawn until none is left, which is sampling without replacement.
+
+    Raises:
+        ValueError: more rows are asked for than there are.
+    """
+    if shape[1] > rows:
+        raise ValueError(f"a minibatch of {shape[1]} rows does not fit a data set of {rows} rows; lower batch_size")
+    index = torch.randint(rows, shape, generator=stream)
+    while True:
+        ordered, order = index.sort(dim=-1, stable=True)
+        repeated = torch.zeros(shape, dtype=torch.bool)
+        repeated.scatter_(1, order[:, 1:], ordered[:, 1:] == ordered[:, :-1])
+        count = int(repeated.sum())
+        if not count:
+            return index
+        index[repeated] = torch.randint(rows, (count,), generator=stream)
+
+
+class Replay:
+    """The data sets of a population.
+
+    Args:
+        datasets: one per distinct data set, fields as in `envs.datasets.Transitions`: tensors [R, N, ...].
+        which: [M] index of each member's data set.
+        streams: minibatch streams, one per member, on the CPU: a member draws the same rows on every device.
+        centralised: also hand out the joint rows.
+        successors: draw only rows whose next action is known (SARSA targets).
+    """
+
+    def __init__(self, datasets: list[dict[str, Tensor]], which: list[int], streams, centralised, successors, device):
+        first = datasets[0]
+        self.obs_dim, self.action_dim = first["obs"].shape[-1], first["action"].shape[-1]
+        self.widths = [self.obs_dim, self.action_dim, 1, self.obs_dim, 1, self.action_dim]
+        kept = [data["has_next_action"] if successors else None for data in datasets]
+        sizes = [
+            len(data["obs"]) if keep is None else int(keep.sum()) for data, keep in zip(datasets, kept, strict=True)
+        ]
+        self.rows = torch.empty(sum(sizes), first["obs"].shape[1], sum(self.widths), device=device)  # [R, N, F]
+        start = 0
+        for data, keep, size in zip(datasets, kept, sizes, strict=True):
+            column = 0
+            for name, width in zip(FIELDS, self.widths, strict=True):
+                values = data[name] if keep is None else data[name][keep]
+                values = values.unsqueeze(-1) if values.ndim == 2 else values
+                self.rows[start : start + size, :, column : column + width] = values.to(device)
+                column += width
+            start += size
+        starts = torch.tensor([0, *sizes]).cumsum(0)
+        self.starts = [int(starts[d]) for d in which]
+        self.sizes = [sizes[d] for d in which]
+        self.streams, self.centralised, self.device = streams, centralised, device
+
+    def draw(self, batch_size: int) -> Batch:
+        """A fresh minibatch for every member and agent."""
+        agents, width = self.rows.shape[1:]
+        drawn = [
+            start + distinct(size, (agents, batch_size), stream)
+            for start, size, stream in zip(self.starts, self.sizes, self.streams, strict=True)
+        ]
+        index = torch.stack(drawn).to(self.device)  # [M, N, B]
+        own = index * agents + torch.arange(agents, device=self.device)[:, None]
+        fields = self._split(self.rows.view(-1, width)[own])
+        team = None
+        if self.centralised:
+            team = dict(zip(FIELDS, self._split(self.rows[index]), strict=True))
+        return Batch(*fields, team=team)
+
+    def _split(self, rows: Tensor) -> list[Tensor]:
+        parts = [part.contiguous() for part in rows.split(self.widths, dim=-1)]
+        parts[2], parts[4] = parts[2].squeeze(-1), parts[4].squeeze(-1)
+        return parts

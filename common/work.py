@@ -1,0 +1,194 @@
+"""Runs cells: groups them into programs, shares the programs among processes, survives kills.
+
+A process takes a program by locking it (the kernel frees the lock of a killed process), skips cells that are done, and
+stores each cell's result when the program ends. A killed program continues from its checkpoint. Several commands may
+work on the same results at once.
+"""
+
+import hashlib
+import importlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import filelock
+import torch
+from tqdm import tqdm
+
+from common import cells as store
+from common.cells import Cell
+
+MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 10}  # of one program: what fits in cache and memory
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What the runner needs to know of a paper; each papers/<name>/experiment.py defines one as PAPER.
+
+    Attributes:
+        sources: files whose code decides the numbers, relative to the repository.
+        program_key: cells with equal keys can be trained together.
+        checksums: recorded checksums of a cell's data sets, {} where one is missing.
+        prepare: builds a cell's data sets if they are missing.
+        train: (cells, device, checkpoint path, progress) -> one result per cell.
+        record: writes the Sacred run of one finished cell.
+        cost: seconds a cell takes on one core, estimated.
+    """
+
+    name: str
+    sources: list[str]
+    program_key: Callable[[Cell], tuple]
+    checksums: Callable[[Cell], dict]
+    prepare: Callable[[Cell], None]
+    train: Callable
+    record: Callable[[Cell, dict], None]
+    cost: Callable[[Cell], float]
+
+    def state(self, cell: Cell) -> str:
+        """"done", "missing" or "stale: why"."""
+        return store.state(cell, self.sources, self.checksums)
+
+
+def paper(name: str) -> Paper:
+    """The paper in folder papers/<name>."""
+    return importlib.import_module(f"papers.{name}.experiment").PAPER
+
+
+def pick_device(device: str) -> str:
+    """"cpu" or "cuda" for "auto", "cpu" or "cuda".
+
+    Raises:
+        ValueError: another word, or cuda where there is none.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda, but torch finds no GPU; use device=cpu, or install a CUDA build of torch")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def programs(cells: list[Cell]) -> list[list[Cell]]:
+    """Cells grouped into programs, in order of first appearance, each within the preset's number of members."""
+    groups: dict[tuple, list[list[Cell]]] = {}
+    for cell in dict.fromkeys(cells):
+        batches = groups.setdefault((cell.preset, *paper(cell.paper).program_key(cell)), [[]])
+        members = sum(len(other.config["seeds"]) for other in batches[-1])
+        if batches[-1] and members + len(cell.config["seeds"]) > MAX_MEMBERS[cell.preset]:
+            batches.append([])
+        batches[-1].append(cell)
+    return [batch for batches in groups.values() for batch in batches]
+
+
+def _folder(cell: Cell, name: str):
+    folder = cell.path.parent.parent / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run_program(cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool) -> bool:
+    """Trains the cells of one program that are not done; False if another process is at it and wait is off.
+
+    Args:
+        progress: called with the seconds of estimated cost that were just worked off.
+    """
+    name = hashlib.sha256("\n".join(cell.slot for cell in cells).encode()).hexdigest()[:16]
+    first, known = cells[0], paper(cells[0].paper)
+    lock = filelock.FileLock(_folder(first, "locks") / f"{name}.lock")
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except filelock.Timeout:
+        return False
+    with lock:
+        pending = [cell for cell in cells if known.state(cell) != "done"]
+        progress(sum(known.cost(cell) for cell in cells if cell not in pending))
+        if pending:
+            for cell in pending:
+                known.prepare(cell)
+            checkpoint = _folder(first, "checkpoints") / f"{name}.pt"
+            total, last = sum(known.cost(cell) for cell in pending), [0]
+
+            def step(done: int, of: int) -> None:
+                progress(total * (done - last[0]) / of)
+                last[0] = done
+
+            for cell, result in zip(pending, known.train(pending, device, checkpoint, step), strict=True):
+                store.store(cell, result)
+                known.record(cell, result)
+            checkpoint.unlink(missing_ok=True)
+    return True
+
+
+def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None]) -> list[str]:
+    """Runs programs in order, those that another process holds last; returns what failed, a sentence each."""
+    torch.set_num_threads(1)
+    failures, busy = [], []
+    for wait, todo in ((False, groups), (True, busy)):
+        for group in todo:
+            try:
+                if not run_program(group, device, progress, wait):
+                    busy.append(group)
+            except Exception as error:  # one failed program must not take the others with it
+                traceback.print_exc()
+                failures.append(f"{group[0].slot} and {len(group) - 1} more: {type(error).__name__}: {error}")
+    return failures
+
+
+def _worker(index: int, jobs: int, groups, device, messages) -> None:
+    """A worker process: starts at its own place in the list, so that workers meet late."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    start = index * len(groups) // jobs
+    failures = work(groups[start:] + groups[:start], device, lambda cost: messages.put(cost) if cost else None)
+    messages.put(failures)
+
+
+def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title: str = "") -> list[str]:
+    """Runs whatever is not done; returns what failed.
+
+    Args:
+        jobs: processes of one thread each; the number of cores by default, 1 on a GPU.
+        title: shown before the progress bar.
+    """
+    device = pick_device(device)
+    pending = [cell for cell in dict.fromkeys(cells) if paper(cell.paper).state(cell) != "done"]
+    if not pending:
+        return []
+    groups = programs(pending)
+    jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
+    total = sum(paper(cell.paper).cost(cell) for cell in pending)
+    layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
+    with tqdm(total=total, desc=f"{title} ({len(pending)} cells)", bar_format=layout, file=sys.stderr, mininterval=1) as bar:
+        if jobs == 1:
+            return work(groups, device, bar.update)
+        return _run_parallel(groups, jobs, device, bar)
+
+
+def _run_parallel(groups, jobs, device, bar) -> list[str]:
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    workers = [
+        context.Process(target=_worker, args=(index, jobs, groups, device, messages), daemon=True) for index in range(jobs)
+    ]
+    for worker in workers:
+        worker.start()
+    failures, finished = [], 0
+    while finished < jobs:
+        try:
+            message = messages.get(timeout=1)
+        except queue.Empty:
+            dead = [worker for worker in workers if worker.exitcode not in (None, 0)]
+            if dead and not any(worker.is_alive() for worker in workers):
+                failures.append(f"{len(dead)} of {jobs} worker processes died; run the same command to continue")
+                break
+            continue
+        if isinstance(message, list):
+            finished, failures = finished + 1, failures + message
+        else:
+            bar.update(min(message, bar.total - bar.n))
+    for worker in workers:
+        worker.join()
+    return failures

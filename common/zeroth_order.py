@@ -1,0 +1,78 @@
+"""Zeroth-order optimisers over one agent's action: OMAR's sampler and the two it is compared with.
+
+Each draws J populations of K actions around a mean with a standard deviation, clips them to [-1, 1], values them with
+the first critic, and refines the two; `pick` then takes the best of the last population and the policy's own action.
+Each iteration is one call of `refine_*`, a pure function of the population drawn.
+
+Axes: leading [M, N, B] (members, agents, batch), K samples, A action.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+SMALLEST_STD = 1e-10  # a distribution that collapsed stays drawable
+
+
+def refine_softmax(actions: Tensor, q: Tensor, mean: Tensor, beta: float, sigma: str) -> tuple[Tensor, Tensor]:
+    """OMAR's update, Eq. 3: mean = sum_k softmax_k(beta Q_k) a_k, and the spread of the samples.
+
+    Args:
+        actions: [..., K, A]; q: [..., K]; mean: [..., A], the mean they were drawn around.
+        sigma: "released": root mean square distance to the new mean; "text": root of the sum of squared distances to
+            the old mean, as Eq. 3 is printed.
+
+    Returns:
+        New mean and standard deviation, [..., A].
+    """
+    new_mean = (torch.softmax(beta * q, dim=-1).unsqueeze(-1) * actions).sum(-2)
+    if sigma == "released":
+        variance = (actions - new_mean.unsqueeze(-2)).square().mean(-2)
+    else:
+        variance = (actions - mean.unsqueeze(-2)).square().sum(-2)
+    return new_mean, variance.sqrt().clamp_min(SMALLEST_STD)
+
+
+def refine_elites(actions: Tensor, q: Tensor, elites: int) -> tuple[Tensor, Tensor]:
+    """Cross-entropy method: mean and standard deviation of the `elites` best samples, [..., A] each."""
+    best = q.topk(elites, dim=-1).indices.unsqueeze(-1).expand(*q.shape[:-1], elites, actions.shape[-1])
+    chosen = actions.gather(-2, best)
+    return chosen.mean(-2), chosen.std(-2, correction=0).clamp_min(SMALLEST_STD)
+
+
+def sample_around(noise: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Clipped actions mean + std noise: noise [..., K, A], mean and std broadcastable to [..., A]."""
+    return (noise * std.unsqueeze(-2) + mean.unsqueeze(-2)).clamp_(-1, 1)
+
+
+def search(
+    draw: Callable[[], Tensor],
+    value: Callable[[Tensor], Tensor],
+    iterations: int,
+    mean: Tensor,
+    std: Tensor,
+    refine: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """The last of J populations and its values: actions [..., K, A], q [..., K].
+
+    Args:
+        draw: standard normal noise [..., K, A].
+        value: Q of actions [..., K, A] -> [..., K].
+        mean, std: of the first population, broadcastable to [..., A].
+        refine: (actions, q, mean) -> (mean, std) of the next population.
+    """
+    for iteration in range(iterations):
+        actions = sample_around(draw(), mean, std)
+        q = value(actions)
+        if iteration + 1 < iterations:
+            mean, std = refine(actions, q, mean)
+    return actions, q
+
+
+def pick(actions: Tensor, q: Tensor, policy_action: Tensor, policy_q: Tensor) -> Tensor:
+    """[..., A] the action of highest value among the samples and the policy's own (Algorithm 1, line 12)."""
+    best_q, index = q.max(-1)
+    index = index[..., None, None].expand(*index.shape, 1, actions.shape[-1])
+    best = actions.gather(-2, index).squeeze(-2)
+    return torch.where((best_q > policy_q)[..., None], best, policy_action)

@@ -1,0 +1,337 @@
+"""The policies that collect data in the particle worlds: MATD3 teams trained online, and the prey they chase.
+
+MATD3 (Ackermann et al., 2019): independent tanh actors on own observations, twin critics per agent on everybody's
+observations and actions, delayed actors, smoothed target policies. Settings follow maddpg-pytorch, the framework OMAR
+extends: batches of 1024, 64-64 networks with a BatchNorm input, Adam at
+0.01, gamma 0.95, rewards standardised by the buffer's moments, exploration noise from 0.3 to 0 over training. Ours
+collect 400 environment steps per round and update twice, which learns faster per second than 100 and once.
+
+Two stages where there is a prey: predators and prey are trained together, and the prey of that run is frozen; then
+five teams of predators are trained against the frozen prey, from nothing. All five are one population.
+"""
+
+import json
+import math
+import platform
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from common.networks import Actors, TwinCritics, apply_mlp
+from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member, uniform_
+from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
+from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
+
+
+@dataclass(frozen=True)
+class BehaviourConfig:
+    """Online training of behaviour policies."""
+
+    rounds: int = 1200  # collection rounds of worlds x 25 steps
+    worlds: int = 16  # episodes stepped together between two updates, per member
+    updates_per_round: int = 2
+    batch_size: int = 1024
+    hidden: int = 64
+    lr: float = 0.01
+    gamma: float = 0.95
+    tau: float = 0.01
+    grad_clip: float = 0.5
+    policy_delay: int = 2  # critic updates per actor update
+    target_noise: float = 0.2
+    target_clip: float = 0.5
+    exploration: float = 0.3  # standard deviation of the action noise at the start, 0 at the end
+    noise_memory: float = 0.85  # correlation of the action noise from one step to the next, as in OU noise
+    actor_lr: float = 0.01
+    logit_penalty: float = 1e-3  # weight of the mean squared policy output before its tanh, which keeps it from saturating
+
+
+class Everybody:
+    """All agents of a scenario as learners, the prey included: the first stage."""
+
+    def __init__(self, task: str, device="cpu"):
+        self.worlds = ParticleBatch(SCENARIOS[task], device)
+        self.obs_dims = self.worlds.scenario.obs_dims
+        self.num_agents, self.action_dim = self.worlds.num_agents, self.worlds.dims
+        self.reset, self.step = self.worlds.reset, self.worlds.step
+
+
+class MATD3:
+    """A population of teams, M members of N agents.
+
+    Args:
+        seeds: one per member; initialisation, minibatches and noise of a member depend on its seed alone.
+        obs_dims: true observation size of each agent.
+    """
+
+    def __init__(self, seeds: list[int], obs_dims: list[int], action_dim: int, config: BehaviourConfig, purpose: str):
+        self.config, self.obs_dims, self.action_dim = config, obs_dims, action_dim
+        members, agents, padded = len(seeds), len(obs_dims), max(obs_dims)
+        self.actors = Actors(generators(seeds, f"{purpose}/actor"), obs_dims, padded, config.hidden, action_dim)
+        joint = sum(obs_dims) + agents * action_dim
+        padded_joint = agents * (padded + action_dim)
+        self.critics = TwinCritics(
+            generators(seeds, f"{purpose}/critic"), [joint] * agents, padded_joint, config.hidden, input_norm=False
+        )
+        self.target_actor = self.actors.params.frozen_copy()
+        self.target_critic = self.critics.params.frozen_copy()
+        lr = per_member(config.lr, members)
+        self.actor_adam = Adam(self.actors.params, per_member(config.actor_lr, members))
+        self.critic_adam = Adam(self.critics.params, lr)
+        self.noise_streams = generators(seeds, f"{purpose}/target noise")
+        self.rounds = 0
+
+    def joint(self, values: Tensor) -> Tensor:
+        """[M, N, B, D] of each agent -> [M, N, B, N * D], the same joint row for every agent's critic."""
+        members, agents, batch, size = values.shape
+        flat = values.transpose(1, 2).reshape(members, 1, batch, agents * size)
+        return flat.expand(-1, agents, -1, -1)
+
+    def update(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor) -> None:
+        """One round on a joint minibatch: obs [M, N, B, O], action [M, N, B, A], reward [M, N, B]."""
+        config = self.config
+        with torch.no_grad():
+            noise = normal_(torch.empty_like(action), self.noise_streams).mul_(config.target_noise)
+            next_action = self.actors.train_actions(next_obs, self.target_actor)
+            next_action = (next_action + noise.clamp_(-config.target_clip, config.target_clip)).clamp_(-1, 1)
+            next_q = self.critics.values(self.joint(next_obs), self.joint(next_action), self.target_critic)
+            target = reward + config.gamma * next_q.amin(2)  # episodes are cut by the clock, never terminated
+        q = self.critics.values(self.joint(obs), self.joint(action))
+        self.critics.params.zero_grad()
+        mean_over_batch((q - target.unsqueeze(2)).square().sum(2)).sum().backward()
+        self.critics.params.clip_grad_norm(config.grad_clip)
+        self.critic_adam.step()
+
+        self.rounds += 1
+        if self.rounds % config.policy_delay == 0:
+            self.update_actors(obs, action)
+            self.target_actor.average_towards(self.actors.params, config.tau)
+        self.target_critic.average_towards(self.critics.params, config.tau)
+
+    def update_actors(self, obs: Tensor, action: Tensor) -> None:
+        """Each agent climbs its own critic in its own action; the others' actions are those of the data."""
+        agents, size = action.shape[1], action.shape[3]
+        logits = self.actors.train_outputs(obs, update_running=True)
+        own = logits.tanh()
+        mine = torch.eye(agents).repeat_interleave(size, dim=1)[:, None]  # [N, 1, N * A]
+        joint = torch.where(mine > 0, own.repeat(1, 1, 1, agents), self.joint(action))
+        q = self.critics.values(self.joint(obs), joint, self.critics.constant, head=0)
+        loss = mean_over_batch(-q) + self.config.logit_penalty * mean_over_batch(logits.square())
+        self.actors.params.zero_grad()
+        loss.sum().backward()
+        self.actors.params.clip_grad_norm(self.config.grad_clip)
+        self.actor_adam.step()
+
+
+def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds: int | None = None):
+    """Trains a population online; yields (round, learner, transitions of the round) after every update round.
+
+    Transitions are the `worlds x 25` new rows of each member: obs [M, N, R, O], action, reward, next_obs, with
+    episodes as contiguous blocks of 25 rows.
+
+    Args:
+        env: `Team` or `Everybody`.
+        rounds: stop early, without changing the noise schedule.
+    """
+    members = len(seeds)
+    learner = MATD3(seeds, obs_dims, env.action_dim, config, purpose)
+    starts = generators(seeds, f"{purpose}/starts")
+    explore = generators(seeds, f"{purpose}/exploration")
+    minibatches = generators(seeds, f"{purpose}/minibatches")
+    capacity = config.rounds * config.worlds * EPISODE_STEPS
+    agents, padded = env.num_agents, max(obs_dims)
+    sizes = [padded, env.action_dim, 1, padded]
+    buffer = torch.empty(members, capacity, agents, sum(sizes))
+    rows, total, squares = 0, 0.0, 0.0  # and the sums of rewards: they are standardised over the whole buffer
+    for round_index in range(1, (rounds or config.rounds) + 1):
+        obs = by_member(env.reset(starts, config.worlds), members)
+        scale = config.exploration * (1 - round_index / config.rounds)
+        steps, noise = [], 0.0
+        for step in range(EPISODE_STEPS):
+            action = learner.actors.act(obs)
+            fresh = normal_(torch.empty_like(action), explore)
+            memory = config.noise_memory if step else 0.0
+            noise = memory * noise + math.sqrt(1 - memory**2) * fresh
+            action = (action + scale * noise).clamp_(-1, 1)
+            next_obs, reward = env.step(by_world(action))
+            next_obs, reward = by_member(next_obs, members), by_member(reward, members)
+            steps.append(torch.cat([obs, action, reward.unsqueeze(-1), next_obs], dim=-1))
+            obs = next_obs
+        new = torch.stack(steps, dim=3).flatten(2, 3)  # [M, N, worlds * 25, F], episode by episode
+        buffer[:, rows : rows + new.shape[2]] = new.transpose(1, 2)
+        rows += new.shape[2]
+        rewards = new[..., -1 - padded].double()  # [M, N, R]
+        total, squares = total + rewards.sum(-1), squares + rewards.square().sum(-1)
+        mean = (total / rows).unsqueeze(-1)
+        std = ((squares / rows).unsqueeze(-1) - mean.square()).sqrt()
+        for _ in range(config.updates_per_round if rows >= config.batch_size else 0):
+            index = torch.stack([torch.randint(rows, (config.batch_size,), generator=g) for g in minibatches])
+            batch = torch.stack([member[i] for member, i in zip(buffer, index, strict=True)])  # [M, B, N, F]
+            obs_b, action_b, reward_b, next_b = batch.transpose(1, 2).contiguous().split(sizes, dim=-1)
+            learner.update(obs_b.contiguous(), action_b.contiguous(), ((reward_b.squeeze(-1) - mean) / std).float(), next_b.contiguous())
+        yield round_index, learner, new
+
+
+LEVELS = {"cooperative_navigation": 0.32, "predator_prey": 0.64, "world": 0.84}  # of the way from random to expert
+DEFAULT_LEVEL = 0.32
+ROUNDS = {"cooperative_navigation": 1200, "predator_prey": 1000, "world": 1000}  # of the team
+LINE_ROUNDS = 400  # of a team on the line
+PREY_ROUNDS = 200  # the prey stops early, or no team would ever touch it
+SEEDS = [0, 1, 2, 3, 4]
+DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert data
+EVALUATE_EVERY = 25  # rounds
+POLICIES = Path(__file__).parent / "policies"
+
+
+def noisy(act, streams: list[torch.Generator], std: float = DATA_NOISE):
+    """Policy act with Gaussian action noise, one stream per member; actions stay in [-1, 1]."""
+
+    def noisy_act(obs: Tensor) -> Tensor:
+        action = act(obs)
+        return (action + std * normal_(torch.empty_like(action), streams)).clamp_(-1, 1)
+
+    return noisy_act
+
+
+def team_return(returns: Tensor) -> Tensor:
+    """[M, E] the paper's raw score: mean over agents (predators all receive the same reward)."""
+    return returns.mean(1)
+
+
+def uniform_policy(streams: list[torch.Generator], action_dim: int):
+    """Uniform random actions in [-1, 1]."""
+
+    def act(obs: Tensor) -> Tensor:
+        return uniform_(torch.empty(*obs.shape[:-1], action_dim), streams)
+
+    return act
+
+
+def policy_path(task: str, quality: str) -> Path:
+    """Weights of `quality` ("medium", "expert", "prey") of a task."""
+    return POLICIES / task / f"{quality}.safetensors"
+
+
+def card(task: str) -> dict:
+    """What is known about a task's behaviour policies, see `train_team`."""
+    path = POLICIES / task / "card.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no behaviour policies for task {task!r} in {POLICIES}; they ship with the repository, or run "
+            f"`python -m envs.datasets train-behaviour {task}`"
+        )
+    return json.loads(path.read_text())
+
+
+def save_policy(path: Path, actors: Actors, state: dict) -> None:
+    """Writes the named tensors of one snapshot as safetensors."""
+    actors.load_state_dict(state)
+    tensors = {name: tensor.detach().contiguous() for name, tensor in actors.params.tensors.items()}
+    tensors |= {"running_mean": actors.running.mean, "running_variance": actors.running.variance}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, path)
+
+
+def load_policy(task: str, quality: str, device="cpu"):
+    """The frozen policy of five seeds: obs [5, N, E, O] -> actions [5, N, E, A]; [1, 1, ...] for the prey."""
+    tensors = load_file(policy_path(task, quality), device=str(device))
+    running = (tensors.pop("running_mean"), tensors.pop("running_variance"))
+    params = Parameters(tensors, trainable=False)
+
+    def act(obs: Tensor) -> Tensor:
+        return apply_mlp(params, obs, running).tanh()
+
+    return act
+
+
+def load_team(task: str, device="cpu") -> Team:
+    """The task with its frozen prey, if it has one."""
+    scenario = SCENARIOS[task]
+    prey = load_policy(task, "prey", device) if scenario.learners < scenario.num_agents else None
+    return Team(task, prey, device)
+
+
+def train_prey(task: str, config: BehaviourConfig, say=print) -> None:
+    """First stage: predators and prey together, one seed; the prey of the last round is kept."""
+    env = Everybody(task)
+    for round_index, learner, _ in train(env, env.obs_dims, [0], config, f"{task}/prey"):
+        if round_index % (4 * EVALUATE_EVERY) == 0:
+            returns = episode_returns(Everybody(task), learner.actors.act, generators([0], f"{task}/prey/eval"), 200)
+            say(f"{task} prey: round {round_index}, returns {[round(x, 1) for x in returns.mean((0, 2)).tolist()]}")
+    actors, prey_dim = learner.actors, env.obs_dims[-1]
+    tensors = {}
+    for name, tensor in actors.params.tensors.items():
+        last = tensor.detach()[:, -1:]
+        first_axis = name in ("w1", "norm_weight", "norm_bias")
+        tensors[name] = (last[:, :, :prey_dim] if first_axis else last).clone()
+    tensors["running_mean"] = actors.running.mean[:, -1:, :prey_dim].clone()
+    tensors["running_variance"] = actors.running.variance[:, -1:, :prey_dim].clone()
+    path = policy_path(task, "prey")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)
+
+
+def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
+    """Second stage: five teams; keeps the first snapshot at the medium level and the last one, writes the card.
+
+    The medium level is a share of the way from uniform random actions to the last policy, both with the data's action
+    noise; the shares are those of the released data (`LEVELS`).
+    """
+    env = load_team(task)
+    obs_dims = [env.obs_dim] * env.num_agents
+    members = len(SEEDS)
+    snapshots, scores, rounds = [], [], []
+    for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
+        if round_index % EVALUATE_EVERY == 0:
+            act = noisy(learner.actors.act, generators(SEEDS, f"{task}/eval noise"))
+            returns = episode_returns(load_team(task), act, generators(SEEDS, f"{task}/eval"), 40)
+            scores.append(team_return(returns).mean(1))
+            rounds.append(round_index)
+            snapshots.append({key: value.clone() for key, value in learner.actors.state_dict().items()})
+            if len(rounds) % 4 == 0:
+                say(f"{task}: round {round_index}/{config.rounds}, returns {[round(x, 1) for x in scores[-1].tolist()]}")
+    curve = torch.stack(scores)  # [snapshots, M]
+    random_act = uniform_policy(generators(SEEDS, f"{task}/random"), env.action_dim)
+    random_return = team_return(episode_returns(env, random_act, generators(SEEDS, f"{task}/random starts"), 2000)).mean()
+    expert_return = curve[-4:].mean(0)  # the last four snapshots: less noise than one
+    level = random_return + LEVELS.get(task, DEFAULT_LEVEL) * (expert_return - random_return)
+    reached = (curve >= level).float().argmax(0)  # [M] first snapshot at the level
+    chosen = {"medium": reached, "expert": torch.full_like(reached, len(rounds) - 1)}
+    facts = {}
+    for quality, index in chosen.items():
+        picks = [snapshots[i] for i in index.tolist()]
+        state = {key: torch.stack([pick[key][m] for m, pick in enumerate(picks)]) for key in snapshots[0]}
+        save_policy(policy_path(task, quality), learner.actors, state)
+        act = noisy(load_policy(task, quality), generators(SEEDS, f"{task}/card noise"))
+        returns = team_return(episode_returns(env, act, generators(SEEDS, f"{task}/card"), 1000))
+        facts[quality] = {
+            "rounds": [rounds[i] for i in index.tolist()],
+            "return_mean": [round(x, 2) for x in returns.mean(1).tolist()],
+            "return_sd": [round(x, 2) for x in returns.std(1).tolist()],
+        }
+    facts |= {
+        "task": task,
+        "algorithm": "MATD3",
+        "config": asdict(config),
+        "seeds": SEEDS,
+        "data_noise": DATA_NOISE,
+        "random_return": round(float(random_return), 2),
+        "medium_level": [round(x, 2) for x in level.tolist()],
+        "curve_rounds": rounds,
+        "curve": [[round(x, 1) for x in row] for row in curve.tolist()],
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
+    }
+    (POLICIES / task / "card.json").write_text(json.dumps(facts, indent=1) + "\n")
+    return facts
+
+
+def train_behaviour(task: str, config: BehaviourConfig | None = None, say=print) -> dict:
+    """Trains and ships everything a task needs, from nothing."""
+    if config is None:
+        config = BehaviourConfig(rounds=ROUNDS.get(task, LINE_ROUNDS))
+    if SCENARIOS[task].learners < SCENARIOS[task].num_agents:
+        train_prey(task, replace(config, rounds=PREY_ROUNDS), say)
+    return train_team(task, config, say)
