@@ -131,9 +131,9 @@ def record_cell(cell: Cell, result: dict) -> None:
     @ex.main
     def report(_run):
         for seed in result["seeds"]:
-            for round_index, score in zip(result["rounds"], seed["curve"], strict=True):
+            for round_index, score in zip(result.get("rounds", []), seed.get("curve", []), strict=True):
                 _run.log_scalar(f"score/{seed['seed']}", score, round_index)
-        return {str(seed["seed"]): seed["last_score"] for seed in result["seeds"]}
+        return {str(seed["seed"]): seed.get("last_score", seed.get("q")) for seed in result["seeds"]}
 
     ex.run()
     if ex.current_run._failed_observers:

@@ -31,7 +31,7 @@ class Paper:
     """What the runner needs to know of a paper; each papers/<name>/experiment.py defines one as PAPER.
 
     Attributes:
-        sources: files whose code decides the numbers, relative to the repository.
+        sources: files whose code decides a cell's numbers, relative to the repository.
         program_key: cells with equal keys can be trained together.
         checksums: recorded checksums of a cell's data sets, {} where one is missing.
         prepare: builds a cell's data sets if they are missing.
@@ -41,7 +41,7 @@ class Paper:
     """
 
     name: str
-    sources: list[str]
+    sources: Callable[[Cell], list[str]]
     program_key: Callable[[Cell], tuple]
     checksums: Callable[[Cell], dict]
     prepare: Callable[[Cell], None]
@@ -51,7 +51,7 @@ class Paper:
 
     def state(self, cell: Cell) -> str:
         """"done", "missing" or "stale: why"."""
-        return store.state(cell, self.sources, self.checksums)
+        return store.state(cell, self.sources(cell), self.checksums)
 
 
 def paper(name: str) -> Paper:

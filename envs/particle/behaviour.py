@@ -177,8 +177,8 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
 
 LEVELS = {"cooperative_navigation": 0.32, "predator_prey": 0.64, "world": 0.84}  # of the way from random to expert
 DEFAULT_LEVEL = 0.32
-ROUNDS = {"cooperative_navigation": 1200, "predator_prey": 1000, "world": 1000}  # of the team
-LINE_ROUNDS = 400  # of a team on the line
+ROUNDS = {"cooperative_navigation": 1200, "predator_prey": 1000, "world": 1000, "spread_1d_4": 1500, "spread_1d_5": 1500}
+LINE_ROUNDS = 400  # of a smaller team on the line
 PREY_ROUNDS = 200  # the prey stops early, or no team would ever touch it
 SEEDS = [0, 1, 2, 3, 4]
 DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert data

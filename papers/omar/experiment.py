@@ -1,24 +1,24 @@
-"""The cells of OMAR's tables, and the Sacred experiment that trains one of them.
-
-    python papers/omar/experiment.py with task=world quality=expert method=omar quick
-
-A cell is a method on a data set with its settings; table scripts are lists of cells (see table3.py).
-"""
+"""The cells of OMAR's tables: a cell is a method on a data set with its settings; see table3.py for how they are used."""
 
 from tqdm import tqdm
 
-from common import experiment, work
+from common import experiment, tables, work
 from common.cells import Cell
 from envs import datasets
-from papers.omar import training
+from envs.particle.behaviour import card
+from papers.omar import landscape, training
 from papers.omar.settings import LABELS, METHODS, QUALITIES, READINGS, TASKS, default_backbone, default_hyper, update_rounds
 
-# What differs between the presets. rounds: None for the paper's own; a share of it otherwise.
+# What differs between the presets. rounds: None for the paper's own.
 PRESETS = {
     "smoke": dict(seeds=[0, 1], data_size="smoke", rounds=4, eval_every=2, eval_episodes=2, final_episodes=2, batch_size=32),
-    "quick": dict(seeds=[0, 1, 2], data_size="quick", rounds=400, eval_every=50, eval_episodes=10, final_episodes=50, batch_size=128),
+    "quick": dict(seeds=[0, 1, 2], data_size="quick", rounds=1000, eval_every=100, eval_episodes=10, final_episodes=50, batch_size=64),
     "paper": dict(seeds=[0, 1, 2, 3, 4], data_size="paper", rounds=None, eval_every=50, eval_episodes=10, final_episodes=100, batch_size=1024),
 }  # fmt: skip
+SWEEP_ROUNDS = {"quick": 400}  # of the sweeps of Figures 3 and 4, whose cells are many
+SWEEP_SEEDS = {"quick": [0, 1]}
+AGENTS = (1, 2, 3, 4, 5)  # on the line
+LINE_QUALITY = "medium-replay"  # of every experiment of Section 3.1
 
 
 def make_cell(
@@ -30,16 +30,18 @@ def make_cell(
     seeds: list[int] | None = None,
     backbone: dict | None = None,
     hyper: dict | None = None,
-    rounds: int | None = None,
+    sweep: bool = False,
     repeat_minibatches: bool = False,
 ) -> Cell:
     """One cell with everything resolved.
 
     Args:
         backbone, hyper: what differs from the defaults of the reading (names of the dataclass fields).
-        rounds: update rounds instead of the preset's.
+        sweep: a cell of a large sweep, shorter and with fewer seeds where the preset says so.
     """
-    sizes = PRESETS[preset]
+    sizes = dict(PRESETS[preset])
+    if sweep and preset in SWEEP_ROUNDS:
+        sizes |= {"rounds": SWEEP_ROUNDS[preset], "seeds": SWEEP_SEEDS[preset]}
     changed_backbone, changed_hyper = dict(backbone or {}), dict(hyper or {})
     resolved_backbone = default_backbone(reading) | {"batch_size": sizes["batch_size"]} | changed_backbone
     resolved_hyper = default_hyper(method, task, quality, reading) | changed_hyper
@@ -50,7 +52,7 @@ def make_cell(
         "reading": reading,
         "seeds": list(seeds or sizes["seeds"]),
         "data_size": sizes["data_size"],
-        "rounds": rounds or sizes["rounds"] or update_rounds(task, quality),
+        "rounds": sizes["rounds"] or update_rounds(task, quality),
         "eval_every": sizes["eval_every"],
         "eval_episodes": sizes["eval_episodes"],
         "final_episodes": sizes["final_episodes"],
@@ -64,11 +66,58 @@ def make_cell(
     if repeat_minibatches:
         parts.append("repeat_minibatches")
     parts += [f"{key}={value}" for key, value in sorted((changed_backbone | changed_hyper).items())]
-    if rounds:
-        parts.append(f"rounds={rounds}")
+    if sweep and preset in SWEEP_ROUNDS:
+        parts.append("sweep")
     if seeds and list(seeds) != sizes["seeds"]:
         parts.append("seeds=" + "-".join(map(str, seeds)))
     return Cell("omar", preset, "/".join(parts), config)
+
+def cell(preset: str, task: str, quality: str, method: str, options: dict, **changes) -> Cell:
+    """A cell of a table script: `options` are the script's (reading, seeds), `changes` as in `make_cell`."""
+    return make_cell(preset, task, quality, method, options.get("reading", "released"), options.get("seeds"), **changes)
+
+
+def line_cell(preset: str, agents: int, method: str, options: dict, **changes) -> Cell:
+    """A cell on the line with 1 to 5 agents, medium-replay data (Section 3.1)."""
+    return cell(preset, f"spread_1d_{agents}", LINE_QUALITY, method, options, **changes)
+
+
+def landscape_cell(preset: str, options: dict) -> Cell:
+    """The cell behind Figure 1d: MA-CQL on the two-agent line, and what its Q function looks like."""
+    base = line_cell(preset, 2, "ma_cql", options)
+    return Cell("omar", preset, f"{base.slot}/landscape", base.config | {"landscape": True})
+
+
+def raw_return(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the raw return of the last evaluation."""
+    return tables.mean_of(results, "last_return")
+
+
+def over_behaviour(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the improvement (%) over the behaviour policy: the policy at the end of its replay data, with noise."""
+    config = results[0]["config"]
+    behaviour = dict(enumerate(card(config["task"])["medium"]["return_mean"]))
+    returns = raw_return(results)
+    return {seed: None if value is None else 100 * (value / behaviour[seed] - 1) for seed, value in returns.items()}
+
+
+def over_second(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the improvement (%) of the first cell's return over the second's."""
+    ours, base = raw_return(results[:1]), raw_return(results[1:])
+    bad = {seed for seed in ours if ours[seed] is None or base[seed] is None}
+    return {seed: None if seed in bad else 100 * (ours[seed] - base[seed]) / abs(base[seed]) for seed in ours}
+
+
+def sources(cell: Cell) -> list[str]:
+    """Files whose code decides the cell's numbers."""
+    return training.SOURCES + (["papers/omar/landscape.py"] if cell.config.get("landscape") else [])
+
+
+def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
+    """Trains a program of cells; see `training.train` and `landscape.train`."""
+    kind = landscape if cells[0].config.get("landscape") else training
+    return kind.train(cells, device, checkpoint, progress)
+
 
 # Seconds per agent-update and row of a minibatch, one core (Xeon at 2.8 GHz), for the cost estimates
 UNIT_COST = {"omar": 16e-6, "ma_cql": 11e-6, "ma_td3bc": 4.5e-6, "ma_icq": 3.5e-6}
@@ -93,11 +142,11 @@ def prepare(cell: Cell) -> None:
 
 PAPER = work.Paper(
     name="omar",
-    sources=training.SOURCES,
+    sources=sources,
     program_key=training.program_key,
     checksums=training.data_checksums,
     prepare=prepare,
-    train=training.train,
+    train=train,
     record=experiment.record_cell,
     cost=cost,
 )

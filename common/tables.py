@@ -1,0 +1,281 @@
+"""Tables and figures: which cells they consist of, and how their results are shown beside the published numbers.
+
+A script in papers/<paper>/ defines one `Table` and calls `main`. Running it trains what is missing, then writes, in
+results/runs/<preset>/<paper>/:
+
+    NAME.csv          table,row,column,mean,std in the rows, columns and rounding of results/published
+    NAME.seeds.csv    one line per row, column and seed: last and best score
+    NAME.curves.csv   learning curves: row, column, seed, round, score
+    NAME.json         n, IQM, interval and state of every entry, and what it was made with
+    NAME.png          the picture
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tabulate import tabulate
+
+from common import cells as store
+from common import experiment, figures, scores, work
+from common.cells import Cell, runs_folder
+from common.files import read_csv, write_csv, write_json
+from common.provenance import ROOT, versions
+
+PRESETS = ("smoke", "quick", "paper")
+PUBLISHED = ROOT / "results" / "published"
+REFERENCE = ROOT / "results" / "reference"
+
+
+def last_score(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the mean over cells of the last score; None where one of them diverged."""
+    return mean_of(results, "last_score")
+
+
+def mean_of(results: list[dict], key: str) -> dict[int, float | None]:
+    """Per seed the mean over cells of one of their values."""
+    by_seed: dict[int, list] = {}
+    for result in results:
+        for seed in result["seeds"]:
+            by_seed.setdefault(seed["seed"], []).append(seed[key])
+    return {seed: None if None in values else sum(values) / len(values) for seed, values in by_seed.items()}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a table.
+
+    Attributes:
+        row, column: as in the published CSV.
+        cells: what it is computed from.
+        value: results of the cells -> one number per seed.
+    """
+
+    row: str
+    column: str
+    cells: tuple[Cell, ...]
+    value: Callable[[list[dict]], dict[int, float | None]] = last_score
+
+
+@dataclass(frozen=True)
+class Table:
+    """A published table, figure or ablation.
+
+    Attributes:
+        paper, name: papers/<paper>/<name>.py.
+        title: what it shows, one line.
+        entries: (preset, options) -> entries, in published order; options are the keys of `options`.
+        unit: of the numbers.
+        decimals: rounding in the CSV, that of the published table.
+        draw: (table, shown entries, path) -> None.
+        options: extra command-line keys and their defaults.
+        unavailable: why nothing can be run yet; the table is then listed with that reason.
+    """
+
+    paper: str
+    name: str
+    title: str
+    entries: Callable[[str, dict], list[Entry]]
+    unit: str = "normalized score"
+    decimals: int = 1
+    draw: Callable = figures.bars
+    options: dict = field(default_factory=lambda: {"reading": "released"})
+    unavailable: str | None = None
+
+    @property
+    def slot(self) -> str:
+        return f"{self.paper}/{self.name}"
+
+    def cells(self, preset: str, options: dict | None = None) -> list[Cell]:
+        """All cells, each once."""
+        entries = self.entries(preset, self.options | {"seeds": None} | (options or {}))
+        return list(dict.fromkeys(cell for entry in entries for cell in entry.cells))
+
+    def published(self) -> dict[tuple[str, str], tuple[float, float | None]]:
+        """Published mean and std by (row, column); {} for a figure whose numbers were not printed."""
+        path = PUBLISHED / self.paper / f"{self.name}.csv"
+        rows = read_csv(path) if path.exists() else []
+        return {
+            (row["row"], row["column"]): (float(row["mean"]), float(row["std"]) if row["std"] else None)
+            for row in rows
+            if row["mean"]
+        }
+
+
+def variant(table: Table, options: dict) -> str:
+    """File name of a table run with options other than the defaults: they never overwrite the plain one."""
+    changed = [f"{k}={v}".replace(" ", "") for k, v in sorted(options.items()) if v is not None and v != table.options.get(k)]
+    return ".".join([table.name, *changed])
+
+
+def show(table: Table, preset: str, options: dict) -> list[dict]:
+    """What is known of every entry: published and our statistics, per-seed values, curves, or why there are none."""
+    published, shown = table.published(), []
+    for entry in table.entries(preset, table.options | {"seeds": None} | options):
+        states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
+        bad = [f"{slot}: {state}" for slot, state in states.items() if state != "done"]
+        item = {"row": entry.row, "column": entry.column, "cells": list(states), "state": "; ".join(bad) or "done"}
+        mean, std = published.get((entry.row, entry.column), (None, None))
+        item |= {"published_mean": mean, "published_std": std, "seeds": {}, "best": {}, "curves": {}}
+        results = [] if bad else [store.read(cell) for cell in entry.cells]
+        if results:
+            item["seeds"] = entry.value(results)
+            if all("best_score" in seed for result in results for seed in result["seeds"]):
+                item["best"] = mean_of(results, "best_score")
+            if len(results) == 1 and "rounds" in results[0]:
+                item["rounds"] = results[0]["rounds"]
+                item["curves"] = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
+            item["extra"] = [result.get("extra") for result in results]
+            item["constants"] = results[0].get("constants")
+            item["data"] = {cell.slot: result["data"] for cell, result in zip(entry.cells, results, strict=True)}
+            item["code"] = results[0]["code"]
+            item["machine"] = results[0]["machine"]
+            item["seconds"] = sum(result["seconds"] for result in results)
+        shown.append(item | scores.summary(list(item["seeds"].values())))
+    return shown
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A rounded number, or nothing."""
+    return "" if value is None else f"{value:.{decimals}f}"
+
+
+def plus_minus(mean, std, decimals: int) -> str:
+    """mean +- std, or a dash."""
+    if mean is None:
+        return "-"
+    return number(mean, decimals) + (f" +- {number(std, decimals)}" if std is not None else "")
+
+
+def text(table: Table, shown: list[dict], style: str = "simple") -> str:
+    """The table for people: published | ours | difference, with n, IQM and 95 % interval."""
+    rows = []
+    for item in shown:
+        d, has = table.decimals, item["mean"] is not None
+        difference = item["mean"] - item["published_mean"] if has and item["published_mean"] is not None else None
+        interval = f"[{number(item['low'], d)}, {number(item['high'], d)}]" if has else ""
+        count = str(item["n"]) + (f" ({item['diverged']} diverged)" if item["diverged"] else "")
+        ours = plus_minus(item["mean"], item["std"], d) if has else item["state"]
+        published = plus_minus(item["published_mean"], item["published_std"], d)
+        sign = "" if difference is None else f"{difference:+.{d}f}"
+        rows.append([item["row"], item["column"], published, ours, sign, count, number(item["iqm"], d), interval])
+    header = ["row", "column", "published", "ours", "difference", "n", "IQM", "95 % interval"]
+    return tabulate(rows, header, tablefmt=style, disable_numparse=True)
+
+
+def write(table: Table, preset: str, options: dict, shown: list[dict]) -> Path:
+    """Writes the CSVs, the JSON and the picture; returns the CSV's path."""
+    folder, name, d = runs_folder() / preset / table.paper, variant(table, options), table.decimals
+    rows = [[table.name, i["row"], i["column"], number(i["mean"], d), number(i["std"], d)] for i in shown]
+    write_csv(folder / f"{name}.csv", ["table", "row", "column", "mean", "std"], rows)
+    seeds = [
+        [table.name, i["row"], i["column"], seed, value, i["best"].get(seed)] for i in shown for seed, value in i["seeds"].items()
+    ]
+    write_csv(folder / f"{name}.seeds.csv", ["table", "row", "column", "seed", "last", "best"], seeds)
+    curves = [
+        [i["row"], i["column"], seed, point, value]
+        for i in shown
+        for seed, curve in i["curves"].items()
+        for point, value in zip(i["rounds"], curve, strict=True)
+    ]
+    if curves:
+        write_csv(folder / f"{name}.curves.csv", ["row", "column", "seed", "round", "score"], curves)
+    keep = ("row", "column", "cells", "state", "n", "diverged", "mean", "std", "iqm", "low", "high", "extra", "data", "seconds")
+    done = next((i for i in shown if i["state"] == "done"), {})
+    facts = {
+        "table": table.slot,
+        "title": table.title,
+        "unit": table.unit,
+        "preset": preset,
+        "options": {key: value for key, value in options.items() if value is not None},
+        "score": "last evaluation; best is in the seeds CSV",
+        "versions": versions(),
+        "constants": done.get("constants"),
+        "machine": done.get("machine"),
+        "code": done.get("code"),
+        "entries": [{key: i[key] for key in keep if key in i} for i in shown],
+    }
+    write_json(folder / f"{name}.json", facts)
+    if any(i["mean"] is not None for i in shown):
+        table.draw(table, shown, folder / f"{name}.png", preset)
+    return folder / f"{name}.csv"
+
+
+def run(table: Table, preset: str, options: dict, jobs=None, device="auto", force=False) -> int:
+    """Trains what is missing, prints and writes the table; returns the exit code (0, or 1 if a cell failed)."""
+    if table.unavailable:
+        print(f"{table.slot}: {table.unavailable}")
+        return 0
+    cells = table.cells(preset, options)
+    if force:
+        for cell in cells:
+            cell.path.unlink(missing_ok=True)
+    failures = work.run(cells, jobs, device, table.slot)
+    shown = show(table, preset, options)
+    path = write(table, preset, options, shown)
+    print(f"{table.slot}: {table.title} ({table.unit}, preset {preset}, last evaluation)\n")
+    print(text(table, shown))
+    print(f"\n{path}")
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def main(table: Table, arguments: list[str] | None = None) -> None:
+    """Command line of a table script: Sacred's, with presets as named configurations.
+
+        python papers/omar/table3.py with paper seeds=[0,1] device=cuda jobs=1
+    """
+    arguments = sys.argv if arguments is None else arguments
+    defaults = {"preset": "quick", "seeds": None, "device": "auto", "jobs": None, "force": False, **table.options}
+    ex = experiment.create(table.slot)
+    ex.observers.extend(experiment.observers())
+    ex.add_config(**defaults, seed=0)
+    named = {preset: {"preset": preset} for preset in PRESETS}
+    for preset in PRESETS:
+        ex.add_named_config(preset, {"preset": preset})
+    code = [0]
+
+    @ex.main
+    def reproduce(_config):
+        """Trains what is missing of this table or figure, and shows it beside the published numbers."""
+        options = {key: _config[key] for key in (*table.options, "seeds")}
+        code[0] = run(table, _config["preset"], options, _config["jobs"], _config["device"], _config["force"])
+        return code[0]
+
+    reproduce.__doc__ = f"{table.title}\n\nPresets: with smoke | quick | paper; keys: {', '.join(defaults)}."
+    try:
+        words = arguments[1:]
+        if "with" in words:
+            values = experiment.parse(words[words.index("with") + 1 :], defaults | {"seed": 0}, named)
+            check(values, table)
+        elif words and not words[0].startswith("-") and words[0] not in ("print_config", "help", "print_named_configs"):
+            known = [*named, *defaults]
+            raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {experiment.nearest(words[0], known)}")
+        if any(word in ("-i", "--id") or word.startswith("--id=") for word in words):
+            raise experiment.BadInput("--id is not supported: runs are numbered; choose another folder with OMZ_RESULTS")
+        work.pick_device(str(values.get("device", "auto")) if "with" in words else "auto")
+        ex.run_commandline([arguments[0], *words])
+    except (ValueError, FileNotFoundError) as error:
+        experiment.fail(error)
+    except OSError as error:
+        experiment.fail(error)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command continues: {' '.join(map(str, [os.path.relpath(arguments[0]), *words]))}")
+        raise SystemExit(130) from None
+    raise SystemExit(code[0])
+
+
+def check(values: dict, table: Table) -> None:
+    """Raises BadInput for a value that cannot be run."""
+    if values.get("preset", "quick") not in PRESETS:
+        raise experiment.BadInput(f"unknown preset {values['preset']!r}; {experiment.nearest(str(values['preset']), PRESETS)}")
+    seeds = values.get("seeds")
+    if seeds is not None and not (isinstance(seeds, list | tuple) and seeds and all(type(s) is int and s >= 0 for s in seeds)):
+        raise experiment.BadInput(f"seeds is {seeds!r}, expected a list of whole numbers, for example [0,1,2]")
+    if values.get("jobs") is not None and not (type(values["jobs"]) is int and values["jobs"] > 0):
+        raise experiment.BadInput(f"jobs is {values['jobs']!r}, expected a whole number above 0")
+    if values.get("reading", "released") not in ("released", "text"):
+        raise experiment.BadInput(f"reading is {values['reading']!r}, expected 'released' or 'text'")

@@ -1,0 +1,15 @@
+"""Figure 1c: improvement of MA-CQL over its behaviour policy on the line, with one to five agents."""
+
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.omar.experiment import AGENTS, line_cell, over_behaviour
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [Entry("ma_cql", f"agents={n}", (line_cell(preset, n, "ma_cql", options),), over_behaviour) for n in AGENTS]
+
+
+TABLE = Table("omar", "figure1c", "MA-CQL over the behaviour policy", entries, unit="improvement (%)", draw=figures.lines)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,10 @@
+"""Figure 6 (appendix): learning curves of Table 3."""
+
+from common import figures, tables
+from common.tables import Table
+from papers.omar import table3
+
+TABLE = Table("omar", "figure6", "learning curves of Table 3", table3.entries, draw=figures.curves)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

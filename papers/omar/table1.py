@@ -1,0 +1,20 @@
+"""Table 1: MA-CQL with a larger learning rate for the actor, raw return on the two-agent line (Section 3.1)."""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.omar.experiment import line_cell, raw_return
+
+RATES = (0.01, 0.05, 0.1)
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry("ma_cql", f"actor_lr={rate}", (line_cell(preset, 2, "ma_cql", options, backbone={"actor_lr": rate}),), raw_return)
+        for rate in RATES
+    ]
+
+
+TABLE = Table("omar", "table1", "MA-CQL with a larger actor learning rate", entries, unit="raw return")
+
+if __name__ == "__main__":
+    tables.main(TABLE)

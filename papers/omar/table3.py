@@ -1,0 +1,20 @@
+"""Table 3: normalized score of four methods on three particle worlds and four data qualities."""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.omar.experiment import METHODS, QUALITIES, TASKS, cell
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(f"{quality}/{task}", method, (cell(preset, task, quality, method, options),))
+        for quality in QUALITIES
+        for task in TASKS
+        for method in METHODS
+    ]
+
+
+TABLE = Table("omar", "table3", "four methods on the particle worlds", entries)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,19 @@
+"""Table 5: the four methods with centralised critics (MATD3), cooperative navigation."""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.omar.experiment import METHODS, QUALITIES, cell
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    def one(method: str, quality: str) -> Entry:
+        centralised = {"centralised": True}
+        return Entry(method, quality, (cell(preset, "cooperative_navigation", quality, method, options, backbone=centralised),))
+
+    return [one(method, quality) for method in METHODS for quality in QUALITIES]
+
+
+TABLE = Table("omar", "table5", "four methods with centralised critics", entries)
+
+if __name__ == "__main__":
+    tables.main(TABLE)
