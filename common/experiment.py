@@ -133,7 +133,7 @@ def record_cell(cell: Cell, result: dict) -> None:
         for seed in result["seeds"]:
             for round_index, score in zip(result.get("rounds", []), seed.get("curve", []), strict=True):
                 _run.log_scalar(f"score/{seed['seed']}", score, round_index)
-        return {str(seed["seed"]): seed.get("last_score", seed.get("q")) for seed in result["seeds"]}
+        return {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
 
     ex.run()
     if ex.current_run._failed_observers:

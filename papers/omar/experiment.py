@@ -6,7 +6,7 @@ from common import experiment, tables, work
 from common.cells import Cell
 from envs import datasets
 from envs.particle.behaviour import card
-from papers.omar import landscape, training
+from papers.omar import landscape, timing, training
 from papers.omar.settings import LABELS, METHODS, QUALITIES, READINGS, TASKS, default_backbone, default_hyper, update_rounds
 
 # What differs between the presets. rounds: None for the paper's own.
@@ -88,6 +88,14 @@ def landscape_cell(preset: str, options: dict) -> Cell:
     return Cell("omar", preset, f"{base.slot}/landscape", base.config | {"landscape": True})
 
 
+def runtime_cell(preset: str, options: dict) -> Cell:
+    """The cell behind the runtime claim: updates at the paper's batch size, whatever the preset."""
+    base = cell(preset, "cooperative_navigation", "medium", "ma_cql", options)
+    batch = {"batch_size": 32 if preset == "smoke" else 1024}
+    config = base.config | {"timing": True, "backbone": base.config["backbone"] | batch, "rounds": 60}
+    return Cell("omar", preset, f"{base.slot}/timing", config)
+
+
 def raw_return(results: list[dict]) -> dict[int, float | None]:
     """Per seed the raw return of the last evaluation."""
     return tables.mean_of(results, "last_return")
@@ -110,12 +118,14 @@ def over_second(results: list[dict]) -> dict[int, float | None]:
 
 def sources(cell: Cell) -> list[str]:
     """Files whose code decides the cell's numbers."""
-    return training.SOURCES + (["papers/omar/landscape.py"] if cell.config.get("landscape") else [])
+    special = {"landscape": "papers/omar/landscape.py", "timing": "papers/omar/timing.py"}
+    return training.SOURCES + [path for kind, path in special.items() if cell.config.get(kind)]
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
-    """Trains a program of cells; see `training.train` and `landscape.train`."""
-    kind = landscape if cells[0].config.get("landscape") else training
+    """Trains a program of cells; see training.py, landscape.py and timing.py."""
+    config = cells[0].config
+    kind = landscape if config.get("landscape") else timing if config.get("timing") else training
     return kind.train(cells, device, checkpoint, progress)
 
 

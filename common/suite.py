@@ -1,0 +1,236 @@
+"""The whole suite: what there is, what is done, running it, the report, and the comparison with the reference.
+
+Started by run_all.sh; `python -m common.suite --help` says the same as `./run_all.sh --help`.
+"""
+
+import argparse
+import fnmatch
+import importlib
+import math
+import os
+import sys
+from pathlib import Path
+
+from tabulate import tabulate
+
+from common import experiment, report, scores, tables, work
+from common.cells import runs_folder
+from common.files import read_csv, write_text
+from common.provenance import ROOT
+from common.tables import PRESETS, REFERENCE, Table
+
+PATTERNS = ("table*.py", "figure*.py", "ablation_*.py", "runtime.py")
+USAGE = """\
+./run_all.sh [options]            run the suite: everything that is not done, at a preset
+./run_all.sh report               write results/runs/report.html and report.md from what has been run
+./run_all.sh diff                 compare with the committed reference and the published numbers; exit 4 on a difference
+./run_all.sh accept               copy this preset's finished results into results/reference
+./run_all.sh test                 run the tests
+"""
+
+
+def find(pattern: str = "*") -> list[Table]:
+    """Tables whose name paper/script matches, in the order of papers and scripts.
+
+    Raises:
+        BadInput: nothing matches.
+    """
+    paths = [path for glob in PATTERNS for path in sorted((ROOT / "papers").glob(f"*/{glob}"))]
+    paths.sort(key=lambda path: (path.parent.name, *natural(path.stem)))
+    names = {f"{path.parent.name}/{path.stem}": path for path in paths}
+    wanted = [name for name in names if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.split("/")[0], pattern)]
+    if not wanted:
+        raise experiment.BadInput(f"no script matches {pattern!r}; {experiment.nearest(pattern, names)}")
+    return [importlib.import_module(f"papers.{name.replace('/', '.')}").TABLE for name in wanted]
+
+
+def natural(stem: str) -> tuple:
+    """Sort key: tables, then figures, then the rest, numbers as numbers."""
+    kind = next((i for i, word in enumerate(("table", "figure")) if stem.startswith(word)), 2)
+    digits = "".join(c for c in stem if c.isdigit())
+    return kind, int(digits or 0), stem
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def states(table: Table, preset: str, options: dict) -> dict[str, int]:
+    """How many cells are done, missing, stale."""
+    counts = {"done": 0, "missing": 0, "stale": 0}
+    for cell in table.cells(preset, options):
+        counts[work.paper(cell.paper).state(cell).split(":")[0]] += 1
+    return counts
+
+
+def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
+    """Prints every script: what it shows, its state, its estimated time on one core per preset."""
+    rows = []
+    for table in chosen:
+        if table.unavailable:
+            rows.append([table.slot, table.title, table.unavailable.split(":")[0], "-", "-", "-"])
+            continue
+        counts = states(table, preset, options)
+        state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        costs = [sum(work.paper(c.paper).cost(c) for c in table.cells(p, options)) for p in PRESETS]
+        rows.append([table.slot, table.title, state, *map(duration, costs)])
+    print(tabulate(rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core" for p in PRESETS)]))
+    print("\nTimes are estimates from measured costs per update, each script alone; scripts share cells.")
+
+
+def plan(chosen: list[Table], preset: str, options: dict) -> float:
+    """Prints what a run would do; returns the estimated seconds on one core."""
+    cells = list(dict.fromkeys(cell for table in chosen for cell in table.cells(preset, options)))
+    pending = [cell for cell in cells if work.paper(cell.paper).state(cell) != "done"]
+    total = sum(work.paper(cell.paper).cost(cell) for cell in pending)
+    for cell in pending:
+        print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
+    print(f"{len(cells) - len(pending)} of {len(cells)} cells are done; the rest takes about {duration(total)} on one core")
+    return total
+
+
+def run(chosen: list[Table], args, options: dict) -> int:
+    """Runs the suite; returns the exit code."""
+    cells = list(dict.fromkeys(cell for table in chosen for cell in table.cells(args.preset, options)))
+    if args.force:
+        for cell in cells:
+            cell.path.unlink(missing_ok=True)
+    failures = work.run(cells, args.jobs, args.device, f"suite, preset {args.preset}")
+    code = 1 if failures else 0
+    for table in chosen:
+        code = max(code, tables.run(table, args.preset, options, jobs=1, device=args.device) if not failures else 0)
+        print()
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    print(f"report: {write_report(chosen)}")
+    return code
+
+
+def write_report(chosen: list[Table]) -> Path:
+    """Writes the HTML and Markdown report over all presets that have results; returns the HTML's path."""
+    html, markdown = report.build(chosen)
+    write_text(runs_folder() / "report.md", markdown)
+    write_text(runs_folder() / "report.html", html)
+    return runs_folder() / "report.html"
+
+
+def differs(ours: list[float], theirs: list[float]) -> bool:
+    """Whether two samples of seeds differ beyond three standard errors of the difference of their means."""
+    if sorted(ours) == sorted(theirs):
+        return False
+    a, b = scores.summary(ours), scores.summary(theirs)
+    if a["mean"] is None or b["mean"] is None:
+        return a["mean"] is not b["mean"]
+    error = math.hypot(scores.standard_error(a), scores.standard_error(b))
+    return abs(a["mean"] - b["mean"]) > 3 * max(error, 1e-6) if math.isfinite(error) else False
+
+
+def by_entry(path: Path) -> dict[tuple[str, str], dict[int, float]]:
+    """Per-seed values of a seeds CSV: {(row, column): {seed: last}}."""
+    found: dict = {}
+    for row in read_csv(path):
+        value = float(row["last"]) if row["last"] else math.nan
+        found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
+    return found
+
+
+def diff(chosen: list[Table], preset: str) -> int:
+    """Compares fresh results with the committed reference; returns 4 if an entry differs or is gone, else 0."""
+    regressions, compared = [], 0
+    for table in chosen:
+        reference = REFERENCE / preset / table.paper / f"{table.name}.seeds.csv"
+        fresh = runs_folder() / preset / table.paper / f"{table.name}.seeds.csv"
+        if not reference.exists() or not fresh.exists():
+            what = "no committed reference" if not reference.exists() else "not run yet"
+            print(f"{table.slot}: {what} at preset {preset}")
+            continue
+        known, new = by_entry(reference), by_entry(fresh)
+        published = table.published()
+        rows = []
+        for key, values in known.items():
+            ours = list(new.get(key, {}).values())
+            bad = not ours or differs(ours, list(values.values()))
+            same = new.get(key) == values
+            compared += 1
+            regressions += [f"{table.slot} {key[0]} {key[1]}"] if bad else []
+            mean = scores.summary(ours)["mean"] if ours else None
+            old = scores.summary(list(values.values()))["mean"]
+            word = "gone" if not ours else "DIFFERS" if bad else "identical" if same else "consistent"
+            d = table.decimals
+            theirs = published.get(key, (None,))[0]
+            rows.append([*key, tables.number(theirs, d), tables.number(old, d), tables.number(mean, d), word])
+        print(f"\n{table.slot}\n" + tabulate(rows, ["row", "column", "published", "reference", "fresh", "verdict"], disable_numparse=True))
+    print(f"\n{compared} entries compared, {len(regressions)} differ from the reference")
+    return 4 if regressions else 0
+
+
+def accept(chosen: list[Table], preset: str) -> int:
+    """Copies finished tables (CSV and JSON) into results/reference; refuses tables with cells that are not done."""
+    refused = 0
+    for table in chosen:
+        if table.unavailable:
+            continue
+        counts = states(table, preset, {})
+        if counts["missing"] or counts["stale"]:
+            print(f"{table.slot}: not accepted, {counts['missing']} cells missing and {counts['stale']} stale at {preset}")
+            refused += 1
+            continue
+        shown = tables.show(table, preset, {})
+        tables.write(table, preset, {}, shown)
+        for kind in ("csv", "seeds.csv", "curves.csv", "json"):
+            source = runs_folder() / preset / table.paper / f"{table.name}.{kind}"
+            if source.exists():
+                write_text(REFERENCE / preset / table.paper / source.name, source.read_text())
+        print(f"{table.slot}: accepted")
+    return 1 if refused else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; see USAGE."""
+    parser = argparse.ArgumentParser(
+        prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 interrupted",
+    )  # fmt: skip
+    parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "diff", "accept"))
+    parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
+    parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--seeds", metavar="0,1,2", help="seeds instead of the preset's")
+    parser.add_argument("--list", action="store_true", help="what there is, its state, and the time it takes per preset")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and for how long")
+    parser.add_argument("--force", action="store_true", help="run again what is done")
+    args = parser.parse_args(arguments)
+    try:
+        if args.jobs is not None and args.jobs < 1:
+            raise experiment.BadInput(f"--jobs is {args.jobs}, expected 1 or more")
+        chosen = find(args.only)
+        options = {"seeds": [int(word) for word in args.seeds.split(",")]} if args.seeds else {}
+        work.pick_device(args.device)
+        if args.list:
+            list_suite(chosen, args.preset, options)
+        elif args.dry_run:
+            plan(chosen, args.preset, options)
+        elif args.command == "report":
+            print(write_report(chosen))
+        elif args.command == "diff":
+            return diff(chosen, args.preset)
+        elif args.command == "accept":
+            return accept(chosen, args.preset)
+        else:
+            return run(chosen, args, options)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command continues where it was", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(main())

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Sets up once, then runs the suite. See --help.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+
+say() { printf '%s\n' "$*" >&2; }
+
+# The environment: an active virtual environment or conda environment is used as it is, else .venv beside this file.
+if [[ -n "${VIRTUAL_ENV:-}" ]]; then
+  python="$VIRTUAL_ENV/bin/python"
+elif [[ -n "${CONDA_PREFIX:-}" && "${CONDA_DEFAULT_ENV:-base}" != base ]]; then
+  python="$CONDA_PREFIX/bin/python"
+else
+  venv="${OMZ_VENV:-$root/.venv}"
+  if [[ ! -x "$venv/bin/python" ]]; then
+    base="$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3 || true)"
+    [[ -n "$base" ]] || { say "error: no python3 found; install Python 3.11 or newer"; exit 2; }
+    "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+      say "error: $base is $("$base" -V 2>&1), expected Python 3.11 or newer"; exit 2; }
+    say "creating $venv"
+    "$base" -m venv "$venv"
+  fi
+  python="$venv/bin/python"
+fi
+
+# Installing: once per lock file. A torch that satisfies the floor is kept, whatever its build.
+stamp="$("$python" -c 'import sys; print(sys.prefix)')/.offline-marl-zoo"
+wanted="$(cat "$root/requirements.lock" "$root/setup.cfg" | cksum) $root"
+if [[ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]]; then
+  say "installing what requirements.lock names"
+  lock="$(mktemp)"
+  trap 'rm -f "$lock"' EXIT
+  if "$python" -c 'import sys, torch; sys.exit(tuple(map(int, torch.__version__.split(".")[:2])) < (2, 11))' 2>/dev/null; then
+    grep -v '^torch==' "$root/requirements.lock" > "$lock"
+  else
+    cp "$root/requirements.lock" "$lock"
+  fi
+  "$python" -m pip install -q --disable-pip-version-check -r "$lock"
+  "$python" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e "$root"
+  printf '%s\n' "$wanted" > "$stamp"
+fi
+
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONWARNINGS="${PYTHONWARNINGS:-ignore}"
+if [[ "${1:-}" == test ]]; then
+  shift
+  cd "$root"
+  exec "$python" -m pytest "$@"
+fi
+exec "$python" -m common.suite "$@"
