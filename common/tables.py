@@ -238,14 +238,16 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
         ex.add_named_config(preset, {"preset": preset})
     code = [0]
 
-    @ex.main
     def reproduce(_config):
-        """Trains what is missing of this table or figure, and shows it beside the published numbers."""
         options = {key: _config[key] for key in (*table.options, "seeds")}
         code[0] = run(table, _config["preset"], options, _config["jobs"], _config["device"], _config["force"])
         return code[0]
 
-    reproduce.__doc__ = f"{table.title}\n\nPresets: with smoke | quick | paper; keys: {', '.join(defaults)}."
+    keys = ", ".join(f"{key}={value}" for key, value in defaults.items())
+    help_text = f"{table.title}. Presets: with smoke | quick | paper. Keys: {keys}"
+    reproduce.__doc__ = help_text
+    ex.main(reproduce)
+    ex.doc = help_text
     try:
         words = arguments[1:]
         if "with" in words:

@@ -13,6 +13,7 @@ import queue
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -126,6 +127,8 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
 def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None]) -> list[str]:
     """Runs programs in order, those that another process holds last; returns what failed, a sentence each."""
     torch.set_num_threads(1)
+    # Parameters are views of one storage; torch notices that their gradients are laid out likewise, which is meant
+    warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
     failures, busy = [], []
     for wait, todo in ((False, groups), (True, busy)):
         for group in todo:
@@ -163,7 +166,7 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
     with tqdm(total=total, desc=f"{title} ({len(pending)} cells)", bar_format=layout, file=sys.stderr, mininterval=1) as bar:
         if jobs == 1:
-            return work(groups, device, bar.update)
+            return work(groups, device, lambda cost: bar.update(min(cost, bar.total - bar.n)))
         return _run_parallel(groups, jobs, device, bar)
 
 

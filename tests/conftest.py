@@ -1,11 +1,8 @@
 """Shared by all tests: one thread, a data and a results folder of the test session, small populations."""
 
 import os
-import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
-
 import pytest
 import torch
 

@@ -1,0 +1,201 @@
+"""The runner: states of cells, kills, two processes at once, failures, records."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import filelock
+import pytest
+import torch
+
+from common import cells as store
+from common import checkpoint, provenance, scores, work
+from common.cells import runs_folder
+from common.files import atomic, write_json
+from papers.omar.experiment import PAPER, make_cell
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+def cells(*methods):
+    return [make_cell("smoke", "cooperative_navigation", "medium", method) for method in methods]
+
+
+def contents(folder):
+    """Scores of every cell: what must not depend on how often a run was killed."""
+    return {p.name: json.loads(p.read_text())["seeds"] for p in sorted(folder.glob("smoke/omar/cells/*.json"))}
+
+
+def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_change(results, monkeypatch):
+    cell = cells("ma_icq")[0]
+    assert PAPER.state(cell) == "missing"
+    assert work.run([cell], jobs=1, device="cpu") == []
+    assert PAPER.state(cell) == "done"
+    changed = make_cell("smoke", "cooperative_navigation", "medium", "ma_icq")
+    changed.config["backbone"]["gamma"] = 0.5
+    assert PAPER.state(changed) == "stale: configuration changed (backbone)"
+    original = store.code_hashes
+    monkeypatch.setattr(store, "code_hashes", lambda names: original(names) | {"common/losses.py": "other"})
+    assert PAPER.state(cell) == "stale: code changed (common/losses.py)"
+    monkeypatch.setattr(store, "code_hashes", original)
+    monkeypatch.setattr(type(PAPER), "state", lambda self, c: store.state(c, self.sources(c), lambda c: {"0": "x"}))
+    assert PAPER.state(cell) == "stale: data changed"
+
+
+def test_comments_and_docstrings_make_nothing_stale(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text('"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n')
+    before = provenance.code_of(path)
+    path.write_text('"""Other."""\n# more\ndef f(x):\n    """Another."""\n    return x + 1\n')
+    assert provenance.code_of(path) == before
+    path.write_text("def f(x):\n    return x + 2\n")
+    assert provenance.code_of(path) != before
+
+
+def test_a_half_written_result_counts_as_missing(results):
+    cell = cells("ma_icq")[0]
+    cell.path.parent.mkdir(parents=True)
+    cell.path.write_text('{"format": 1, "conf')
+    assert PAPER.state(cell) == "missing"
+
+
+def test_kill_9_at_random_moments_then_one_clean_run_equals_an_undisturbed_run(results, tmp_path):
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import torch\ntorch.set_num_threads(1)\nfrom common import work\nfrom papers.omar import training\n"
+        "from papers.omar.experiment import make_cell\ntraining.CHECKPOINT_SECONDS = 0\n"
+        "cells = [make_cell('smoke', 'cooperative_navigation', 'medium', m) for m in ('ma_icq', 'ma_td3bc', 'ma_cql', 'omar')]\n"
+        "raise SystemExit(bool(work.work([[c] for c in cells], 'cpu', lambda cost: None)))\n"
+    )
+    undisturbed = tmp_path / "undisturbed"
+    clean = {**os.environ, "OMZ_RESULTS": str(undisturbed)}
+    assert subprocess.run([sys.executable, "-W", "ignore", script], env=clean).returncode == 0
+    rng = random.Random(0)
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-W", "ignore", script])
+        time.sleep(rng.uniform(1.5, 4.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        contents(results)  # every file parses
+    assert subprocess.run([sys.executable, "-W", "ignore", script]).returncode == 0
+    assert contents(results) == contents(undisturbed) and len(contents(results)) == 4
+    assert not list(results.glob("smoke/omar/checkpoints/*.pt"))
+
+
+def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
+    from papers.omar import training
+
+    cell = cells("ma_td3bc")[0]
+    PAPER.prepare(cell)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    path, rounds = results / "c.pt", []
+
+    def interrupt(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train([cell], "cpu", path, interrupt)
+    training.train([cell], "cpu", path, lambda done, total: rounds.append(done))
+    assert rounds == [3, 4]  # the third round was not yet in the checkpoint
+
+
+def test_a_damaged_or_foreign_checkpoint_counts_as_none(tmp_path):
+    path = tmp_path / "c.pt"
+    checkpoint.save_checkpoint(path, {"a": 1}, {"x": torch.arange(5000.0)})
+    assert checkpoint.load_checkpoint(path, {"a": 1})["x"][7] == 7
+    assert checkpoint.load_checkpoint(path, {"a": 2}) is None
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert checkpoint.load_checkpoint(path, {"a": 1}) is None
+    path.write_bytes(content[:100])
+    assert checkpoint.load_checkpoint(path, {"a": 1}) is None
+
+
+def test_a_hostile_checkpoint_is_not_executed(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'owned'}",)
+
+    torch.save(Hostile(), tmp_path / "c.pt")
+    with pytest.raises(Exception, match="weights_only|Unsupported|Weights only"):
+        checkpoint.load_checkpoint(tmp_path / "c.pt", {})
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_program_that_another_process_holds_is_left_to_it(results):
+    cell = cells("ma_icq")[0]
+    assert work.run_program([cell], "cpu", lambda cost: None, wait=False)
+    lock = next(results.glob("smoke/omar/locks/*.lock"))
+    with filelock.FileLock(lock):
+        assert not work.run_program([cell], "cpu", lambda cost: None, wait=False)
+
+
+def test_two_commands_on_the_same_results_train_each_cell_once(results):
+    script = (
+        "from common import work; from papers.omar.experiment import make_cell; import sys;"
+        "sys.exit(bool(work.run([make_cell('smoke','cooperative_navigation','medium',m) for m in ('ma_icq','ma_cql')], 1, 'cpu')))"
+    )
+    both = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert len(contents(results)) == 2
+    assert len(list(results.glob("sacred/*/run.json"))) == 2  # recorded once each
+
+
+def test_a_failing_program_is_reported_and_the_others_finish(results, monkeypatch, capsys):
+    good, bad = cells("ma_icq", "ma_cql")
+    original = PAPER.train
+
+    def train(group, *rest):
+        if group[0].slot == bad.slot:
+            raise RuntimeError("no luck")
+        return original(group, *rest)
+
+    monkeypatch.setattr(work, "paper", lambda name: work.Paper(**{**PAPER.__dict__, "train": train}))
+    failures = work.run([bad, good], jobs=1, device="cpu")
+    assert len(failures) == 1 and "no luck" in failures[0]
+    assert store.read(good) and not store.read(bad)
+
+
+def test_sacred_records_configuration_and_a_metric_per_seed(results):
+    cell = cells("ma_td3bc")[0]
+    work.run([cell], jobs=1, device="cpu")
+    run = results / "sacred" / "1"
+    assert json.loads((run / "config.json").read_text())["backbone"]["gamma"] == 0.95
+    assert set(json.loads((run / "metrics.json").read_text())) == {"score/0", "score/1"}
+    assert json.loads((run / "run.json").read_text())["status"] == "COMPLETED"
+
+
+def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError), atomic(path) as part:
+        part.write_text("half")
+        raise ValueError
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError):
+        write_json(path, {"a": float("nan")})
+
+
+def test_statistics_by_hand():
+    facts = scores.summary([1.0, 2.0, 3.0, 10.0])
+    assert facts["mean"] == 4 and facts["iqm"] == 2.5 and facts["std"] == pytest.approx(3.5355, abs=1e-4)
+    assert facts["low"] < 4 < facts["high"] and facts == scores.summary([1.0, 2.0, 3.0, 10.0])
+    assert scores.summary([1.0, None, float("inf")])["diverged"] == 2
+    assert scores.summary([None])["mean"] is None
+    assert runs_folder().name
+
+
+def test_a_missing_gpu_is_said():
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="finds no GPU"):
+            work.pick_device("cuda")

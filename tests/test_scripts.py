@@ -1,0 +1,106 @@
+"""Every script through its real main at preset smoke, and what the command lines refuse."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from common import suite, tables
+from common.cells import runs_folder
+from common.provenance import ROOT
+
+SCRIPTS = suite.find("*")
+
+
+def python(*arguments, **options):
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+def run_main(table, *words) -> int:
+    with pytest.raises(SystemExit) as stop:
+        tables.main(table, [f"papers/{table.slot}.py", *words])
+    return stop.value.code
+
+
+@pytest.mark.parametrize("table", SCRIPTS, ids=lambda t: t.slot)
+def test_a_script_runs_at_smoke_and_writes_everything(table, capsys):
+    assert run_main(table, "with", "smoke", "jobs=1", "device=cpu") == 0
+    printed = capsys.readouterr().out
+    if table.unavailable:
+        assert table.unavailable in printed
+        return
+    folder = runs_folder() / "smoke" / table.paper
+    with open(folder / f"{table.name}.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(table.entries("smoke", table.options | {"seeds": None}))
+    assert all(row["mean"] for row in rows)
+    facts = json.loads((folder / f"{table.name}.json").read_text())
+    assert facts["preset"] == "smoke" and all(entry["state"] == "done" and entry["data"] for entry in facts["entries"])
+    assert facts["code"] and facts["machine"]["kernels"] in ("native", "torch")
+    with open(folder / f"{table.name}.seeds.csv", newline="") as file:
+        assert len(list(csv.DictReader(file))) == sum(entry["n"] for entry in facts["entries"])
+    assert (folder / f"{table.name}.png").stat().st_size > 5000
+    assert "published" in printed and "95 % interval" in printed
+
+
+def test_a_second_run_trains_nothing(capsys, monkeypatch):
+    table = suite.find("omar/table1")[0]
+    run_main(table, "with", "smoke", "jobs=1")
+    monkeypatch.setattr(tables.work, "run_program", lambda *a: pytest.fail("trained again"))
+    assert run_main(table, "with", "smoke", "jobs=1") == 0
+
+
+def test_a_script_works_from_anywhere_and_answers_help(tmp_path):
+    done = python(ROOT / "papers/omar/table1.py", "--help", cwd=tmp_path)
+    assert done.returncode == 0 and "smoke" in done.stdout and "with" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["with", "smok"], "did you mean 'smoke'"),
+        (["with", "sedes=[0]"], "did you mean 'seeds'"),
+        (["with", "jobs=two"], "jobs is 'two'"),
+        (["with", "seeds=[a]"], "expected a list of whole numbers"),
+        (["with", "force=3"], "force is 3"),
+        (["with", "reading=code"], "expected 'released' or 'text'"),
+        (["with", "device=gpu"], "expected auto, cpu or cuda"),
+        (["smoke"], "write `with smoke`"),
+        (["with", "smoke", "--id=../../x"], "--id is not supported"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
+    assert run_main(suite.find("omar/table1")[0], *words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_suite_lists_plans_reports_and_diffs(capsys):
+    only = ["--only", "omar/table1", "--preset", "smoke"]
+    assert suite.main([*only, "--jobs", "1"]) == 0
+    assert suite.main(["--list", "--preset", "smoke"]) == 0
+    listed = capsys.readouterr().out
+    assert all(table.slot in listed for table in SCRIPTS) and "3 done" in listed
+    assert suite.main([*only, "--dry-run"]) == 0
+    assert "3 of 3 cells are done" in capsys.readouterr().out
+    assert suite.main(["report"]) == 0
+    assert "<table>" in (runs_folder() / "report.html").read_text()
+    assert suite.main(["--only", "omar/tabel1"]) == 2
+    assert "did you mean 'omar/table1'" in capsys.readouterr().err
+
+
+def test_diff_passes_on_equal_results_and_fails_on_a_regression(tmp_path, monkeypatch, capsys):
+    table = suite.find("omar/table1")[0]
+    run_main(table, "with", "smoke", "jobs=1")
+    monkeypatch.setattr(suite, "REFERENCE", tmp_path)
+    assert suite.main(["accept", "--only", "omar/table1", "--preset", "smoke"]) == 0
+    assert suite.main(["diff", "--only", "omar/table1", "--preset", "smoke"]) == 0
+    assert "identical" in capsys.readouterr().out
+    path = tmp_path / "smoke/omar/table1.seeds.csv"
+    header, *lines = path.read_text().splitlines()
+    moved = [",".join([*line.split(",")[:4], str(float(line.split(",")[4]) + 1e4), ""]) for line in lines]
+    path.write_text("\n".join([header, *moved]) + "\n")
+    assert suite.main(["diff", "--only", "omar/table1", "--preset", "smoke"]) == 4
+    assert "DIFFERS" in capsys.readouterr().out
