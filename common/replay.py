@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal", "next_action")
 
 

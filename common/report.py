@@ -98,7 +98,8 @@ def build(chosen: list[Table]) -> tuple[str, str]:
                 data = base64.b64encode(picture.read_bytes()).decode()
                 alt = escape.escape(f"{table.slot} at preset {preset}: {table.title}", quote=True)
                 page.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
-    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>offline-marl-zoo report</title><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>offline-marl-zoo report</title>'
+    head += f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
     return head + "\n".join(page) + "</html>\n", "\n".join(text) + "\n"
 
 

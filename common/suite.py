@@ -162,7 +162,8 @@ def diff(chosen: list[Table], preset: str) -> int:
             d = table.decimals
             theirs = published.get(key, (None,))[0]
             rows.append([*key, tables.number(theirs, d), tables.number(old, d), tables.number(mean, d), word])
-        print(f"\n{table.slot}\n" + tabulate(rows, ["row", "column", "published", "reference", "fresh", "verdict"], disable_numparse=True))
+        header = ["row", "column", "published", "reference", "fresh", "verdict"]
+        print(f"\n{table.slot}\n{tabulate(rows, header, disable_numparse=True)}")
     print(f"\n{compared} entries compared, {len(regressions)} differ from the reference")
     return 4 if regressions else 0
 

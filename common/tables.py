@@ -255,7 +255,8 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
             check(values, table)
         elif words and not words[0].startswith("-") and words[0] not in ("print_config", "help", "print_named_configs"):
             known = [*named, *defaults]
-            raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {experiment.nearest(words[0], known)}")
+            hint = experiment.nearest(words[0], known)
+            raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {hint}")
         if any(word in ("-i", "--id") or word.startswith("--id=") for word in words):
             raise experiment.BadInput("--id is not supported: runs are numbered; choose another folder with OMZ_RESULTS")
         work.pick_device(str(values.get("device", "auto")) if "with" in words else "auto")

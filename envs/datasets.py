@@ -195,14 +195,13 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
 def write(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     """Writes one data set and its checksum, each atomically, the checksum last."""
     path.with_suffix(".h5.sha256").unlink(missing_ok=True)
-    with atomic(path) as part:
-        with h5py.File(part, "w", track_order=True) as file:
-            file.attrs["provenance"] = json.dumps(facts, sort_keys=True)
-            for agent in range(facts["agents"]):
-                group = file.create_group(f"agent_{agent}")
-                for key in KEYS:
-                    values = arrays[key] if arrays[key].ndim == 1 else arrays[key][:, agent]
-                    group.create_dataset(key, data=np.ascontiguousarray(values), fletcher32=True)
+    with atomic(path) as part, h5py.File(part, "w", track_order=True) as file:
+        file.attrs["provenance"] = json.dumps(facts, sort_keys=True)
+        for agent in range(facts["agents"]):
+            group = file.create_group(f"agent_{agent}")
+            for key in KEYS:
+                values = arrays[key] if arrays[key].ndim == 1 else arrays[key][:, agent]
+                group.create_dataset(key, data=np.ascontiguousarray(values), fletcher32=True)
     write_text(path.with_suffix(".h5.sha256"), f"{sha256(path)}  {path.name}\n")
 
 

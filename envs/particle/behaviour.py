@@ -171,7 +171,8 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
             index = torch.stack([torch.randint(rows, (config.batch_size,), generator=g) for g in minibatches])
             batch = torch.stack([member[i] for member, i in zip(buffer, index, strict=True)])  # [M, B, N, F]
             obs_b, action_b, reward_b, next_b = batch.transpose(1, 2).contiguous().split(sizes, dim=-1)
-            learner.update(obs_b.contiguous(), action_b.contiguous(), ((reward_b.squeeze(-1) - mean) / std).float(), next_b.contiguous())
+            reward_b = ((reward_b.squeeze(-1) - mean) / std).float()
+            learner.update(obs_b.contiguous(), action_b.contiguous(), reward_b, next_b.contiguous())
         yield round_index, learner, new
 
 
@@ -282,7 +283,6 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     """
     env = load_team(task)
     obs_dims = [env.obs_dim] * env.num_agents
-    members = len(SEEDS)
     snapshots, scores, rounds = [], [], []
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
         if round_index % EVALUATE_EVERY == 0:

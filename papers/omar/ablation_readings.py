@@ -6,12 +6,17 @@ gradient clipping, no action penalty, smoothed targets, Eq. 3 as printed, square
 
 from common import tables
 from common.tables import Entry, Table
-from papers.omar.experiment import METHODS, QUALITIES, READINGS, cell
+from papers.omar.experiment import cell
+from papers.omar.settings import METHODS, QUALITIES, READINGS
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(f"{quality}/{reading}", method, (cell(preset, "cooperative_navigation", quality, method, options | {"reading": reading}),))
+        Entry(
+            f"{quality}/{reading}",
+            method,
+            (cell(preset, "cooperative_navigation", quality, method, options | {"reading": reading}),),
+        )
         for quality in QUALITIES
         for reading in READINGS
         for method in METHODS

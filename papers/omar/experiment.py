@@ -7,14 +7,38 @@ from common.cells import Cell
 from envs import datasets
 from envs.particle.behaviour import card
 from papers.omar import landscape, timing, training
-from papers.omar.settings import LABELS, METHODS, QUALITIES, READINGS, TASKS, default_backbone, default_hyper, update_rounds
+from papers.omar.settings import default_backbone, default_hyper, update_rounds
 
 # What differs between the presets. rounds: None for the paper's own.
 PRESETS = {
-    "smoke": dict(seeds=[0, 1], data_size="smoke", rounds=4, eval_every=2, eval_episodes=2, final_episodes=2, batch_size=32),
-    "quick": dict(seeds=[0, 1, 2], data_size="quick", rounds=1000, eval_every=100, eval_episodes=10, final_episodes=50, batch_size=64),
-    "paper": dict(seeds=[0, 1, 2, 3, 4], data_size="paper", rounds=None, eval_every=50, eval_episodes=10, final_episodes=100, batch_size=1024),
-}  # fmt: skip
+    "smoke": {
+        "seeds": [0, 1],
+        "data_size": "smoke",
+        "rounds": 4,
+        "eval_every": 2,
+        "eval_episodes": 2,
+        "final_episodes": 2,
+        "batch_size": 32,
+    },
+    "quick": {
+        "seeds": [0, 1, 2],
+        "data_size": "quick",
+        "rounds": 1000,
+        "eval_every": 100,
+        "eval_episodes": 10,
+        "final_episodes": 50,
+        "batch_size": 64,
+    },
+    "paper": {
+        "seeds": [0, 1, 2, 3, 4],
+        "data_size": "paper",
+        "rounds": None,
+        "eval_every": 50,
+        "eval_episodes": 10,
+        "final_episodes": 100,
+        "batch_size": 1024,
+    },
+}
 SWEEP_ROUNDS = {"quick": 400}  # of the sweeps of Figures 3 and 4, whose cells are many
 SWEEP_SEEDS = {"quick": [0, 1]}
 AGENTS = (1, 2, 3, 4, 5)  # on the line

@@ -4,13 +4,13 @@ The policy before the step, after MA-CQL's step, and after OMAR's step from the 
 The entries are the Q values of those three actions and the highest one of the landscape, per agent seed.
 """
 
+import numpy as np
+from matplotlib import pyplot
+
 from common import figures, tables
 from common.tables import Entry, Table
 from papers.omar.experiment import landscape_cell
 from papers.omar.landscape import MARKERS
-
-import numpy as np
-from matplotlib import pyplot
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -29,7 +29,8 @@ def draw(table, shown, path, preset) -> None:
     for axes, facts in zip(grid[0], seeds, strict=True):
         axes.plot(facts["actions"], facts["landscape"], color="black")
         for name, (label, marker, color) in MARKERS.items():
-            axes.plot(facts[name], np.interp(facts[name], facts["actions"], facts["landscape"]), marker, color=color, label=label, markersize=8)
+            height = np.interp(facts[name], facts["actions"], facts["landscape"])
+            axes.plot(facts[name], height, marker, color=color, label=label, markersize=8)
         axes.set(title=f"seed {facts['seed']}", xlabel="action")
         axes.grid(alpha=0.3)
     grid[0][0].set_ylabel("Q")

@@ -2,7 +2,8 @@
 
 from common import figures, tables
 from common.tables import Entry, Table
-from papers.omar.experiment import QUALITIES, TASKS, cell
+from papers.omar.experiment import cell
+from papers.omar.settings import QUALITIES, TASKS
 
 COEFFICIENTS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 

@@ -3,7 +3,8 @@ the four data qualities, with MA-CQL as the line to beat."""
 
 from common import figures, tables
 from common.tables import Entry, Table
-from papers.omar.experiment import QUALITIES, cell
+from papers.omar.experiment import cell
+from papers.omar.settings import QUALITIES
 
 SWEEPS = {  # Figures 4a to 4d; the defaults are 3, 10, 0 and 2
     "iterations": (1, 2, 3, 5, 10),

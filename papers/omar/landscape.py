@@ -5,7 +5,6 @@ import time
 import torch
 
 from common import kernels
-
 from common.cells import Cell
 from common.provenance import code_hashes, machine, versions
 from papers.omar import training
@@ -70,7 +69,8 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
             actions = {"before": float(before[m, row]), **{name: float(a[m, row]) for name, a in after.items()}}
             nearest = {name: float(values[(grid - action).abs().argmin()]) for name, action in actions.items()}
             seeds.append({"seed": seed, "q": nearest | {"best": float(values.max())}})
-            extra.append({"seed": seed, "actions": grid.tolist(), "landscape": values.tolist(), "maxima": local_optima(values), **actions})
+            picture = {"actions": grid.tolist(), "landscape": values.tolist(), "maxima": local_optima(values)}
+            extra.append({"seed": seed, **picture, **actions})
         results.append(
             {
                 "config": cell.config,

@@ -2,7 +2,8 @@
 
 from common import tables
 from common.tables import Entry, Table
-from papers.omar.experiment import METHODS, QUALITIES, TASKS, cell
+from papers.omar.experiment import cell
+from papers.omar.settings import METHODS, QUALITIES, TASKS
 
 
 def entries(preset: str, options: dict) -> list[Entry]:

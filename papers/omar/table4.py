@@ -2,7 +2,8 @@
 
 from common import tables
 from common.tables import Entry, Table
-from papers.omar.experiment import QUALITIES, cell
+from papers.omar.experiment import cell
+from papers.omar.settings import QUALITIES
 
 SAMPLERS = ("random", "cem", "omar")  # 30 valued actions each
 

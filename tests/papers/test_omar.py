@@ -56,9 +56,8 @@ def twin(params, member, agent, names, head=None):
     get = {n: params[n].detach()[member, agent] for n in names}
     if head is not None:
         get = {n: t if n.startswith("norm") else t[head] for n, t in get.items()}
-    net = nn.Sequential(
-        nn.BatchNorm1d(len(get["norm_weight"])), nn.Linear(*get["w1"].shape), nn.ReLU(), nn.Linear(*get["w2"].shape), nn.ReLU(), nn.Linear(*get["w3"].shape)
-    )  # fmt: skip
+    linear = [nn.Linear(*get[f"w{i}"].shape) for i in (1, 2, 3)]
+    net = nn.Sequential(nn.BatchNorm1d(len(get["norm_weight"])), linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])
     with torch.no_grad():
         net[0].weight.copy_(get["norm_weight"]), net[0].bias.copy_(get["norm_bias"])
         for i, layer in zip((1, 2, 3), (net[1], net[3], net[5]), strict=True):
@@ -92,7 +91,7 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
         repeated = torch.cat([obs[:, None].expand(-1, 10, -1), samples], 2).reshape(200, -1)
         sampled = net(repeated).reshape(20, 10) - 2 * math.log(0.5)
         loss = loss + (q - y).square().mean() + 2.0 * (sampled.logsumexp(1).mean() - q.mean())
-    parameters = [*pairs[0].parameters(), *[p for p in list(pairs[1].parameters())[2:]]]
+    parameters = [*pairs[0].parameters(), *list(pairs[1].parameters())[2:]]
     optimizer = torch.optim.Adam(parameters, lr=0.01)
     loss.backward()
     nn.utils.clip_grad_norm_(parameters, 0.5)
@@ -216,7 +215,14 @@ def test_options_of_omar_change_its_policy(change):
 
 @pytest.mark.parametrize(
     "change",
-    [{"gamma": 0.5}, {"input_norm": False}, {"grad_clip": None}, {"action_penalty": 1.0}, {"target_noise": 0.5}, {"actor_updates": 2}],
+    [
+        {"gamma": 0.5},
+        {"input_norm": False},
+        {"grad_clip": None},
+        {"action_penalty": 1.0},
+        {"target_noise": 0.5},
+        {"actor_updates": 2},
+    ],
 )
 def test_options_of_the_backbone_are_read(change):
     flats = []
