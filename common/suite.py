@@ -25,6 +25,7 @@ USAGE = """\
 ./run_all.sh report               write results/runs/report.html and report.md from what has been run
 ./run_all.sh diff                 compare with the committed reference and the published numbers; exit 4 on a difference
 ./run_all.sh accept               copy this preset's finished results into results/reference
+./run_all.sh adopt                take the reference's finished cells as already run here (code and settings must match)
 ./run_all.sh test                 run the tests
 """
 
@@ -186,7 +187,23 @@ def accept(chosen: list[Table], preset: str) -> int:
             if source.exists():
                 write_text(REFERENCE / preset / table.paper / source.name, source.read_text())
         print(f"{table.slot}: accepted")
+    if preset == "paper":  # hours of compute: kept cell by cell, also of tables that are not complete
+        for cell in {cell for table in chosen for cell in table.cells(preset)}:
+            if work.paper(cell.paper).state(cell) == "done":
+                write_text(REFERENCE / preset / cell.paper / "cells" / cell.path.name, cell.path.read_text())
     return 1 if refused else 0
+
+
+def adopt(chosen: list[Table], preset: str) -> int:
+    """Copies reference cells into the results folder where there is none; stale ones stay stale there."""
+    cells, taken = {cell for table in chosen for cell in table.cells(preset)}, 0
+    for cell in cells:
+        source = REFERENCE / preset / cell.paper / "cells" / cell.path.name
+        if source.exists() and not cell.path.exists():
+            write_text(cell.path, source.read_text())
+            taken += work.paper(cell.paper).state(cell) == "done"
+    print(f"{taken} of {len(cells)} cells taken from the reference as done")
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -195,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 interrupted",
     )  # fmt: skip
-    parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "diff", "accept"))
+    parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "diff", "accept", "adopt"))
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
     parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
@@ -221,6 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
             return diff(chosen, args.preset)
         elif args.command == "accept":
             return accept(chosen, args.preset)
+        elif args.command == "adopt":
+            return adopt(chosen, args.preset)
         else:
             return run(chosen, args, options)
     except (ValueError, FileNotFoundError) as error:

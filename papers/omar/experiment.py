@@ -23,7 +23,7 @@ PRESETS = {
     "quick": {
         "seeds": [0, 1, 2],
         "data_size": "quick",
-        "rounds": 1000,
+        "rounds": 800,
         "eval_every": 100,
         "eval_episodes": 10,
         "final_episodes": 50,
@@ -39,7 +39,8 @@ PRESETS = {
         "batch_size": 1024,
     },
 }
-SWEEP_ROUNDS = {"quick": 400}  # of the sweeps of Figures 3 and 4, whose cells are many
+SWEEP_ROUNDS = {"quick": 300}  # of the sweeps of Figures 3 and 4, whose cells are many
+LINE_ROUNDS = {"quick": 500}  # of the experiments on the line
 SWEEP_SEEDS = {"quick": [0, 1]}
 AGENTS = (1, 2, 3, 4, 5)  # on the line
 LINE_QUALITY = "medium-replay"  # of every experiment of Section 3.1
@@ -66,9 +67,14 @@ def make_cell(
     sizes = dict(PRESETS[preset])
     if sweep and preset in SWEEP_ROUNDS:
         sizes |= {"rounds": SWEEP_ROUNDS[preset], "seeds": SWEEP_SEEDS[preset]}
-    changed_backbone, changed_hyper = dict(backbone or {}), dict(hyper or {})
-    resolved_backbone = default_backbone(reading) | {"batch_size": sizes["batch_size"]} | changed_backbone
-    resolved_hyper = default_hyper(method, task, quality, reading) | changed_hyper
+    if task.startswith("spread_1d") and preset in LINE_ROUNDS:
+        sizes |= {"rounds": LINE_ROUNDS[preset]}
+    resolved_backbone = default_backbone(reading) | {"batch_size": sizes["batch_size"]}
+    resolved_hyper = default_hyper(method, task, quality, reading)
+    defaults = resolved_backbone | resolved_hyper
+    changed = {k: v for k, v in ((backbone or {}) | (hyper or {})).items() if defaults[k] != v}
+    resolved_backbone |= backbone or {}
+    resolved_hyper |= hyper or {}
     config = {
         "task": task,
         "quality": quality,
@@ -89,7 +95,7 @@ def make_cell(
         parts.append(reading)
     if repeat_minibatches:
         parts.append("repeat_minibatches")
-    parts += [f"{key}={value}" for key, value in sorted((changed_backbone | changed_hyper).items())]
+    parts += [f"{key}={value}" for key, value in sorted(changed.items())]
     if sweep and preset in SWEEP_ROUNDS:
         parts.append("sweep")
     if seeds and list(seeds) != sizes["seeds"]:
