@@ -1,6 +1,7 @@
 """What a result was made with: hashes of the code that decides its numbers, versions, and the machine."""
 
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -31,9 +32,14 @@ def code_of(path: Path) -> bytes:
     return ast.dump(tree).encode()
 
 
+@functools.cache
+def _code_hash(path: Path, changed: int) -> str:
+    return hashlib.sha256(code_of(path)).hexdigest()[:16]
+
+
 def code_hashes(sources: list[str]) -> dict[str, str]:
     """Short hash of each source file (paths relative to the repository), comments and docstrings left out."""
-    return {name: hashlib.sha256(code_of(ROOT / name)).hexdigest()[:16] for name in sources}
+    return {name: _code_hash(ROOT / name, (ROOT / name).stat().st_mtime_ns) for name in sources}
 
 
 def config_hash(config: dict) -> str:

@@ -170,13 +170,18 @@ def diff(chosen: list[Table], preset: str) -> int:
 
 
 def accept(chosen: list[Table], preset: str) -> int:
-    """Copies finished tables (CSV and JSON) into results/reference; refuses tables with cells that are not done."""
+    """Copies finished tables (CSV and JSON) into results/reference; refuses tables with cells that are not done.
+
+    At preset paper, where cells take hours, a table in progress is accepted too: its open entries stay empty and its JSON
+    says which cells are missing. The finished cells themselves are kept as well, for `adopt`.
+    """
     refused = 0
     for table in chosen:
         if table.unavailable:
             continue
         counts = states(table, preset, {})
-        if counts["missing"] or counts["stale"]:
+        partial = preset == "paper" and counts["done"]
+        if (counts["missing"] or counts["stale"]) and not partial:
             print(f"{table.slot}: not accepted, {counts['missing']} cells missing and {counts['stale']} stale at {preset}")
             refused += 1
             continue
@@ -186,8 +191,8 @@ def accept(chosen: list[Table], preset: str) -> int:
             source = runs_folder() / preset / table.paper / f"{table.name}.{kind}"
             if source.exists():
                 write_text(REFERENCE / preset / table.paper / source.name, source.read_text())
-        print(f"{table.slot}: accepted")
-    if preset == "paper":  # hours of compute: kept cell by cell, also of tables that are not complete
+        print(f"{table.slot}: accepted, {counts['done']} of {sum(counts.values())} cells done")
+    if preset == "paper":
         for cell in {cell for table in chosen for cell in table.cells(preset)}:
             if work.paper(cell.paper).state(cell) == "done":
                 write_text(REFERENCE / preset / cell.paper / "cells" / cell.path.name, cell.path.read_text())
@@ -242,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
             return adopt(chosen, args.preset)
         else:
             return run(chosen, args, options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
