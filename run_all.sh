@@ -13,10 +13,11 @@ elif [[ -n "${CONDA_PREFIX:-}" && "${CONDA_DEFAULT_ENV:-base}" != base ]]; then
 else
   venv="${OMZ_VENV:-$root/.venv}"
   if [[ ! -x "$venv/bin/python" ]]; then
-    base="$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3 || true)"
-    [[ -n "$base" ]] || { say "error: no python3 found; install Python 3.11 or newer"; exit 2; }
-    "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-      say "error: $base is $("$base" -V 2>&1), expected Python 3.11 or newer"; exit 2; }
+    base=""
+    for candidate in python3 python3.13 python3.12 python3.11; do
+      if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then base="$candidate"; break; fi
+    done
+    [[ -n "$base" ]] || { say "error: no Python 3.11 or newer found ($(python3 -V 2>&1 || true)); install one"; exit 2; }
     say "creating $venv"
     "$base" -m venv "$venv"
   fi
