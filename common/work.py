@@ -24,7 +24,7 @@ from tqdm import tqdm
 from common import cells as store
 from common.cells import Cell
 
-MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 10}  # of one program: what fits in cache and memory
+MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 5}  # of one program: what fits in cache and memory
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,28 @@ def test_quick_reference_says_what_it_was_made_with(table):
     assert all(entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in facts["entries"])
 
 
+def means(name):
+    table = rows(REFERENCE / "quick" / "omar" / f"{name}.csv")
+    return {(row["row"], row["column"]): float(row["mean"]) for row in table}
+
+
+def test_claims_that_reproduce_at_quick_still_do():
+    """Orderings the paper states and our quick reference shows; what it does not show is in papers/omar/README.md."""
+    table3 = means("table3")
+    for quality in ("random", "medium-replay", "medium", "expert"):
+        for task in ("predator_prey", "world"):
+            row = f"{quality}/{task}"
+            assert table3[row, "omar"] > table3[row, "ma_cql"], row
+    for task in ("cooperative_navigation", "predator_prey", "world"):
+        assert table3[f"expert/{task}", "ma_icq"] > 70 > 10 > table3[f"random/{task}", "ma_icq"], task
+    table1 = means("table1")
+    assert table1["ma_cql", "actor_lr=0.01"] > table1["ma_cql", "actor_lr=0.05"] + 50
+    table2 = means("table2")
+    assert max(table2.values()) - table2["ma_cql", "actor_updates=1"] < 20
+    figure3 = {column: mean for (row, column), mean in means("figure3").items() if row == "medium"}
+    assert max(figure3, key=figure3.get) in ("coefficient=0.3", "coefficient=0.5", "coefficient=0.7", "coefficient=0.9")
+
+
 def test_committed_paper_cells_are_intact():
     for path in sorted((REFERENCE / "paper").glob("*/cells/*.json")):
         result = json.loads(path.read_text())
