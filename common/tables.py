@@ -10,6 +10,7 @@ results/runs/<preset>/<paper>/:
     NAME.png          the picture
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -250,15 +251,16 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     ex.doc = help_text
     try:
         words = arguments[1:]
+        if any(word in ("-i", "--id") or word.startswith("--id=") for word in words):
+            raise experiment.BadInput("--id is not supported: runs are numbered; choose another folder with OMZ_RESULTS")
         if "with" in words:
-            values = experiment.parse(words[words.index("with") + 1 :], defaults | {"seed": 0}, named)
+            updates = itertools.takewhile(lambda word: not word.startswith("-"), words[words.index("with") + 1 :])
+            values = experiment.parse(list(updates), defaults | {"seed": 0}, named)
             check(values, table)
         elif words and not words[0].startswith("-") and words[0] not in ("print_config", "help", "print_named_configs"):
             known = [*named, *defaults]
             hint = experiment.nearest(words[0], known)
             raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {hint}")
-        if any(word in ("-i", "--id") or word.startswith("--id=") for word in words):
-            raise experiment.BadInput("--id is not supported: runs are numbered; choose another folder with OMZ_RESULTS")
         work.pick_device(str(values.get("device", "auto")) if "with" in words else "auto")
         ex.run_commandline([arguments[0], *words])
     except (ValueError, FileNotFoundError) as error:
