@@ -3,7 +3,10 @@
     python benchmarks/envs.py
 """
 
+import sys
 import time
+
+sys.path.pop(0)  # this script's folder: here `envs` is the script, not the package
 
 import numpy as np
 import torch
