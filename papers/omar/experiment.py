@@ -69,6 +69,8 @@ def make_cell(
         sizes |= {"rounds": SWEEP_ROUNDS[preset], "seeds": SWEEP_SEEDS[preset]}
     if task.startswith("spread_1d") and preset in LINE_ROUNDS:
         sizes |= {"rounds": LINE_ROUNDS[preset]}
+    if repeat_minibatches and preset != "smoke":
+        sizes |= {"eval_every": 10}  # what the released code evaluated after, and so how many minibatches repeat
     resolved_backbone = default_backbone(reading) | {"batch_size": sizes["batch_size"]}
     resolved_hyper = default_hyper(method, task, quality, reading)
     defaults = resolved_backbone | resolved_hyper
