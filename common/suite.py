@@ -186,6 +186,9 @@ def accept(chosen: list[Table], preset: str) -> int:
             refused += 1
             continue
         shown = tables.show(table, preset, {})
+        if all(item["state"] != "done" for item in shown):
+            print(f"{table.slot}: not accepted, no entry is complete at {preset}")
+            continue
         tables.write(table, preset, {}, shown)
         for kind in ("csv", "seeds.csv", "curves.csv", "json"):
             source = runs_folder() / preset / table.paper / f"{table.name}.{kind}"
