@@ -116,7 +116,7 @@ def show(table: Table, preset: str, options: dict) -> list[dict]:
     published, shown = table.published(), []
     for entry in table.entries(preset, table.options | {"seeds": None} | options):
         states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
-        bad = [f"{slot}: {state}" for slot, state in states.items() if state != "done"]
+        bad = sorted({state for state in states.values() if state != "done"})
         item = {"row": entry.row, "column": entry.column, "cells": list(states), "state": "; ".join(bad) or "done"}
         mean, std = published.get((entry.row, entry.column), (None, None))
         item |= {"published_mean": mean, "published_std": std, "seeds": {}, "best": {}, "curves": {}}
