@@ -4,7 +4,7 @@
 states alpha per data set, so both readings use the released one.
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 from papers.omar.baselines import CQL, ICQ, TD3BC, ICQConfig, TD3BCConfig
 from papers.omar.omar import OMAR, BackboneConfig, CQLConfig, OMARConfig
@@ -15,7 +15,6 @@ METHODS = {
     "ma_cql": (CQL, CQLConfig),
     "omar": (OMAR, OMARConfig),
 }
-LABELS = {"ma_icq": "MA-ICQ", "ma_td3bc": "MA-TD3+BC", "ma_cql": "MA-CQL", "omar": "OMAR"}
 TASKS = ("cooperative_navigation", "predator_prey", "world")
 QUALITIES = ("random", "medium-replay", "medium", "expert")
 
@@ -75,8 +74,3 @@ PER_MEMBER = ("alpha", "coefficient", "mean", "std", "actor_lr", "critic_lr", "b
 def structure(config: dict) -> dict:
     """The part of a method's or the backbone's configuration that all members of one program share."""
     return {key: value for key, value in config.items() if key not in PER_MEMBER}
-
-
-def known_fields(method: str) -> dict[str, type]:
-    """Names and types of a method's hyperparameters."""
-    return {field.name: field.type for field in fields(METHODS[method][1])}
