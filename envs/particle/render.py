@@ -1,6 +1,6 @@
 """Draws particle worlds: a frame as an array, an episode as a PNG strip or a GIF.
 
-    python -m envs.particle.render predator_prey expert chase.gif
+python -m envs.particle.render predator_prey expert chase.gif
 """
 
 import sys

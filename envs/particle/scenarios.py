@@ -92,9 +92,7 @@ class Spread:
         n = self.num_agents
         agents, landmarks = positions[:, :n], positions[:, n:]
         silence = positions.new_zeros(len(positions), n, 2 * (n - 1))
-        return torch.cat(
-            [velocities, agents, relative(landmarks, agents), relative_others(agents), silence], dim=-1
-        )
+        return torch.cat([velocities, agents, relative(landmarks, agents), relative_others(agents), silence], dim=-1)
 
     def rewards(self, positions: Tensor) -> Tensor:
         n = self.num_agents
@@ -157,9 +155,7 @@ class Tag:
         agents, landmarks = positions[:, :4], positions[:, 4:]
         prey_velocity = velocities[:, 3:].repeat(1, 4, 1)
         prey_velocity[:, 3] = 0  # padding: the prey does not observe itself twice
-        return torch.cat(
-            [velocities, agents, relative(landmarks, agents), relative_others(agents), prey_velocity], dim=-1
-        )
+        return torch.cat([velocities, agents, relative(landmarks, agents), relative_others(agents), prey_velocity], dim=-1)
 
     def rewards(self, positions: Tensor) -> Tensor:
         predators, prey = positions[:, :3], positions[:, 3:4]

@@ -7,6 +7,7 @@ import torch
 
 from common.files import sha256
 from envs import datasets
+from envs.particle import data as particle
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def change(path, agent, key, index, value):
 def test_a_data_set_has_d4rls_keys_per_agent_and_its_provenance(path):
     with h5py.File(path) as file:
         assert sorted(file) == ["agent_0", "agent_1", "agent_2"]
-        assert sorted(file["agent_0"]) == sorted(datasets.KEYS)
+        assert sorted(file["agent_0"]) == sorted(particle.KEYS)
         assert file["agent_0/observations"].shape == (5000, 16)
     facts = datasets.load(path)["provenance"]
     assert facts["task"] == "predator_prey" and set(facts["policies"]) == {"medium", "prey"}
@@ -61,7 +62,7 @@ def test_building_again_gives_the_same_bytes_whatever_it_is_built_with(path, mon
 def test_replay_data_is_the_training_buffer(folders):
     path = datasets.build("spread_1d_2", "medium-replay", [0], "smoke", say=lambda text: None)[0]
     data = datasets.load(path)
-    assert len(data["arrays"]["rewards"]) == datasets.SMOKE_ROUNDS * 16 * 25
+    assert len(data["arrays"]["rewards"]) == particle.SMOKE_ROUNDS * 16 * 25
     assert datasets.episode_returns(data).shape == (160,)
 
 

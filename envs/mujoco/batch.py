@@ -1,0 +1,111 @@
+"""Robots in lockstep: many simulations of one robot stepped by one call, on MuJoCo's batch engine.
+
+Physics is bit-identical to gymnasium's loop over single environments, at any number of threads.
+"""
+
+import numpy as np
+import torch
+from mujoco.batch import Batch
+
+from envs.mujoco.robots import robot
+
+
+class RobotBatch:
+    """W simulations of one robot.
+
+    Every simulation has its own clock, so finished ones can be restarted while others run on. All arrays are float64.
+
+    Args:
+        name: of the robot.
+        worlds: W.
+        contact_margins: see `Robot.model`.
+        threads: of the physics; None for as many as torch uses.
+    """
+
+    def __init__(self, name: str, worlds: int, contact_margins: str = "pre-3.5", threads: int | None = None):
+        self.robot, self.worlds, self.contact_margins = robot(name), worlds, contact_margins
+        self.model = self.robot.model(contact_margins)
+        self.dt = self.model.opt.timestep * self.robot.frame_skip
+        self.action_dim = self.model.nu
+        self.simulations = Batch(self.model, worlds, threads or torch.get_num_threads())
+        self.qpos, self.qvel = self.simulations.bind("qpos"), self.simulations.bind("qvel")
+        self.control, self.xpos = self.simulations.bind("ctrl"), self.simulations.bind("xpos")
+        self.steps = np.zeros(worlds, np.int64)
+        self.simulations.reset()
+        self.state_dim = self.observe().shape[1]
+
+    def reset(self, streams: list[torch.Generator]) -> np.ndarray:
+        """Starts W / len(streams) episodes per stream, in order; returns observed states [W, D]."""
+        return self.restart(np.arange(self.worlds), streams)
+
+    def restart(self, which: np.ndarray, streams: list[torch.Generator]) -> np.ndarray:
+        """Starts new episodes in the simulations `which`, equally many per stream; returns all observed states."""
+        start = self.robot.start(self.model, streams, len(which) // len(streams))
+        return self.set_state(*start, which)
+
+    def set_state(self, qpos: np.ndarray, qvel: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
+        """Puts simulations (all, or `which`) into states qpos [W, nq] and qvel [W, nv] at step 0; returns all observed states.
+
+        Exact but for the solver's warm start, which begins afresh as after any reset.
+        """
+        which = np.arange(self.worlds) if which is None else np.asarray(which)
+        self.simulations.reset(which, stage=0)
+        self.qpos[which], self.qvel[which] = qpos, qvel
+        self.simulations.forward(which)
+        self.steps[which] = 0
+        return self.observe()
+
+    def set_observed(self, observed: np.ndarray) -> np.ndarray:
+        """Puts all simulations into observed states [W, D], as stored in data; `robot.not_observed` says what is lost."""
+        return self.set_state(*self.robot.state_of(self.model, np.asarray(observed)))
+
+    def observe(self) -> np.ndarray:
+        """[W, D] observed states."""
+        return self.robot.observe(self.qpos, self.qvel, self.xpos)
+
+    def step(self, actions: np.ndarray, which: np.ndarray | None = None):
+        """One control step of all simulations, or of `which`.
+
+        Args:
+            actions: [W, U] (or one row for each of `which`), clipped to [-1, 1].
+
+        Returns:
+            observed states [W, D], rewards [W], terminated [W], truncated [W]; rows of the stepped simulations only.
+
+        Raises:
+            ValueError: actions of another shape, or not finite.
+        """
+        rows = slice(None) if which is None else np.asarray(which)
+        actions = np.asarray(actions, np.float64)
+        expected = (self.worlds if which is None else len(rows), self.action_dim)
+        if actions.shape != expected:
+            raise ValueError(f"actions have shape {actions.shape}, expected {expected}")
+        if not np.isfinite(actions).all():
+            raise ValueError("actions hold NaN or infinity, expected numbers in [-1, 1]")
+        actions = np.clip(actions, -1, 1)
+        before = self.robot.place(self.qpos[rows], self.xpos[rows])
+        self.control[rows] = actions
+        self.simulations.step(None if which is None else rows, nstep=self.robot.frame_skip)
+        self.steps[rows] += 1
+        qpos, qvel, xpos = self.qpos[rows], self.qvel[rows], self.xpos[rows]
+        rewards = self.robot.rewards(before, self.robot.place(qpos, xpos), actions, self.dt)
+        terminated = ~self.robot.healthy(qpos, qvel)
+        truncated = (self.steps[rows] >= self.robot.horizon) & ~terminated
+        return self.robot.observe(qpos, qvel, xpos), rewards, terminated, truncated
+
+
+def play(batch: RobotBatch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.ndarray]:
+    """One episode in every simulation, from fresh starts: undiscounted returns [W] and lengths [W].
+
+    Args:
+        act: observed states [W, D] -> actions [W, U], for all simulations whether they have finished or not.
+        streams: start states; W / len(streams) episodes each.
+    """
+    observed = batch.reset(streams)
+    returns, running = np.zeros(batch.worlds), np.arange(batch.worlds)
+    while len(running):
+        actions = np.asarray(act(observed))[running]
+        observed[running], rewards, terminated, truncated = batch.step(actions, running)
+        returns[running] += rewards
+        running = running[~(terminated | truncated)]
+    return returns, batch.steps.copy()

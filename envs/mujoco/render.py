@@ -1,0 +1,102 @@
+"""Draws robots without a screen: a frame as an array, an episode of a shipped policy as a GIF.
+
+    python -m envs.mujoco.render halfcheetah expert run.gif [steps]
+
+On Linux this needs EGL (Debian and Ubuntu: `apt-get install libegl1`) or, with MUJOCO_GL=osmesa, `libosmesa6`.
+"""
+
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from PIL import Image
+
+from common.files import atomic
+from envs.mujoco.batch import RobotBatch
+
+NEEDS = (
+    "drawing robots needs off-screen OpenGL, which this machine lacks: on Debian or Ubuntu run `apt-get install libegl1`, "
+    "or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa; if mujoco was imported before envs.mujoco, set MUJOCO_GL=egl"
+)
+CAMERAS = {"reacher": None, "ant": "track", "halfcheetah": "track", "hopper": "track", "walker2d": "track"}
+
+
+class Camera:
+    """Frames of one batch.
+
+    Raises:
+        RuntimeError: no off-screen OpenGL; the message says what to install.
+    """
+
+    def __init__(self, batch: RobotBatch, height: int = 240, width: int = 320):
+        self.batch, self.data = batch, mujoco.MjData(batch.model)
+        try:
+            self.renderer = mujoco.Renderer(batch.model, height, width)
+        except Exception as error:  # whatever the OpenGL binding raises when there is none
+            raise RuntimeError(f"{NEEDS} ({type(error).__name__}: {error})") from error
+
+    def frame(self, world: int) -> np.ndarray:
+        """RGB array [H, W, 3] of one simulation."""
+        self.data.qpos[:], self.data.qvel[:] = self.batch.qpos[world], self.batch.qvel[world]
+        mujoco.mj_forward(self.batch.model, self.data)
+        self.renderer.update_scene(self.data, camera=CAMERAS[self.batch.robot.name] or self._above())
+        return self.renderer.render()
+
+    def _above(self) -> mujoco.MjvCamera:
+        camera = mujoco.MjvCamera()
+        camera.lookat[:], camera.distance, camera.elevation = 0, 0.8, -90
+        return camera
+
+    def close(self) -> None:
+        self.renderer.close()
+
+
+def save_gif(frames: list[np.ndarray], path: Path, seconds_per_frame: float) -> None:
+    """Writes frames as a GIF, atomically."""
+    images = [Image.fromarray(frame) for frame in frames]
+    with atomic(path) as part:
+        images[0].save(
+            part, format="GIF", save_all=True, append_images=images[1:], duration=max(20, 1000 * seconds_per_frame), loop=0
+        )
+
+
+def episode(robot: str, act, streams, steps: int, every: int = 2, contact_margins: str = "pre-3.5") -> list[np.ndarray]:
+    """Every other frame of one episode of a policy, states [1, D] -> actions [1, U], at most `steps` long."""
+    batch = RobotBatch(robot, 1, contact_margins, threads=1)
+    camera = Camera(batch)
+    state, frames = batch.reset(streams), []
+    for step in range(steps):
+        if step % every == 0:
+            frames.append(camera.frame(0).copy())
+        state, _, terminated, truncated = batch.step(act(state))
+        if terminated[0] or truncated[0]:
+            break
+    camera.close()
+    return frames
+
+
+def main(arguments: list[str]) -> int:
+    """Command line; returns the exit code."""
+    from common.population import generator
+    from envs.mujoco import behaviour
+    from envs.mujoco.robots import robot
+
+    if len(arguments) not in (3, 4) or not arguments[2].endswith(".gif"):
+        print("usage: python -m envs.mujoco.render ROBOT medium|expert FILE.gif [STEPS]", file=sys.stderr)
+        return 2
+    name, quality, path = arguments[:3]
+    try:
+        steps = int(arguments[3]) if len(arguments) == 4 else 200
+        act = behaviour.deterministic(behaviour.load_policy(name, quality))
+        frames = episode(name, act, [generator(0, "render")], min(steps, robot(name).horizon))
+        save_gif(frames, Path(path), 2 * RobotBatch(name, 1).dt)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(frames)} frames in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

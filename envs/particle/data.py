@@ -1,0 +1,215 @@
+"""Data sets of the particle worlds: collected by the shipped MATD3 teams, D4RL's keys per agent."""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.files import read_csv, sha256
+from common.population import generators
+from envs.particle import behaviour
+from envs.particle.batch import by_member, by_world
+from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
+from envs.storage import FORMAT, DataError, check_arrays, sums_between
+
+GENERATOR = 1  # raise it when a change alters the data
+TASKS = tuple(SCENARIOS)
+QUALITIES = ("random", "medium-replay", "medium", "expert")
+SEEDS = behaviour.SEEDS
+SIZES = {"smoke": 5_000, "quick": 100_000, "paper": 1_000_000}  # steps of random, medium and expert data
+SMOKE_ROUNDS = 10  # of online training in the smoke size's replay data
+KEYS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
+COLLECT_WORLDS = 1000  # episodes collected together, per seed
+train_behaviour = behaviour.train_behaviour
+
+
+def constants(task: str) -> tuple[float, float]:
+    """Expert and random return that normalised scores of a task are relative to: ours, from the policies' card.
+
+    Means over the five expert teams (with the data's action noise) and over uniform random actions.
+    """
+    card = behaviour.card(task)
+    return float(np.mean(card["expert"]["return_mean"])), card["random_return"]
+
+
+def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple[dict, dict]]:
+    """Arrays by name in the file, and provenance, of the data set of each seed."""
+    if quality == "medium-replay":
+        medium = behaviour.card(task)["medium"]["rounds"]
+        rounds = [SMOKE_ROUNDS if size == "smoke" else medium[seed] for seed in seeds]
+        data = replay(task, seeds, rounds)
+    else:
+        data = collect(task, quality, seeds, SIZES[size])
+    agents = range(SCENARIOS[task].learners)
+    return [
+        (
+            {
+                f"agent_{agent}/{key}": arrays[key] if arrays[key].ndim == 1 else arrays[key][:, agent]
+                for agent in agents
+                for key in KEYS
+            },
+            provenance(task, quality, seed, size),
+        )
+        for seed, arrays in zip(seeds, data, strict=True)
+    ]
+
+
+def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[str, np.ndarray]]:
+    """Rolls out one policy per seed; per seed arrays [R, N, ...] with episodes as blocks of 25 rows.
+
+    random: uniform actions. medium, expert: the shipped policies with N(0, 0.1) action noise.
+    """
+    team = behaviour.load_team(task)
+    purpose = f"data/{task}/{quality}"
+    noise = generators(seeds, f"{purpose}/noise")
+    if quality == "random":
+        act = behaviour.uniform_policy(noise, team.action_dim)
+    else:
+        act = behaviour.noisy(member_policy(task, quality, seeds), noise)
+    starts = generators(seeds, f"{purpose}/starts")
+    pieces = []
+    for done in range(0, steps, COLLECT_WORLDS * EPISODE_STEPS):
+        worlds = min(COLLECT_WORLDS, -(-(steps - done) // EPISODE_STEPS))
+        obs = by_member(team.reset(starts, worlds), len(seeds))
+        rows = []
+        for _ in range(EPISODE_STEPS):
+            action = act(obs)
+            next_obs, reward = team.step(by_world(action))
+            next_obs, reward = by_member(next_obs, len(seeds)), by_member(reward, len(seeds))
+            rows.append(torch.cat([obs, action, reward.unsqueeze(-1), next_obs], dim=-1))
+            obs = next_obs
+        pieces.append(torch.stack(rows, dim=3).flatten(2, 3).transpose(1, 2))  # [M, worlds * 25, N, F]
+    return [split_rows(torch.cat([piece[m] for piece in pieces]), team) for m in range(len(seeds))]
+
+
+def member_policy(task: str, quality: str, seeds: list[int]):
+    """The shipped policies of some of the five seeds, as one population."""
+    missing = [seed for seed in seeds if seed not in behaviour.SEEDS]
+    if missing:
+        raise DataError(f"no behaviour policy for data seed {missing[0]}, expected one of: {behaviour.SEEDS}")
+    policy = behaviour.load_policy(task, quality)
+
+    def act(obs: Tensor) -> Tensor:
+        everyone = obs.new_zeros(len(behaviour.SEEDS), *obs.shape[1:])
+        everyone[seeds] = obs
+        return policy(everyone)[seeds]
+
+    return act
+
+
+def split_rows(rows: Tensor, team) -> dict[str, np.ndarray]:
+    """Rows [R, N, F] of observation, action, reward, next observation as named arrays."""
+    obs, action, reward, next_obs = rows.split([team.obs_dim, team.action_dim, 1, team.obs_dim], dim=-1)
+    timeouts = np.zeros(len(rows), bool)
+    timeouts[EPISODE_STEPS - 1 :: EPISODE_STEPS] = True
+    return {
+        "observations": obs.numpy(),
+        "actions": action.numpy(),
+        "rewards": reward.squeeze(-1).numpy(),
+        "next_observations": next_obs.numpy(),
+        "terminals": np.zeros(len(rows), bool),
+        "timeouts": timeouts,
+    }
+
+
+def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.ndarray]]:
+    """The replay buffers of the behaviour training itself, up to each seed's round: the training is run again."""
+    card = behaviour.card(task)
+    config = behaviour.BehaviourConfig(**card["config"])
+    team = behaviour.load_team(task)
+    pieces = []
+    obs_dims = [team.obs_dim] * team.num_agents
+    for _, _, new in behaviour.train(team, obs_dims, seeds, config, task, max(rounds)):
+        pieces.append(new.transpose(1, 2))  # [M, R, N, F]
+    return [split_rows(torch.cat([piece[m] for piece in pieces[:last]]), team) for m, last in enumerate(rounds)]
+
+
+def provenance(task: str, quality: str, seed: int, size: str) -> dict:
+    """What a data set's file says about itself."""
+    scenario = SCENARIOS[task]
+    facts = {
+        "format": FORMAT,
+        "generator": GENERATOR,
+        "task": task,
+        "quality": quality,
+        "seed": seed,
+        "size": size,
+        "environment": {"family": "particle", "rules": scenario.rules, "episode_steps": EPISODE_STEPS},
+        "agents": scenario.learners,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+    }
+    weights = {"medium": ["medium"], "expert": ["expert"]}.get(quality, [])
+    weights += ["prey"] if scenario.learners < scenario.num_agents else []
+    facts["policies"] = {name: sha256(behaviour.policy_path(task, name)) for name in weights}
+    if quality in ("medium", "expert"):
+        facts["action_noise"] = behaviour.DATA_NOISE
+    if quality == "medium-replay":
+        facts["behaviour_config"] = behaviour.card(task)["config"]
+    return facts
+
+
+def extract(file, facts: dict) -> dict[str, np.ndarray]:
+    """Arrays [R, N, ...] of an open file; terminals and timeouts too."""
+    agents = [f"agent_{i}" for i in range(facts["agents"])]
+    return {key: np.stack([file[agent][key][:] for agent in agents], axis=1) for key in KEYS}
+
+
+def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
+    """Raises DataError unless shapes fit, numbers are finite, actions are in [-1, 1] and episodes end with a flag.
+
+    Terminals and timeouts, the same for all agents, become [R].
+    """
+    rows, agents = arrays["rewards"].shape[:2]
+    scenario = SCENARIOS[facts["task"]]
+    widths = {"observations": scenario.obs_dims[0], "next_observations": scenario.obs_dims[0], "actions": scenario.dims}
+    shapes = {key: (rows, agents, widths[key]) if key in widths else (rows, agents) for key in KEYS}
+    check_arrays(path, arrays, shapes)
+    for key in ("terminals", "timeouts"):
+        arrays[key] = arrays[key][:, 0]
+    ends = arrays["terminals"] | arrays["timeouts"]
+    if not ends[-1] or (np.flatnonzero(ends) % EPISODE_STEPS != EPISODE_STEPS - 1).any():
+        raise DataError(f"data set {path}: episodes do not end every {EPISODE_STEPS} rows")
+
+
+def transitions(data: dict) -> dict[str, Tensor]:
+    """What learners need of a loaded data set: tensors [R, N, ...] for `common.replay.Replay`.
+
+    The next action is that of the following row; `has_next_action` [R] is false where the clock cut the episode.
+    """
+    arrays = data["arrays"]
+    action = torch.from_numpy(arrays["actions"])
+    rows, agents = action.shape[:2]
+    terminal = torch.from_numpy(arrays["terminals"]).float()[:, None].expand(rows, agents)
+    return {
+        "obs": torch.from_numpy(arrays["observations"]),
+        "action": action,
+        "reward": torch.from_numpy(arrays["rewards"]),
+        "next_obs": torch.from_numpy(arrays["next_observations"]),
+        "terminal": terminal,
+        "next_action": action.roll(-1, 0),
+        "has_next_action": torch.from_numpy(~arrays["timeouts"] | arrays["terminals"]),
+    }
+
+
+def episode_returns(data: dict) -> np.ndarray:
+    """[episodes] undiscounted returns, mean over agents."""
+    arrays = data["arrays"]
+    return sums_between(arrays["rewards"].astype(np.float64).mean(1), arrays["terminals"] | arrays["timeouts"])
+
+
+def released(task: str, quality: str) -> dict | None:
+    """Returns of OMAR's released data set (as measured by og-marl's cards), the yardstick for ours."""
+    rows = read_csv(Path(__file__).with_name("released_returns.csv"))
+    return next((row for row in rows if (row["task"], row["quality"]) == (task, quality)), None)
+
+
+def expected_return(facts: dict) -> tuple[float, float, int] | None:
+    """Mean and standard deviation of the behaviour's return, and episodes they are over; None for replay data."""
+    card = behaviour.card(facts["task"])
+    if facts["quality"] == "medium-replay":
+        return None
+    if facts["quality"] == "random":
+        return card["random_return"], None, 1000
+    return *(card[facts["quality"]][key][facts["seed"]] for key in ("return_mean", "return_sd")), 1000
