@@ -1,16 +1,26 @@
-"""Environment steps per second of the batched particle worlds against mpe2, in one run on one core.
+"""Environment steps per second, in one run: particle worlds against mpe2, robots against gymnasium and bare MuJoCo.
 
-    python benchmarks/envs.py
+python benchmarks/envs.py [particle|robots]
 """
 
+import os
 import sys
 import time
+import warnings
 
 sys.path.pop(0)  # this script's folder: here `envs` is the script, not the package
 
+import gymnasium
+import mujoco
 import numpy as np
 import torch
 
+from common.networks import Actors
+from common.population import generators
+from envs.mujoco.batch import RobotBatch
+from envs.mujoco.robots import ROBOTS
+from envs.mujoco.team import RobotTeam
+from envs.mujoco.views import view
 from envs.particle.batch import ParticleBatch
 from envs.particle.scenarios import SCENARIOS
 
@@ -43,8 +53,106 @@ def reference(name: str, least: float = 2.0) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def main() -> None:
-    torch.set_num_threads(1)
+def bare(name: str, least: float = 2.0) -> float:
+    """Control steps per second of a loop around mj_step alone, on one core: no observation, no reward."""
+    robot = ROBOTS[name]
+    model = robot.model()
+    data = mujoco.MjData(model)
+    rng, steps, start = np.random.default_rng(0), 0, time.perf_counter()
+    while time.perf_counter() - start < least:
+        data.ctrl[:] = rng.uniform(-1, 1, model.nu)
+        mujoco.mj_step(model, data, nstep=robot.frame_skip)
+        steps += 1
+        if steps % robot.horizon == 0:
+            mujoco.mj_resetData(model, data)
+    return steps / (time.perf_counter() - start)
+
+
+def plain(name: str, least: float = 2.0) -> float:
+    """Steps per second of gymnasium's v4 task, one environment in a loop."""
+    env = make(name)
+    steps, start, over = 0, time.perf_counter(), True
+    rng = np.random.default_rng(0)
+    while time.perf_counter() - start < least:
+        if over:
+            env.reset(seed=steps)
+        _, _, terminated, truncated, _ = env.step(rng.uniform(-1, 1, env.action_space.shape))
+        over = terminated or truncated
+        steps += 1
+    return steps / (time.perf_counter() - start)
+
+
+def lockstep(name: str, worlds: int, threads: int, least: float = 2.0) -> float:
+    """Steps per second of `worlds` simulations stepped together, restarts included."""
+    batch, stream = RobotBatch(name, worlds, threads=threads), generators([0], "benchmark")
+    batch.reset(stream)
+    rng, steps, start = np.random.default_rng(0), 0, time.perf_counter()
+    while time.perf_counter() - start < least:
+        _, _, terminated, truncated = batch.step(rng.uniform(-1, 1, (worlds, batch.action_dim)))
+        over = np.flatnonzero(terminated | truncated)
+        if len(over):
+            batch.restart(over, stream)
+        steps += worlds
+    return steps / (time.perf_counter() - start)
+
+
+def make(name: str):
+    names = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant", "reacher": "Reacher"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return gymnasium.make(f"{names[name]}-v4")
+
+
+def evaluation(threads: int, members: int) -> tuple[float, float]:
+    """Seconds of 10 x 1000 steps of a two-agent HalfCheetah policy (256-256): in lockstep, and in a plain loop.
+
+    In lockstep the episodes of all members of a population run together, and the time is one member's share.
+    """
+    of, episodes, seeds = view("halfcheetah", "full"), 10, list(range(members))
+    actors = Actors(generators(seeds, "actor"), of.obs_dims, of.obs_dim, 256, of.action_dim, input_norm=False)
+    team = RobotTeam("halfcheetah", of)
+    team.batches[members * episodes] = RobotBatch("halfcheetah", members * episodes, threads=threads)
+    start = time.perf_counter()
+    team.returns(actors.act, generators(seeds, "benchmark"), episodes)
+    together = (time.perf_counter() - start) / members
+    policies = [
+        torch.nn.Sequential(
+            torch.nn.Linear(17, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 3),
+            torch.nn.Tanh(),
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    env = make("halfcheetah")
+    start = time.perf_counter()
+    with torch.no_grad():
+        for episode in range(episodes):
+            obs, over = env.reset(seed=episode)[0], False
+            while not over:
+                x = torch.from_numpy(obs).float()
+                obs, _, terminated, truncated, _ = env.step(np.concatenate([policy(x).numpy() for policy in policies]))
+                over = terminated or truncated
+    return together, time.perf_counter() - start
+
+
+def robots() -> None:
+    """The robots' table."""
+    cores = os.cpu_count() or 1
+    for name in ROBOTS:
+        base, loop = bare(name), plain(name)
+        for threads in sorted({1, cores}):
+            rate = lockstep(name, 64, threads)
+            share = rate / base / threads
+            print(f"{name:12s} 64 simulations, {threads} threads {rate:9,.0f} steps/s: {share:5.2f} of bare mj_step's "
+                  f"{base:,.0f} a core, {rate / loop:4.1f} x gymnasium's {loop:,.0f}")  # fmt: skip
+    for threads in sorted({1, cores}):
+        for members in (1, 5):
+            together, apart = evaluation(threads, members)
+            print(f"10 x 1000 steps of a two-agent policy, {threads} threads, population of {members}: {together:.2f} s, "
+                  f"{apart / together:.1f} x a plain loop's {apart:.2f} s")  # fmt: skip
+
+
+def particle() -> None:
+    """The particle worlds' table."""
     pairs = {"cooperative_navigation": "simple_spread", "predator_prey": "simple_tag"}
     base = {task: reference(name) for task, name in pairs.items()}
     for task in ("cooperative_navigation", "predator_prey", "world", "spread_1d_2"):
@@ -52,6 +160,13 @@ def main() -> None:
             rate = batched(task, worlds)
             ratio = f"{rate / base[task]:6.0f} x mpe2's {base[task]:,.0f}" if task in base else ""
             print(f"{task:24s} {worlds:5d} worlds {rate:12,.0f} steps/s {ratio}")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    chosen = sys.argv[1:] or ["particle", "robots"]
+    for name in chosen:
+        {"particle": particle, "robots": robots}[name]()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.files import write_json
-from common.provenance import ROOT, code_hashes, config_hash
+from common.provenance import ROOT, carried, code_hashes, config_hash
 
 FORMAT = 1
 
@@ -60,16 +60,17 @@ def read(cell: Cell) -> dict | None:
     return result if result.get("format") == FORMAT else None
 
 
-def state(cell: Cell, sources: list[str], data_checksums: Callable[[Cell], dict]) -> str:
-    """"done", "missing", or "stale: ..." with what changed since the result was written.
+def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) -> str:
+    """ "done", "missing", or "stale: ..." with what changed since the result was written.
 
     Args:
         sources: files whose code decides the numbers.
-        data_checksums: present checksums of the cell's data sets; {} where they are not built.
+        data_recipes: present recipes of the cell's data sets, see `envs.datasets.recipe`; {} where they are not known.
     """
     result = read(cell)
     if result is None:
         return "missing"
+    result = carried(result, cell.config)
     if result["config_hash"] != cell.hash:
         changed = sorted(key for key in {*result["config"], *cell.config} if result["config"].get(key) != cell.config.get(key))
         return f"stale: configuration changed ({', '.join(changed)})"
@@ -77,8 +78,8 @@ def state(cell: Cell, sources: list[str], data_checksums: Callable[[Cell], dict]
     changed = sorted(name for name in {*present, *result["code"]} if present.get(name) != result["code"].get(name))
     if changed:
         return f"stale: code changed ({', '.join(changed)})"
-    checksums = data_checksums(cell)
-    if checksums and checksums != result["data"]:
+    recipes = data_recipes(cell)
+    if recipes and recipes != result.get("recipe"):
         return "stale: data changed"
     return "done"
 

@@ -71,7 +71,7 @@ def quiet_logger() -> logging.Logger:
 
 
 def nearest(word: str, known) -> str:
-    """", did you mean 'x'?" for the closest known word, or what is known."""
+    """ ", did you mean 'x'?" for the closest known word, or what is known."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
 

@@ -73,7 +73,7 @@ def keep_freed_memory() -> None:
 
 
 def backend() -> str:
-    """"native" or "torch": the form that float32 tensors on the CPU use."""
+    """ "native" or "torch": the form that float32 tensors on the CPU use."""
     return "native" if library() else "torch"
 
 

@@ -143,9 +143,7 @@ class Actors:
     """
 
     def __init__(self, streams, obs_dims, padded, hidden, action_dim, input_norm=True, device="cpu"):
-        tensors = mlp_parameters(
-            streams, obs_dims, padded, hidden, action_dim, input_norm=input_norm, output_bound=3e-3
-        )
+        tensors = mlp_parameters(streams, obs_dims, padded, hidden, action_dim, input_norm=input_norm, output_bound=3e-3)
         self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
         self.input_norm = input_norm
         self.running = RunningMoments(len(streams), len(obs_dims), padded, device) if input_norm else None

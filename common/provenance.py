@@ -15,6 +15,7 @@ import torch
 from common import kernels
 
 ROOT = Path(__file__).resolve().parent.parent
+EQUIVALENCES = ROOT / "results" / "reference" / "equivalences.json"  # see common.equivalence
 
 
 def code_of(path: Path) -> bytes:
@@ -40,6 +41,45 @@ def _code_hash(path: Path, changed: int) -> str:
 def code_hashes(sources: list[str]) -> dict[str, str]:
     """Short hash of each source file (paths relative to the repository), comments and docstrings left out."""
     return {name: _code_hash(ROOT / name, (ROOT / name).stat().st_mtime_ns) for name in sources}
+
+
+@functools.cache
+def _equivalences(changed: int) -> list[dict]:
+    return json.loads(EQUIVALENCES.read_text())
+
+
+def carried(result: dict, config: dict) -> dict:
+    """A stored result under the names of the present code, where a change since was shown to change no number.
+
+    Each record of `common.equivalence` replaces the old hashes of changed files by the new ones, if all of those the
+    result names are the old ones, and fills in options that did not exist then at their recorded values, as far as
+    the present `config` has them.
+    """
+    if not EQUIVALENCES.exists():
+        return result
+    for record in _equivalences(EQUIVALENCES.stat().st_mtime_ns):
+        mine = {name: pair for name, pair in record["code"].items() if name in result["code"]}
+        if not mine or any(result["code"][name] != old for name, (old, _) in mine.items()):
+            continue
+        result = result | {
+            "code": result["code"] | {name: new for name, (_, new) in mine.items()},
+            "config": _filled(result["config"], record["added_config"], config),
+        }
+        result["config_hash"] = config_hash(result["config"])
+    return result
+
+
+def _filled(config: dict, added: dict, present: dict) -> dict:
+    """Configuration with the missing options, named with dots, that `present` has, at their recorded values."""
+    config = json.loads(json.dumps(config))
+    for name, value in added.items():
+        *groups, key = name.split(".")
+        place, there = config, present
+        for group in groups:
+            place, there = place.get(group, {}), there.get(group, {})
+        if key in there:
+            place.setdefault(key, value)
+    return config
 
 
 def config_hash(config: dict) -> str:

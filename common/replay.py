@@ -68,9 +68,7 @@ class Replay:
         self.obs_dim, self.action_dim = first["obs"].shape[-1], first["action"].shape[-1]
         self.widths = [self.obs_dim, self.action_dim, 1, self.obs_dim, 1, self.action_dim]
         kept = [data["has_next_action"] if successors else None for data in datasets]
-        sizes = [
-            len(data["obs"]) if keep is None else int(keep.sum()) for data, keep in zip(datasets, kept, strict=True)
-        ]
+        sizes = [len(data["obs"]) if keep is None else int(keep.sum()) for data, keep in zip(datasets, kept, strict=True)]
         self.rows = torch.empty(sum(sizes), first["obs"].shape[1], sum(self.widths), device=device)  # [R, N, F]
         start = 0
         for data, keep, size in zip(datasets, kept, sizes, strict=True):

@@ -227,7 +227,7 @@ def run(table: Table, preset: str, options: dict, jobs=None, device="auto", forc
 def main(table: Table, arguments: list[str] | None = None) -> None:
     """Command line of a table script: Sacred's, with presets as named configurations.
 
-        python papers/omar/table3.py with paper seeds=[0,1] device=cuda jobs=1
+    python papers/omar/table3.py with paper seeds=[0,1] device=cuda jobs=1
     """
     arguments = sys.argv if arguments is None else arguments
     defaults = {"preset": "quick", "seeds": None, "device": "auto", "jobs": None, "force": False, **table.options}

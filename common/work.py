@@ -12,6 +12,8 @@ import os
 import queue
 import signal
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -34,7 +36,7 @@ class Paper:
     Attributes:
         sources: files whose code decides a cell's numbers, relative to the repository.
         program_key: cells with equal keys can be trained together.
-        checksums: recorded checksums of a cell's data sets, {} where one is missing.
+        recipes: of a cell's data sets, see `envs.datasets.recipe`; {} where they are not known.
         prepare: builds a cell's data sets if they are missing.
         train: (cells, device, checkpoint path, progress) -> one result per cell.
         record: writes the Sacred run of one finished cell.
@@ -44,15 +46,15 @@ class Paper:
     name: str
     sources: Callable[[Cell], list[str]]
     program_key: Callable[[Cell], tuple]
-    checksums: Callable[[Cell], dict]
+    recipes: Callable[[Cell], dict]
     prepare: Callable[[Cell], None]
     train: Callable
     record: Callable[[Cell, dict], None]
     cost: Callable[[Cell], float]
 
     def state(self, cell: Cell) -> str:
-        """"done", "missing" or "stale: why"."""
-        return store.state(cell, self.sources(cell), self.checksums)
+        """ "done", "missing" or "stale: why"."""
+        return store.state(cell, self.sources(cell), self.recipes)
 
 
 def paper(name: str) -> Paper:
@@ -61,7 +63,7 @@ def paper(name: str) -> Paper:
 
 
 def pick_device(device: str) -> str:
-    """"cpu" or "cuda" for "auto", "cpu" or "cuda".
+    """ "cpu" or "cuda" for "auto", "cpu" or "cuda".
 
     Raises:
         ValueError: another word, or cuda where there is none.
@@ -141,9 +143,17 @@ def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None
     return failures
 
 
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, so that a killed suite leaves no worker behind."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def _worker(index: int, jobs: int, groups, device, messages) -> None:
     """A worker process: starts at its own place in the list, so that workers meet late."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     start = index * len(groups) // jobs
     failures = work(groups[start:] + groups[:start], device, lambda cost: messages.put(cost) if cost else None)
     messages.put(failures)
@@ -173,9 +183,7 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
 def _run_parallel(groups, jobs, device, bar) -> list[str]:
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    workers = [
-        context.Process(target=_worker, args=(index, jobs, groups, device, messages), daemon=True) for index in range(jobs)
-    ]
+    workers = [context.Process(target=_worker, args=(index, jobs, groups, device, messages), daemon=True) for index in range(jobs)]
     for worker in workers:
         worker.start()
     failures, finished = [], 0

@@ -34,11 +34,20 @@ def refine_softmax(actions: Tensor, q: Tensor, mean: Tensor, beta: float, sigma:
     return new_mean, variance.sqrt().clamp_min(SMALLEST_STD)
 
 
-def refine_elites(actions: Tensor, q: Tensor, elites: int) -> tuple[Tensor, Tensor]:
-    """Cross-entropy method: mean and standard deviation of the `elites` best samples, [..., A] each."""
-    best = q.topk(elites, dim=-1).indices.unsqueeze(-1).expand(*q.shape[:-1], elites, actions.shape[-1])
-    chosen = actions.gather(-2, best)
-    return chosen.mean(-2), chosen.std(-2, correction=0).clamp_min(SMALLEST_STD)
+def best(actions: Tensor, q: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` samples of highest value and their values: [..., count, A], [..., count]."""
+    values, index = q.topk(count, dim=-1)
+    return actions.gather(-2, index.unsqueeze(-1).expand(*index.shape, actions.shape[-1])), values
+
+
+def refine_elites(actions: Tensor, q: Tensor, elites: int, correction: int = 0) -> tuple[Tensor, Tensor]:
+    """Cross-entropy method: mean and standard deviation of the `elites` best samples, [..., A] each.
+
+    Args:
+        correction: of the variance; 1 for the unbiased one.
+    """
+    chosen, _ = best(actions, q, elites)
+    return chosen.mean(-2), chosen.std(-2, correction=correction).clamp_min(SMALLEST_STD)
 
 
 def sample_around(noise: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -53,6 +62,7 @@ def search(
     mean: Tensor,
     std: Tensor,
     refine: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+    carried: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """The last of J populations and its values: actions [..., K, A], q [..., K].
 
@@ -61,11 +71,16 @@ def search(
         value: Q of actions [..., K, A] -> [..., K].
         mean, std: of the first population, broadcastable to [..., A].
         refine: (actions, q, mean) -> (mean, std) of the next population.
+        carried: this many of the best samples join the next population, which has as many more.
     """
+    kept = None
     for iteration in range(iterations):
         actions = sample_around(draw(), mean, std)
         q = value(actions)
+        if kept:
+            actions, q = torch.cat([actions, kept[0]], dim=-2), torch.cat([q, kept[1]], dim=-1)
         if iteration + 1 < iterations:
+            kept = best(actions, q, carried) if carried else None
             mean, std = refine(actions, q, mean)
     return actions, q
 

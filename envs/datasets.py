@@ -15,6 +15,7 @@ are the same bytes each time on one machine. Real D4RL or Minari files are impor
 """
 
 import argparse
+import functools
 import json
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 from torch import Tensor
 
 from common.files import atomic
+from common.provenance import config_hash
 from envs import storage
 from envs.mujoco import data as mujoco
 from envs.mujoco import foreign
@@ -53,11 +55,28 @@ def data_path(task: str, quality: str, seed: int, size: str) -> Path:
     Raises:
         DataError: an unknown task, quality or size.
     """
-    qualities, sizes = family(task).QUALITIES, (*SIZES, *IMPORTED)
+    qualities, sizes = family(task).qualities(task), (*SIZES, *IMPORTED)
     for value, known, what in ((quality, qualities, "quality"), (size, sizes, "size")):
         if value not in known:
             raise DataError(f"unknown {what} {value!r} of {task}, expected one of: {', '.join(known)}")
     return data_folder() / size / task / f"{quality}-{seed}.h5"
+
+
+@functools.cache
+def recipe(task: str, quality: str, seed: int, size: str) -> str:
+    """Short hash of everything that decides a data set but the machine's rounding: generator, policies, sizes, seed.
+
+    Two machines build the same data up to floating-point rounding, whose files have other checksums; a result stays
+    valid as long as the recipe of its data is the same. An imported data set's recipe is its source file.
+
+    Raises:
+        DataError: an imported data set that is not there.
+    """
+    if size in IMPORTED:
+        facts = storage.read(data_path(task, quality, seed, size), lambda file, facts: None, verify=False)["provenance"]
+        return facts["source"]["sha256"][:16]
+    facts = family(task).provenance(task, quality, seed, size)
+    return config_hash({key: value for key, value in facts.items() if key != "versions"})
 
 
 def constants(task: str, **options) -> tuple[float, float]:
@@ -235,8 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
             for task in args.tasks or TASKS:
                 known = family(task)
                 options = {"replay": args.replay} if known is mujoco else {}
-                for quality in args.quality or known.QUALITIES:
-                    build(task, quality, args.seeds or known.SEEDS, args.size, **options)
+                for quality in args.quality or known.qualities(task):
+                    build(task, quality, args.seeds or known.seeds(task), args.size, **options)
         elif args.command == "import":
             import_source(args.task, args.quality, args.source)
         elif args.command == "check":

@@ -29,9 +29,11 @@ class RobotBatch:
         self.action_dim = self.model.nu
         self.simulations = Batch(self.model, worlds, threads or torch.get_num_threads())
         self.qpos, self.qvel = self.simulations.bind("qpos"), self.simulations.bind("qvel")
-        self.control, self.xpos = self.simulations.bind("ctrl"), self.simulations.bind("xpos")
+        self.control, self._xpos = self.simulations.bind("ctrl"), self.simulations.bind("xpos")
+        self.warmstart = self.simulations.bind("qacc_warmstart")
         self.steps = np.zeros(worlds, np.int64)
         self.simulations.reset()
+        self.xpos = self._xpos.copy()  # of the bodies; after a step they trail qpos by a substep, as in MuJoCo
         self.state_dim = self.observe().shape[1]
 
     def reset(self, streams: list[torch.Generator]) -> np.ndarray:
@@ -52,12 +54,24 @@ class RobotBatch:
         self.simulations.reset(which, stage=0)
         self.qpos[which], self.qvel[which] = qpos, qvel
         self.simulations.forward(which)
+        self.xpos[which] = self._xpos[which]
         self.steps[which] = 0
         return self.observe()
 
     def set_observed(self, observed: np.ndarray) -> np.ndarray:
         """Puts all simulations into observed states [W, D], as stored in data; `robot.not_observed` says what is lost."""
         return self.set_state(*self.robot.state_of(self.model, np.asarray(observed)))
+
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """Everything `restore` needs to continue bit for bit: state, the solver's warm start, trailing positions, clocks."""
+        arrays = {"qpos": self.qpos, "qvel": self.qvel, "warmstart": self.warmstart, "xpos": self.xpos, "steps": self.steps}
+        return {name: values.copy() for name, values in arrays.items()}
+
+    def restore(self, saved: dict[str, np.ndarray]) -> np.ndarray:
+        """Continues from `snapshot`, of a batch of the same size; returns observed states [W, D]."""
+        self.set_state(saved["qpos"], saved["qvel"])
+        self.warmstart[:], self.xpos[:], self.steps[:] = saved["warmstart"], saved["xpos"], saved["steps"]
+        return self.observe()
 
     def observe(self) -> np.ndarray:
         """[W, D] observed states."""
@@ -87,6 +101,7 @@ class RobotBatch:
         self.control[rows] = actions
         self.simulations.step(None if which is None else rows, nstep=self.robot.frame_skip)
         self.steps[rows] += 1
+        self.xpos[rows] = self._xpos[rows]
         qpos, qvel, xpos = self.qpos[rows], self.qvel[rows], self.xpos[rows]
         rewards = self.robot.rewards(before, self.robot.place(qpos, xpos), actions, self.dt)
         terminated = ~self.robot.healthy(qpos, qvel)
@@ -104,8 +119,14 @@ def play(batch: RobotBatch, act, streams: list[torch.Generator]) -> tuple[np.nda
     observed = batch.reset(streams)
     returns, running = np.zeros(batch.worlds), np.arange(batch.worlds)
     while len(running):
-        actions = np.asarray(act(observed))[running]
-        observed[running], rewards, terminated, truncated = batch.step(actions, running)
+        everyone = len(running) == batch.worlds
+        actions = np.asarray(act(observed))
+        if everyone:
+            observed, rewards, terminated, truncated = batch.step(actions)
+        else:
+            observed[running], rewards, terminated, truncated = batch.step(actions[running], running)
         returns[running] += rewards
-        running = running[~(terminated | truncated)]
+        over = terminated | truncated
+        if over.any():
+            running = running[~over]
     return returns, batch.steps.copy()

@@ -128,14 +128,13 @@ class OnlineTraining:
         self.snapshots.append({name: tensor.clone() for name, tensor in params.tensors.items()})
 
     def state_dict(self) -> dict:
-        batch = self.batch
         return {
             "learner": self.learner.state_dict(),
             "rows": self.buffer.rows[: self.buffer.size].clone(),
             "streams": {name: stream.get_state() for name, stream in self.streams.items()},
             "curve": self.curve,
             "snapshots": self.snapshots,
-            "simulations": [torch.from_numpy(np.array(x)) for x in (batch.simulations.state, batch.xpos, batch.steps)],
+            "simulations": {name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()},
             "state": torch.from_numpy(self.state),
         }
 
@@ -146,8 +145,7 @@ class OnlineTraining:
         for name, saved in state["streams"].items():
             self.streams[name].set_state(saved)
         self.curve, self.snapshots = list(map(tuple, state["curve"])), state["snapshots"]
-        simulations, xpos, steps = (x.numpy() for x in state["simulations"])
-        self.batch.simulations.state[:], self.batch.xpos[:], self.batch.steps[:] = simulations, xpos, steps
+        self.batch.restore({name: values.numpy() for name, values in state["simulations"].items()})
         self.state = state["state"].numpy()
 
 
@@ -182,8 +180,8 @@ def train_robot(robot: str, training: Training | None = None, say=print) -> Onli
 def pick(curve: list[tuple[int, float]], random_return: float, level: float) -> tuple[int, int]:
     """Indices of the medium and the expert snapshot.
 
-    expert: the best snapshot of the last tenth of training. medium: the first whose mean over three evaluations
-    reaches `level` of the way from random to expert.
+    expert: the best snapshot of the last tenth of training. medium: the first whose evaluation, averaged with the two
+    before, reaches `level` of the way from random to expert.
     """
     returns = np.array([value for _, value in curve])
     tail = max(1, len(returns) // 10)
@@ -191,7 +189,7 @@ def pick(curve: list[tuple[int, float]], random_return: float, level: float) -> 
     target = random_return + level * (returns[expert] - random_return)
     smooth = np.convolve(returns, np.ones(3) / 3, mode="valid")  # of snapshots i, i + 1, i + 2
     reached = np.flatnonzero(smooth >= target)
-    medium = int(reached[0]) + 1 if len(reached) else expert
+    medium = int(reached[0]) + 2 if len(reached) else expert
     return min(medium, expert), expert
 
 
@@ -215,7 +213,7 @@ def ship(run: OnlineTraining) -> dict:
     }
     for quality, index in (("medium", medium), ("expert", expert)):
         save_file(run.snapshots[index], folder / f"{quality}.safetensors")
-        policy = load_policy(robot, quality)
+        policy = Parameters(run.snapshots[index], trainable=False)
         for mode, act_ in (
             ("deterministic", deterministic(policy)),
             ("stochastic", stochastic(policy, [generator(training.seed, "card noise")])),

@@ -12,6 +12,9 @@ Collected by the shipped SAC policies, with stochastic actions:
 Replay data are rebuilt by default from training snapshots that ship with the repository: each plays for as many steps
 as the training spent around it, after a start of uniform actions. `replay="exact"` runs the training again.
 
+Two-agent HalfCheetah (OMAR) has random, medium-replay, medium and expert data of five MATD3 teams instead, see
+`envs.mujoco.team_behaviour`.
+
 Keys are D4RL's: observations, actions, rewards, next_observations, terminals, timeouts, infos/qpos, infos/qvel,
 infos/action_log_probs, metadata/policy/... The data are cut to their size, so the last episode may lack its end.
 """
@@ -27,17 +30,18 @@ from torch import Tensor
 
 from common.files import sha256
 from common.policies import distribution, squash
-from common.population import Parameters, generator
+from common.population import Parameters, generator, generators
 from envs.mujoco import behaviour
+from envs.mujoco import team_behaviour as teams
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import robot, xml_path
-from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, View, view
+from envs.mujoco.team import RobotTeam
+from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, TASK_VIEWS, task_view, view
 from envs.storage import FORMAT, DataError, check_arrays, sums_between
 
 GENERATOR = 1  # raise it when a change alters the data
-TASKS = tuple(behaviour.TRAININGS)
+TASKS = (*behaviour.TRAININGS, *TASK_VIEWS)
 QUALITIES = ("random", "medium", "expert", "medium-expert", "medium-replay", "full-replay", "uncoordinated")
-SEEDS = [0]
 SIZES = {"smoke": 4_000, "quick": 100_000, "paper": 1_000_000}  # steps of random, medium and expert data
 MEDIUM_REPLAY = {"halfcheetah": 0.2, "hopper": 0.4, "walker2d": 0.3, "ant": 0.3}  # of that, as in D4RL v2
 FLOATS = ("observations", "actions", "rewards", "next_observations")
@@ -56,6 +60,21 @@ D4RL_CONSTANTS = {
 }
 
 
+def robot_of(task: str) -> str:
+    """The robot a task is built on."""
+    return task_view(task).robot
+
+
+def qualities(task: str) -> tuple[str, ...]:
+    """Data qualities of a task."""
+    return teams.QUALITIES if task in TASK_VIEWS else QUALITIES
+
+
+def seeds(task: str) -> list[int]:
+    """Seeds of a task's data sets: one behaviour policy each."""
+    return teams.SEEDS if task in TASK_VIEWS else [behaviour.SEED]
+
+
 def constants(task: str, source: str = "ours") -> tuple[float, float]:
     """Expert and random return that normalised scores are relative to.
 
@@ -63,19 +82,88 @@ def constants(task: str, source: str = "ours") -> tuple[float, float]:
         source: "ours", from the policies' card (expert with stochastic actions, as in the data), or "d4rl".
     """
     if source == "d4rl":
-        return D4RL_CONSTANTS[task]
+        return D4RL_CONSTANTS[robot_of(task)]
+    if task in TASK_VIEWS:
+        card = teams.card(task)
+        return float(np.mean(card["expert"]["return_mean"])), card["random_return"]
     card = behaviour.card(task)
     return card["expert"]["stochastic"]["return_mean"], card["random"]["return_mean"]
 
 
 def train_behaviour(task: str) -> None:
-    """Trains and ships the policies of one robot, from nothing."""
-    behaviour.ship(behaviour.train_robot(task))
+    """Trains and ships the policies of one task, from nothing."""
+    if task in TASK_VIEWS:
+        teams.ship(*teams.train(task))
+    else:
+        behaviour.ship(behaviour.train_robot(task))
 
 
 def generate(task: str, quality: str, seeds: list[int], size: str, replay: str = "snapshots") -> list[tuple[dict, dict]]:
     """Arrays by name in the file, and provenance, of the data set of each seed."""
-    return [(rows(task, quality, seed, size, replay), provenance(task, quality, seed, size, replay)) for seed in seeds]
+    if task in TASK_VIEWS:
+        data = team_rows(task, quality, seeds, SIZES[size])
+    else:
+        data = [rows(task, quality, seed, size, replay) for seed in seeds]
+    return [(arrays, provenance(task, quality, seed, size, replay)) for seed, arrays in zip(seeds, data, strict=True)]
+
+
+def team_rows(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[str, np.ndarray]]:
+    """The data sets of some of the five teams: whole episodes, one after the other.
+
+    random: uniform actions. medium, expert: the teams with N(0, 0.1) action noise. medium-replay: a start of uniform
+    actions, then the training's snapshots with the training's noise, each for its share of the training until medium.
+    """
+    card, team = teams.card(task), RobotTeam(task)
+    if quality != "medium-replay":
+        policy = None if quality == "random" else teams.load_policy(task, quality)
+        return play_team(team, policy, teams.DATA_NOISE, seeds, f"data/{task}/{quality}", steps)
+    per_seed = []
+    for seed in seeds:
+        end = card["medium"]["updates"][teams.SEEDS.index(seed)] + card["config"]["warmup"]
+        steps_here = min(steps, end)
+        snapshots = teams.load_snapshots(task)
+        counts = sorted(count + card["config"]["warmup"] for count in snapshots if count + card["config"]["warmup"] <= end)
+        until = [card["config"]["warmup"], *((a + b) / 2 for a, b in itertools.pairwise(counts)), end]
+        policies = [None, *(snapshots[count - card["config"]["warmup"]] for count in counts)]
+        pieces, done = [], 0
+        for i, (policy, last) in enumerate(zip(policies, until, strict=True)):
+            wanted = round(steps_here * last / end) - done
+            if wanted > 0:
+                purpose, noise = f"data/{task}/{quality}/{i}", card["config"]["exploration"]
+                pieces += play_team(team, policy, noise, [seed], purpose, wanted)
+                done += len(pieces[-1]["rewards"])
+        per_seed.append(join(pieces))
+    return per_seed
+
+
+def play_team(
+    team: RobotTeam, policy: Parameters | None, noise: float, seeds: list[int], purpose: str, steps: int
+) -> list[dict[str, np.ndarray]]:
+    """Whole episodes of some of the five teams, at least `steps` steps of each; uniform actions without a policy."""
+    horizon, members = robot(team.view.robot).horizon, len(seeds)
+    episodes = -(-steps // horizon)
+    batch = RobotBatch(team.view.robot, members * episodes)
+    streams = generators(seeds, f"{purpose}/noise")
+    if policy is None:
+        act = teams.uniform(team, streams)
+    else:
+        mine = [teams.SEEDS.index(seed) for seed in seeds]
+        own = Parameters({name: tensor[mine] for name, tensor in policy.tensors.items()}, trainable=False)
+        act = teams.noisy(own, streams, noise)
+    state, columns = batch.reset(generators(seeds, f"{purpose}/starts")), []
+    for _ in range(horizon):
+        obs = team.view.observe(torch.from_numpy(state).float())
+        action = act(obs.unflatten(0, (members, episodes)).transpose(1, 2).contiguous())
+        joint = team.view.join(action.transpose(1, 2).flatten(0, 1)).numpy()
+        before = batch.qpos.astype(np.float32), batch.qvel.astype(np.float32)
+        following, reward, terminated, truncated = batch.step(joint)
+        columns.append((state.astype(np.float32), joint, reward.astype(np.float32), following.astype(np.float32),
+                        terminated, truncated, *before))  # fmt: skip
+        state = following
+    keys = (*FLOATS, *FLAGS, "infos/qpos", "infos/qvel")
+    stacked = {key: np.stack(column, axis=1) for key, column in zip(keys, zip(*columns, strict=True), strict=True)}
+    shaped = {key: values.reshape(members, episodes * horizon, *values.shape[2:]) for key, values in stacked.items()}
+    return [{key: values[m] for key, values in shaped.items()} for m in range(members)]
 
 
 def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str, np.ndarray]:
@@ -215,7 +303,7 @@ def metadata(policy: Parameters) -> dict[str, np.ndarray]:
     return named
 
 
-def provenance(task: str, quality: str, seed: int, size: str, replay: str) -> dict:
+def provenance(task: str, quality: str, seed: int, size: str, replay: str = "snapshots") -> dict:
     """What a data set's file says about itself."""
     facts = {
         "format": FORMAT,
@@ -228,7 +316,7 @@ def provenance(task: str, quality: str, seed: int, size: str, replay: str) -> di
             "family": "mujoco",
             "rules": "gymnasium v4",
             "contact_margins": "pre-3.5",
-            "model": sha256(xml_path(robot(task).xml)),
+            "model": sha256(xml_path(robot(robot_of(task)).xml)),
         },
         "versions": {
             "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
@@ -241,8 +329,7 @@ def provenance(task: str, quality: str, seed: int, size: str, replay: str) -> di
     facts["policies"] = {name: sha256(behaviour.POLICIES / task / f"{name}.safetensors") for name in files}
     if files == ("replay",):
         facts["replay"] = replay
-    if task in TASKS:
-        facts["constants"] = {source: constants(task, source) for source in ("ours", "d4rl")}
+    facts["constants"] = {source: constants(task, source) for source in ("ours", "d4rl")}
     return facts
 
 
@@ -253,7 +340,7 @@ def extract(file, facts: dict) -> dict[str, np.ndarray]:
 
 def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     """Raises DataError unless shapes fit, numbers are finite, actions are in [-1, 1] and no episode is too long."""
-    task, count = facts["task"], len(arrays["rewards"])
+    task, count = robot_of(facts["task"]), len(arrays["rewards"])
     state, actions = STATE_DIMS[task], robot(task).agents * ACTION_DIMS[task]
     widths = {"observations": state, "next_observations": state, "actions": actions}
     shapes = {key: (count, widths[key]) if key in widths else (count,) for key in (*FLOATS, *FLAGS)}
@@ -269,14 +356,20 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
         )
 
 
-def transitions(data: dict, of: View | str = "full") -> dict[str, Tensor]:
+def transitions(data: dict, of: str | None = None, terminal_timeouts: bool = False) -> dict[str, Tensor]:
     """What learners need of a loaded data set, seen by the agents of a view: tensors [R, N, ...].
+
+    Args:
+        of: name of the view; by default the task's own.
+        terminal_timeouts: take the clock's cut for a terminal state, as OMAR's released HalfCheetah data do.
 
     Everybody shares reward and terminal flag. The next action is that of the following row; `has_next_action` [R] is
     false where the episode was cut by the clock or by the end of the data.
     """
     arrays = data["arrays"]
-    of = view(data["provenance"]["task"], of) if isinstance(of, str) else of
+    task = data["provenance"]["task"]
+    of = view(robot_of(task), of) if of else task_view(task)
+    terminals = arrays["terminals"] | arrays["timeouts"] if terminal_timeouts else arrays["terminals"]
     action = of.split(torch.from_numpy(arrays["actions"]))
     count, agents = action.shape[:2]
     known = torch.from_numpy(~arrays["timeouts"] | arrays["terminals"])
@@ -286,7 +379,7 @@ def transitions(data: dict, of: View | str = "full") -> dict[str, Tensor]:
         "action": action,
         "reward": torch.from_numpy(arrays["rewards"])[:, None].expand(count, agents),
         "next_obs": of.observe(torch.from_numpy(arrays["next_observations"])),
-        "terminal": torch.from_numpy(arrays["terminals"]).float()[:, None].expand(count, agents),
+        "terminal": torch.from_numpy(terminals).float()[:, None].expand(count, agents),
         "next_action": action.roll(-1, 0),
         "has_next_action": known,
     }
@@ -298,8 +391,10 @@ def episode_returns(data: dict) -> np.ndarray:
     return sums_between(arrays["rewards"], arrays["terminals"] | arrays["timeouts"])
 
 
-# Returns inside D4RL's v2 files, quoted in the public code of Decision Transformer
-D4RL_RETURNS = {
+# Returns inside D4RL's v2 files, quoted in the public code of Decision Transformer; of OMAR's data, measured by og-marl
+RELEASED_RETURNS = {
+    ("two_agent_halfcheetah", "random"): (-282.89, 77.50), ("two_agent_halfcheetah", "medium-replay"): (423.49, 655.68),
+    ("two_agent_halfcheetah", "medium"): (1568.87, 273.38), ("two_agent_halfcheetah", "expert"): (3338.69, 252.58),
     ("halfcheetah", "random"): (-288.8, 80.4), ("halfcheetah", "medium"): (4770.3, 355.8),
     ("halfcheetah", "expert"): (10656.4, 441.7),
     ("hopper", "random"): (18.4, 17.5), ("hopper", "medium"): (1422.1, 379.0), ("hopper", "expert"): (3511.4, 328.6),
@@ -308,10 +403,10 @@ D4RL_RETURNS = {
 
 
 def released(task: str, quality: str) -> dict | None:
-    """Mean and standard deviation of the returns in D4RL's v2 file, the yardstick for ours."""
-    if (task, quality) not in D4RL_RETURNS:
+    """Mean and standard deviation of the returns in D4RL's v2 file or OMAR's data, the yardstick for ours."""
+    if (task, quality) not in RELEASED_RETURNS:
         return None
-    mean, sd = D4RL_RETURNS[task, quality]
+    mean, sd = RELEASED_RETURNS[task, quality]
     return {"task": task, "quality": quality, "return_mean": mean, "return_sd": sd}
 
 
@@ -319,6 +414,12 @@ def expected_return(facts: dict) -> tuple[float, float, int] | None:
     """Mean and standard deviation of the behaviour's return, and episodes they are over; None for mixtures and replays."""
     if facts["quality"] not in ("random", "medium", "expert") or "source" in facts:
         return None
+    if facts["task"] in TASK_VIEWS:
+        card = teams.card(facts["task"])
+        if facts["quality"] == "random":
+            return card["random_return"], None, 20
+        stats, index = card[facts["quality"]], teams.SEEDS.index(facts["seed"])
+        return stats["return_mean"][index], stats["return_sd"][index], stats["episodes"]
     card = behaviour.card(facts["task"])
     stats = card["random"] if facts["quality"] == "random" else card[facts["quality"]]["stochastic"]
     return stats["return_mean"], stats["return_sd"], stats["episodes"]

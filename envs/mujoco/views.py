@@ -6,6 +6,7 @@ robot's state and action; every view is a projection of them, so all views share
 Axes: N agents, D numbers of the state, O observation (padded with zeros to the longest), A actions of an agent.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,10 @@ class View:
     indices: tuple[tuple[int, ...], ...]
     action_dim: int
 
+    @functools.cached_property
+    def _gather(self) -> Tensor:
+        return torch.tensor([[*index, *[-1] * (self.obs_dim - len(index))] for index in self.indices])
+
     @property
     def num_agents(self) -> int:
         return len(self.indices)
@@ -83,7 +88,8 @@ class View:
 
     def observe(self, state: Tensor) -> Tensor:
         """[..., N, O] every agent's observation of states [..., D]."""
-        return torch.stack([torch.nn.functional.pad(state[..., list(i)], (0, self.obs_dim - len(i))) for i in self.indices], dim=-2)
+        padded = torch.nn.functional.pad(state, (0, 1))  # index -1 is a zero
+        return padded[..., self._gather.to(state.device)]
 
     def split(self, action: Tensor) -> Tensor:
         """[..., N, A] each agent's slice of joint actions [..., N A]."""
@@ -104,6 +110,14 @@ def view(robot: str, name: str) -> View:
         if value not in known:
             raise ValueError(f"unknown {what} {value!r}, expected one of: {', '.join(known)}")
     return View(robot, name, tuple(map(tuple, VIEWS[robot][name])), ACTION_DIMS[robot])
+
+
+TASK_VIEWS = {"two_agent_halfcheetah": ("halfcheetah", "own_joints")}  # OMAR's
+
+
+def task_view(task: str) -> View:
+    """The view of a task: that of its paper, or full observation of the robot of this name."""
+    return view(*TASK_VIEWS.get(task, (task, "full")))
 
 
 def observed(state: np.ndarray, agent: int, of: View) -> np.ndarray:

@@ -76,6 +76,10 @@ class Team:
         obs, rewards = self.worlds.step(actions)
         return self._learners(obs), rewards[:, : self.num_agents]
 
+    def returns(self, act, streams: list[torch.Generator], episodes: int) -> Tensor:
+        """[M, episodes] the paper's raw scores of a population, mean over agents; see `episode_returns`."""
+        return episode_returns(self, act, streams, episodes).mean(1)
+
     def _learners(self, obs: Tensor) -> Tensor:
         if self.prey is not None:
             self.prey_obs = obs[:, self.num_agents, : self.worlds.scenario.obs_dims[-1]]

@@ -1,10 +1,9 @@
 """The policies that collect data in the particle worlds: MATD3 teams trained online, and the prey they chase.
 
-MATD3 (Ackermann et al., 2019): independent tanh actors on own observations, twin critics per agent on everybody's
-observations and actions, delayed actors, smoothed target policies. Settings follow maddpg-pytorch, the framework OMAR
-extends: batches of 1024, 64-64 networks with a BatchNorm input, Adam at
-0.01, gamma 0.95, rewards standardised by the buffer's moments, exploration noise from 0.3 to 0 over training. Ours
-collect 400 environment steps per round and update twice, which learns faster per second than 100 and once.
+The learner is in `envs.matd3`. Settings follow maddpg-pytorch, the framework OMAR extends: batches of 1024, 64-64
+networks with a BatchNorm input, Adam at 0.01, gamma 0.95, rewards standardised by the buffer's moments, exploration
+noise from 0.3 to 0 over training. Ours collect 400 environment steps per round and update twice, which learns faster
+per second than 100 and once.
 
 Two stages where there is a prey: predators and prey are trained together, and the prey of that run is frozen; then
 five teams of predators are trained against the frozen prey, from nothing. All five are one population.
@@ -21,32 +20,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from common.networks import Actors, TwinCritics, apply_mlp
-from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member, uniform_
+from common.networks import Actors, apply_mlp
+from common.population import Parameters, generators, normal_, uniform_
+from envs.matd3 import MATD3, MATD3Config
 from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
 
 
 @dataclass(frozen=True)
-class BehaviourConfig:
+class BehaviourConfig(MATD3Config):
     """Online training of behaviour policies."""
 
     rounds: int = 1200  # collection rounds of worlds x 25 steps
     worlds: int = 16  # episodes stepped together between two updates, per member
     updates_per_round: int = 2
-    batch_size: int = 1024
-    hidden: int = 64
-    lr: float = 0.01
-    gamma: float = 0.95
-    tau: float = 0.01
-    grad_clip: float = 0.5
-    policy_delay: int = 2  # critic updates per actor update
-    target_noise: float = 0.2
-    target_clip: float = 0.5
     exploration: float = 0.3  # standard deviation of the action noise at the start, 0 at the end
     noise_memory: float = 0.85  # correlation of the action noise from one step to the next, as in OU noise
-    actor_lr: float = 0.01
-    logit_penalty: float = 1e-3  # weight of the mean squared policy output before its tanh, which keeps it from saturating
 
 
 class Everybody:
@@ -57,73 +46,6 @@ class Everybody:
         self.obs_dims = self.worlds.scenario.obs_dims
         self.num_agents, self.action_dim = self.worlds.num_agents, self.worlds.dims
         self.reset, self.step = self.worlds.reset, self.worlds.step
-
-
-class MATD3:
-    """A population of teams, M members of N agents.
-
-    Args:
-        seeds: one per member; initialisation, minibatches and noise of a member depend on its seed alone.
-        obs_dims: true observation size of each agent.
-    """
-
-    def __init__(self, seeds: list[int], obs_dims: list[int], action_dim: int, config: BehaviourConfig, purpose: str):
-        self.config, self.obs_dims, self.action_dim = config, obs_dims, action_dim
-        members, agents, padded = len(seeds), len(obs_dims), max(obs_dims)
-        self.actors = Actors(generators(seeds, f"{purpose}/actor"), obs_dims, padded, config.hidden, action_dim)
-        joint = sum(obs_dims) + agents * action_dim
-        padded_joint = agents * (padded + action_dim)
-        self.critics = TwinCritics(
-            generators(seeds, f"{purpose}/critic"), [joint] * agents, padded_joint, config.hidden, input_norm=False
-        )
-        self.target_actor = self.actors.params.frozen_copy()
-        self.target_critic = self.critics.params.frozen_copy()
-        lr = per_member(config.lr, members)
-        self.actor_adam = Adam(self.actors.params, per_member(config.actor_lr, members))
-        self.critic_adam = Adam(self.critics.params, lr)
-        self.noise_streams = generators(seeds, f"{purpose}/target noise")
-        self.rounds = 0
-
-    def joint(self, values: Tensor) -> Tensor:
-        """[M, N, B, D] of each agent -> [M, N, B, N * D], the same joint row for every agent's critic."""
-        members, agents, batch, size = values.shape
-        flat = values.transpose(1, 2).reshape(members, 1, batch, agents * size)
-        return flat.expand(-1, agents, -1, -1)
-
-    def update(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor) -> None:
-        """One round on a joint minibatch: obs [M, N, B, O], action [M, N, B, A], reward [M, N, B]."""
-        config = self.config
-        with torch.no_grad():
-            noise = normal_(torch.empty_like(action), self.noise_streams).mul_(config.target_noise)
-            next_action = self.actors.train_actions(next_obs, self.target_actor)
-            next_action = (next_action + noise.clamp_(-config.target_clip, config.target_clip)).clamp_(-1, 1)
-            next_q = self.critics.values(self.joint(next_obs), self.joint(next_action), self.target_critic)
-            target = reward + config.gamma * next_q.amin(2)  # episodes are cut by the clock, never terminated
-        q = self.critics.values(self.joint(obs), self.joint(action))
-        self.critics.params.zero_grad()
-        mean_over_batch((q - target.unsqueeze(2)).square().sum(2)).sum().backward()
-        self.critics.params.clip_grad_norm(config.grad_clip)
-        self.critic_adam.step()
-
-        self.rounds += 1
-        if self.rounds % config.policy_delay == 0:
-            self.update_actors(obs, action)
-            self.target_actor.average_towards(self.actors.params, config.tau)
-        self.target_critic.average_towards(self.critics.params, config.tau)
-
-    def update_actors(self, obs: Tensor, action: Tensor) -> None:
-        """Each agent climbs its own critic in its own action; the others' actions are those of the data."""
-        agents, size = action.shape[1], action.shape[3]
-        logits = self.actors.train_outputs(obs, update_running=True)
-        own = logits.tanh()
-        mine = torch.eye(agents).repeat_interleave(size, dim=1)[:, None]  # [N, 1, N * A]
-        joint = torch.where(mine > 0, own.repeat(1, 1, 1, agents), self.joint(action))
-        q = self.critics.values(self.joint(obs), joint, self.critics.constant, head=0)
-        loss = mean_over_batch(-q) + self.config.logit_penalty * mean_over_batch(logits.square())
-        self.actors.params.zero_grad()
-        loss.sum().backward()
-        self.actors.params.clip_grad_norm(self.config.grad_clip)
-        self.actor_adam.step()
 
 
 def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds: int | None = None):
@@ -195,11 +117,6 @@ def noisy(act, streams: list[torch.Generator], std: float = DATA_NOISE):
         return (action + std * normal_(torch.empty_like(action), streams)).clamp_(-1, 1)
 
     return noisy_act
-
-
-def team_return(returns: Tensor) -> Tensor:
-    """[M, E] the paper's raw score: mean over agents (predators all receive the same reward)."""
-    return returns.mean(1)
 
 
 def uniform_policy(streams: list[torch.Generator], action_dim: int):
@@ -287,15 +204,14 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
         if round_index % EVALUATE_EVERY == 0:
             act = noisy(learner.actors.act, generators(SEEDS, f"{task}/eval noise"))
-            returns = episode_returns(load_team(task), act, generators(SEEDS, f"{task}/eval"), 40)
-            scores.append(team_return(returns).mean(1))
+            scores.append(load_team(task).returns(act, generators(SEEDS, f"{task}/eval"), 40).mean(1))
             rounds.append(round_index)
             snapshots.append({key: value.clone() for key, value in learner.actors.state_dict().items()})
             if len(rounds) % 4 == 0:
                 say(f"{task}: round {round_index}/{config.rounds}, returns {[round(x, 1) for x in scores[-1].tolist()]}")
     curve = torch.stack(scores)  # [snapshots, M]
     random_act = uniform_policy(generators(SEEDS, f"{task}/random"), env.action_dim)
-    random_return = team_return(episode_returns(env, random_act, generators(SEEDS, f"{task}/random starts"), 2000)).mean()
+    random_return = env.returns(random_act, generators(SEEDS, f"{task}/random starts"), 2000).mean()
     expert_return = curve[-4:].mean(0)  # the last four snapshots: less noise than one
     level = random_return + LEVELS.get(task, DEFAULT_LEVEL) * (expert_return - random_return)
     reached = (curve >= level).float().argmax(0)  # [M] first snapshot at the level
@@ -306,7 +222,7 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
         state = {key: torch.stack([pick[key][m] for m, pick in enumerate(picks)]) for key in snapshots[0]}
         save_policy(policy_path(task, quality), learner.actors, state)
         act = noisy(load_policy(task, quality), generators(SEEDS, f"{task}/card noise"))
-        returns = team_return(episode_returns(env, act, generators(SEEDS, f"{task}/card"), 1000))
+        returns = env.returns(act, generators(SEEDS, f"{task}/card"), 1000)
         facts[quality] = {
             "rounds": [rounds[i] for i in index.tolist()],
             "return_mean": [round(x, 2) for x in returns.mean(1).tolist()],

@@ -17,12 +17,21 @@ from envs.storage import FORMAT, DataError, check_arrays, sums_between
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = tuple(SCENARIOS)
 QUALITIES = ("random", "medium-replay", "medium", "expert")
-SEEDS = behaviour.SEEDS
 SIZES = {"smoke": 5_000, "quick": 100_000, "paper": 1_000_000}  # steps of random, medium and expert data
 SMOKE_ROUNDS = 10  # of online training in the smoke size's replay data
 KEYS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 COLLECT_WORLDS = 1000  # episodes collected together, per seed
 train_behaviour = behaviour.train_behaviour
+
+
+def qualities(task: str) -> tuple[str, ...]:
+    """Data qualities of a task."""
+    return QUALITIES
+
+
+def seeds(task: str) -> list[int]:
+    """Seeds of a task's data sets: one behaviour policy each."""
+    return behaviour.SEEDS
 
 
 def constants(task: str) -> tuple[float, float]:

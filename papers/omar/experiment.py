@@ -7,7 +7,7 @@ from common.cells import Cell
 from envs import datasets
 from envs.particle.behaviour import card
 from papers.omar import landscape, timing, training
-from papers.omar.settings import default_backbone, default_hyper, update_rounds
+from papers.omar.settings import ROBOT, default_backbone, default_hyper, update_rounds
 
 # What differs between the presets. rounds: None for the paper's own.
 PRESETS = {
@@ -42,6 +42,12 @@ PRESETS = {
 SWEEP_ROUNDS = {"quick": 300}  # of the sweeps of Figures 3 and 4, whose cells are many
 LINE_ROUNDS = {"quick": 500}  # of the experiments on the line
 SWEEP_SEEDS = {"quick": [0, 1]}
+# On two-agent HalfCheetah: episodes are forty times as long, networks larger. The paper evaluates every 500 rounds.
+ROBOT_SIZES = {
+    "smoke": {"eval_episodes": 1, "final_episodes": 1, "hidden": 32},
+    "quick": {"rounds": 2000, "eval_every": 500, "eval_episodes": 5, "final_episodes": 10, "hidden": 64, "lr": 1e-3},
+    "paper": {"eval_every": 5000, "batch_size": 256},
+}
 AGENTS = (1, 2, 3, 4, 5)  # on the line
 LINE_QUALITY = "medium-replay"  # of every experiment of Section 3.1
 
@@ -69,9 +75,15 @@ def make_cell(
         sizes |= {"rounds": SWEEP_ROUNDS[preset], "seeds": SWEEP_SEEDS[preset]}
     if task.startswith("spread_1d") and preset in LINE_ROUNDS:
         sizes |= {"rounds": LINE_ROUNDS[preset]}
+    if task == ROBOT:
+        sizes |= ROBOT_SIZES[preset]
     if repeat_minibatches and preset != "smoke":
         sizes |= {"eval_every": 10}  # what the released code evaluated after, and so how many minibatches repeat
-    resolved_backbone = default_backbone(reading) | {"batch_size": sizes["batch_size"]}
+    resolved_backbone = default_backbone(reading, task) | {"batch_size": sizes["batch_size"]}
+    if task == ROBOT:
+        resolved_backbone["hidden"] = sizes.get("hidden", resolved_backbone["hidden"])
+        if "lr" in sizes:  # fifty times fewer updates than the paper's take larger steps
+            resolved_backbone |= {"actor_lr": sizes["lr"], "critic_lr": sizes["lr"]}
     resolved_hyper = default_hyper(method, task, quality, reading)
     defaults = resolved_backbone | resolved_hyper
     changed = {k: v for k, v in ((backbone or {}) | (hyper or {})).items() if defaults[k] != v}
@@ -92,6 +104,8 @@ def make_cell(
         "backbone": resolved_backbone,
         "hyper": {k: list(v) if isinstance(v, tuple) else v for k, v in resolved_hyper.items()},
     }
+    if task == ROBOT:
+        config["data_reading"] = {"terminal_timeouts": True}  # the released data flag the clock's cut as an end
     parts = [task, quality, method]
     if reading != "released":
         parts.append(reading)
@@ -103,6 +117,7 @@ def make_cell(
     if seeds and list(seeds) != sizes["seeds"]:
         parts.append("seeds=" + "-".join(map(str, seeds)))
     return Cell("omar", preset, "/".join(parts), config)
+
 
 def cell(preset: str, task: str, quality: str, method: str, options: dict, **changes) -> Cell:
     """A cell of a table script: `options` are the script's (reading, seeds), `changes` as in `make_cell`."""
@@ -148,12 +163,6 @@ def over_second(results: list[dict]) -> dict[int, float | None]:
     return {seed: None if seed in bad else 100 * (ours[seed] - base[seed]) / abs(base[seed]) for seed in ours}
 
 
-def sources(cell: Cell) -> list[str]:
-    """Files whose code decides the cell's numbers."""
-    special = {"landscape": "papers/omar/landscape.py", "timing": "papers/omar/timing.py"}
-    return training.SOURCES + [path for kind, path in special.items() if cell.config.get(kind)]
-
-
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     """Trains a program of cells; see training.py, landscape.py and timing.py."""
     config = cells[0].config
@@ -170,8 +179,10 @@ def cost(cell: Cell) -> float:
     config = cell.config
     samples = config["hyper"].get("iterations", 3) * config["hyper"].get("samples", 10)
     unit = UNIT_COST[config["method"]] * (1 + 0.4 * (samples / 30 - 1) if config["method"] == "omar" else 1)
-    agents = int(config["task"][-1]) if config["task"].startswith("spread_1d") else 3
     backbone = config["backbone"]
+    agents = 2 if config["task"] == ROBOT else int(config["task"][-1]) if config["task"].startswith("spread_1d") else 3
+    if config["task"] == ROBOT:
+        unit *= (backbone["hidden"] / 64) ** 2 * (3 if "cql_noisy_samples" in config["hyper"] else 1)
     unit *= (0.3 + 0.7 * backbone["actor_updates"]) * (1.3 if backbone["centralised"] else 1)
     per_round = unit * backbone["batch_size"] + 1e-4
     return per_round * agents * len(config["seeds"]) * config["rounds"] + 1
@@ -184,9 +195,9 @@ def prepare(cell: Cell) -> None:
 
 PAPER = work.Paper(
     name="omar",
-    sources=sources,
+    sources=training.sources,
     program_key=training.program_key,
-    checksums=training.data_checksums,
+    recipes=training.data_recipes,
     prepare=prepare,
     train=train,
     record=experiment.record_cell,

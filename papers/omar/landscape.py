@@ -6,7 +6,6 @@ import torch
 
 from common import kernels
 from common.cells import Cell
-from common.provenance import code_hashes, machine, versions
 from papers.omar import training
 from papers.omar.baselines import CQL
 from papers.omar.omar import OMAR, OMARConfig, critic_samples
@@ -72,17 +71,7 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
             picture = {"actions": grid.tolist(), "landscape": values.tolist(), "maxima": local_optima(values)}
             extra.append({"seed": seed, **picture, **actions})
         results.append(
-            {
-                "config": cell.config,
-                "config_hash": cell.hash,
-                "code": code_hashes([*training.SOURCES, "papers/omar/landscape.py"]),
-                "data": program.data[0],
-                "seeds": seeds,
-                "extra": extra,
-                "seconds": time.monotonic() - began,
-                "versions": versions(),
-                "machine": machine(device),
-            }
+            training.provenance(cell, program.data[0], time.monotonic() - began, device) | {"seeds": seeds, "extra": extra}
         )
     return results
 

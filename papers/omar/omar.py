@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from common import kernels, zeroth_order
-from common.losses import cql_gap, td_loss, td_target, uniform_log_density
+from common.losses import cql_gap, gaussian_log_prob, td_loss, td_target, uniform_log_density
 from common.networks import Actors, TwinCritics, moments
 from common.population import Adam, generators, mean_over_batch, normal_, per_member, uniform_
 from common.replay import Batch
@@ -45,6 +45,8 @@ class CQLConfig:
     alpha: float = 1.0  # weight of the penalty, per member; the map per data set is in settings.py
     cql_samples: int = 10  # uniform actions per observation
     cql_policy_actions: bool = False  # also 10 of the current policy, as the text allows; the code draws none
+    cql_noisy_samples: int = 0  # also so many around pi(o), and around pi(o'), as the code does on HalfCheetah
+    cql_noise: float = 0.2  # standard deviation of those
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class OMARConfig(CQLConfig):
     """OMAR = MA-CQL's critic and a rectified actor (Eqs. 2 and 3)."""
 
     coefficient: float = 0.5  # tau of Eq. 2, per member; the map per data set is in settings.py
-    sampler: str = "omar"  # "omar", "cem" or "random" (Table 4)
+    sampler: str = "omar"  # "omar", "cem" or "random" (Table 4); "elites": the code's on HalfCheetah
     iterations: int = 3  # J
     samples: int = 10  # K
     mean: float = 0.0  # of the first population, per member
@@ -194,6 +196,8 @@ def conservative_critic_loss(team: Backbone, batch: Batch, context: Tensor, alph
     With centralised critics only the own action is replaced by samples; the others' stay those of the data.
     """
     q = team.critics.values(context, batch.action)
+    if config.cql_noisy_samples:
+        return td_loss(q, team.target(batch)) + alpha[:, None] * noisy_gap(team, batch, context, q, config)
     agents, rows = batch.action.shape[1:3]
     samples = team.uniform(agents, rows, config.cql_samples, team.action_dim)
     if config.cql_policy_actions:
@@ -202,6 +206,29 @@ def conservative_critic_loss(team: Backbone, batch: Batch, context: Tensor, alph
     logsumexp = kernels.mean_logsumexp(*critic_samples(team, context, samples))
     gap = cql_gap(logsumexp, q, uniform_log_density(team.action_dim))
     return td_loss(q, team.target(batch)) + alpha[:, None] * gap
+
+
+def noisy_gap(team: Backbone, batch: Batch, context: Tensor, q: Tensor, config: CQLConfig) -> Tensor:
+    """[M, N] the CQL(H) gap over uniform actions and actions around the policy's at o and at o', all valued at o.
+
+    Each sample is weighted by its own density (Kumar et al., 2020, appendix F). The released code subtracts the
+    Gaussian's density where its logarithm is meant; that is a plain bug, and the logarithm is used here.
+    """
+    agents, rows, size = batch.action.shape[1:]
+    count, std = config.cql_noisy_samples, config.cql_noise
+    uniform = team.uniform(agents, rows, config.cql_samples, size)
+    pools = [(uniform, torch.full(uniform.shape[:-1], uniform_log_density(size), device=uniform.device))]
+    for obs in (batch.obs, batch.next_obs):
+        center = team.actors.train_actions(obs).detach().unsqueeze(3)
+        noise = team.normal(agents, rows, count, size)
+        log_density = gaussian_log_prob(torch.zeros_like(noise), noise.new_full((1,), std).log(), std * noise)
+        pools.append(((center + std * noise).clamp(-1, 1), log_density))
+    values = []
+    for actions, log_density in pools:  # each pool is a pass of its own, with its own batch statistics
+        repeated = context.repeat_interleave(actions.shape[3], dim=2)
+        sampled = team.critics.values(repeated, actions.flatten(2, 3)).unflatten(-1, (rows, -1))  # [M, N, E, B, K]
+        values.append(sampled - log_density.unsqueeze(2))
+    return (torch.cat(values, dim=-1).logsumexp(-1) - q).mean(-1).sum(2)
 
 
 def critic_samples(team: Backbone, context: Tensor, actions: Tensor, head: int | None = None) -> list[Tensor]:
@@ -227,8 +254,8 @@ def rectified_action(team: Backbone, context: Tensor, own: Tensor, own_q: Tensor
         config.iterations, config.samples)  # fmt: skip
 
     def refine(actions, q, mean):
-        if config.sampler == "cem":
-            return zeroth_order.refine_elites(actions, q, config.elites)
+        if config.sampler in ("cem", "elites"):
+            return zeroth_order.refine_elites(actions, q, config.elites, correction=int(config.sampler == "elites"))
         return zeroth_order.refine_softmax(actions, q, mean, config.beta, config.sigma)
 
     with torch.no_grad():
@@ -240,6 +267,7 @@ def rectified_action(team: Backbone, context: Tensor, own: Tensor, own_q: Tensor
             mean=first[0],
             std=first[1],
             refine=refine,
+            carried=config.elites if config.sampler == "elites" else 0,
         )
         return zeroth_order.pick(actions, q, own.detach(), own_q.detach())
 

@@ -16,6 +16,7 @@ METHODS = {
     "omar": (OMAR, OMARConfig),
 }
 TASKS = ("cooperative_navigation", "predator_prey", "world")
+ROBOT = "two_agent_halfcheetah"  # of Table 6
 QUALITIES = ("random", "medium-replay", "medium", "expert")
 
 # (coefficient of the actor's regulariser, alpha of the conservative penalty), released code
@@ -23,6 +24,7 @@ RELEASED = {
     "cooperative_navigation": [(1.0, 0.5), (1.0, 1.0), (1.0, 5.0), (1.0, 5.0)],
     "predator_prey": [(0.9, 0.5), (0.9, 0.5), (0.7, 5.0), (0.9, 5.0)],
     "world": [(1.0, 0.5), (0.7, 1.0), (0.1, 0.5), (0.9, 5.0)],
+    ROBOT: [(1.0, 1.0), (0.9, 5.0), (0.7, 1.0), (0.5, 5.0)],
 }
 APPENDIX_COEFFICIENTS = [0.5, 0.5, 0.7, 0.9]  # random, medium-replay, medium, expert, for all tasks
 
@@ -31,6 +33,13 @@ TEXT_BACKBONE = {"gamma": 0.99, "input_norm": False, "grad_clip": None, "action_
 TEXT_HYPER = {"omar": {"sigma": "text", "squared_norm": "sum"}}
 READINGS = ("released", "text")
 
+# What the released code does otherwise on two-agent HalfCheetah. The text has one setting for all tasks.
+ROBOT_BACKBONE = {"hidden": 256, "batch_size": 256, "actor_lr": 3e-4, "critic_lr": 3e-4, "tau": 0.005}
+ROBOT_HYPER = {
+    "ma_cql": {"cql_noisy_samples": 10},
+    "omar": {"cql_noisy_samples": 10, "sampler": "elites", "iterations": 2, "samples": 20, "elites": 5},
+}
+
 
 def update_rounds(task: str, quality: str) -> int:
     """Rounds (one update of every agent) behind the published numbers: environment-step counter / 100, plus one."""
@@ -38,6 +47,8 @@ def update_rounds(task: str, quality: str) -> int:
         return 10_001
     if task == "cooperative_navigation":
         return 6_001 if quality == "random" else 2_001
+    if task == ROBOT:
+        return 100_001
     if task == "predator_prey":
         return 1_001 if quality == "medium-replay" else 2_001
     return 1_001
@@ -60,12 +71,15 @@ def default_hyper(method: str, task: str, quality: str, reading: str) -> dict:
         hyper["coefficient"] = coefficient
     if reading == "text":
         hyper |= TEXT_HYPER.get(method, {})
+    elif task == ROBOT:
+        hyper |= ROBOT_HYPER.get(method, {})
     return hyper
 
 
-def default_backbone(reading: str) -> dict:
-    """Backbone hyperparameters of a reading."""
-    return asdict(BackboneConfig()) | (TEXT_BACKBONE if reading == "text" else {})
+def default_backbone(reading: str, task: str) -> dict:
+    """Backbone hyperparameters of a reading on a task."""
+    values = asdict(BackboneConfig()) | (ROBOT_BACKBONE if task == ROBOT else {})
+    return values | (TEXT_BACKBONE if reading == "text" else {})
 
 
 PER_MEMBER = ("alpha", "coefficient", "mean", "std", "actor_lr", "critic_lr", "bc_weight")  # may differ in a program

@@ -1,15 +1,16 @@
-"""Table 6: the four methods on two-agent HalfCheetah."""
+"""Table 6: normalized score of the four methods on two-agent HalfCheetah, whose agents see their own joints only."""
 
 from common import tables
-from common.tables import Table
+from common.tables import Entry, Table
+from papers.omar.experiment import cell
+from papers.omar.settings import METHODS, QUALITIES, ROBOT
 
-TABLE = Table(
-    "omar",
-    "table6",
-    "four methods on two-agent HalfCheetah",
-    lambda preset, options: [],
-    unavailable="not available yet: it needs the MuJoCo layer (two-agent HalfCheetah and its data), which is not built",
-)
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [Entry(method, quality, (cell(preset, ROBOT, quality, method, options),)) for method in METHODS for quality in QUALITIES]
+
+
+TABLE = Table("omar", "table6", "four methods on two-agent HalfCheetah", entries)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -3,7 +3,6 @@
 import time
 
 from common.cells import Cell
-from common.provenance import code_hashes, machine, versions
 from papers.omar import training
 from papers.omar.settings import METHODS, default_hyper
 
@@ -36,16 +35,5 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
                 spent[method] = (time.process_time() if device == "cpu" else time.monotonic()) - start
             seeds.append({"seed": turn, "percent": 100 * (spent["omar"] / spent["ma_cql"] - 1)})
             progress(turn + 1, TURNS)
-        results.append(
-            {
-                "config": cell.config,
-                "config_hash": cell.hash,
-                "code": code_hashes([*training.SOURCES, "papers/omar/timing.py"]),
-                "data": program.data[0],
-                "seeds": seeds,
-                "seconds": time.monotonic() - began,
-                "versions": versions(),
-                "machine": machine(device),
-            }
-        )
+        results.append(training.provenance(cell, program.data[0], time.monotonic() - began, device) | {"seeds": seeds})
     return results

@@ -15,12 +15,12 @@ from common.population import generators
 from common.provenance import code_hashes, machine, versions
 from common.replay import Replay
 from envs import datasets
-from envs.particle.batch import episode_returns
-from envs.particle.behaviour import load_team, team_return
+from envs.mujoco.data import TASKS as ROBOT_TASKS
+from envs.teams import load_team
 from papers.omar.omar import Backbone, BackboneConfig
 from papers.omar.settings import METHODS, PER_MEMBER, structure
 
-SOURCES = [
+LEARNER_SOURCES = [
     "papers/omar/omar.py",
     "papers/omar/baselines.py",
     "papers/omar/training.py",
@@ -31,11 +31,19 @@ SOURCES = [
     "common/population.py",
     "common/replay.py",
     "common/zeroth_order.py",
-    "envs/particle/batch.py",
-    "envs/particle/scenarios.py",
-    "envs/particle/world.py",
 ]
+ENVIRONMENT_SOURCES = {
+    "particle": ["envs/particle/batch.py", "envs/particle/scenarios.py", "envs/particle/world.py"],
+    "mujoco": ["envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
+}
 CHECKPOINT_SECONDS = 60
+
+
+def sources(cell: Cell) -> list[str]:
+    """Files whose code decides the cell's numbers."""
+    special = [f"papers/omar/{kind}.py" for kind in ("landscape", "timing") if cell.config.get(kind)]
+    family = "mujoco" if cell.config["task"] in ROBOT_TASKS else "particle"
+    return LEARNER_SOURCES + ENVIRONMENT_SOURCES[family] + special
 
 
 def program_key(cell: Cell) -> tuple:
@@ -49,17 +57,32 @@ def program_key(cell: Cell) -> tuple:
 def data_paths(cell: Cell) -> dict[int, object]:
     """Data set file of each seed: run seed k uses data set k."""
     config = cell.config
-    return {
-        seed: datasets.data_path(config["task"], config["quality"], seed, config["data_size"]) for seed in config["seeds"]
-    }
+    return {seed: datasets.data_path(config["task"], config["quality"], seed, config["data_size"]) for seed in config["seeds"]}
 
 
-def data_checksums(cell: Cell) -> dict[str, str]:
-    """Recorded checksums of the cell's data sets, by seed; {} where one is not built."""
+def data_recipes(cell: Cell) -> dict[str, str]:
+    """Recipes of the cell's data sets, by seed; {} where they are not known."""
+    config = cell.config
     try:
-        return {str(seed): datasets.checksum(path) for seed, path in data_paths(cell).items()}
+        return {
+            str(seed): datasets.recipe(config["task"], config["quality"], seed, config["data_size"]) for seed in config["seeds"]
+        }
     except datasets.DataError:
         return {}
+
+
+def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
+    """What every result says about its making; `data` are the checksums of its data sets."""
+    return {
+        "config": cell.config,
+        "config_hash": cell.hash,
+        "code": code_hashes(sources(cell)),
+        "data": data,
+        "recipe": data_recipes(cell),
+        "seconds": seconds,
+        "versions": versions(),
+        "machine": machine(device),
+    }
 
 
 def gather(cells: list[Cell], group: str, kind) -> dict:
@@ -90,7 +113,7 @@ class Program:
         self.data = [{str(seed): loaded[path]["sha256"] for seed, path in data_paths(cell).items()} for cell in cells]
         backbone = BackboneConfig(**gather(cells, "backbone", BackboneConfig))
         self.replay = Replay(
-            [datasets.transitions(data) for data in loaded.values()],
+            [datasets.transitions(data, **config.get("data_reading", {})) for data in loaded.values()],
             which,
             self.minibatches,
             backbone.centralised,
@@ -98,16 +121,14 @@ class Program:
             device,
         )
         self.env = load_team(config["task"], device)
-        self.team = Backbone(
-            self.seeds, self.env.obs_dim, self.env.action_dim, self.env.num_agents, backbone, device
-        )
+        self.team = Backbone(self.seeds, self.env.obs_dim, self.env.action_dim, self.env.num_agents, backbone, device)
         self.learner = build(self.team, kind(**gather(cells, "hyper", kind)))
         self.round, self.curve_rounds, self.curve = 0, [], []
 
     def evaluate(self, purpose: str, episodes: int) -> torch.Tensor:
         """[M] mean raw return of the deterministic policies; the same start states each time."""
         streams = generators(self.seeds, purpose)
-        return team_return(episode_returns(self.env, self.team.act, streams, episodes)).mean(1).double().cpu()
+        return self.env.returns(self.team.act, streams, episodes).mean(1).double().cpu()
 
     def updates(self):
         """Trains to the end; yields the round after every update, evaluated every `eval_every` rounds."""
@@ -173,18 +194,12 @@ class Program:
                 )
             start += len(cell.config["seeds"])
             results.append(
-                {
-                    "config": cell.config,
-                    "config_hash": cell.hash,
-                    "code": code_hashes(SOURCES),
-                    "data": data,
+                provenance(cell, data, seconds / len(self.cells), self.device)
+                | {
                     "constants": {"expert": expert, "random": random},
                     "rounds": self.curve_rounds,
                     "seeds": seeds,
-                    "seconds": seconds / len(self.cells),
                     "trained_with": len(self.cells),
-                    "versions": versions(),
-                    "machine": machine(self.device),
                 }
             )
         return results
@@ -201,7 +216,7 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
         One result per cell, see `Program.results`.
     """
     program = Program(cells, device)
-    identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(SOURCES), "data": program.data}
+    identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(sources(cells[0])), "data": program.data}
     saved = load_checkpoint(checkpoint, identity)
     seconds = 0.0
     if saved:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from common import losses, zeroth_order
@@ -68,6 +69,23 @@ def test_refine_elites_uses_the_best_samples_only():
     actions = torch.tensor([[0.0], [1.0], [3.0], [9.0]])
     mean, std = zeroth_order.refine_elites(actions, torch.tensor([0.0, 5.0, 6.0, -1.0]), 2)
     assert mean.item() == 2 and std.item() == 1
+
+
+def test_carried_elites_join_the_next_population():
+    drawn = iter([torch.tensor([[0.1], [0.5], [0.9]]), torch.zeros(3, 1)])
+    seen = []
+
+    def refine(actions, q, mean):
+        seen.append((actions.clone(), q.clone()))
+        return zeroth_order.refine_elites(actions, q, 2, correction=1)
+
+    actions, q = zeroth_order.search(
+        draw=lambda: next(drawn), value=lambda a: a[..., 0], iterations=2, mean=torch.zeros(1), std=torch.ones(1),
+        refine=refine, carried=2,
+    )  # fmt: skip
+    mean, std = 0.7, math.sqrt(0.08)  # of 0.5 and 0.9, unbiased
+    assert len(seen) == 1 and q.tolist() == pytest.approx([mean] * 3 + [0.9, 0.5])
+    assert zeroth_order.refine_elites(*seen[0], 2, correction=1)[1].item() == pytest.approx(std)
 
 
 def test_pick_prefers_the_policy_unless_a_sample_is_better():

@@ -13,7 +13,7 @@ from common.population import generators
 from common.replay import Batch, Replay
 from papers.omar import training
 from papers.omar.experiment import PAPER, make_cell, over_second
-from papers.omar.omar import Backbone, BackboneConfig, OMARConfig, rectified_actor_loss
+from papers.omar.omar import Backbone, BackboneConfig, OMARConfig, noisy_gap, rectified_actor_loss
 from papers.omar.settings import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 
 EXPECTED = Path(__file__).with_name("omar_expected.json")
@@ -201,11 +201,50 @@ def test_centralised_target_uses_everybodys_target_policy_on_their_own_observati
     torch.testing.assert_close(team.target(batch)[0, i], expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("change", ["sampler", "sigma", "squared_norm", "beta"])
+def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
+    """HalfCheetah's penalty: uniform actions and actions around pi(o) and pi(o'), each weighted by its density."""
+    config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
+    agent, replay = learner("ma_cql", [0, 1], config, {"cql_noisy_samples": 3, "cql_samples": 4})
+    team, batch = agent.team, replay.draw(20)
+    member, n = 1, 2
+    stream = generators([0, 1], "noise")[1]
+    uniform = torch.empty(3, 20, 4, 2).uniform_(-1, 1, generator=stream)[n]
+    pools = [(uniform, torch.full((20, 4), 2 * math.log(0.5)))]
+    for obs in (batch.obs, batch.next_obs):
+        center = team.actors.train_actions(obs).detach()[member, n]
+        noise = torch.empty(3, 20, 3, 2).normal_(generator=stream)[n]
+        actions = (center[:, None] + 0.2 * noise).clamp(-1, 1)
+        pools.append((actions, torch.distributions.Normal(0.0, 0.2).log_prob(0.2 * noise).sum(-1)))
+    q = team.critics.values(batch.obs, batch.action)
+    expected = 0
+    for head in (0, 1):
+        tensors = {k: team.critics.params[k].detach()[member, n, head] for k in ("w1", "b1", "w2", "b2", "w3", "b3")}
+        total = 0
+        for b in range(20):
+            terms = []
+            for actions, density in pools:
+                for k in range(actions.shape[1]):
+                    x = torch.cat([batch.obs[member, n, b], actions[b, k]])
+                    hidden = (x @ tensors["w1"] + tensors["b1"]).relu()
+                    value = (hidden @ tensors["w2"] + tensors["b2"]).relu() @ tensors["w3"] + tensors["b3"]
+                    terms.append(value[0] - density[b, k])
+            total += torch.stack(terms).logsumexp(0) - q[member, n, head, b].detach()
+        expected += total / 20
+    got = noisy_gap(team, batch, batch.obs, q, agent.config)[member, n]
+    torch.testing.assert_close(got.detach(), expected, rtol=1e-4, atol=1e-4)
+
+
+OTHER = {
+    "sampler": "cem", "sigma": "text", "squared_norm": "sum", "beta": 0.01, "cql_noisy_samples": 2, "cql_policy_actions": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [*OTHER, "elites"])
 def test_options_of_omar_change_its_policy(change):
-    other = {"sampler": "cem", "sigma": "text", "squared_norm": "sum", "beta": 0.01}[change]
+    other = OTHER.get(change, 2)
     flats = []
-    for hyper in ({}, {change: other}):
+    base = {"sampler": "elites"} if change == "elites" else {}
+    for hyper in (base, {**base, change: other}):
         agent, replay = learner("omar", [0], hyper={"coefficient": 0.5, **hyper})
         for _ in range(3):
             agent.update(replay.draw(20))

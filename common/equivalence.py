@@ -1,0 +1,128 @@
+"""Carries finished results over a change of code that changes no number, with evidence.
+
+    python -m common.equivalence COMMIT [--only 'omar/*']
+
+A result is stale once the code that decided its numbers has changed. Most changes in a growing repository (a function
+moved, an option added) change none, and paper-scale results took hours. This command runs every smoke cell with the
+code of COMMIT and with the present code, compares all numbers bit for bit, and where all are equal records which code
+is equivalent to which in results/reference/equivalences.json. `common.cells.state` then takes results of the old code
+as results of the present one.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from common.files import write_json
+from common.provenance import EQUIVALENCES, ROOT, machine
+
+MAKING = ("code", "versions", "machine", "seconds", "config", "config_hash", "recipe", "trained_with")  # not numbers
+
+
+def run_smoke(tree: Path, folder: Path, only: str) -> dict[str, dict]:
+    """Every smoke cell's result with the code of a tree, by slot; data sets are built by that tree too."""
+    environment = os.environ | {
+        "PYTHONPATH": str(tree), "OMZ_RESULTS": str(folder / "results"), "OMZ_DATA": str(folder / "data"),
+        "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "common.suite", "--preset", "smoke", "--only", only]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the smoke suite of {tree} failed with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    results = [json.loads(path.read_text()) for path in (folder / "results" / "smoke").glob("*/cells/*.json")]
+    return {f"{result['paper']}: {result['slot']}": result for result in results}
+
+
+def added(old: dict, new: dict, prefix: str = "") -> dict[str, object]:
+    """Keys of configuration `new` that `old` lacks, nested ones joined by dots, with their values.
+
+    Raises:
+        ValueError: a key is gone, or has another value.
+    """
+    extra = {}
+    for key, value in new.items():
+        name = f"{prefix}{key}"
+        if key not in old:
+            extra[name] = value
+        elif isinstance(value, dict):
+            extra |= added(old[key], value, f"{name}.")
+        elif old[key] != value:
+            raise ValueError(f"{name} was {old[key]!r} and is {value!r}")
+    gone = [key for key in old if key not in new]
+    if gone:
+        raise ValueError(f"{prefix}{gone[0]} is gone")
+    return extra
+
+
+def compare(old: dict[str, dict], new: dict[str, dict]) -> tuple[dict, dict, int]:
+    """Changed code {file: [old hash, new hash]}, added configuration {key: value}, and the number of equal cells.
+
+    Raises:
+        ValueError: a number, a data set or a configuration differs; the message says where.
+    """
+    code, extra, equal = {}, {}, 0
+    for slot, before in old.items():
+        if slot not in new:
+            raise ValueError(f"{slot} is not there any more")
+        after = new[slot]
+        extra |= added(before["config"], after["config"])
+        for name in {*before["code"], *after["code"]}:
+            pair = [before["code"].get(name), after["code"].get(name)]
+            if pair[0] != pair[1]:
+                code[name] = pair
+        if before["config"].get("timing"):
+            continue  # a measurement, never twice the same
+        for key in {*before, *after} - {*MAKING}:
+            if before.get(key) != after.get(key):
+                raise ValueError(f"{slot}: {key} differs")
+        equal += 1
+    if not equal:
+        raise ValueError("no cell was compared")
+    return code, extra, equal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; 0 if equivalent, 1 if not, 2 on bad input."""
+    parser = argparse.ArgumentParser(prog="python -m common.equivalence", description=__doc__.split("\n\n")[0])
+    parser.add_argument("commit", help="whose code made the results")
+    parser.add_argument("--only", default="*", help="scripts, as for run_all.sh")
+    args = parser.parse_args(arguments)
+    commit = subprocess.run(["git", "rev-parse", args.commit], cwd=ROOT, capture_output=True, text=True)
+    if commit.returncode:
+        print(f"error: no commit {args.commit!r} in this repository", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tree = folder / "tree"
+        subprocess.run(["git", "worktree", "add", "-q", "--detach", tree, commit.stdout.strip()], cwd=ROOT, check=True)
+        try:
+            old = run_smoke(tree, folder / "old", args.only)
+            new = run_smoke(ROOT, folder / "new", args.only)
+            code, extra, equal = compare(old, new)
+        except (RuntimeError, ValueError) as error:
+            print(f"not equivalent: {error}", file=sys.stderr)
+            return 1
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+    record = {
+        "from": commit.stdout.strip(),
+        "only": args.only,
+        "code": code,
+        "added_config": extra,
+        "smoke_cells_equal": equal,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine("cpu"),
+    }
+    known = json.loads(EQUIVALENCES.read_text()) if EQUIVALENCES.exists() else []
+    write_json(EQUIVALENCES, [*known, record])
+    print(f"{equal} smoke cells equal bit for bit; {len(code)} files changed: {', '.join(sorted(code)) or 'none'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""The policies behind OMAR's two-agent HalfCheetah data: five MATD3 teams, each agent seeing its own joints only.
+
+Critics see the whole robot. All five teams are one population; snapshots are evaluated as training goes, the last
+ones are the experts, medium is the first that reaches `MEDIUM_LEVEL` of the way from random to expert.
+"""
+
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from common.checkpoint import load_checkpoint, save_checkpoint
+from common.files import write_json
+from common.networks import apply_mlp
+from common.population import Parameters, generators, normal_, uniform_
+from envs.matd3 import MATD3, MATD3Config
+from envs.mujoco.batch import RobotBatch
+from envs.mujoco.team import RobotTeam
+from envs.storage import data_folder
+
+SEEDS = [0, 1, 2, 3, 4]
+QUALITIES = ("random", "medium-replay", "medium", "expert")
+MEDIUM_LEVEL = 0.48  # of the released data
+DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert data
+EVALUATE_EVERY = 5_000  # updates
+EVALUATION_EPISODES = 5
+CHECKPOINT_EVERY = 25_000  # updates
+REPLAY_SNAPSHOTS = 4  # shipped for the replay data, besides the medium ones
+POLICIES = Path(__file__).parent / "policies"
+
+
+@dataclass(frozen=True)
+class TeamTraining(MATD3Config):
+    """Online training of the teams: TD3's settings (Fujimoto et al., 2018) at smaller networks."""
+
+    batch_size: int = 256
+    hidden: int = 128
+    lr: float = 1e-3
+    actor_lr: float = 1e-3
+    gamma: float = 0.99
+    tau: float = 0.005
+    grad_clip: float = 10.0
+    logit_penalty: float = 1e-3
+    input_norm: bool = False
+    updates: int = 150_000
+    worlds: int = 4  # simulations per team stepped together, with as many updates after each step
+    warmup: int = 5_000  # first steps of each team, uniform random and without updates
+    exploration: float = 0.1  # standard deviation of the action noise
+
+
+class TeamsInTraining:
+    """Five teams online; see `train`."""
+
+    def __init__(self, task: str, config: TeamTraining, seeds: list[int]):
+        self.task, self.config, self.seeds = task, config, seeds
+        self.team = RobotTeam(task)
+        view, members = self.team.view, len(seeds)
+        self.batch = RobotBatch(view.robot, members * config.worlds)
+        self.learner = MATD3(seeds, view.obs_dims, view.action_dim, config, task, self.batch.state_dim)
+        purposes = ("starts", "exploration", "minibatches")
+        self.streams = {name: generators(seeds, f"{task}/{name}") for name in purposes}
+        self.widths = [self.batch.state_dim, self.batch.action_dim, 1, self.batch.state_dim]
+        self.rows = torch.empty(members, config.updates + config.warmup + config.worlds, sum(self.widths))
+        self.size = 0  # rows of every team
+        self.state = self.batch.reset(self.streams["starts"])
+
+    def policy(self, states: np.ndarray) -> Tensor:
+        """[M, N, worlds, A] deterministic actions in states [M worlds, D]."""
+        obs = self.team.view.observe(torch.from_numpy(states).float())
+        return self.learner.actors.act(obs.unflatten(0, (len(self.seeds), -1)).transpose(1, 2).contiguous())
+
+    def collect(self) -> None:
+        """One step of every simulation, with Gaussian noise; uniform actions during the warm-up."""
+        action = self.policy(self.state)
+        if self.size < self.config.warmup:
+            action = uniform_(torch.empty_like(action), self.streams["exploration"])
+        else:
+            noise = normal_(torch.empty_like(action), self.streams["exploration"])
+            action = (action + self.config.exploration * noise).clamp(-1, 1)
+        joint = self.team.view.join(action.transpose(1, 2).flatten(0, 1))
+        following, reward, _, truncated = self.batch.step(joint.numpy())
+        parts = (torch.from_numpy(np.asarray(part)).float() for part in (self.state, joint, reward[:, None], following))
+        new = torch.cat(list(parts), dim=-1).unflatten(0, (len(self.seeds), -1))
+        self.rows[:, self.size : self.size + new.shape[1]] = new
+        self.size += new.shape[1]
+        self.state = following
+        if truncated.any():  # all together: nobody falls
+            self.state = self.batch.reset(self.streams["starts"])
+
+    def update(self) -> None:
+        """One update of every team on its own rows."""
+        index = [torch.randint(self.size, (self.config.batch_size,), generator=g) for g in self.streams["minibatches"]]
+        rows = torch.stack([member[i] for member, i in zip(self.rows, index, strict=True)])  # [M, B, F]
+        state, action, reward, following = rows.split(self.widths, dim=-1)
+        view = self.team.view
+
+        def by_agent(values):
+            return values.transpose(1, 2).contiguous()
+
+        agents = (len(self.seeds), view.num_agents, self.config.batch_size)
+        self.learner.update(
+            by_agent(view.observe(state)), by_agent(view.split(action)), reward.transpose(1, 2).expand(agents),
+            by_agent(view.observe(following)), state, following,
+        )  # fmt: skip
+
+    def state_dict(self) -> dict:
+        learner = self.learner
+        return {
+            "actors": learner.actors.state_dict(),
+            "critics": learner.critics.params.flat,
+            "targets": [learner.target_actor.flat, learner.target_critic.flat],
+            "adams": [learner.actor_adam.state_dict(), learner.critic_adam.state_dict()],
+            "noise": [stream.get_state() for stream in learner.noise_streams],
+            "rounds": learner.rounds,
+            "streams": {name: [s.get_state() for s in streams] for name, streams in self.streams.items()},
+            "rows": self.rows[:, : self.size].clone(),
+            "simulations": {name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()},
+            "state": torch.from_numpy(self.state),
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        learner = self.learner
+        learner.actors.load_state_dict(state["actors"])
+        learner.critics.params.flat.copy_(state["critics"])
+        for target, saved in zip((learner.target_actor, learner.target_critic), state["targets"], strict=True):
+            target.flat.copy_(saved)
+        for adam, saved in zip((learner.actor_adam, learner.critic_adam), state["adams"], strict=True):
+            adam.load_state_dict(saved)
+        for stream, saved in zip(learner.noise_streams, state["noise"], strict=True):
+            stream.set_state(saved)
+        learner.rounds = state["rounds"]
+        for name, streams in self.streams.items():
+            for stream, saved in zip(streams, state["streams"][name], strict=True):
+                stream.set_state(saved)
+        self.size = state["rows"].shape[1]
+        self.rows[:, : self.size] = state["rows"]
+        self.batch.restore({name: values.numpy() for name, values in state["simulations"].items()})
+        self.state = state["state"].numpy()
+
+
+def train(task: str, config: TeamTraining | None = None, seeds: list[int] = SEEDS, say=print):
+    """Trains the teams, continuing from a checkpoint if there is one.
+
+    Returns:
+        The teams; the curve [(updates, [return of every team])]; the policies' tensors at each point of it.
+    """
+    config = config or TeamTraining()
+    run = TeamsInTraining(task, config, seeds)
+    path = data_folder().parent / "behaviour" / f"{task}-matd3.pt"
+    identity = {"config": asdict(config), "seeds": seeds, "mujoco": mujoco.__version__}
+    curve, snapshots, updates = [], [], 0
+    if saved := load_checkpoint(path, identity):
+        run.load_state_dict(saved["run"])
+        curve, snapshots, updates = saved["curve"], saved["snapshots"], saved["updates"]
+        say(f"{task}: continuing at {updates} updates")
+    began, first = time.monotonic(), updates
+    while updates < config.updates:
+        run.collect()
+        if run.size <= config.warmup:
+            continue
+        for _ in range(config.worlds):
+            run.update()
+        updates += config.worlds
+        if updates % EVALUATE_EVERY < config.worlds:
+            returns = run.team.returns(run.learner.actors.act, generators(seeds, f"{task}/evaluation"), EVALUATION_EPISODES)
+            curve.append((updates, returns.mean(1).tolist()))
+            snapshots.append({name: tensor.detach().clone() for name, tensor in run.learner.actors.params.tensors.items()})
+            rate = (updates - first) / (time.monotonic() - began)
+            say(f"{task}: {updates}/{config.updates} updates, returns {[round(x) for x in curve[-1][1]]}, {rate:.0f} updates/s")
+        if updates % CHECKPOINT_EVERY < config.worlds:
+            content = {"run": run.state_dict(), "curve": curve, "snapshots": snapshots, "updates": updates}
+            save_checkpoint(path, identity, content)
+    return run, [tuple(point) for point in curve], snapshots
+
+
+def ship(run: TeamsInTraining, curve, snapshots) -> dict:
+    """Writes medium, expert and the replay's snapshots to `policies/`, with their card."""
+    task, seeds, team = run.task, run.seeds, run.team
+    returns = torch.tensor([point[1] for point in curve])  # [snapshots, M]
+    streams = generators(seeds, f"{task}/random starts")
+    random = team.returns(uniform(team, generators(seeds, f"{task}/random")), streams, 20).mean()
+    expert_return = returns[-3:].mean(0)
+    level = random + MEDIUM_LEVEL * (expert_return - random)
+    reached = (returns >= level).float().argmax(0)
+    chosen = {"medium": reached, "expert": torch.full_like(reached, len(curve) - 1)}
+    folder = POLICIES / task
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "task": task,
+        "algorithm": "MATD3",
+        "config": asdict(run.config),
+        "seeds": seeds,
+        "data_noise": DATA_NOISE,
+        "contact_margins": run.batch.contact_margins,
+        "random_return": round(float(random), 2),
+        "medium_level": [round(float(x), 1) for x in level],
+    }
+    for quality, index in chosen.items():
+        picks = [snapshots[i] for i in index.tolist()]
+        tensors = {name: torch.stack([pick[name][m] for m, pick in enumerate(picks)]) for name in picks[0]}
+        save_file(tensors, folder / f"{quality}.safetensors")
+        act = noisy(Parameters(tensors, trainable=False), generators(seeds, f"{task}/card noise"))
+        played = team.returns(act, generators(seeds, f"{task}/card"), 20)
+        facts[quality] = {
+            "updates": [curve[i][0] for i in index.tolist()],
+            "return_mean": [round(float(x), 2) for x in played.mean(1)],
+            "return_sd": [round(float(x), 2) for x in played.std(1)],
+            "episodes": played.shape[1],
+        }
+    kept = sorted({int(i) for i in np.linspace(0, int(reached.max()), REPLAY_SNAPSHOTS)} | set(reached.tolist()))
+    save_file({f"{i}/{name}": t.half() for i in kept for name, t in snapshots[i].items()}, folder / "replay.safetensors")
+    facts["replay_snapshots"] = {str(i): curve[i][0] for i in kept}
+    facts["curve"] = [[updates, [round(x, 1) for x in values]] for updates, values in curve]
+    facts["versions"] = {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "mujoco": mujoco.__version__,
+    }  # fmt: skip
+    write_json(folder / "card.json", facts)
+    return facts
+
+
+def card(task: str) -> dict:
+    """What is known about a task's teams, see `ship`."""
+    path = POLICIES / task / "card.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no behaviour policies for {task!r} in {POLICIES}; they ship with the repository, or run "
+            f"`python -m envs.datasets train-behaviour {task}`"
+        )
+    return json.loads(path.read_text())
+
+
+def load_policy(task: str, quality: str) -> Parameters:
+    """The shipped teams, "medium" or "expert": tensors [5, N, ...]."""
+    card(task)
+    return Parameters(load_file(POLICIES / task / f"{quality}.safetensors"), trainable=False)
+
+
+def load_snapshots(task: str) -> dict[int, Parameters]:
+    """The training's snapshots that ship for the replay data, by their number of updates."""
+    steps = card(task)["replay_snapshots"]
+    tensors = load_file(POLICIES / task / "replay.safetensors")
+    grouped = {
+        index: {name.split("/")[1]: t.float() for name, t in tensors.items() if name.split("/")[0] == index} for index in steps
+    }
+    return {count: Parameters(grouped[index], trainable=False) for index, count in steps.items()}
+
+
+def noisy(policy: Parameters, streams: list[torch.Generator], std: float = DATA_NOISE):
+    """A population's policies with Gaussian action noise, one stream per member: obs [M, N, E, O] -> [M, N, E, A]."""
+
+    def act(obs: Tensor) -> Tensor:
+        action = apply_mlp(policy, obs, None).tanh()
+        return (action + std * normal_(torch.empty_like(action), streams)).clamp(-1, 1)
+
+    return act
+
+
+def uniform(team: RobotTeam, streams: list[torch.Generator]):
+    """Uniform random actions in [-1, 1]."""
+    return lambda obs: uniform_(torch.empty(*obs.shape[:-1], team.action_dim), streams)

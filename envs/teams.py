@@ -1,0 +1,14 @@
+"""The tasks as teams: what a learner needs to be evaluated, whatever simulates it.
+
+A team has `num_agents`, `obs_dim` and `action_dim` (of the longest agent), and `returns(act, streams, episodes)`:
+[M, episodes] raw scores of a population's policies, obs [M, N, E, O] -> actions [M, N, E, A].
+"""
+
+from envs.mujoco.data import TASKS as ROBOT_TASKS
+from envs.mujoco.team import RobotTeam
+from envs.particle import behaviour as particle
+
+
+def load_team(task: str, device="cpu"):
+    """The team of a task: `envs.particle.batch.Team` or `envs.mujoco.team.RobotTeam`."""
+    return RobotTeam(task, device=device) if task in ROBOT_TASKS else particle.load_team(task, device)

@@ -1,0 +1,260 @@
+"""Robots' data sets, from training a policy to reading foreign files, with a Hopper that trained for a moment."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from common.population import generator
+from envs import datasets, storage
+from envs.mujoco import behaviour, foreign
+from envs.mujoco import data as robots
+from envs.mujoco.batch import RobotBatch
+from envs.mujoco.views import view
+
+TRAINING = behaviour.Training(steps=1500, medium_level=0.4, warmup=300)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory, folders):
+    """Hopper policies of a training of 1500 steps, in a folder of their own, and the training."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(behaviour, "POLICIES", tmp_path_factory.mktemp("policies"))
+    patch.setattr(behaviour, "EVALUATE_EVERY", 300)
+    patch.setenv("OMZ_DATA", str(tmp_path_factory.mktemp("robots") / "data"))
+    run = behaviour.train_robot("hopper", TRAINING, say=lambda text: None)
+    behaviour.ship(run)
+    datasets.recipe.cache_clear()
+    yield run
+    datasets.recipe.cache_clear()
+    patch.undo()
+
+
+def build(quality, **options):
+    return datasets.build("hopper", quality, [0], "smoke", say=lambda text: None, **options)[0]
+
+
+def test_the_card_says_what_was_trained(shipped):
+    card = behaviour.card("hopper")
+    assert card["training"]["steps"] == 1500 and len(card["curve"]) == 5
+    assert card["random"]["episodes"] == 200 and 10 < card["random"]["return_mean"] < 25
+    assert card["expert"]["steps"] == 1500 and card["medium"]["steps"] <= 1500
+    assert {"medium.safetensors", "expert.safetensors", "replay.safetensors"} < {
+        path.name for path in (behaviour.POLICIES / "hopper").iterdir()
+    }
+
+
+@pytest.mark.parametrize("quality", robots.QUALITIES)
+def test_every_quality_builds_checks_and_has_d4rls_keys(shipped, quality):
+    path = build(quality)
+    assert datasets.check(path) is None
+    data = datasets.load(path)
+    arrays = data["arrays"]
+    size = {"medium-replay": 1600, "medium-expert": None}.get(quality, 4000)
+    assert size is None or len(arrays["rewards"]) == size
+    with h5py.File(path) as file:
+        assert {"observations", "actions", "rewards", "next_observations", "terminals", "timeouts"} <= set(file)
+        assert file["observations"].dtype == np.float32 and file["terminals"].dtype == bool
+        assert ("metadata" in file) == (quality in ("medium", "expert"))
+    inside = ~(arrays["terminals"] | arrays["timeouts"])[:-1]
+    np.testing.assert_array_equal(arrays["next_observations"][:-1][inside], arrays["observations"][1:][inside])
+    assert data["provenance"]["environment"]["contact_margins"] == "pre-3.5"
+
+
+def test_stored_rows_are_the_environments_own(shipped):
+    arrays = datasets.load(build("medium"))["arrays"]
+    batch = RobotBatch("hopper", 200)
+    batch.set_state(arrays["infos/qpos"][:200], arrays["infos/qvel"][:200])
+    following, rewards, terminated, _ = batch.step(arrays["actions"][:200])
+    np.testing.assert_allclose(following, arrays["next_observations"][:200], atol=2e-3)
+    np.testing.assert_allclose(rewards, arrays["rewards"][:200], atol=2e-3)
+    np.testing.assert_array_equal(terminated, arrays["terminals"][:200])
+
+
+def test_the_policy_in_the_file_is_the_one_that_acted(shipped):
+    path = build("expert")
+    with h5py.File(path) as file:
+        weights = {name: file[f"metadata/policy/{name}/weight"][:] for name in ("fc0", "fc1", "last_fc", "last_fc_log_std")}
+        biases = {name: file[f"metadata/policy/{name}/bias"][:] for name in weights}
+        obs, action, log_prob = (file[key][:50].astype(np.float64) for key in ("observations", "actions", "infos/action_log_probs"))
+    hidden = obs
+    for layer in ("fc0", "fc1"):
+        hidden = np.maximum(hidden @ weights[layer].T + biases[layer], 0)
+    mean = hidden @ weights["last_fc"].T + biases["last_fc"]
+    std = np.exp(hidden @ weights["last_fc_log_std"].T + biases["last_fc_log_std"])
+    z = np.arctanh(action)
+    density = -0.5 * ((z - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi) - np.log(1 - action**2)
+    assert np.abs(density.sum(1) - log_prob).max() < 0.02
+
+
+def test_building_again_gives_the_same_bytes_and_exact_replay_is_the_training_buffer(shipped, monkeypatch, tmp_path):
+    first = storage.checksum(build("medium-replay"))
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path))
+    assert storage.checksum(build("medium-replay")) == first
+    exact = datasets.load(build("full-replay", replay="exact"))["arrays"]
+    rows = shipped.buffer.rows[:1500].numpy()
+    obs = rows[:, :11].reshape(300, 5, 11).transpose(1, 0, 2).reshape(-1, 11)
+    np.testing.assert_array_equal(exact["observations"], obs)
+
+
+def test_training_resumes_bit_for_bit(shipped):
+    half = behaviour.OnlineTraining("hopper", TRAINING)
+    for steps in half.run():
+        if steps == 600:
+            break
+    other = behaviour.OnlineTraining("hopper", TRAINING)
+    other.load_state_dict(half.state_dict())
+    for _ in other.run():
+        pass
+    torch.testing.assert_close(other.buffer.rows, shipped.buffer.rows, rtol=0, atol=0)
+    assert other.curve == shipped.curve
+
+
+def test_pick_takes_the_first_lasting_medium_and_the_best_late_expert():
+    curve = [(i, value) for i, value in enumerate([0, 0, 90, 0, 40, 45, 50, 80, 90, 100, 70, 95, 99, 98, 97, 60, 90, 96, 92, 91])]
+    assert robots.behaviour.pick(curve, 0.0, 0.4) == (4, 18)  # 90-0-40 is the first mean above 38
+
+
+def test_uncoordinated_data_mix_all_teams(shipped):
+    actions = {}
+    for names in (("medium", "expert", "expert"), ("expert",) * 3):
+        team = [behaviour.load_policy("hopper", name) for name in names]
+        batch = RobotBatch("hopper", 3)
+        state = batch.reset([generator(0, "s")])
+        actions[names], _ = robots.act(team, batch, state, generator(0, "n"))
+    first, second = actions.values()
+    assert (first[:, 0] != second[:, 0]).all()
+    np.testing.assert_array_equal(first[:, 1:], second[:, 1:])
+    assert len(datasets.load(build("uncoordinated"))["arrays"]["rewards"]) == 4000
+
+
+def test_transitions_are_the_agents_views(shipped):
+    data = datasets.load(build("medium"))
+    full, own = datasets.transitions(data), datasets.transitions(data, of="own_joints")
+    of = view("hopper", "own_joints")
+    assert full["obs"].shape == (4000, 3, 11) and own["obs"].shape == (4000, 3, 2) and own["action"].shape == (4000, 3, 1)
+    torch.testing.assert_close(of.join(own["action"]), torch.from_numpy(data["arrays"]["actions"]))
+    ends = torch.from_numpy(data["arrays"]["timeouts"])
+    assert not own["has_next_action"][ends].any() and not own["has_next_action"][-1]
+    assert own["has_next_action"][torch.from_numpy(data["arrays"]["terminals"])].all()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("observations", np.nan, "holds NaN"),
+        ("actions", 3.0, r"actions reach 3.000"),
+        ("timeouts", True, "both terminal and timeout"),
+    ],
+)
+def test_wrong_contents_are_named(shipped, tmp_path, key, value, message):
+    path = tmp_path / "data.h5"
+    path.write_bytes(build("medium").read_bytes())
+    with h5py.File(path, "r+") as file:
+        row = int(np.flatnonzero(file["terminals"][:])[0])
+        file[key][row] = value
+    path.with_suffix(".h5.sha256").write_text(f"{storage.sha256(path)}  {path.name}\n")
+    with pytest.raises(datasets.DataError, match=message):
+        datasets.load(path)
+
+
+def test_missing_policies_say_what_to_do(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(behaviour, "POLICIES", tmp_path)
+    assert datasets.main(["build", "ant", "--quality", "medium", "--size", "smoke"]) == 2
+    assert "python -m envs.datasets train-behaviour ant" in capsys.readouterr().err
+
+
+# --- Foreign files ---
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    count = 2300  # two timeouts of 1000 steps and a terminal at row 2199
+    obs = rng.normal(size=(count + 1, 11)).astype(np.float32)
+    terminals = np.zeros(count, bool)
+    terminals[2199] = True
+    timeouts = np.zeros(count, bool)
+    timeouts[[999, 1999]] = True
+    return {
+        "observations": obs[:-1], "next_observations": obs[1:], "actions": rng.uniform(-1, 1, (count, 3)).astype(np.float32),
+        "rewards": rng.normal(size=count).astype(np.float32), "terminals": terminals, "timeouts": timeouts,
+    }  # fmt: skip
+
+
+def test_d4rl_v2_files_are_read(rows, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
+    with h5py.File(tmp_path / "hopper_medium-v2.hdf5", "w") as file:
+        for key, values in rows.items():
+            file[key] = values
+    assert datasets.main(["import", "hopper", "medium", "--source", f"d4rl:{tmp_path}"]) == 0
+    data = datasets.load(datasets.data_path("hopper", "medium", 0, "d4rl"))
+    for key, values in rows.items():
+        np.testing.assert_array_equal(data["arrays"][key], values)
+    assert data["provenance"]["source"]["id"] == "hopper_medium-v2"
+    assert data["provenance"]["constants"]["d4rl"][0] == 3234.3
+    datasets.recipe.cache_clear()
+    assert datasets.recipe("hopper", "medium", 0, "d4rl") == data["provenance"]["source"]["sha256"][:16]
+    assert datasets.main(["import", "hopper", "expert", "--source", f"d4rl:{tmp_path}"]) == 2
+    assert "expected one of: hopper_expert-v2.hdf5" in capsys.readouterr().err
+
+
+def test_d4rl_v0_files_get_their_clock_and_successors(rows, tmp_path):
+    with h5py.File(tmp_path / "walker_mixed.hdf5", "w") as file:
+        file["observations"] = np.concatenate([rows["observations"], rows["observations"][:, :6]], axis=1)
+        file["actions"] = np.concatenate([rows["actions"]] * 2, axis=1)
+        file["rewards"], file["terminals"] = rows["rewards"], rows["terminals"].astype(np.float32)
+    arrays, facts = foreign.read("walker2d", "medium-replay", "d4rl", str(tmp_path))
+    # Without next_observations the two timed-out rows and the last have no successor: they go.
+    assert len(arrays["rewards"]) == 2300 - 3
+    assert np.flatnonzero(arrays["timeouts"]).tolist() == [998, 1997, 2296]
+    assert np.flatnonzero(arrays["terminals"]).tolist() == [2197]
+    robots.validate(tmp_path, arrays, facts)
+
+
+def test_ants_contact_forces_are_dropped(rows, tmp_path):
+    with h5py.File(tmp_path / "ant_expert-v2.hdf5", "w") as file:
+        wide = np.zeros((2300, 111), np.float32)
+        wide[:, :11] = rows["observations"]
+        file["observations"] = file["next_observations"] = wide
+        file["actions"] = np.zeros((2300, 8), np.float32)
+        for key in ("rewards", "terminals", "timeouts"):
+            file[key] = rows[key]
+    arrays, _ = foreign.read("ant", "expert", "d4rl", str(tmp_path))
+    assert arrays["observations"].shape == (2300, 27)
+    with pytest.raises(datasets.DataError, match="expected 17 columns for walker2d"):
+        (tmp_path / "walker2d_expert-v2.hdf5").write_bytes((tmp_path / "ant_expert-v2.hdf5").read_bytes())
+        foreign.read("walker2d", "expert", "d4rl", str(tmp_path))
+
+
+def test_minari_files_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    folder = tmp_path / "mujoco" / "hopper" / "medium-v0" / "data"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    with h5py.File(folder / "main_data.hdf5", "w") as file:
+        for i, length in enumerate((30, 12)):
+            group = file.create_group(f"episode_{i}")
+            group["observations"] = rng.normal(size=(length + 1, 11))
+            group["actions"] = rng.uniform(-1, 1, (length, 3)).astype(np.float32)
+            group["rewards"] = rng.normal(size=length)
+            group["terminations"] = np.arange(length) == (length - 1 if i else -1)
+            group["truncations"] = np.arange(length) == (length - 1)
+        first = file["episode_0/observations"][:].astype(np.float32)
+    path = datasets.import_source("hopper", "medium", "minari:mujoco/hopper/medium-v0", say=lambda text: None)
+    arrays = datasets.load(path)["arrays"]
+    np.testing.assert_array_equal(arrays["observations"][:30], first[:-1])
+    np.testing.assert_array_equal(arrays["next_observations"][:30], first[1:])
+    assert np.flatnonzero(arrays["timeouts"]).tolist() == [29] and np.flatnonzero(arrays["terminals"]).tolist() == [41]
+    with pytest.raises(datasets.DataError, match="no Minari data set 'mujoco/hopper/expert-v0'"):
+        foreign.read("hopper", "expert", "minari", "mujoco/hopper/expert-v0")
+
+
+def test_shipped_cards_are_complete():
+    for task in robots.TASKS:
+        path = behaviour.Path(behaviour.__file__).parent / "policies" / task / "card.json"
+        if path.exists():
+            card = json.loads(path.read_text())
+            assert {"medium", "expert", "replay_snapshots", "versions", "curve", "contact_margins"} <= set(card)
