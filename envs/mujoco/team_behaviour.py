@@ -32,7 +32,7 @@ DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert 
 EVALUATE_EVERY = 5_000  # updates
 EVALUATION_EPISODES = 5
 CHECKPOINT_EVERY = 25_000  # updates
-REPLAY_SNAPSHOTS = 4  # shipped for the replay data, besides the medium ones
+REPLAY_SNAPSHOTS = 4  # shipped for the replay data
 POLICIES = Path(__file__).parent / "policies"
 
 
@@ -215,7 +215,7 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
             "return_sd": [round(float(x), 2) for x in played.std(1)],
             "episodes": played.shape[1],
         }
-    kept = sorted({int(i) for i in np.linspace(0, int(reached.max()), REPLAY_SNAPSHOTS)} | set(reached.tolist()))
+    kept = sorted({int(i) for i in np.linspace(0, int(reached.max()), REPLAY_SNAPSHOTS)})
     save_file({f"{i}/{name}": t.half() for i in kept for name, t in snapshots[i].items()}, folder / "replay.safetensors")
     facts["replay_snapshots"] = {str(i): curve[i][0] for i in kept}
     facts["curve"] = [[updates, [round(x, 1) for x in values]] for updates, values in curve]

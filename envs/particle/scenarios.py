@@ -8,26 +8,26 @@ Axes: W worlds, N agents, L landmarks, d space dimensions, O observation (padded
 Source: the released environments of OMAR (ling-pan/OMAR), as recorded in papers/omar/README.md.
 """
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from envs.particle.world import Body
+from envs.particle.world import Body, distances
 
 EPISODE_STEPS = 25
 
 
-def distances(a: Tensor, b: Tensor) -> Tensor:
-    """[W, A, B] Euclidean distances between points a [W, A, d] and b [W, B, d]."""
-    return (a[:, :, None] - b[:, None]).square().sum(-1).sqrt()
-
-
 def others(values: Tensor) -> Tensor:
     """[W, N, N - 1, d]: for each agent, the rows of values [W, N, d] that belong to the other agents, in order."""
-    num_agents = values.shape[1]
+    return values[:, _others(values.shape[1]).to(values.device)]
+
+
+@functools.cache
+def _others(num_agents: int) -> Tensor:
     index = [[j for j in range(num_agents) if j != i] for i in range(num_agents)]
-    return values[:, torch.tensor(index, dtype=torch.long, device=values.device).reshape(num_agents, -1)]
+    return torch.tensor(index, dtype=torch.long).reshape(num_agents, -1)
 
 
 def relative(points: Tensor, origins: Tensor) -> Tensor:

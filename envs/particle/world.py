@@ -34,6 +34,24 @@ class Body:
     max_speed: float | None = None  # None: unbounded
 
 
+def lengths(vectors: Tensor) -> Tensor:
+    """[...] Euclidean lengths of vectors [..., d]; for so few coordinates far faster than a sum over the last axis."""
+    first, *others = vectors.unbind(-1)
+    total = first * first
+    for coordinate in others:
+        total = total + coordinate * coordinate
+    return total.sqrt_()
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """[W, A, B] Euclidean distances between points a [W, A, d] and b [W, B, d], coordinate by coordinate."""
+    total = 0
+    for x, y in zip(a.unbind(-1), b.unbind(-1), strict=True):
+        apart = x[:, :, None] - y[:, None]
+        total = total + apart * apart
+    return total.sqrt()
+
+
 def gain(body: Body, rules: str) -> float:
     """Force at an action of 1."""
     if body.accel is None:
@@ -80,15 +98,15 @@ class Physics:
             [W, N, d].
         """
         num_agents = len(self.gains)
-        delta = positions[:, :num_agents, None] - positions[:, None, self.colliders]  # [W, N, C, d]
-        distance = delta.square().sum(-1).sqrt()
+        others = positions[:, self.colliders]
+        distance = distances(positions[:, :num_agents], others)  # [W, N, C]
         gap = distance - self.touching
         forces = positions.new_zeros(positions.shape[0], num_agents, positions.shape[-1])
         world, agent, collider = (gap < CONTACT_RANGE).nonzero(as_tuple=True)
         near = (world, agent, collider)
         zero = gap.new_zeros(())
         overlap = CONTACT_MARGIN * torch.logaddexp(zero, -gap[near] / CONTACT_MARGIN)
-        push = (CONTACT_FORCE * overlap / distance[near])[:, None] * delta[near]
+        push = (CONTACT_FORCE * overlap / distance[near])[:, None] * (positions[world, agent] - others[world, collider])
         return forces.index_put_((world, agent), push, accumulate=True)
 
     def step(self, positions: Tensor, velocities: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +115,7 @@ class Physics:
         force = actions * self.gains[:, None] + self.contact_forces(positions)
         velocity = velocities * (1 - DAMPING) + force * DT
         if self.bounded:
-            speed = velocity.square().sum(-1).sqrt()
+            speed = lengths(velocity)
             fast = speed > self.max_speeds
             velocity = torch.where(fast[..., None], velocity / speed[..., None] * self.max_speeds[:, None], velocity)
         moved = positions.clone()
