@@ -1,6 +1,6 @@
 """Draws robots without a screen: a frame as an array, an episode of a shipped policy as a GIF.
 
-    python -m envs.mujoco.render halfcheetah expert run.gif [steps]
+    python -m envs.mujoco.render two_agent_halfcheetah expert run.gif [steps]
 
 On Linux this needs EGL (Debian and Ubuntu: `apt-get install libegl1`) or, with MUJOCO_GL=osmesa, `libosmesa6`.
 """
@@ -10,10 +10,16 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+import torch
 from PIL import Image
 
 from common.files import atomic
+from common.population import generator, generators
+from envs.mujoco import behaviour
+from envs.mujoco import team_behaviour as teams
 from envs.mujoco.batch import RobotBatch
+from envs.mujoco.robots import robot
+from envs.mujoco.views import TASK_VIEWS, task_view
 
 NEEDS = (
     "drawing robots needs off-screen OpenGL, which this machine lacks: on Debian or Ubuntu run `apt-get install libegl1`, "
@@ -76,21 +82,31 @@ def episode(robot: str, act, streams, steps: int, every: int = 2, contact_margin
     return frames
 
 
+def shipped_policy(task: str, quality: str):
+    """Deterministic joint actions of a shipped policy (of the first team), states [1, D] -> actions [1, U]."""
+    if task not in TASK_VIEWS:
+        return behaviour.deterministic(behaviour.load_policy(task, quality))
+    of, policy = task_view(task), teams.load_policy(task, quality)
+    act = teams.noisy(policy, generators(teams.SEEDS, "render"), std=0.0)
+
+    def joint(state: np.ndarray) -> np.ndarray:
+        obs = of.observe(torch.from_numpy(state).float())[None].transpose(1, 2)  # [1, N, 1, O]
+        return of.join(act(obs.expand(len(teams.SEEDS), -1, -1, -1))[0].transpose(0, 1)).numpy()
+
+    return joint
+
+
 def main(arguments: list[str]) -> int:
     """Command line; returns the exit code."""
-    from common.population import generator
-    from envs.mujoco import behaviour
-    from envs.mujoco.robots import robot
-
     if len(arguments) not in (3, 4) or not arguments[2].endswith(".gif"):
-        print("usage: python -m envs.mujoco.render ROBOT medium|expert FILE.gif [STEPS]", file=sys.stderr)
+        print("usage: python -m envs.mujoco.render TASK medium|expert FILE.gif [STEPS]", file=sys.stderr)
         return 2
     name, quality, path = arguments[:3]
     try:
         steps = int(arguments[3]) if len(arguments) == 4 else 200
-        act = behaviour.deterministic(behaviour.load_policy(name, quality))
-        frames = episode(name, act, [generator(0, "render")], min(steps, robot(name).horizon))
-        save_gif(frames, Path(path), 2 * RobotBatch(name, 1).dt)
+        which = robot(task_view(name).robot)
+        frames = episode(which.name, shipped_policy(name, quality), [generator(0, "render")], min(steps, which.horizon))
+        save_gif(frames, Path(path), 2 * RobotBatch(which.name, 1).dt)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

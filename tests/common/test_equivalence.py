@@ -1,0 +1,68 @@
+"""Results are carried over a change of code only where all smoke results were equal."""
+
+import json
+
+import pytest
+
+from common import cells, equivalence, provenance
+from common.cells import Cell
+
+
+def result(number=1.0, code="old", **config):
+    config = {"task": "t", "hyper": {"alpha": 1}} | config
+    return {"config": config, "code": {"a.py": code, "b.py": "same"}, "seeds": [{"last_return": number}], "data": {"0": "x"}}
+
+
+def test_equal_numbers_give_the_changed_files_and_the_added_options():
+    new = result(code="new", hyper={"alpha": 1, "extra": 0}) | {"machine": {"other": 1}, "seconds": 3}
+    code, extra, equal = equivalence.compare({"s": result()}, {"s": new})
+    assert (code, extra, equal) == ({"a.py": ["old", "new"]}, {"hyper.extra": 0}, 1)
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ({"s": result(1.0000001)}, "s: seeds differs"),
+        ({"s": result() | {"data": {"0": "y"}}}, "s: data differs"),
+        ({"s": result(task="u")}, "task was 't' and is 'u'"),
+        ({"s": result() | {"config": {"task": "t"}}}, "hyper is gone"),
+        ({}, "s is not there any more"),
+    ],
+)
+def test_any_difference_refuses(new, message):
+    with pytest.raises(ValueError, match=message):
+        equivalence.compare({"s": result()}, new)
+
+
+def test_a_measurement_is_not_compared_but_something_must_be():
+    timing = {"s/timing": result(timing=True)}
+    with pytest.raises(ValueError, match="no cell was compared"):
+        equivalence.compare(timing, timing)
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    path = tmp_path / "equivalences.json"
+    path.write_text(json.dumps([{"code": {"a.py": ["old", "new"], "c.py": ["1", "2"]}, "added_config": {"hyper.extra": 0}}]))
+    monkeypatch.setattr(provenance, "EQUIVALENCES", path)
+
+
+def test_a_result_is_carried_over_recorded_changes_only(record):
+    present = {"task": "t", "hyper": {"alpha": 1, "extra": 0}}
+    carried = provenance.carried(result(), present)
+    assert carried["code"] == {"a.py": "new", "b.py": "same"} and carried["config"] == present
+    assert carried["config_hash"] == provenance.config_hash(present)
+    assert provenance.carried(result(code="older"), present)["code"]["a.py"] == "older"
+    assert "extra" not in provenance.carried(result(), {"task": "t", "hyper": {"alpha": 1}})["config"]["hyper"]
+
+
+def test_a_carried_result_counts_as_done(record, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "runs"))
+    monkeypatch.setattr(cells, "code_hashes", lambda sources: {"a.py": "new", "b.py": "same"})
+    cell = Cell("p", "smoke", "s", {"task": "t", "hyper": {"alpha": 1, "extra": 0}})
+    old = result()
+    cells.store(cell, old | {"config_hash": provenance.config_hash(old["config"]), "recipe": {"0": "r"}})
+    assert cells.state(cell, [], lambda c: {"0": "r"}) == "done"
+    assert cells.state(cell, [], lambda c: {"0": "other"}) == "stale: data changed"
+    changed = Cell("p", "smoke", "s", {"task": "t", "hyper": {"alpha": 1, "extra": 5}})
+    assert cells.state(changed, [], lambda c: {}) == "stale: configuration changed (hyper)"
