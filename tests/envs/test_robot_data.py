@@ -99,6 +99,16 @@ def test_building_again_gives_the_same_bytes_and_exact_replay_is_the_training_bu
     np.testing.assert_array_equal(exact["observations"], obs)
 
 
+def test_snapshot_replay_has_the_returns_of_the_exact_one(shipped, monkeypatch, tmp_path):
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path))
+    exact = datasets.episode_returns(datasets.load(build("full-replay", replay="exact")))
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path / "other"))
+    path = build("full-replay")
+    snapshots = datasets.episode_returns(datasets.load(path))
+    assert datasets.load(path)["provenance"]["replay"] == "snapshots"
+    assert abs(exact.mean() - snapshots.mean()) < 0.5 * exact.std()
+
+
 def test_training_resumes_bit_for_bit(shipped):
     half = behaviour.OnlineTraining("hopper", TRAINING)
     for steps in half.run():
