@@ -97,7 +97,7 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
     """Trains the cells of one program that are not done; False if another process is at it and wait is off.
 
     Args:
-        progress: called with the seconds of estimated cost that were just worked off.
+        progress: called with the seconds of estimated cost that were just worked off by this process.
     """
     name = hashlib.sha256("\n".join(cell.slot for cell in cells).encode()).hexdigest()[:16]
     first, known = cells[0], paper(cells[0].paper)
@@ -108,7 +108,6 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
         return False
     with lock:
         pending = [cell for cell in cells if known.state(cell) != "done"]
-        progress(sum(known.cost(cell) for cell in cells if cell not in pending))
         if pending:
             for cell in pending:
                 known.prepare(cell)

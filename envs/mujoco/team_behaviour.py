@@ -49,7 +49,7 @@ class TeamTraining(MATD3Config):
     grad_clip: float = 10.0
     logit_penalty: float = 1e-3
     input_norm: bool = False
-    updates: int = 150_000
+    updates: int = 100_000
     worlds: int = 4  # simulations per team stepped together, with as many updates after each step
     warmup: int = 5_000  # first steps of each team, uniform random and without updates
     exploration: float = 0.1  # standard deviation of the action noise
