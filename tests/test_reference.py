@@ -38,8 +38,8 @@ def test_quick_reference_says_what_it_was_made_with(table):
     assert all(entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in facts["entries"])
 
 
-def means(name):
-    table = rows(REFERENCE / "quick" / "omar" / f"{name}.csv")
+def means(name, preset="quick"):
+    table = rows(REFERENCE / preset / "omar" / f"{name}.csv")
     return {(row["row"], row["column"]): float(row["mean"]) for row in table}
 
 
@@ -58,6 +58,27 @@ def test_claims_that_reproduce_at_quick_still_do():
     assert max(table2.values()) - table2["ma_cql", "actor_updates=1"] < 20
     figure3 = {column: mean for (row, column), mean in means("figure3").items() if row == "medium"}
     assert max(figure3, key=figure3.get) in ("coefficient=0.3", "coefficient=0.5", "coefficient=0.7", "coefficient=0.9")
+
+    table6 = means("table6")
+    for quality in ("medium-replay", "medium", "expert"):
+        assert table6["omar", quality] > table6["ma_cql", quality] + 20, quality
+    assert table6["omar", "medium-replay"] == max(
+        table6[method, "medium-replay"] for method in ("ma_icq", "ma_td3bc", "ma_cql", "omar")
+    )
+    assert all(5 < table6[method, "random"] < 12 for method in ("ma_icq", "ma_td3bc"))  # a cheetah that stands still
+
+
+def test_claims_that_reproduce_at_paper_scale_still_do():
+    """Table 3 with five seeds at the paper's sizes: complete, and the orderings papers/omar/README.md reports."""
+    table3 = means("table3", "paper")
+    assert len(table3) == 48
+    qualities, tasks = ("random", "medium-replay", "medium", "expert"), ("cooperative_navigation", "predator_prey", "world")
+    table = [f"{quality}/{task}" for quality in qualities for task in tasks]
+    above = [row for row in table if table3[row, "omar"] > table3[row, "ma_cql"]]
+    assert set(table) - set(above) == {"expert/world"}
+    assert table3["expert/cooperative_navigation", "ma_td3bc"] >= 90
+    best = [row for row in table if table3[row, "omar"] == max(table3[row, m] for m in ("ma_icq", "ma_td3bc", "ma_cql", "omar"))]
+    assert len(best) == 7
 
 
 def test_committed_paper_cells_are_intact():
