@@ -36,6 +36,7 @@ FAMILIES = (particle, mujoco)
 TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")
+COMMAND = "python -m envs.datasets"
 
 
 def family(task: str):
@@ -216,7 +217,7 @@ def existing(tasks: list[str]) -> list[Path]:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m envs.datasets", description=__doc__.split("\n\n")[0])
+    top = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n\n")[0])
     commands = top.add_subparsers(dest="command", required=True)
     for name in ("list", "build", "check", "train-behaviour"):
         command = commands.add_parser(name)
@@ -253,6 +254,9 @@ def main(arguments: list[str] | None = None) -> int:
         elif args.command == "build":
             for task in args.tasks or TASKS:
                 known = family(task)
+                if not args.tasks and not known.ships(task):
+                    print(f"skipping {task}: its behaviour policies are not there; run `{COMMAND} train-behaviour {task}`")
+                    continue
                 options = {"replay": args.replay} if known is mujoco else {}
                 for quality in args.quality or known.qualities(task):
                     build(task, quality, args.seeds or known.seeds(task), args.size, **options)

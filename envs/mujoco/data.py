@@ -65,6 +65,11 @@ def robot_of(task: str) -> str:
     return task_view(task).robot
 
 
+def ships(task: str) -> bool:
+    """Whether the behaviour policies of a task are there."""
+    return (behaviour.POLICIES / task / "card.json").exists()
+
+
 def qualities(task: str) -> tuple[str, ...]:
     """Data qualities of a task."""
     return teams.QUALITIES if task in TASK_VIEWS else QUALITIES
@@ -117,23 +122,38 @@ def team_rows(task: str, quality: str, seeds: list[int], steps: int) -> list[dic
     if quality != "medium-replay":
         policy = None if quality == "random" else teams.load_policy(task, quality)
         return play_team(team, policy, teams.DATA_NOISE, seeds, f"data/{task}/{quality}", steps)
+    warmup, noise, snapshots = card["config"]["warmup"], card["config"]["exploration"], teams.load_snapshots(task)
     per_seed = []
     for seed in seeds:
-        end = card["medium"]["updates"][teams.SEEDS.index(seed)] + card["config"]["warmup"]
-        steps_here = min(steps, end)
-        snapshots = teams.load_snapshots(task)
-        counts = sorted(count + card["config"]["warmup"] for count in snapshots if count + card["config"]["warmup"] <= end)
-        until = [card["config"]["warmup"], *((a + b) / 2 for a, b in itertools.pairwise(counts)), end]
-        policies = [None, *(snapshots[count - card["config"]["warmup"]] for count in counts)]
-        pieces, done = [], 0
-        for i, (policy, last) in enumerate(zip(policies, until, strict=True)):
-            wanted = round(steps_here * last / end) - done
-            if wanted > 0:
-                purpose, noise = f"data/{task}/{quality}/{i}", card["config"]["exploration"]
-                pieces += play_team(team, policy, noise, [seed], purpose, wanted)
-                done += len(pieces[-1]["rewards"])
-        per_seed.append(join(pieces))
+        end = card["medium"]["updates"][teams.SEEDS.index(seed)]
+        policies = [None, *(policy for count, policy in sorted(snapshots.items()) if count <= end)]
+        until = shares(warmup, [warmup + count for count in sorted(snapshots) if count <= end], warmup + end)
+
+        def play(i: int, wanted: int, seed=seed, policies=policies) -> dict[str, np.ndarray]:
+            return play_team(team, policies[i], noise, [seed], f"data/{task}/{quality}/{i}", wanted)[0]
+
+        per_seed.append(join(in_proportion(until, min(steps, warmup + end), play)))
     return per_seed
+
+
+def shares(warmup: int, snapshots: list[int], end: int) -> list[float]:
+    """The step of training up to which each policy stands for it: uniform actions first, then every snapshot.
+
+    Args:
+        snapshots: steps they were taken at, in order, none after `end`.
+    """
+    return [warmup, *((a + b) / 2 for a, b in itertools.pairwise(snapshots)), end]
+
+
+def in_proportion(until: list[float], steps: int, play) -> list[dict[str, np.ndarray]]:
+    """Pieces of whole episodes, play(i, rows) of each policy, so that rows follow `until` (see `shares`)."""
+    pieces, done = [], 0
+    for i, last in enumerate(until):
+        wanted = round(steps * last / until[-1]) - done
+        if wanted > 0:
+            pieces.append(play(i, wanted))
+            done += len(pieces[-1]["rewards"])
+    return pieces
 
 
 def play_team(
@@ -250,16 +270,12 @@ def snapshot_replay(task: str, quality: str, seed: int, steps: int) -> dict[str,
     card = behaviour.card(task)
     end, warmup = card[quality_end(quality)]["steps"], card["training"]["warmup"]
     snapshots = {count: policy for count, policy in sorted(behaviour.load_snapshots(task).items()) if count <= end}
-    counts = list(snapshots)
-    until = [warmup, *((a + b) / 2 for a, b in itertools.pairwise(counts)), end]  # training steps each piece stands for
-    teams = [None, *([policy] for policy in snapshots.values())]
-    pieces, done = [], 0
-    for i, (team, last) in enumerate(zip(teams, until, strict=True)):
-        wanted = round(steps * last / end) - done
-        if wanted > 0:
-            pieces.append(collect(task, team, seed, f"data/{task}/{quality}/{i}", wanted))
-            done += len(pieces[-1]["rewards"])
-    return join(pieces, steps)
+    players = [None, *([policy] for policy in snapshots.values())]
+
+    def play(i: int, wanted: int) -> dict[str, np.ndarray]:
+        return collect(task, players[i], seed, f"data/{task}/{quality}/{i}", wanted)
+
+    return join(in_proportion(shares(warmup, list(snapshots), end), steps, play), steps)
 
 
 def exact_replay(task: str, quality: str) -> dict[str, np.ndarray]:

@@ -24,6 +24,11 @@ COLLECT_WORLDS = 1000  # episodes collected together, per seed
 train_behaviour = behaviour.train_behaviour
 
 
+def ships(task: str) -> bool:
+    """Whether the behaviour policies of a task are there."""
+    return (behaviour.POLICIES / task / "card.json").exists()
+
+
 def qualities(task: str) -> tuple[str, ...]:
     """Data qualities of a task."""
     return QUALITIES

@@ -174,6 +174,9 @@ def test_missing_policies_say_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(behaviour, "POLICIES", tmp_path)
     assert datasets.main(["build", "ant", "--quality", "medium", "--size", "smoke"]) == 2
     assert "python -m envs.datasets train-behaviour ant" in capsys.readouterr().err
+    monkeypatch.setattr(datasets, "TASKS", {"ant": robots})
+    assert datasets.main(["build", "--size", "smoke"]) == 0
+    assert "skipping ant: its behaviour policies are not there" in capsys.readouterr().out
 
 
 # --- Foreign files ---
