@@ -17,10 +17,14 @@ are the same bytes each time on one machine. Real D4RL or Minari files are impor
 import argparse
 import functools
 import json
+import multiprocessing
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from common.files import atomic
@@ -128,6 +132,26 @@ def episode_returns(data: dict) -> np.ndarray:
     return family(data["provenance"]["task"]).episode_returns(data)
 
 
+def build_all(work: list[tuple], jobs: int) -> None:
+    """Builds many data sets, (task, quality, seeds, size, options) each, in processes of one thread each.
+
+    Replay data take longest (the particle worlds run the training again), so they come first.
+    """
+    work = sorted(work, key=lambda item: "replay" not in item[1])
+    if min(jobs, len(work)) == 1:
+        for item in work:
+            _build_one(item)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_build_one, work))
+
+
+def _build_one(item: tuple) -> None:
+    torch.set_num_threads(1)
+    task, quality, seeds, size, options = item
+    build(task, quality, seeds, size, **options)
+
+
 # --- Commands ---
 
 
@@ -226,6 +250,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--quality", nargs="+", help="by default all of a task")
             command.add_argument("--seeds", nargs="+", type=int, help="by default all of a task")
             command.add_argument("--size", default="quick", help=", ".join(SIZES))
+            command.add_argument("--jobs", type=int, help="processes; by default the number of cores")
             command.add_argument(
                 "--replay", choices=mujoco.REPLAYS, default="snapshots",
                 help="robots' replay data: from shipped snapshots (fast), or by running the training again (hours)",
@@ -252,6 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(tabulate([describe(path) for path in existing(args.tasks)], HEADER))
             print(f"in {data_folder()}; tasks: {', '.join(TASKS)}")
         elif args.command == "build":
+            work = []
             for task in args.tasks or TASKS:
                 known = family(task)
                 if not args.tasks and not known.ships(task):
@@ -259,7 +285,9 @@ def main(arguments: list[str] | None = None) -> int:
                     continue
                 options = {"replay": args.replay} if known is mujoco else {}
                 for quality in args.quality or known.qualities(task):
-                    build(task, quality, args.seeds or known.seeds(task), args.size, **options)
+                    data_path(task, quality, 0, args.size)
+                    work.append((task, quality, args.seeds or known.seeds(task), args.size, options))
+            build_all(work, args.jobs or os.cpu_count() or 1)
         elif args.command == "import":
             import_source(args.task, args.quality, args.source)
         elif args.command == "check":
