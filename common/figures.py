@@ -111,5 +111,5 @@ def finish(axes, table, preset: str) -> None:
     """Labels, legend and a title that names the preset."""
     axes.set_ylabel(table.unit)
     axes.grid(alpha=0.3, axis="y")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # beside the axes, where it hides no point
     axes.set_title(f"{table.slot}, preset {preset}", fontsize=10)
