@@ -135,9 +135,9 @@ def episode_returns(data: dict) -> np.ndarray:
 def build_all(work: list[tuple], jobs: int) -> None:
     """Builds many data sets, (task, quality, seeds, size, options) each, in processes of one thread each.
 
-    Replay data take longest (the particle worlds run the training again), so they come first.
+    The longest come first: replay data of the particle worlds, which run the training again.
     """
-    work = sorted(work, key=lambda item: "replay" not in item[1])
+    work = sorted(work, key=lambda item: -family(item[0]).effort(*item[:2]))
     if min(jobs, len(work)) == 1:
         for item in work:
             _build_one(item)

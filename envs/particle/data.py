@@ -29,6 +29,13 @@ def ships(task: str) -> bool:
     return (behaviour.POLICIES / task / "card.json").exists()
 
 
+def effort(task: str, quality: str) -> int:
+    """How long a data set takes to build, for putting the longest first: training rounds times agents, 0 for roll-outs."""
+    if quality != "medium-replay":
+        return 0
+    return max(behaviour.card(task)["medium"]["rounds"]) * SCENARIOS[task].learners
+
+
 def qualities(task: str) -> tuple[str, ...]:
     """Data qualities of a task."""
     return QUALITIES
