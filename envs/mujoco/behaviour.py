@@ -5,7 +5,6 @@ snapshots by the rule of `pick`, and ship as safetensors with a card. A few snap
 precision, so that the training's replay can be rebuilt without training again.
 """
 
-import json
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -22,6 +21,8 @@ from common.policies import act
 from common.population import Parameters, generator, normal_
 from envs.mujoco.batch import RobotBatch, play
 from envs.mujoco.sac import SAC, SACConfig
+from envs.shipped import read_card, read_snapshots
+from envs.storage import data_folder
 
 POLICIES = Path(__file__).parent / "policies"
 SEED = 0
@@ -44,7 +45,7 @@ class Training:
 
 
 TRAININGS = {
-    "halfcheetah": Training(600_000, 0.45),
+    "halfcheetah": Training(1_000_000, 0.45),
     "hopper": Training(300_000, 0.40),
     "walker2d": Training(600_000, 0.58),
     "ant": Training(600_000, 0.70),
@@ -149,19 +150,13 @@ class OnlineTraining:
         self.state = state["state"].numpy()
 
 
-def work_folder() -> Path:
-    """Where trainings keep their checkpoints: beside the data sets."""
-    from envs.storage import data_folder
-
-    return data_folder().parent / "behaviour"
-
-
 def train_robot(robot: str, training: Training | None = None, say=print) -> OnlineTraining:
-    """Trains one robot's policy, continuing from its checkpoint if there is one."""
+    """Trains one robot's policy, continuing from its checkpoint if there is one, also from that of a shorter training."""
     training = training or TRAININGS[robot]
     run = OnlineTraining(robot, training)
-    path = work_folder() / f"{robot}-sac-{training.seed}.pt"
-    identity = {"training": asdict(training), "config": asdict(run.config), "mujoco": mujoco.__version__}
+    path = data_folder().parent / "behaviour" / f"{robot}-sac-{training.seed}.pt"
+    same = {key: value for key, value in asdict(training).items() if key not in ("steps", "medium_level")}
+    identity = {"training": same, "config": asdict(run.config), "mujoco": mujoco.__version__}
     if saved := load_checkpoint(path, identity):
         run.load_state_dict(saved)
         say(f"{robot}: continuing at {run.buffer.size} steps")
@@ -244,13 +239,7 @@ def _summary(returns: np.ndarray, lengths: np.ndarray) -> dict:
 
 def card(robot: str) -> dict:
     """What is known about a robot's behaviour policies, see `ship`."""
-    path = POLICIES / robot / "card.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no behaviour policies for {robot!r} in {POLICIES}; they ship with the repository, or run "
-            f"`python -m envs.datasets train-behaviour {robot}`"
-        )
-    return json.loads(path.read_text())
+    return read_card(POLICIES, robot)
 
 
 def load_policy(robot: str, quality: str) -> Parameters:
@@ -264,15 +253,7 @@ def load_policy(robot: str, quality: str) -> Parameters:
 
 def load_snapshots(robot: str) -> dict[int, Parameters]:
     """The training's snapshots that ship for the replay data, by their number of training steps."""
-    steps = card(robot)["replay_snapshots"]
-    tensors = load_file(POLICIES / robot / "replay.safetensors")
-    return {
-        count: Parameters(
-            {name.split("/")[1]: tensor.float() for name, tensor in tensors.items() if name.split("/")[0] == index},
-            trainable=False,
-        )
-        for index, count in steps.items()
-    }
+    return read_snapshots(POLICIES, robot)
 
 
 def deterministic(policy: Parameters):

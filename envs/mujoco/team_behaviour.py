@@ -4,7 +4,6 @@ Critics see the whole robot. All five teams are one population; snapshots are ev
 ones are the experts, medium is the first that reaches `MEDIUM_LEVEL` of the way from random to expert.
 """
 
-import json
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from common.population import Parameters, generators, normal_, uniform_
 from envs.matd3 import MATD3, MATD3Config
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.team import RobotTeam
+from envs.shipped import read_card, read_snapshots
 from envs.storage import data_folder
 
 SEEDS = [0, 1, 2, 3, 4]
@@ -228,13 +228,7 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
 
 def card(task: str) -> dict:
     """What is known about a task's teams, see `ship`."""
-    path = POLICIES / task / "card.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no behaviour policies for {task!r} in {POLICIES}; they ship with the repository, or run "
-            f"`python -m envs.datasets train-behaviour {task}`"
-        )
-    return json.loads(path.read_text())
+    return read_card(POLICIES, task)
 
 
 def load_policy(task: str, quality: str) -> Parameters:
@@ -245,12 +239,7 @@ def load_policy(task: str, quality: str) -> Parameters:
 
 def load_snapshots(task: str) -> dict[int, Parameters]:
     """The training's snapshots that ship for the replay data, by their number of updates."""
-    steps = card(task)["replay_snapshots"]
-    tensors = load_file(POLICIES / task / "replay.safetensors")
-    grouped = {
-        index: {name.split("/")[1]: t.float() for name, t in tensors.items() if name.split("/")[0] == index} for index in steps
-    }
-    return {count: Parameters(grouped[index], trainable=False) for index, count in steps.items()}
+    return read_snapshots(POLICIES, task)
 
 
 def noisy(policy: Parameters, streams: list[torch.Generator], std: float = DATA_NOISE):

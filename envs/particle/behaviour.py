@@ -25,6 +25,7 @@ from common.population import Parameters, generators, normal_, uniform_
 from envs.matd3 import MATD3, MATD3Config
 from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
+from envs.shipped import read_card
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,7 @@ def policy_path(task: str, quality: str) -> Path:
 
 def card(task: str) -> dict:
     """What is known about a task's behaviour policies, see `train_team`."""
-    path = POLICIES / task / "card.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no behaviour policies for task {task!r} in {POLICIES}; they ship with the repository, or run "
-            f"`python -m envs.datasets train-behaviour {task}`"
-        )
-    return json.loads(path.read_text())
+    return read_card(POLICIES, task)
 
 
 def save_policy(path: Path, actors: Actors, state: dict) -> None:
