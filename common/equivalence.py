@@ -1,17 +1,22 @@
 """Carries finished results over a change of code that changes no number, with evidence.
 
-    python -m common.equivalence COMMIT [--only 'omar/*']
+    python -m common.equivalence COMMIT [--only 'omar/*'] [--rounding 1e-3]
 
 A result is stale once the code that decided its numbers has changed. Most changes in a growing repository (a function
 moved, an option added) change none, and paper-scale results took hours. This command runs every smoke cell with the
 code of COMMIT and with the present code, compares all numbers bit for bit, and where all are equal records which code
 is equivalent to which in results/reference/equivalences.json. `common.cells.state` then takes results of the old code
 as results of the present one.
+
+A change of the order of arithmetic (a faster kernel) changes the last bits of every number. With `--rounding` numbers
+may differ by that much, relative to the larger one or to 1; the record says that they do and by how much at most. It
+is the same difference as between two processors, which results of one table already have.
 """
 
 import argparse
 import datetime
 import json
+import math
 import os
 import subprocess
 import sys
@@ -59,13 +64,30 @@ def added(old: dict, new: dict, prefix: str = "") -> dict[str, object]:
     return extra
 
 
-def compare(old: dict[str, dict], new: dict[str, dict]) -> tuple[dict, dict, int]:
-    """Changed code {file: [old hash, new hash]}, added configuration {key: value}, and the number of equal cells.
+def distance(old, new) -> float:
+    """Largest difference of two results' numbers, relative to the larger of both and 1; infinite if anything else differs."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        return max((distance(old[key], new[key]) for key in old), default=0.0)
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return max((distance(*pair) for pair in zip(old, new, strict=True)), default=0.0)
+    if old == new:
+        return 0.0
+    if isinstance(old, float) and isinstance(new, float):
+        apart = abs(old - new) / max(1.0, abs(old), abs(new))
+        return apart if math.isfinite(apart) else math.inf
+    return math.inf
+
+
+def compare(old: dict[str, dict], new: dict[str, dict], rounding: float = 0.0) -> tuple[dict, dict, list[float]]:
+    """Changed code {file: [old hash, new hash]}, added configuration {key: value}, and the distance of every cell.
+
+    Args:
+        rounding: largest distance that is let pass; above 0, the bytes of data sets may differ too.
 
     Raises:
         ValueError: a number, a data set or a configuration differs; the message says where.
     """
-    code, extra, equal = {}, {}, 0
+    code, extra, distances = {}, {}, []
     for slot, before in old.items():
         if slot not in new:
             raise ValueError(f"{slot} is not there any more")
@@ -77,13 +99,17 @@ def compare(old: dict[str, dict], new: dict[str, dict]) -> tuple[dict, dict, int
                 code[name] = pair
         if before["config"].get("timing"):
             continue  # a measurement, never twice the same
-        for key in {*before, *after} - {*MAKING}:
-            if before.get(key) != after.get(key):
-                raise ValueError(f"{slot}: {key} differs")
-        equal += 1
-    if not equal:
+        apart = {
+            key: distance(before.get(key), after.get(key))
+            for key in {*before, *after} - {*MAKING} - ({"data"} if rounding else set())
+        }
+        worst = max(apart, key=apart.get)
+        if apart[worst] > rounding:
+            raise ValueError(f"{slot}: {worst} differs" + (f" by {apart[worst]:.1e}" if rounding else ""))
+        distances.append(apart[worst])
+    if not distances:
         raise ValueError("no cell was compared")
-    return code, extra, equal
+    return code, extra, distances
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,6 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m common.equivalence", description=__doc__.split("\n\n")[0])
     parser.add_argument("commit", help="whose code made the results")
     parser.add_argument("--only", default="*", help="scripts, as for run_all.sh")
+    parser.add_argument("--rounding", type=float, default=0.0, help="relative difference that numbers may have")
     args = parser.parse_args(arguments)
     commit = subprocess.run(["git", "rev-parse", args.commit], cwd=ROOT, capture_output=True, text=True)
     if commit.returncode:
@@ -103,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             old = run_smoke(tree, folder / "old", args.only)
             new = run_smoke(ROOT, folder / "new", args.only)
-            code, extra, equal = compare(old, new)
+            code, extra, distances = compare(old, new, args.rounding)
         except (RuntimeError, ValueError) as error:
             print(f"not equivalent: {error}", file=sys.stderr)
             return 1
@@ -114,13 +141,16 @@ def main(arguments: list[str] | None = None) -> int:
         "only": args.only,
         "code": code,
         "added_config": extra,
-        "smoke_cells_equal": equal,
+        "smoke_cells": len(distances),
+        "smoke_cells_equal": distances.count(0.0),
+        "largest_difference": max(distances),
         "date": datetime.date.today().isoformat(),
         "machine": machine("cpu"),
     }
     known = json.loads(EQUIVALENCES.read_text()) if EQUIVALENCES.exists() else []
     write_json(EQUIVALENCES, [*known, record])
-    print(f"{equal} smoke cells equal bit for bit; {len(code)} files changed: {', '.join(sorted(code)) or 'none'}")
+    equal = f"{distances.count(0.0)} of {len(distances)} smoke cells equal bit for bit"
+    print(f"{equal}, largest difference {max(distances):.1e}; {len(code)} files changed: {', '.join(sorted(code)) or 'none'}")
     return 0
 
 

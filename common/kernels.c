@@ -74,9 +74,12 @@ static void gemm(const float *a, long a_row, long a_col, const float *b, float *
   for (; j < n; j += LANES) panel(1, a, a_row, a_col, b + j, n, c + j, n, m, k, bias ? bias + j : 0, accumulate, rectify);
 }
 
+/* out[j * ld_out + i] = w[i * cols + j], in squares that stay in the cache. */
 static void transpose(const float *w, long rows, long cols, float *out, long ld_out) {
-  for (long i = 0; i < rows; i++)
-    for (long j = 0; j < cols; j++) out[j * ld_out + i] = w[i * cols + j];
+  for (long top = 0; top < rows; top += LANES)
+    for (long left = 0; left < cols; left += LANES)
+      for (long j = left; j < left + LANES && j < cols; j++)
+        for (long i = top; i < top + LANES && i < rows; i++) out[j * ld_out + i] = w[i * cols + j];
 }
 
 static float *scratch(long floats) {
@@ -151,6 +154,20 @@ void mlp_backward(long nets, long rows, long in, long width, long out, long want
     }
   }
   free(w1t), free(w2t), free(w3t), free(g1), free(g2), free(gin);
+}
+
+/* One Adam step of `members` blocks of `size` parameters, in one pass over memory. constants: both decay rates, the
+ * root of the second moment's bias correction, epsilon; rate: each member's learning rate over the first's correction. */
+void adam(long members, long size, const double *constants, const float *rate, const float *restrict grad,
+          float *restrict mean, float *restrict square, float *restrict param) {
+  const float share1 = 1 - constants[0], decay2 = constants[1], share2 = 1 - constants[1], scale = constants[2];
+  const float eps = constants[3];
+  for (long m = 0; m < members; m++)
+    for (long i = m * size; i < (m + 1) * size; i++) {
+      mean[i] += share1 * (grad[i] - mean[i]);
+      square[i] = decay2 * square[i] + share2 * (grad[i] * grad[i]);
+      param[i] -= mean[i] / (sqrtf(square[i]) / scale + eps) * rate[m];
+    }
 }
 
 /* First layer at `samples` actions per observation: hidden = relu(base[i] + actions[i, k] @ weight). */

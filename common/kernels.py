@@ -1,10 +1,10 @@
-"""The two places where a population spends its time, with a CPU form that keeps activations in cache.
+"""The places where a population spends its time, with a CPU form that keeps its data in cache.
 
-`stacked_mlp` evaluates many small networks; `mean_logsumexp` and `sample_values` evaluate a Q function at many sampled
-actions. Each has a plain torch form (`*_reference`): it runs on a GPU, in float64, and wherever the CPU form cannot be
-had. The CPU form is `kernels.c`, compiled once per machine with the C compiler found there; tests hold both forms
-together to float tolerance and `benchmarks/population.py` measures the gain. `OMZ_KERNELS=torch` switches it off, and
-every result records which form ran (`backend`).
+`stacked_mlp` evaluates many small networks, `mean_logsumexp` and `sample_values` a Q function at many sampled actions,
+`adam_step` is the optimiser's. Each has a plain torch form (`*_reference`): it runs on a GPU, in float64, and wherever
+the CPU form cannot be had. The CPU form is `kernels.c`, compiled once per machine with the C compiler found there;
+tests hold both forms together to float tolerance and `benchmarks/population.py` measures the gain. `OMZ_KERNELS=torch`
+switches it off, and every result records which form ran (`backend`).
 
 The CPU form handles one network after another, so a member's result does not depend on its neighbours, bit for bit.
 
@@ -154,7 +154,8 @@ class StackedMLP(torch.autograd.Function):
         lead, (rows, size) = w1.shape[:-2], x.shape[-2:]
         width, out = w3.shape[-2:]
         gx = x.new_empty(*lead, rows, size if needs_x else 0)
-        gw1, gw2, gw3t = (x.new_zeros(s) for s in (w1.shape, w2.shape, (*lead, out, width)))
+        weights = (w1.shape, w2.shape, (*lead, out, width)) if needs_weights else [(*lead, 0, 0)] * 3
+        gw1, gw2, gw3t = (x.new_zeros(shape) for shape in weights)
         gb1, gb2 = x.new_zeros(*lead, 1, width), x.new_zeros(*lead, 1, width)
         p = Nets(lead)
         library().mlp_backward(
@@ -259,3 +260,27 @@ def sample_values(obs: Tensor, actions: Tensor, *weights: Tensor) -> Tensor:
         *(p(t) for t in (obs, actions, *_expand_weights(lead, weights), q)),
     )
     return q
+
+
+def adam_step_reference(param, grad, mean, square, rate, betas, scale, eps) -> None:
+    """Plain torch form of `adam_step`."""
+    beta1, beta2 = betas
+    mean.lerp_(grad, 1 - beta1)
+    square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    denominator = square.sqrt().div_(scale).add_(eps)
+    param.sub_((mean / denominator).mul_(rate.view(-1, *[1] * (param.ndim - 1))))
+
+
+@torch.no_grad()
+def adam_step(param: Tensor, grad: Tensor, mean: Tensor, square: Tensor, rate: Tensor, betas, scale: float, eps: float) -> None:
+    """One step of Adam in place: moments [M, ...] move towards the gradient, parameters along their ratio.
+
+    Args:
+        rate: [M], learning rates over the first moment's bias correction.
+        scale: square root of the second moment's bias correction.
+    """
+    if not fused(param, 0):
+        return adam_step_reference(param, grad, mean, square, rate, betas, scale, eps)
+    constants = (ctypes.c_double * 4)(*betas, scale, eps)
+    pointers = (ctypes.c_void_p(t.data_ptr()) for t in (rate, grad, mean, square, param))
+    library().adam(*_longs(len(param), param[0].numel()), constants, *pointers)

@@ -96,7 +96,8 @@ def first_layer(params: Parameters, statistics: tuple[Tensor, Tensor] | None) ->
     shift = params["norm_bias"] - mean * scale
     if w.ndim == 5:
         scale, shift = scale.unsqueeze(2), shift.unsqueeze(2)
-    return w * scale.unsqueeze(-1), b + shift.unsqueeze(-2) @ w
+    # not shift @ w: a matrix product's rounding depends on where in memory a member's weights lie
+    return w * scale.unsqueeze(-1), b + (shift.unsqueeze(-1) * w).sum(-2, keepdim=True)
 
 
 def apply_mlp(params: Parameters, x: Tensor, statistics: tuple[Tensor, Tensor] | None, head: int | None = None) -> Tensor:

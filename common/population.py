@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from common.kernels import adam_step
+
 
 def generator(seed: int, purpose: str, device="cpu") -> torch.Generator:
     """The random stream of one member for one purpose ("minibatch", "noise", "evaluation"...).
@@ -107,7 +109,7 @@ class Adam:
 
     def __init__(self, parameters: Parameters, lr: Tensor, betas=(0.9, 0.999), eps: float = 1e-8):
         self.parameters, self.betas, self.eps = parameters, betas, eps
-        self.lr = spread_over(lr, parameters.flat)
+        self.lr = lr.to(parameters.flat)
         self.mean = torch.zeros_like(parameters.flat)
         self.square = torch.zeros_like(parameters.flat)
         self.steps = 0
@@ -117,13 +119,9 @@ class Adam:
         """One step along `parameters.grad`."""
         self.steps += 1
         beta1, beta2 = self.betas
-        grad = self.parameters.grad
-        self.mean.lerp_(grad, 1 - beta1)
-        self.square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         scale = math.sqrt(1 - beta2**self.steps)
-        denominator = self.square.sqrt().div_(scale).add_(self.eps)
-        update = (self.mean / denominator).mul_(self.lr / (1 - beta1**self.steps))
-        self.parameters.flat.sub_(update)
+        rate = self.lr / (1 - beta1**self.steps)
+        adam_step(self.parameters.flat, self.parameters.grad, self.mean, self.square, rate, self.betas, scale, self.eps)
 
     def state_dict(self) -> dict:
         return {"mean": self.mean, "square": self.square, "steps": self.steps}

@@ -50,6 +50,7 @@ class MATD3:
         state_dim: int | None = None,
     ):
         self.config, self.obs_dims, self.action_dim = config, obs_dims, action_dim
+        self.seeds, self.purpose, self.state_dim = seeds, purpose, state_dim
         members, agents, padded = len(seeds), len(obs_dims), max(obs_dims)
         streams = generators(seeds, f"{purpose}/actor")
         self.actors = Actors(streams, obs_dims, padded, config.hidden, action_dim, config.input_norm)
@@ -121,3 +122,43 @@ class MATD3:
         loss.sum().backward()
         self.actors.params.clip_grad_norm(self.config.grad_clip)
         self.actor_adam.step()
+
+    def keep(self, members: list[int]) -> "MATD3":
+        """A learner of only these members, as they are now; it goes on exactly as they would have in this one."""
+        seeds = [self.seeds[m] for m in members]
+        rest = MATD3(seeds, self.obs_dims, self.action_dim, self.config, self.purpose, self.state_dim)
+
+        def rows(value):
+            if isinstance(value, dict):
+                return {name: rows(part) for name, part in value.items()}
+            if isinstance(value, list):
+                return [value[m] for m in members]
+            return value[members] if isinstance(value, Tensor) else value
+
+        rest.load_state_dict(rows(self.state_dict()))
+        return rest
+
+    def state_dict(self) -> dict:
+        """Everything that `update` changes: tensors and lists over members, and counts."""
+        return {
+            "actors": self.actors.state_dict(),
+            "critics": self.critics.params.flat,
+            "target_actor": self.target_actor.flat,
+            "target_critic": self.target_critic.flat,
+            "actor_adam": self.actor_adam.state_dict(),
+            "critic_adam": self.critic_adam.state_dict(),
+            "noise": [stream.get_state() for stream in self.noise_streams],
+            "rounds": self.rounds,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        self.actors.load_state_dict(state["actors"])
+        self.critics.params.flat.copy_(state["critics"])
+        self.target_actor.flat.copy_(state["target_actor"])
+        self.target_critic.flat.copy_(state["target_critic"])
+        self.actor_adam.load_state_dict(state["actor_adam"])
+        self.critic_adam.load_state_dict(state["critic_adam"])
+        for stream, saved in zip(self.noise_streams, state["noise"], strict=True):
+            stream.set_state(saved)
+        self.rounds = state["rounds"]

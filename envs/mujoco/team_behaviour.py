@@ -111,32 +111,16 @@ class TeamsInTraining:
         )  # fmt: skip
 
     def state_dict(self) -> dict:
-        learner = self.learner
         return {
-            "actors": learner.actors.state_dict(),
-            "critics": learner.critics.params.flat,
-            "targets": [learner.target_actor.flat, learner.target_critic.flat],
-            "adams": [learner.actor_adam.state_dict(), learner.critic_adam.state_dict()],
-            "noise": [stream.get_state() for stream in learner.noise_streams],
-            "rounds": learner.rounds,
+            "learner": self.learner.state_dict(),
             "streams": {name: [s.get_state() for s in streams] for name, streams in self.streams.items()},
             "rows": self.rows[:, : self.size].clone(),
             "simulations": {name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()},
             "state": torch.from_numpy(self.state),
         }
 
-    @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
-        learner = self.learner
-        learner.actors.load_state_dict(state["actors"])
-        learner.critics.params.flat.copy_(state["critics"])
-        for target, saved in zip((learner.target_actor, learner.target_critic), state["targets"], strict=True):
-            target.flat.copy_(saved)
-        for adam, saved in zip((learner.actor_adam, learner.critic_adam), state["adams"], strict=True):
-            adam.load_state_dict(saved)
-        for stream, saved in zip(learner.noise_streams, state["noise"], strict=True):
-            stream.set_state(saved)
-        learner.rounds = state["rounds"]
+        self.learner.load_state_dict(state["learner"])
         for name, streams in self.streams.items():
             for stream, saved in zip(streams, state["streams"][name], strict=True):
                 stream.set_state(saved)

@@ -49,7 +49,7 @@ class Everybody:
         self.reset, self.step = self.worlds.reset, self.worlds.step
 
 
-def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds: int | None = None):
+def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds: list[int] | None = None):
     """Trains a population online; yields (round, learner, transitions of the round) after every update round.
 
     Transitions are the `worlds x 25` new rows of each member: obs [M, N, R, O], action, reward, next_obs, with
@@ -57,9 +57,10 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
 
     Args:
         env: `Team` or `Everybody`.
-        rounds: stop early, without changing the noise schedule.
+        rounds: where each member stops early, without changing the noise schedule. A member leaves the population after
+            its last round: M is the number of those that go on.
     """
-    members = len(seeds)
+    rounds = rounds or [config.rounds] * len(seeds)
     learner = MATD3(seeds, obs_dims, env.action_dim, config, purpose)
     starts = generators(seeds, f"{purpose}/starts")
     explore = generators(seeds, f"{purpose}/exploration")
@@ -67,9 +68,15 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
     capacity = config.rounds * config.worlds * EPISODE_STEPS
     agents, padded = env.num_agents, max(obs_dims)
     sizes = [padded, env.action_dim, 1, padded]
-    buffer = torch.empty(members, capacity, agents, sum(sizes))
+    buffers = [torch.empty(capacity, agents, sum(sizes)) for _ in seeds]
     rows, total, squares = 0, 0.0, 0.0  # and the sums of rewards: they are standardised over the whole buffer
-    for round_index in range(1, (rounds or config.rounds) + 1):
+    for round_index in range(1, max(rounds) + 1):
+        stay = [m for m, last in enumerate(rounds) if last >= round_index]
+        if len(stay) < len(rounds):
+            learner, total, squares = learner.keep(stay), total[stay], squares[stay]
+            lists = (rounds, starts, explore, minibatches, buffers)
+            rounds, starts, explore, minibatches, buffers = ([each[m] for m in stay] for each in lists)
+        members = len(rounds)
         obs = by_member(env.reset(starts, config.worlds), members)
         scale = config.exploration * (1 - round_index / config.rounds)
         steps, noise = [], 0.0
@@ -84,7 +91,8 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
             steps.append(torch.cat([obs, action, reward.unsqueeze(-1), next_obs], dim=-1))
             obs = next_obs
         new = torch.stack(steps, dim=3).flatten(2, 3)  # [M, N, worlds * 25, F], episode by episode
-        buffer[:, rows : rows + new.shape[2]] = new.transpose(1, 2)
+        for buffer, member in zip(buffers, new, strict=True):
+            buffer[rows : rows + new.shape[2]] = member.transpose(0, 1)
         rows += new.shape[2]
         rewards = new[..., -1 - padded].double()  # [M, N, R]
         total, squares = total + rewards.sum(-1), squares + rewards.square().sum(-1)
@@ -92,7 +100,7 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
         std = ((squares / rows).unsqueeze(-1) - mean.square()).sqrt()
         for _ in range(config.updates_per_round if rows >= config.batch_size else 0):
             index = torch.stack([torch.randint(rows, (config.batch_size,), generator=g) for g in minibatches])
-            batch = torch.stack([member[i] for member, i in zip(buffer, index, strict=True)])  # [M, B, N, F]
+            batch = torch.stack([member[i] for member, i in zip(buffers, index, strict=True)])  # [M, B, N, F]
             obs_b, action_b, reward_b, next_b = batch.transpose(1, 2).contiguous().split(sizes, dim=-1)
             reward_b = ((reward_b.squeeze(-1) - mean) / std).float()
             learner.update(obs_b.contiguous(), action_b.contiguous(), reward_b, next_b.contiguous())

@@ -15,8 +15,19 @@ def result(number=1.0, code="old", **config):
 
 def test_equal_numbers_give_the_changed_files_and_the_added_options():
     new = result(code="new", hyper={"alpha": 1, "extra": 0}) | {"machine": {"other": 1}, "seconds": 3}
-    code, extra, equal = equivalence.compare({"s": result()}, {"s": new})
-    assert (code, extra, equal) == ({"a.py": ["old", "new"]}, {"hyper.extra": 0}, 1)
+    found = equivalence.compare({"s": result()}, {"s": new})
+    assert found == ({"a.py": ["old", "new"]}, {"hyper.extra": 0}, [0.0])
+
+
+def test_rounding_passes_if_it_was_asked_for_and_nothing_else_does():
+    new = {"s": result(1.0001, code="new") | {"data": {"0": "other bytes"}}}
+    *_, distances = equivalence.compare({"s": result()}, new, rounding=1e-3)
+    assert distances == [pytest.approx(1e-4, rel=1e-3)]
+    with pytest.raises(ValueError, match="seeds differs by 1.0e-04"):
+        equivalence.compare({"s": result()}, new, rounding=1e-5)
+    for other in (float("nan"), "1.0", None):
+        with pytest.raises(ValueError, match="seeds differs by inf"):
+            equivalence.compare({"s": result()}, {"s": result(other)}, rounding=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,17 @@ def test_apply_mlp_without_input_norm_is_a_plain_network():
         hidden = hidden @ critics.params[f"w{i}"][0, 0, 1] + critics.params[f"b{i}"][0, 0, 1]
         hidden = hidden.relu() if i < 3 else hidden
     torch.testing.assert_close(apply_mlp(critics.params, x, None, head=1)[0, 0], hidden, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")
+def test_native_adam_equals_plain_torch(stream):
+    rates, found = torch.tensor([0.1, 0.001]), []
+    start = torch.randn(4, 2, 3, 37, generator=stream)
+    gradients = torch.randn(5, 2, 3, 37, generator=stream)
+    for form in (kernels.adam_step, kernels.adam_step_reference):
+        param, mean, square = start[0].clone(), start[1].clone(), start[2].square()
+        for grad in gradients:
+            form(param, grad, mean, square, rates, (0.9, 0.999), 0.3, 1e-8)
+        found.append((param, mean, square))
+    for native, plain in zip(*found, strict=True):
+        torch.testing.assert_close(native, plain, rtol=1e-5, atol=1e-6)

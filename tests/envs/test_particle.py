@@ -122,6 +122,25 @@ def test_worlds_of_one_member_do_not_depend_on_the_others():
     torch.testing.assert_close(both[1], alone[0])
 
 
+def test_training_of_a_member_does_not_depend_on_the_others_nor_on_when_they_leave():
+    config = behaviour.BehaviourConfig(rounds=9)
+    team = behaviour.load_team("world")
+
+    def train(seeds, rounds):
+        collected = {seed: [] for seed in seeds}
+        run = behaviour.train(team, [team.obs_dim] * team.num_agents, seeds, config, "test", rounds)
+        for round_index, _, new in run:
+            training = [seed for seed, last in zip(seeds, rounds, strict=True) if last >= round_index]
+            for seed, rows in zip(training, new, strict=True):
+                collected[seed].append(rows.clone())
+        return {seed: torch.stack(rows) for seed, rows in collected.items()}
+
+    together = train([0, 1, 2], [9, 5, 9])
+    for seed, last in ((1, 5), (2, 9)):
+        assert len(together[seed]) == last
+        assert torch.equal(together[seed], train([seed], [last])[seed])
+
+
 def test_member_and_world_axes_are_inverse():
     values = torch.arange(24.0).reshape(6, 2, 2)
     assert torch.equal(by_world(by_member(values, 3)), values)
