@@ -19,9 +19,10 @@ from common.population import Adam, generators, mean_over_batch, per_member
 from common.replay import Replay
 from common.td3bc import TD3BC, Standardiser, TD3BCConfig
 from envs import datasets
+from envs.lockstep import View
 from envs.mujoco.behaviour import TRAININGS
 from envs.mujoco.team import RobotTeam
-from envs.mujoco.views import View, view
+from envs.mujoco.views import view
 
 EPISODES = 20
 

@@ -30,13 +30,14 @@ from torch import Tensor
 from common.files import atomic
 from common.provenance import config_hash
 from envs import storage
+from envs.kinematic import data as kinematic
 from envs.mujoco import data as mujoco
 from envs.mujoco import foreign
 from envs.particle import data as particle
 from envs.storage import DataError, data_folder
 from envs.storage import checksum as checksum
 
-FAMILIES = (particle, mujoco)
+FAMILIES = (particle, mujoco, kinematic)
 TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")
@@ -44,7 +45,7 @@ COMMAND = "python -m envs.datasets"
 
 
 def family(task: str):
-    """The module that knows a task's data: `envs.particle.data` or `envs.mujoco.data`.
+    """The module that knows a task's data: `envs.particle.data`, `envs.mujoco.data` or `envs.kinematic.data`.
 
     Raises:
         DataError: an unknown task.
@@ -161,7 +162,7 @@ def describe(path: Path) -> list:
     facts, returns = data["provenance"], episode_returns(data)
     task, quality, known = facts["task"], facts["quality"], family(facts["task"])
     expert, random = constants(task)
-    level = 100 * (returns.mean() - random) / (expert - random)
+    level = 100 * (returns.mean() - random) / (expert - random)  # nan where there is no expert
     row = [task, quality, facts["seed"], facts["size"], len(data["arrays"]["rewards"]), len(returns)]
     row += [f"{returns.mean():.2f}", f"{returns.std():.2f}", f"{level:.1f}"]
     ref, top, bottom = (known.released(task, name) for name in (quality, "expert", "random"))

@@ -107,26 +107,3 @@ class RobotBatch:
         terminated = ~self.robot.healthy(qpos, qvel)
         truncated = (self.steps[rows] >= self.robot.horizon) & ~terminated
         return self.robot.observe(qpos, qvel, xpos), rewards, terminated, truncated
-
-
-def play(batch: RobotBatch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.ndarray]:
-    """One episode in every simulation, from fresh starts: undiscounted returns [W] and lengths [W].
-
-    Args:
-        act: observed states [W, D] -> actions [W, U], for all simulations whether they have finished or not.
-        streams: start states; W / len(streams) episodes each.
-    """
-    observed = batch.reset(streams)
-    returns, running = np.zeros(batch.worlds), np.arange(batch.worlds)
-    while len(running):
-        everyone = len(running) == batch.worlds
-        actions = np.asarray(act(observed))
-        if everyone:
-            observed, rewards, terminated, truncated = batch.step(actions)
-        else:
-            observed[running], rewards, terminated, truncated = batch.step(actions[running], running)
-        returns[running] += rewards
-        over = terminated | truncated
-        if over.any():
-            running = running[~over]
-    return returns, batch.steps.copy()

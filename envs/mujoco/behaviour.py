@@ -19,7 +19,8 @@ from common.checkpoint import load_checkpoint, save_checkpoint
 from common.files import write_json
 from common.policies import act
 from common.population import Parameters, generator, normal_
-from envs.mujoco.batch import RobotBatch, play
+from envs.lockstep import play
+from envs.mujoco.batch import RobotBatch
 from envs.mujoco.sac import SAC, SACConfig
 from envs.shipped import read_card, read_snapshots
 from envs.storage import data_folder

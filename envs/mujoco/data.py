@@ -31,21 +31,21 @@ from torch import Tensor
 from common.files import sha256
 from common.policies import distribution, squash
 from common.population import Parameters, generator, generators
+from envs import joint
+from envs.joint import FLAGS, FLOATS
 from envs.mujoco import behaviour
 from envs.mujoco import team_behaviour as teams
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import robot, xml_path
 from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, TASK_VIEWS, task_view, view
-from envs.storage import FORMAT, DataError, check_arrays, sums_between
+from envs.storage import FORMAT
 
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = (*behaviour.TRAININGS, *TASK_VIEWS)
 QUALITIES = ("random", "medium", "expert", "medium-expert", "medium-replay", "full-replay", "uncoordinated")
 SIZES = {"smoke": 4_000, "quick": 100_000, "paper": 1_000_000}  # steps of random, medium and expert data
 MEDIUM_REPLAY = {"halfcheetah": 0.2, "hopper": 0.4, "walker2d": 0.3, "ant": 0.3}  # of that, as in D4RL v2
-FLOATS = ("observations", "actions", "rewards", "next_observations")
-FLAGS = ("terminals", "timeouts")
 INFOS = ("infos/qpos", "infos/qvel", "infos/action_log_probs")
 KEYS = FLOATS + FLAGS + INFOS
 COLLECT_WORLDS = 50  # simulations collected from together
@@ -62,7 +62,7 @@ D4RL_CONSTANTS = {
 
 def robot_of(task: str) -> str:
     """The robot a task is built on."""
-    return task_view(task).robot
+    return task_view(task).system
 
 
 def ships(task: str) -> bool:
@@ -165,9 +165,9 @@ def play_team(
     team: RobotTeam, policy: Parameters | None, noise: float, seeds: list[int], purpose: str, steps: int
 ) -> list[dict[str, np.ndarray]]:
     """Whole episodes of some of the five teams, at least `steps` steps of each; uniform actions without a policy."""
-    horizon, members = robot(team.view.robot).horizon, len(seeds)
+    horizon, members = robot(team.view.system).horizon, len(seeds)
     episodes = -(-steps // horizon)
-    batch = RobotBatch(team.view.robot, members * episodes)
+    batch = RobotBatch(team.view.system, members * episodes)
     streams = generators(seeds, f"{purpose}/noise")
     if policy is None:
         act = teams.uniform(team, streams)
@@ -356,60 +356,29 @@ def provenance(task: str, quality: str, seed: int, size: str, replay: str = "sna
 
 def extract(file, facts: dict) -> dict[str, np.ndarray]:
     """Arrays [R, ...] of an open file."""
-    return {key: file[key][:] for key in (*FLOATS, *FLAGS)} | {key: file[key][:] for key in INFOS if key in file}
+    return joint.extract(file, INFOS)
 
 
 def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
-    """Raises DataError unless shapes fit, numbers are finite, actions are in [-1, 1] and no episode is too long."""
-    task, count = robot_of(facts["task"]), len(arrays["rewards"])
-    state, actions = STATE_DIMS[task], robot(task).agents * ACTION_DIMS[task]
-    widths = {"observations": state, "next_observations": state, "actions": actions}
-    shapes = {key: (count, widths[key]) if key in widths else (count,) for key in (*FLOATS, *FLAGS)}
-    check_arrays(path, arrays, shapes)
-    both = arrays["terminals"] & arrays["timeouts"]
-    if both.any():
-        raise DataError(f"data set {path}: row {int(both.argmax())} is both terminal and timeout, expected one of them")
-    ends = np.concatenate([[-1], np.flatnonzero(arrays["terminals"] | arrays["timeouts"]), [count - 1]])
-    longest = int(np.diff(ends).max())
-    if longest > robot(task).horizon:
-        raise DataError(
-            f"data set {path}: an episode has {longest} steps, expected at most {robot(task).horizon}; flags are missing"
-        )
+    """Raises DataError unless the rows are what this robot can have done, see `joint.validate`."""
+    name = robot_of(facts["task"])
+    joint.validate(path, arrays, STATE_DIMS[name], robot(name).agents * ACTION_DIMS[name], robot(name).horizon)
 
 
 def transitions(data: dict, of: str | None = None, terminal_timeouts: bool = False) -> dict[str, Tensor]:
-    """What learners need of a loaded data set, seen by the agents of a view: tensors [R, N, ...].
+    """What learners need of a loaded data set, seen by the agents of a view, see `joint.transitions`.
 
     Args:
         of: name of the view; by default the task's own.
-        terminal_timeouts: take the clock's cut for a terminal state, as OMAR's released HalfCheetah data do.
-
-    Everybody shares reward and terminal flag. The next action is that of the following row; `has_next_action` [R] is
-    false where the episode was cut by the clock or by the end of the data.
+        terminal_timeouts: as OMAR's released HalfCheetah data do.
     """
-    arrays = data["arrays"]
     task = data["provenance"]["task"]
-    of = view(robot_of(task), of) if of else task_view(task)
-    terminals = arrays["terminals"] | arrays["timeouts"] if terminal_timeouts else arrays["terminals"]
-    action = of.split(torch.from_numpy(arrays["actions"]))
-    count, agents = action.shape[:2]
-    known = torch.from_numpy(~arrays["timeouts"] | arrays["terminals"])
-    known[-1] = bool(arrays["terminals"][-1])
-    return {
-        "obs": of.observe(torch.from_numpy(arrays["observations"])),
-        "action": action,
-        "reward": torch.from_numpy(arrays["rewards"])[:, None].expand(count, agents),
-        "next_obs": of.observe(torch.from_numpy(arrays["next_observations"])),
-        "terminal": torch.from_numpy(terminals).float()[:, None].expand(count, agents),
-        "next_action": action.roll(-1, 0),
-        "has_next_action": known,
-    }
+    return joint.transitions(data["arrays"], view(robot_of(task), of) if of else task_view(task), terminal_timeouts)
 
 
 def episode_returns(data: dict) -> np.ndarray:
     """[episodes] undiscounted returns of finished episodes."""
-    arrays = data["arrays"]
-    return sums_between(arrays["rewards"], arrays["terminals"] | arrays["timeouts"])
+    return joint.episode_returns(data["arrays"])
 
 
 # Returns inside D4RL's v2 files, quoted in the public code of Decision Transformer; of OMAR's data, measured by og-marl

@@ -5,8 +5,9 @@ import torch
 from gymnasium.spaces import Box
 from pettingzoo import ParallelEnv
 
+from envs.lockstep import observed
 from envs.mujoco.batch import RobotBatch
-from envs.mujoco.views import observed, view
+from envs.mujoco.views import view
 
 
 class RobotEnv(ParallelEnv):

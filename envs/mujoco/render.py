@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> int:
     name, quality, path = arguments[:3]
     try:
         steps = int(arguments[3]) if len(arguments) == 4 else 200
-        which = robot(task_view(name).robot)
+        which = robot(task_view(name).system)
         frames = episode(which.name, shipped_policy(name, quality), [generator(0, "render")], min(steps, which.horizon))
         save_gif(frames, Path(path), 2 * RobotBatch(which.name, 1).dt)
     except (ValueError, FileNotFoundError, RuntimeError) as error:

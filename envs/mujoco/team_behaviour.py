@@ -62,7 +62,7 @@ class TeamsInTraining:
         self.task, self.config, self.seeds = task, config, seeds
         self.team = RobotTeam(task)
         view, members = self.team.view, len(seeds)
-        self.batch = RobotBatch(view.robot, members * config.worlds)
+        self.batch = RobotBatch(view.system, members * config.worlds)
         self.learner = MATD3(seeds, view.obs_dims, view.action_dim, config, task, self.batch.state_dim)
         purposes = ("starts", "exploration", "minibatches")
         self.streams = {name: generators(seeds, f"{task}/{name}") for name in purposes}

@@ -3,16 +3,10 @@
 Agent i drives a contiguous slice of the single-agent action, in data and in the environment. Data sets hold the whole
 robot's state and action; every view is a projection of them, so all views share one data set.
 
-Axes: N agents, D numbers of the state, O observation (padded with zeros to the longest), A actions of an agent.
+Observations shorter than the longest are padded with zeros.
 """
 
-import functools
-from dataclasses import dataclass
-
-import numpy as np
-import torch
-from torch import Tensor
-
+from envs.lockstep import View
 from envs.mujoco.robots import ROBOTS
 
 ACTION_DIMS = {"halfcheetah": 3, "hopper": 1, "walker2d": 3, "ant": 2, "reacher": 1}  # of one agent
@@ -54,52 +48,6 @@ def _views() -> dict[str, dict[str, list[list[int]]]]:
 VIEWS = _views()
 
 
-@dataclass(frozen=True)
-class View:
-    """One observation function of one robot.
-
-    Attributes:
-        indices: per agent, the numbers of the state it observes, in order.
-        action_dim: A, actuators per agent.
-    """
-
-    robot: str
-    name: str
-    indices: tuple[tuple[int, ...], ...]
-    action_dim: int
-
-    @functools.cached_property
-    def _gather(self) -> Tensor:
-        return torch.tensor([[*index, *[-1] * (self.obs_dim - len(index))] for index in self.indices])
-
-    @property
-    def num_agents(self) -> int:
-        return len(self.indices)
-
-    @property
-    def obs_dims(self) -> list[int]:
-        """True observation size of each agent."""
-        return [len(index) for index in self.indices]
-
-    @property
-    def obs_dim(self) -> int:
-        """O, of the longest."""
-        return max(self.obs_dims)
-
-    def observe(self, state: Tensor) -> Tensor:
-        """[..., N, O] every agent's observation of states [..., D]."""
-        padded = torch.nn.functional.pad(state, (0, 1))  # index -1 is a zero
-        return padded[..., self._gather.to(state.device)]
-
-    def split(self, action: Tensor) -> Tensor:
-        """[..., N, A] each agent's slice of joint actions [..., N A]."""
-        return action.unflatten(-1, (self.num_agents, self.action_dim))
-
-    def join(self, actions: Tensor) -> Tensor:
-        """Inverse of `split`."""
-        return actions.flatten(-2)
-
-
 def view(robot: str, name: str) -> View:
     """The observation function `name` of a robot.
 
@@ -118,8 +66,3 @@ TASK_VIEWS = {"two_agent_halfcheetah": ("halfcheetah", "own_joints")}  # OMAR's
 def task_view(task: str) -> View:
     """The view of a task: that of its paper, or full observation of the robot of this name."""
     return view(*TASK_VIEWS.get(task, (task, "full")))
-
-
-def observed(state: np.ndarray, agent: int, of: View) -> np.ndarray:
-    """[..., O_i] the unpadded observation of one agent."""
-    return state[..., list(of.indices[agent])]

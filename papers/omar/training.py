@@ -34,7 +34,7 @@ LEARNER_SOURCES = [
 ]
 ENVIRONMENT_SOURCES = {
     "particle": ["envs/particle/batch.py", "envs/particle/scenarios.py", "envs/particle/world.py"],
-    "mujoco": ["envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
+    "mujoco": ["envs/lockstep.py", "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
 }
 CHECKPOINT_SECONDS = 60
 

@@ -11,10 +11,11 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from common.population import generator
 from common.provenance import ROOT
-from envs.mujoco.batch import RobotBatch, play
+from envs.lockstep import observed, play
+from envs.mujoco.batch import RobotBatch
 from envs.mujoco.parallel import RobotEnv
 from envs.mujoco.robots import ROBOTS, robot
-from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, VIEWS, observed, view
+from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, VIEWS, view
 
 GYMNASIUM = {
     "halfcheetah": "HalfCheetah-v4", "hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "ant": "Ant-v4", "reacher": "Reacher-v4",
