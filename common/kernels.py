@@ -36,9 +36,14 @@ def cache_folder() -> Path:
     return Path(root) / "offline-marl-zoo" / "kernels"
 
 
-@functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled CPU form, or None where it is switched off or no compiler is found."""
+    return compiled(SOURCE)
+
+
+@functools.cache
+def compiled(source: Path) -> ctypes.CDLL | None:
+    """A C file's functions, compiled for this machine at first use; None where there is no compiler or kernels are off."""
     if os.environ.get("OMZ_KERNELS", "native") == "torch":
         return None
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -46,14 +51,14 @@ def library() -> ctypes.CDLL | None:
         return None
     processor = Path("/proc/cpuinfo")
     flags_of_cpu = next((x for x in processor.read_text().splitlines() if x.startswith("flags")), "") if processor.exists() else ""
-    key = "\0".join([SOURCE.read_text(), compiler, *FLAGS, platform.machine(), flags_of_cpu])
-    path = cache_folder() / f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
+    key = "\0".join([source.read_text(), compiler, *FLAGS, platform.machine(), flags_of_cpu])
+    path = cache_folder() / f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 built = Path(folder) / path.name
-                subprocess.run([compiler, *FLAGS, "-o", built, SOURCE, "-lm"], check=True, capture_output=True)
+                subprocess.run([compiler, *FLAGS, "-o", built, source, "-lm"], check=True, capture_output=True)
                 os.replace(built, path)
         except (OSError, subprocess.CalledProcessError):
             return None
@@ -125,7 +130,8 @@ def broadcast_lead(a, b) -> tuple[int, ...]:
     return tuple(m if n == 1 else n for m, n in zip(a, b, strict=True))
 
 
-def _longs(*values: int):
+def longs(*values: int) -> list[ctypes.c_long]:
+    """Arguments of a C function."""
     return [ctypes.c_long(value) for value in values]
 
 
@@ -141,7 +147,7 @@ class StackedMLP(torch.autograd.Function):
         h1, h2, y = x.new_empty(kept), x.new_empty(kept), x.new_empty(*lead, rows, out)
         p = Nets(lead)
         library().mlp_forward(
-            *_longs(p.count, rows, size, width, out, keep),
+            *longs(p.count, rows, size, width, out, keep),
             *(p(t) for t in (x, w1, b1, w2, b2, w3, b3, h1, h2, y)),
         )
         ctx.save_for_backward(x, w1, w2, w3, h1, h2)
@@ -159,7 +165,7 @@ class StackedMLP(torch.autograd.Function):
         gb1, gb2 = x.new_zeros(*lead, 1, width), x.new_zeros(*lead, 1, width)
         p = Nets(lead)
         library().mlp_backward(
-            *_longs(p.count, rows, size, width, out, needs_weights, needs_x),
+            *longs(p.count, rows, size, width, out, needs_weights, needs_x),
             *(p(t) for t in (x, w1, w2, w3, h1, h2, gy.contiguous(), gw1, gb1, gw2, gb2, gw3t, gx)),
         )
         if needs_x and x.shape != gx.shape:
@@ -206,7 +212,7 @@ class MeanLogSumExp(torch.autograd.Function):
         grads = [obs.new_zeros(t.shape) for t in (w1, b1, w2, b2, w3)]
         p = Nets(lead)
         library().mean_logsumexp(
-            *_longs(p.count, batch, samples, obs.shape[-1], size, w2.shape[-1]),
+            *longs(p.count, batch, samples, obs.shape[-1], size, w2.shape[-1]),
             *(p(t) for t in (obs, actions, w1, b1, w2, b2, w3, b3, value, *grads)),
         )
         ctx.save_for_backward(*grads)
@@ -256,7 +262,7 @@ def sample_values(obs: Tensor, actions: Tensor, *weights: Tensor) -> Tensor:
     q = obs.new_empty(*lead, batch, samples)
     p = Nets(lead)
     library().sample_values(
-        *_longs(p.count, batch, samples, obs.shape[-1], size, weights[2].shape[-1]),
+        *longs(p.count, batch, samples, obs.shape[-1], size, weights[2].shape[-1]),
         *(p(t) for t in (obs, actions, *_expand_weights(lead, weights), q)),
     )
     return q
@@ -283,4 +289,4 @@ def adam_step(param: Tensor, grad: Tensor, mean: Tensor, square: Tensor, rate: T
         return adam_step_reference(param, grad, mean, square, rate, betas, scale, eps)
     constants = (ctypes.c_double * 4)(*betas, scale, eps)
     pointers = (ctypes.c_void_p(t.data_ptr()) for t in (rate, grad, mean, square, param))
-    library().adam(*_longs(len(param), param[0].numel()), constants, *pointers)
+    library().adam(*longs(len(param), param[0].numel()), constants, *pointers)

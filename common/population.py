@@ -81,6 +81,10 @@ class Parameters:
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
 
+    def views(self, members: slice) -> dict[str, Tensor]:
+        """Tensors of some members without gradients; they share memory with these and follow their training."""
+        return {name: tensor.detach()[members] for name, tensor in self.tensors.items()}
+
     def zero_grad(self) -> None:
         self.grad.zero_()
 

@@ -19,6 +19,7 @@ class Batch:
 
     Attributes:
         obs, next_obs: [M, N, B, O], the agent's own; action, next_action: [M, N, B, A]; reward, terminal: [M, N, B].
+            next_action is None where it is not known.
         team: the joint rows of a centralised draw, the same fields for all agents: [M, N, B, N, F]; None otherwise.
     """
 
@@ -27,7 +28,7 @@ class Batch:
     reward: Tensor
     next_obs: Tensor
     terminal: Tensor
-    next_action: Tensor
+    next_action: Tensor | None = None
     team: dict[str, Tensor] | None = None
 
 

@@ -3,6 +3,7 @@
 Axes: M members, N agents, B batch, O observation, A action. Inputs are standardised by the data's moments.
 """
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,12 @@ class Standardiser:
 
     def __init__(self, mean: Tensor, std: Tensor):
         self.mean, self.scale = mean.unsqueeze(-2), (std + 1e-3).unsqueeze(-2)
+
+    def part(self, members: slice) -> "Standardiser":
+        """That of some of the members."""
+        part = copy.copy(self)
+        part.mean, part.scale = self.mean[members], self.scale[members]
+        return part
 
     def __call__(self, obs: Tensor) -> Tensor:
         """obs [M, N, B, O], standardised."""
@@ -92,6 +99,50 @@ class TD3BC:
         loss.sum().backward(inputs=list(params.tensors.values()))
         adam.step()
 
-    def act(self, obs: Tensor) -> Tensor:
+    def act(self, obs: Tensor, streams=None) -> Tensor:
         """[M, N, B, A] deterministic actions for raw observations [M, N, B, O]."""
         return self.actors.act(self.standardise(obs))
+
+    @torch.no_grad()
+    def q(self, obs: Tensor, action: Tensor) -> Tensor:
+        """[M, N, B] values of the first critic, for raw observations."""
+        return self.critics.values(self.standardise(obs), action, self.critics.constant, head=0)
+
+    def value(self, obs: Tensor, streams=None, samples: int = 1) -> Tensor:
+        """[M, N, B] value of the policy's action."""
+        return self.q(obs, self.act(obs))
+
+    def part(self, members: slice) -> "TD3BC":
+        """Some of the members, to act and to be valued by, not to train; it follows the population's training."""
+        part = copy.copy(self)
+        part.actors, part.critics, part.standardise = (
+            copy.copy(self.actors),
+            copy.copy(self.critics),
+            self.standardise.part(members),
+        )
+        part.actors.params, part.critics.constant = self.actors.params.views(members), self.critics.params.views(members)
+        return part
+
+    def state_dict(self) -> dict:
+        return {
+            "actors": self.actors.state_dict(),
+            "critics": self.critics.params.flat,
+            "target_actor": self.target_actor.flat,
+            "target_critic": self.target_critic.flat,
+            "actor_adam": self.actor_adam.state_dict(),
+            "critic_adam": self.critic_adam.state_dict(),
+            "noise": [stream.get_state() for stream in self.noise_streams],
+            "updates": self.updates,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        self.actors.load_state_dict(state["actors"])
+        self.critics.params.flat.copy_(state["critics"])
+        self.target_actor.flat.copy_(state["target_actor"])
+        self.target_critic.flat.copy_(state["target_critic"])
+        self.actor_adam.load_state_dict(state["actor_adam"])
+        self.critic_adam.load_state_dict(state["critic_adam"])
+        for stream, saved in zip(self.noise_streams, state["noise"], strict=True):
+            stream.set_state(saved)
+        self.updates = state["updates"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.checkpoint import members_of
 from common.networks import Actors, TwinCritics
 from common.population import Adam, generators, mean_over_batch, normal_, per_member
 
@@ -128,14 +129,7 @@ class MATD3:
         seeds = [self.seeds[m] for m in members]
         rest = MATD3(seeds, self.obs_dims, self.action_dim, self.config, self.purpose, self.state_dim)
 
-        def rows(value):
-            if isinstance(value, dict):
-                return {name: rows(part) for name, part in value.items()}
-            if isinstance(value, list):
-                return [value[m] for m in members]
-            return value[members] if isinstance(value, Tensor) else value
-
-        rest.load_state_dict(rows(self.state_dict()))
+        rest.load_state_dict(members_of(self.state_dict(), members))
         return rest
 
     def state_dict(self) -> dict:

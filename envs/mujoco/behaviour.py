@@ -46,10 +46,10 @@ class Training:
 
 
 TRAININGS = {
-    "halfcheetah": Training(1_000_000, 0.45),
+    "halfcheetah": Training(800_000, 0.45),
     "hopper": Training(300_000, 0.40),
     "walker2d": Training(600_000, 0.58),
-    "ant": Training(600_000, 0.70),
+    "ant": Training(500_000, 0.70),
 }
 
 

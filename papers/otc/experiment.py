@@ -1,0 +1,103 @@
+"""The cells of OTC's tables: a cell is a method on a data set with its settings; see table1.py for how they are used."""
+
+from tqdm import tqdm
+
+from common import experiment, tables, work
+from common.cells import Cell
+from envs import datasets
+from papers.otc import training
+from papers.otc.settings import METHODS, sizes
+
+
+def make_cell(
+    preset: str,
+    task: str,
+    quality: str,
+    base: str,
+    method: str,
+    seeds: list[int] | None = None,
+    fixed_alpha: float | None = None,
+    tuning: dict | None = None,
+) -> Cell:
+    """One cell with everything resolved.
+
+    Args:
+        method: key of METHODS.
+        fixed_alpha: an exponent that Eq. 4 does not adapt.
+        tuning: what differs from the defaults of `TuningConfig`: the readings.
+    """
+    values = sizes(preset, base)
+    strategy, alpha, adaptive = METHODS[method]
+    if fixed_alpha is not None:
+        alpha, adaptive = float(fixed_alpha), False
+    changed = {key: value for key, value in (tuning or {}).items() if values["tuning"][key] != value}
+    values["tuning"] |= changed
+    own = {"strategy": strategy, "alpha": alpha, "adaptive": adaptive}
+    config = {"task": task, "quality": quality, "base": base, **own, **values, "seeds": list(seeds or values["seeds"])}
+    parts = [task, quality, base, method]
+    if fixed_alpha is not None:
+        parts.append(f"alpha={fixed_alpha}")
+    parts += [f"{key}={value}" for key, value in sorted(changed.items())]
+    if seeds and list(seeds) != values["seeds"]:
+        parts.append("seeds=" + "-".join(map(str, seeds)))
+    return Cell("otc", preset, "/".join(parts), config)
+
+
+OPTIONS = {"normaliser": "minibatch", "replacement": False}  # readings a script can be run with
+
+
+def cell(preset: str, task: str, quality: str, base: str, method: str, options: dict, **changes) -> Cell:
+    """A cell of a table script: `options` are the script's (OPTIONS, seeds), `changes` as in `make_cell`."""
+    readings = {key: options.get(key, default) for key, default in OPTIONS.items()}
+    return make_cell(preset, task, quality, base, method, options.get("seeds"), tuning=readings, **changes)
+
+
+def improvement(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the improvement (%) of the last deployment's return over the offline policies'."""
+    return tables.mean_of(results, "improvement")
+
+
+def score_gain(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the gain of normalised score from the offline policies to the last deployment."""
+    return tables.mean_of(results, "score_gain")
+
+
+def last_return(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the raw return after the last deployment."""
+    return tables.mean_of(results, "last_return")
+
+
+# Seconds per agent-update of one member, one core, at the paper's sizes
+UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3}
+
+
+def cost(cell: Cell) -> float:
+    """Estimated seconds on one core."""
+    config = cell.config
+    share = config["tuning"]["batch_size"] / 128
+    agents = {"halfcheetah": 2, "walker2d": 2, "hopper": 3, "kinematic_predator_prey": 3, "shifting_navigation": 1}
+    count = agents.get(config["task"]) or int(config["task"].rsplit("_", 1)[-1])
+    choosing = {"embedding": 1.0e-3, "value": 4.0e-3}.get(config["strategy"], 0.2e-3) * config["tuning"]["candidates"] / 512
+    tuning = config["deployments"] * config["tuning_updates"] * (UNIT_COST[config["base"]] * share + choosing)
+    offline = config["offline_updates"] * UNIT_COST[config["base"]] * share / 3
+    steps = 1000 * config["eval_episodes"] * (config["deployments"] + 1) if training.uses_robot(cell) else 0
+    return len(config["seeds"]) * (count * (tuning + offline) + 1.5e-4 * steps) + 1
+
+
+def prepare(cell: Cell) -> None:
+    """Builds the cell's data sets if they are missing."""
+    config = cell.config
+    seeds = list(dict.fromkeys(training.data_seed(config["task"], seed) for seed in config["seeds"]))
+    datasets.build(config["task"], config["quality"], seeds, config["data_size"], say=tqdm.write)
+
+
+PAPER = work.Paper(
+    name="otc",
+    sources=training.sources,
+    program_key=training.program_key,
+    recipes=training.data_recipes,
+    prepare=prepare,
+    train=training.train,
+    record=experiment.record_cell,
+    cost=cost,
+)

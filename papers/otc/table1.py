@@ -1,0 +1,24 @@
+"""Table 1: improvement (%) over the offline policies after the last deployment, on nine data sets and two base learners."""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.otc.experiment import OPTIONS, cell, improvement
+from papers.otc.settings import QUALITIES, ROBOTS
+
+COLUMNS = {"d_e+{}": "d_e", "d_q+{}": "d_q", "{}": "uniform"}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(f"{name}/{task}", column.format(base), (cell(preset, task, quality, base, method, options),), improvement)
+        for name, quality in QUALITIES.items()
+        for task in ROBOTS
+        for base in ("bcq", "awac")
+        for column, method in COLUMNS.items()
+    ]
+
+
+TABLE = Table("otc", "table1", "improvement over offline policies", entries, unit="improvement in %", options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)
