@@ -101,7 +101,7 @@ def curves(table, shown: list[dict], path: Path, preset: str) -> None:
             axes.fill_between(item["rounds"], mean - std, mean + std, color=COLORS[c % 7], alpha=0.15)
         axes.set_title(row, fontsize=9)
         axes.grid(alpha=0.3)
-    grid[-1][0].set(xlabel="update rounds", ylabel=table.unit)
+    grid[-1][0].set(xlabel=table.x, ylabel=table.unit)
     grid[0][0].legend(fontsize=7)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     save(figure, path)

@@ -50,7 +50,7 @@ class Entry:
 
     Attributes:
         row, column: as in the published CSV.
-        cells: what it is computed from.
+        cells: what it is computed from; none for a number of the code's configuration.
         value: results of the cells -> one number per seed.
     """
 
@@ -71,6 +71,7 @@ class Table:
         unit: of the numbers.
         decimals: rounding in the CSV, that of the published table.
         draw: (table, shown entries, path) -> None.
+        x: what learning curves are drawn over.
         options: extra command-line keys and their defaults.
         unavailable: why nothing can be run yet; the table is then listed with that reason.
     """
@@ -82,6 +83,7 @@ class Table:
     unit: str = "normalized score"
     decimals: int = 1
     draw: Callable = figures.bars
+    x: str = "update rounds"
     options: dict = field(default_factory=lambda: {"reading": "released"})
     unavailable: str | None = None
 
@@ -121,6 +123,8 @@ def show(table: Table, preset: str, options: dict) -> list[dict]:
         mean, std = published.get((entry.row, entry.column), (None, None))
         item |= {"published_mean": mean, "published_std": std, "seeds": {}, "best": {}, "curves": {}}
         results = [] if bad else [store.read(cell) for cell in entry.cells]
+        if not entry.cells:
+            item["seeds"], item["data"] = entry.value([]), {}
         if results:
             item["seeds"] = entry.value(results)
             if all("best_score" in seed for result in results for seed in result["seeds"]):

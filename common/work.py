@@ -17,7 +17,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import filelock
 import torch
@@ -41,6 +41,7 @@ class Paper:
         train: (cells, device, checkpoint path, progress) -> one result per cell.
         record: writes the Sacred run of one finished cell.
         cost: seconds a cell takes on one core, estimated.
+        max_members: of one program, by preset, where it differs from MAX_MEMBERS.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Paper:
     train: Callable
     record: Callable[[Cell, dict], None]
     cost: Callable[[Cell], float]
+    max_members: dict[str, int] = field(default_factory=dict)
 
     def state(self, cell: Cell) -> str:
         """ "done", "missing" or "stale: why"."""
@@ -81,7 +83,8 @@ def programs(cells: list[Cell]) -> list[list[Cell]]:
     for cell in dict.fromkeys(cells):
         batches = groups.setdefault((cell.preset, *paper(cell.paper).program_key(cell)), [[]])
         members = sum(len(other.config["seeds"]) for other in batches[-1])
-        if batches[-1] and members + len(cell.config["seeds"]) > MAX_MEMBERS[cell.preset]:
+        most = paper(cell.paper).max_members.get(cell.preset, MAX_MEMBERS[cell.preset])
+        if batches[-1] and members + len(cell.config["seeds"]) > most:
             batches.append([])
         batches[-1].append(cell)
     return [batch for batches in groups.values() for batch in batches]

@@ -46,7 +46,7 @@ class Training:
 
 
 TRAININGS = {
-    "halfcheetah": Training(800_000, 0.45),
+    "halfcheetah": Training(700_000, 0.45),
     "hopper": Training(300_000, 0.40),
     "walker2d": Training(600_000, 0.58),
     "ant": Training(500_000, 0.70),

@@ -5,8 +5,8 @@ from tqdm import tqdm
 from common import experiment, tables, work
 from common.cells import Cell
 from envs import datasets
-from papers.otc import training
-from papers.otc.settings import METHODS, sizes
+from papers.otc import timing, training
+from papers.otc.settings import METHODS, PRESETS, sizes
 
 
 def make_cell(
@@ -52,6 +52,17 @@ def cell(preset: str, task: str, quality: str, base: str, method: str, options: 
     return make_cell(preset, task, quality, base, method, options.get("seeds"), tuning=readings, **changes)
 
 
+def timing_cell(preset: str, options: dict) -> Cell:
+    """The cell behind Table 2: updates at the paper's sizes, whatever the preset."""
+    base = cell(preset, "halfcheetah", "medium-replay", "bcq", "uniform", options)
+    config = dict(base.config)
+    if preset != "smoke":
+        large = sizes("paper", "bcq")
+        config |= {"tuning": large["tuning"], "hyper": large["hyper"], "seeds": PRESETS["paper"]["seeds"]}
+    config |= {"timing": True, "offline_updates": 2, "embedding": config["embedding"] | {"updates": 2}, "eval_episodes": 1}
+    return Cell("otc", preset, f"{base.slot}/timing", config)
+
+
 def improvement(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) of the last deployment's return over the offline policies'."""
     return tables.mean_of(results, "improvement")
@@ -74,6 +85,8 @@ UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3}
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
+    if config.get("timing"):
+        return {"smoke": 2, "quick": 20, "paper": 60}[cell.preset]
     share = config["tuning"]["batch_size"] / 128
     agents = {"halfcheetah": 2, "walker2d": 2, "hopper": 3, "kinematic_predator_prey": 3, "shifting_navigation": 1}
     count = agents.get(config["task"]) or int(config["task"].rsplit("_", 1)[-1])
@@ -82,6 +95,12 @@ def cost(cell: Cell) -> float:
     offline = config["offline_updates"] * UNIT_COST[config["base"]] * share / 3
     steps = 1000 * config["eval_episodes"] * (config["deployments"] + 1) if training.uses_robot(cell) else 0
     return len(config["seeds"]) * (count * (tuning + offline) + 1.5e-4 * steps) + 1
+
+
+def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
+    """Trains a program of cells; see training.py and timing.py."""
+    kind = timing if cells[0].config.get("timing") else training
+    return kind.train(cells, device, checkpoint, progress)
 
 
 def prepare(cell: Cell) -> None:
@@ -97,7 +116,8 @@ PAPER = work.Paper(
     program_key=training.program_key,
     recipes=training.data_recipes,
     prepare=prepare,
-    train=training.train,
+    train=train,
     record=experiment.record_cell,
     cost=cost,
+    max_members={"paper": 60},  # small networks, and variants share their offline phase
 )

@@ -34,19 +34,19 @@ METHODS = {
 PRESETS = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "deployments": 2, "offline_updates": 3, "tuning_updates": 2,
-        "eval_episodes": 1, "act_samples": 3, "lr": None,
+        "eval_episodes": 1, "act_samples": 3, "lr": None, "hidden": 16,
         "tuning": {"candidates": 16, "pool": 24, "batch_size": 8, "value_samples": 2, "distance_draws": 2},
         "embedding": {"updates": 3, "batch_size": 16}, "balanced": {"batch_size": 16, "hidden": 32},
     },
     "quick": {
         "seeds": [0, 1, 2], "data_size": "quick", "deployments": 5, "offline_updates": 1500, "tuning_updates": 60,
-        "eval_episodes": 3, "act_samples": 10, "lr": 1e-3,
+        "eval_episodes": 3, "act_samples": 10, "lr": 1e-3, "hidden": 64,
         "tuning": {"candidates": 256, "pool": 1000, "batch_size": 64, "value_samples": 2, "distance_draws": 10},
         "embedding": {"updates": 1000, "batch_size": 64}, "balanced": {"batch_size": 64, "hidden": 64},
     },
     "paper": {
         "seeds": [0, 1, 2, 3, 4], "data_size": "paper", "deployments": 10, "offline_updates": None, "tuning_updates": None,
-        "eval_episodes": 20, "act_samples": 100, "lr": None, "tuning": {}, "embedding": {}, "balanced": {},
+        "eval_episodes": 20, "act_samples": 100, "lr": None, "hidden": None, "tuning": {}, "embedding": {}, "balanced": {},
     },
 }  # fmt: skip
 ONLINE_SHARE = 0.01  # of the offline rows, per deployment
@@ -58,6 +58,7 @@ def sizes(preset: str, base: str) -> dict:
     hyper = asdict(BASES[base][1]()) | HYPER[base]
     if values["lr"]:  # a hundred times fewer updates than the paper's take larger steps
         hyper |= {key: values["lr"] for key in hyper if key.endswith("lr")}
+    hyper["hidden"] = values["hidden"] or hyper["hidden"]
     if "act_samples" in hyper:
         hyper["act_samples"] = values["act_samples"]
     tuning = asdict(TuningConfig()) | values["tuning"]

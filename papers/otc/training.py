@@ -46,7 +46,8 @@ SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last depl
 
 def sources(cell: Cell) -> list[str]:
     """Files whose code decides the cell's numbers."""
-    return SOURCES + ENVIRONMENT_SOURCES["kinematic" if cell.config["task"] in KINEMATIC else "mujoco"]
+    special = ["papers/otc/timing.py"] if cell.config.get("timing") else []
+    return SOURCES + special + ENVIRONMENT_SOURCES["kinematic" if cell.config["task"] in KINEMATIC else "mujoco"]
 
 
 def program_key(cell: Cell) -> tuple:
@@ -73,6 +74,20 @@ def data_recipes(cell: Cell) -> dict[str, str]:
         return {str(seed): datasets.recipe(task, quality, data_seed(task, seed), size) for seed in cell.config["seeds"]}
     except (datasets.DataError, FileNotFoundError):
         return {}
+
+
+def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
+    """What every result says about its making; `data` are the checksums of its data sets."""
+    return {
+        "config": cell.config,
+        "config_hash": cell.hash,
+        "code": code_hashes(sources(cell)),
+        "data": data,
+        "recipe": data_recipes(cell),
+        "seconds": seconds,
+        "versions": versions(),
+        "machine": machine(device),
+    }
 
 
 class Program:
@@ -266,7 +281,7 @@ class Program:
                     "last_score": last,
                     "score_gain": last - first if fine and last is not None else None,
                     "curve": [value if math.isfinite(value) else None for value in curve],
-                    "alpha": [point[member] for point in self.alphas],
+                    "alpha": [point[member] for point in self.alphas],  # [K, N]
                     "alpha_guard_hits": self.sampler.guard_hits[member].tolist(),
                 }
                 if cell.config["strategy"] == "embedding":
@@ -275,14 +290,15 @@ class Program:
                 seeds.append(facts)
             start += len(cell.config["seeds"])
             results.append(
-                {
-                    "config": cell.config, "config_hash": cell.hash, "code": code_hashes(sources(cell)), "data": data,
-                    "recipe": data_recipes(cell), "seconds": seconds / len(self.cells), "versions": versions(),
-                    "machine": machine(self.device),
+                provenance(cell, data, seconds / len(self.cells), self.device)
+                | {
                     "constants": None if math.isnan(expert) else {"expert": expert, "random": random},
-                    "rounds": list(range(self.deployments + 1)), "seeds": seeds, "trained_with": len(self.cells),
+                    "rounds": list(range(self.deployments + 1)),
+                    "seeds": seeds,
+                    "extra": {"alpha": [one["alpha"] for one in seeds]},  # [seeds, K, N]
+                    "trained_with": len(self.cells),
                 }
-            )  # fmt: skip
+            )
         return results
 
 

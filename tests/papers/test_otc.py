@@ -5,10 +5,18 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from common import kernels
-from papers.otc import otc
+from common.population import generators
+from common.replay import Batch
+from papers.otc import otc, training
+from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
+from papers.otc.baselines import AWAC, AWACConfig
+from papers.otc.experience import Experience
+from papers.otc.experiment import make_cell, prepare
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
+from papers.otc.settings import METHODS
 
 
 def test_nearest_equals_a_slow_loop(stream):
@@ -132,3 +140,189 @@ def test_theorem_1_holds_on_random_mdps(stream):
             assert gap <= bound + 1e-9
             tightest = max(tightest, float(gap / bound))
     assert tightest > 0.01
+
+
+def net(tensors, head=None):
+    """One agent's network as a torch module."""
+    pick = (lambda t: t[0, 0]) if head is None else (lambda t: t[0, 0, head])
+    layers = [nn.Linear(*pick(tensors[f"w{i}"]).shape) for i in (1, 2, 3)]
+    with torch.no_grad():
+        for i, layer in zip((1, 2, 3), layers, strict=True):
+            layer.weight.copy_(pick(tensors[f"w{i}"]).T), layer.bias.copy_(pick(tensors[f"b{i}"]))
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+
+
+def small_batch(members, agents, stream, rows=12, obs=5, act=2):
+    def draw(*shape):
+        return torch.randn(members, agents, rows, *shape, generator=stream)
+
+    return Batch(draw(obs), draw(act).tanh(), draw(), draw(obs), (draw() > 1).float())
+
+
+def test_awac_equals_a_plain_implementation(stream):
+    config = AWACConfig(hidden=32, actor_lr=1e-2, critic_lr=1e-2, tau=0.3, weight_decay=0.1)
+    agent = AWAC([3], [5], 2, config)
+    actor = net(agent.actor.tensors)
+    logits = agent.actor["log_std_logits"][0, 0].detach().clone().requires_grad_()
+    critics, targets = ([net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2))
+    adam_pi = torch.optim.Adam([*actor.parameters(), logits], 1e-2, weight_decay=0.1)
+    adam_q = torch.optim.Adam([p for q in critics for p in q.parameters()], 1e-2)
+    noise_stream = generators([3], "noise")[0]
+
+    def policy(obs):
+        return torch.distributions.Normal(actor(obs), (-6 + 6 * logits.sigmoid()).exp().expand(len(obs), 2))
+
+    def sample(obs):
+        found, noise = policy(obs), torch.empty(1, len(obs), 2).normal_(generator=noise_stream)[0]
+        return (found.mean + found.stddev * noise).clamp(-1, 1)
+
+    for _ in range(3):
+        rows = small_batch(1, 1, stream)
+        obs, action, following = rows.obs[0, 0], rows.action[0, 0], rows.next_obs[0, 0]
+        with torch.no_grad():
+            x = torch.cat([following, sample(following)], 1)
+            y = rows.reward[0, 0] + 0.99 * (1 - rows.terminal[0, 0]) * torch.minimum(*(q(x)[:, 0] for q in targets))
+        x = torch.cat([obs, action], 1)
+        adam_q.zero_grad()
+        sum((q(x)[:, 0] - y).square().mean() for q in critics).backward()
+        adam_q.step()
+        with torch.no_grad():
+            own = torch.cat([obs, sample(obs)], 1)
+            advantage = torch.minimum(*(q(x)[:, 0] for q in critics)) - torch.minimum(*(q(own)[:, 0] for q in critics))
+            weight = advantage.exp().clamp_max(100)
+        adam_pi.zero_grad()
+        (-(weight * policy(obs).log_prob(action).sum(-1)).mean()).backward()
+        adam_pi.step()
+        with torch.no_grad():
+            for target, online in zip(targets, critics, strict=True):
+                for a, b in zip(target.parameters(), online.parameters(), strict=True):
+                    a.lerp_(b, 0.3)
+        agent.update(rows)
+    torch.testing.assert_close(agent.actor["w2"][0, 0].detach(), actor[2].weight.detach().T, rtol=1e-2, atol=2e-3)
+    torch.testing.assert_close(agent.actor["log_std_logits"][0, 0].detach(), logits.detach(), rtol=1e-2, atol=2e-3)
+
+
+def toy_experience(members=2, agents=2, offline=40, steps=6, deployments=2):
+    """Data whose numbers say where they are from: obs = row, action = 100 agent + row / 1000."""
+
+    def data(start, count, lead=()):
+        rows = torch.arange(start, start + count).float()
+        obs = rows.view(-1, 1, 1).expand(count, agents, 1)
+        action = torch.arange(agents).view(1, -1, 1) * 100 + rows.view(-1, 1, 1) / 1000
+        fields = {
+            "obs": obs,
+            "action": action,
+            "next_obs": obs + 1,
+            "reward": obs[..., 0] * 2,
+            "terminal": torch.zeros(count, agents),
+        }
+        return {name: values.expand(*lead, *values.shape) for name, values in fields.items()}
+
+    return Experience([data(0, offline)], [0] * members, deployments, steps), data
+
+
+def test_experience_merges_deployments_and_every_agent_gets_its_own_action_only():
+    experience, data = toy_experience()
+    experience.add(data(1000, 6, (2,)))
+    experience.add(data(2000, 6, (2,)))
+    assert experience.rows.shape[-1] == 1 + 1 + 1 + 1 + 1  # obs, own action, reward, next obs, terminal: no room for others'
+    index = torch.tensor([0, 39, 40, 45, 46, 51]).expand(2, 2, 6)
+    batch = experience.gather(index)
+    expected = torch.tensor([0.0, 39, 1000, 1005, 2000, 2005])
+    for member, agent in itertools.product(range(2), range(2)):
+        torch.testing.assert_close(batch.obs[member, agent, :, 0], expected)
+        torch.testing.assert_close(batch.action[member, agent, :, 0], 100 * agent + expected / 1000)
+        torch.testing.assert_close(batch.reward[member, agent], expected * 2)
+    streams = generators([0, 1], "draw")
+    assert experience.draw(500, streams).unique().tolist() == list(range(52))
+    assert experience.draw_latest(200, streams).unique().tolist() == list(range(46, 52))
+
+
+def test_balanced_replay_draws_the_online_share_it_is_told_and_by_priority():
+    experience, data = toy_experience(offline=600, steps=12)
+    replay = BalancedReplay([0, 1], experience, slice(0, 2), BalancedConfig(hidden=16, batch_size=8))
+    experience.add(data(1000, 12, (2,)))
+    replay.add_latest()
+    assert float(replay.priorities[0, 0, :612].sum()) == pytest.approx(1200)
+    torch.testing.assert_close(replay.sums.sum(-1), replay.priorities.sum(-1))
+    kept = replay.priorities.clone()
+    drawn = replay.draw(4000)
+    assert (drawn >= 600).double().mean().item() == pytest.approx(0.5, abs=0.02) and drawn.max() < 612
+    assert not torch.equal(kept, replay.priorities)
+    torch.testing.assert_close(replay.sums, replay.priorities.unflatten(-1, (-1, 512)).sum(-1))
+
+
+def test_density_ratio_loss_prefers_high_weights_online():
+    low, high = torch.full((1, 1, 3), 0.1), torch.full((1, 1, 3), 5.0)
+    assert density_ratio_loss(low, high) < density_ratio_loss(high, low)
+    torch.testing.assert_close(density_ratio_loss(torch.ones(1, 1, 3), torch.ones(1, 1, 3)), torch.zeros(1, 1))
+
+
+def program(methods, seeds=(0, 1), task="kinematic_navigation_2", base="bcq", **changes):
+    cells = [make_cell("smoke", task, "random", base, method, seeds=list(seeds), **changes) for method in methods]
+    for cell in cells:
+        prepare(cell)
+    return cells
+
+
+@pytest.mark.parametrize("base", ["bcq", "awac", "td3bc"])
+def test_a_result_does_not_depend_on_other_methods_or_seeds(folders, base, tmp_path):
+    cells = program(METHODS, base=base)
+    together = dict(zip((c.slot for c in cells), training.train(cells, "cpu", tmp_path / "a"), strict=True))
+    for method in ("d_e", "d_q", "balanced"):
+        alone = training.train(program([method], seeds=[1], base=base), "cpu", tmp_path / "b")[0]["seeds"][0]
+        slot = next(c.slot for c in cells if c.slot.split("/")[3] == method)
+        same = next(seed for seed in together[slot]["seeds"] if seed["seed"] == 1)
+        if kernels.backend() == "native":
+            assert alone == same
+        else:
+            assert alone["curve"] == pytest.approx(same["curve"], rel=1e-4)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 7])
+def test_resumed_equals_uninterrupted(folders, stop):
+    """Stopped in the offline phase, and within the tuning of either deployment: the same numbers, to the bit."""
+    cells = program(METHODS)
+    whole = training.Program(cells, "cpu")
+    for _ in whole.updates():
+        pass
+    first = training.Program(cells, "cpu")
+    for done in first.updates():
+        if done >= stop and first.stage != "embedding":
+            break
+    second = training.Program(cells, "cpu")
+    second.load_state_dict(first.state_dict())
+    for _ in second.updates():
+        pass
+    assert second.returns == whole.returns and second.alphas == whole.alphas
+    assert torch.equal(second.learner.actor.flat, whole.learner.actor.flat)
+
+
+def test_variants_of_a_seed_share_their_offline_phase_and_uniform_has_no_alpha(folders, tmp_path):
+    results = training.train(program(["d_e", "uniform"]), "cpu", tmp_path / "c")
+    ours, uniform = (result["seeds"] for result in results)
+    assert [seed["first_return"] for seed in ours] == [seed["first_return"] for seed in uniform]
+    assert all(value == 0 for seed in uniform for point in seed["alpha"] for value in point)
+    assert all(seed["alpha"][0] == [1.0, 1.0] and seed["alpha"][1] != [1.0, 1.0] for seed in ours)
+    assert all(seed["embedding"]["active_dims"] is not None for seed in ours)
+    assert ours[0]["improvement"] == pytest.approx(100 * (ours[0]["curve"][-1] - ours[0]["curve"][0]) / abs(ours[0]["curve"][0]))
+
+
+def test_fixed_alpha_stays(folders, tmp_path):
+    result = training.train(program(["d_q"], fixed_alpha=2.0), "cpu", tmp_path / "d")[0]
+    assert all(point == [2.0, 2.0] for seed in result["seeds"] for point in seed["alpha"])
+
+
+@pytest.mark.parametrize("tuning", [{"normaliser": "conditional"}, {"replacement": True}])
+def test_readings_run_and_change_the_result(folders, tmp_path, tuning):
+    plain = training.train(program(["d_q"]), "cpu", tmp_path / "e")[0]["seeds"]
+    other = training.train(program(["d_q"], tuning=tuning), "cpu", tmp_path / "f")[0]["seeds"]
+    assert [seed["curve"] for seed in plain] != [seed["curve"] for seed in other]
+
+
+def test_the_world_shifts_between_deployments_only(folders, tmp_path):
+    run = training.Program(program(["uniform"], task="shifting_navigation"), "cpu")
+    seen = []
+    for _ in run.updates():
+        seen.append(run.team.beta)
+    assert seen[-1] == pytest.approx(0.2) and seen[-run.config["tuning_updates"] - 1] == pytest.approx(0.1)

@@ -1,0 +1,25 @@
+"""Figure 3: returns over deployments, OTC on BCQ with both distances against uniform sampling."""
+
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.otc.experiment import OPTIONS, cell, last_return
+from papers.otc.settings import QUALITIES, ROBOTS
+
+COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(f"{name}/{task}", column, (cell(preset, task, QUALITIES[name], "bcq", method, options),), last_return)
+        for name in ("random", "replay")
+        for task in ROBOTS
+        for column, method in COLUMNS.items()
+    ]
+
+
+TABLE = Table(
+    "otc", "figure3", "learning curves of OTC on BCQ", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS
+)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

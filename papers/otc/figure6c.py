@@ -1,0 +1,21 @@
+"""Figure 6c: a single agent in a world that changes between deployments, BCQ with OTC (d_e) and without."""
+
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.otc.experiment import OPTIONS, cell, last_return
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    task = "shifting_navigation"
+    return [
+        Entry(task, column, (cell(preset, task, "random", "bcq", method, options),), last_return)
+        for column, method in {"otc": "d_e", "bcq": "uniform"}.items()
+    ]
+
+
+TABLE = Table(
+    "otc", "figure6c", "non-stationary navigation", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS
+)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

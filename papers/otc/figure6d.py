@@ -1,0 +1,16 @@
+"""Figure 6d: discrete CQL with OTC (d_q) and without on SMAC's 5m_vs_6m, agents exploring in turn."""
+
+from common import tables
+from common.tables import Table
+
+TABLE = Table(
+    "otc",
+    "figure6d",
+    "StarCraft 5m_vs_6m",
+    lambda preset, options: [],
+    "win rate",
+    unavailable="needs the battle environment envs/smac (map 5m_vs_6m), which is not there yet",
+)
+
+if __name__ == "__main__":
+    tables.main(TABLE)
