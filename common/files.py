@@ -11,8 +11,12 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic(path: Path):
-    """Yields a temporary path beside `path`, which replaces it when the block ends without an error."""
+def atomic(path: Path, durable: bool = True):
+    """Yields a temporary path beside `path`, which replaces it when the block ends without an error.
+
+    Args:
+        durable: wait until the content is on the disk; without, a power failure may leave a torn file.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -20,8 +24,9 @@ def atomic(path: Path):
     part = Path(name)
     try:
         yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(part, "rb+") as file:
+                os.fsync(file.fileno())
         part.chmod(0o644)
         os.replace(part, path)
     finally:

@@ -69,14 +69,13 @@ class MATD3:
         self.rounds = 0
 
     def joint(self, values: Tensor) -> Tensor:
-        """[M, N, B, D] of each agent -> [M, N, B, N * D], the same joint row for every agent's critic."""
+        """[M, N, B, D] of each agent -> [M, 1, B, N * D], the same joint row for every agent's critic."""
         members, agents, batch, size = values.shape
-        flat = values.transpose(1, 2).reshape(members, 1, batch, agents * size)
-        return flat.expand(-1, agents, -1, -1)
+        return values.transpose(1, 2).reshape(members, 1, batch, agents * size)
 
     def context(self, obs: Tensor, state: Tensor | None) -> Tensor:
-        """What every critic sees beside the joint action: everybody's observations, or the state [M, B, D]."""
-        return self.joint(obs) if state is None else state.unsqueeze(1).expand(-1, obs.shape[1], -1, -1)
+        """What every critic sees beside the joint action, [M, 1, B, ...]: everybody's observations, or the state [M, B, D]."""
+        return self.joint(obs) if state is None else state.unsqueeze(1)
 
     def update(
         self,
@@ -117,7 +116,8 @@ class MATD3:
         own = logits.tanh()
         mine = torch.eye(agents).repeat_interleave(size, dim=1)[:, None]  # [N, 1, N * A]
         joint = torch.where(mine > 0, own.repeat(1, 1, 1, agents), self.joint(action))
-        q = self.critics.values(self.context(obs, state), joint, self.critics.constant, head=0)
+        context = self.context(obs, state).expand(-1, agents, -1, -1)
+        q = self.critics.values(context, joint, self.critics.constant, head=0)
         loss = mean_over_batch(-q) + self.config.logit_penalty * mean_over_batch(logits.square())
         self.actors.params.zero_grad()
         loss.sum().backward()

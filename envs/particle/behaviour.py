@@ -49,7 +49,13 @@ class Everybody:
         self.reset, self.step = self.worlds.reset, self.worlds.step
 
 
-def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds: list[int] | None = None):
+def replay_buffers(env, obs_dim: int, config: BehaviourConfig, rounds: list[int]) -> list[Tensor]:
+    """Empty buffers [R, N, F] for the transitions of these many rounds: observation, action, reward, next observation."""
+    width = 2 * obs_dim + env.action_dim + 1
+    return [torch.empty(last * config.worlds * EPISODE_STEPS, env.num_agents, width) for last in rounds]
+
+
+def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds=None, buffers=None):
     """Trains a population online; yields (round, learner, transitions of the round) after every update round.
 
     Transitions are the `worlds x 25` new rows of each member: obs [M, N, R, O], action, reward, next_obs, with
@@ -57,18 +63,18 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
 
     Args:
         env: `Team` or `Everybody`.
-        rounds: where each member stops early, without changing the noise schedule. A member leaves the population after
-            its last round: M is the number of those that go on.
+        rounds: [members] where each stops early, without changing the noise schedule. A member leaves the population
+            after its last round: M is the number of those that go on.
+        buffers: [members] tensors that are filled with each member's transitions, see `replay_buffers`; made if None.
     """
     rounds = rounds or [config.rounds] * len(seeds)
     learner = MATD3(seeds, obs_dims, env.action_dim, config, purpose)
     starts = generators(seeds, f"{purpose}/starts")
     explore = generators(seeds, f"{purpose}/exploration")
     minibatches = generators(seeds, f"{purpose}/minibatches")
-    capacity = config.rounds * config.worlds * EPISODE_STEPS
-    agents, padded = env.num_agents, max(obs_dims)
+    padded = max(obs_dims)
     sizes = [padded, env.action_dim, 1, padded]
-    buffers = [torch.empty(capacity, agents, sum(sizes)) for _ in seeds]
+    buffers = replay_buffers(env, padded, config, rounds) if buffers is None else buffers
     rows, total, squares = 0, 0.0, 0.0  # and the sums of rewards: they are standardised over the whole buffer
     for round_index in range(1, max(rounds) + 1):
         stay = [m for m, last in enumerate(rounds) if last >= round_index]
@@ -101,9 +107,9 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
         for _ in range(config.updates_per_round if rows >= config.batch_size else 0):
             index = torch.stack([torch.randint(rows, (config.batch_size,), generator=g) for g in minibatches])
             batch = torch.stack([member[i] for member, i in zip(buffers, index, strict=True)])  # [M, B, N, F]
-            obs_b, action_b, reward_b, next_b = batch.transpose(1, 2).contiguous().split(sizes, dim=-1)
+            obs_b, action_b, reward_b, next_b = batch.transpose(1, 2).split(sizes, dim=-1)
             reward_b = ((reward_b.squeeze(-1) - mean) / std).float()
-            learner.update(obs_b.contiguous(), action_b.contiguous(), reward_b, next_b.contiguous())
+            learner.update(obs_b.contiguous(), action_b.contiguous(), reward_b.contiguous(), next_b.contiguous())
         yield round_index, learner, new
 
 

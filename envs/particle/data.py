@@ -140,13 +140,10 @@ def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.
     card = behaviour.card(task)
     config = behaviour.BehaviourConfig(**card["config"])
     team = behaviour.load_team(task)
-    pieces = [[] for _ in seeds]
-    obs_dims = [team.obs_dim] * team.num_agents
-    for round_index, _, new in behaviour.train(team, obs_dims, seeds, config, task, rounds):
-        training = [member for member, last in zip(pieces, rounds, strict=True) if last >= round_index]
-        for member, rows in zip(training, new, strict=True):
-            member.append(rows.transpose(0, 1))  # [R, N, F]
-    return [split_rows(torch.cat(member), team) for member in pieces]
+    buffers = behaviour.replay_buffers(team, team.obs_dim, config, rounds)
+    for _ in behaviour.train(team, [team.obs_dim] * team.num_agents, seeds, config, task, rounds, buffers):
+        pass
+    return [split_rows(rows, team) for rows in buffers]
 
 
 def provenance(task: str, quality: str, seed: int, size: str) -> dict:
