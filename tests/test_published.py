@@ -53,7 +53,7 @@ def test_a_published_table_is_complete_and_in_range(name):
     assert all(row["table"] == name.split("/")[1] for row in table)
 
 
-@pytest.mark.parametrize("table", [t for t in find("omar") if not t.unavailable], ids=lambda t: t.slot)
+@pytest.mark.parametrize("table", [t for t in find() if not t.unavailable], ids=lambda t: t.slot)
 @pytest.mark.parametrize("preset", ["smoke", "quick", "paper"])
 def test_every_published_entry_has_a_cell_and_the_same_order(table, preset):
     published = [(row["row"], row["column"]) for row in rows(table.slot)] if table.published() else None

@@ -79,7 +79,7 @@ def last_return(results: list[dict]) -> dict[int, float | None]:
 
 
 # Seconds per agent-update of one member, one core, at the paper's sizes
-UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3}
+UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3, "bremen": 6e-3}
 
 
 def cost(cell: Cell) -> float:

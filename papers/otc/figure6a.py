@@ -1,11 +1,20 @@
-"""Figure 6a: BREMEN with OTC (d_e) and without, Predator-Prey (kinematic_predator_prey)."""
+"""Figure 6a: BREMEN with OTC (d_e) and without, Predator-Prey from uniform random data."""
 
-from common import tables
-from common.tables import Table
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.otc.experiment import OPTIONS, cell, last_return
 
-TABLE = Table(
-    "otc", "figure6a", "BREMEN on Predator-Prey", lambda preset, options: [], "return", unavailable="BREMEN has no learner here yet"
-)
+TASK = "kinematic_predator_prey"
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(TASK, column, (cell(preset, TASK, "random", "bremen", method, options),), last_return)
+        for column, method in {"otc": "d_e", "bremen": "uniform"}.items()
+    ]
+
+
+TABLE = Table("otc", "figure6a", "BREMEN on Predator-Prey", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,15 +1,21 @@
-"""Figure 6b: BREMEN with OTC (d_e) and without, Cooperative Navigation (kinematic_navigation_4)."""
+"""Figure 6b: BREMEN with OTC (d_e) and without, Cooperative Navigation from uniform random data."""
 
-from common import tables
-from common.tables import Table
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.otc.experiment import OPTIONS, cell, last_return
+
+TASK = "kinematic_navigation_4"
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(TASK, column, (cell(preset, TASK, "random", "bremen", method, options),), last_return)
+        for column, method in {"otc": "d_e", "bremen": "uniform"}.items()
+    ]
+
 
 TABLE = Table(
-    "otc",
-    "figure6b",
-    "BREMEN on Cooperative Navigation",
-    lambda preset, options: [],
-    "return",
-    unavailable="BREMEN has no learner here yet",
+    "otc", "figure6b", "BREMEN on Cooperative Navigation", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS
 )
 
 if __name__ == "__main__":

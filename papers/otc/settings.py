@@ -6,10 +6,11 @@ from common.bcq import BCQ, BCQConfig
 from common.td3bc import TD3BC, TD3BCConfig
 from papers.otc.balanced import BalancedConfig
 from papers.otc.baselines import AWAC, AWACConfig
+from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.embedding import EmbeddingConfig
 from papers.otc.tuning import TuningConfig
 
-BASES = {"bcq": (BCQ, BCQConfig), "awac": (AWAC, AWACConfig), "td3bc": (TD3BC, TD3BCConfig)}
+BASES = {"bcq": (BCQ, BCQConfig), "awac": (AWAC, AWACConfig), "td3bc": (TD3BC, TD3BCConfig), "bremen": (BREMEN, BREMENConfig)}
 ROBOTS = ("halfcheetah", "walker2d", "hopper")
 QUALITIES = {"random": "random", "replay": "medium-replay", "medium": "medium"}  # the paper's names and ours
 
@@ -18,9 +19,10 @@ HYPER = {
     "bcq": {"hidden": 64, "actor_lr": 1e-4, "critic_lr": 1e-4, "vae_lr": 1e-4},
     "awac": {"hidden": 64, "actor_lr": 1e-4, "critic_lr": 5e-4},
     "td3bc": {"hidden": 256, "lr": 3e-4},
+    "bremen": {"hidden": 256, "actor_lr": 1e-4, "critic_lr": 5e-4},
 }
-TUNING_UPDATES = {"bcq": 4000, "awac": 4000, "td3bc": 2000}  # L, per deployment
-OFFLINE_UPDATES = {"bcq": 200_000, "awac": 200_000, "td3bc": 100_000}  # not given in the paper
+TUNING_UPDATES = {"bcq": 4000, "awac": 4000, "td3bc": 2000, "bremen": 2000}  # L, per deployment
+OFFLINE_UPDATES = {"bcq": 200_000, "awac": 200_000, "td3bc": 100_000, "bremen": 100_000}  # not given in the paper
 
 # A method is how rows are chosen: strategy, initial exponent, whether Eq. 4 adapts it
 METHODS = {
@@ -34,19 +36,21 @@ METHODS = {
 PRESETS = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "deployments": 2, "offline_updates": 3, "tuning_updates": 2,
-        "eval_episodes": 1, "act_samples": 3, "lr": None, "hidden": 16,
+        "eval_episodes": 1, "act_samples": 3, "lr": None, "hidden": 16, "imagination": {"rollouts": 4, "iterations": 2},
         "tuning": {"candidates": 16, "pool": 24, "batch_size": 8, "value_samples": 2, "distance_draws": 2},
         "embedding": {"updates": 3, "batch_size": 16}, "balanced": {"batch_size": 16, "hidden": 32},
     },
     "quick": {
         "seeds": [0, 1, 2], "data_size": "quick", "deployments": 5, "offline_updates": 1500, "tuning_updates": 60,
         "eval_episodes": 3, "act_samples": 10, "lr": 1e-3, "hidden": 64,
+        "imagination": {"rollouts": 40, "iterations": 10},
         "tuning": {"candidates": 256, "pool": 1000, "batch_size": 64, "value_samples": 2, "distance_draws": 10},
         "embedding": {"updates": 1000, "batch_size": 64}, "balanced": {"batch_size": 64, "hidden": 64},
     },
     "paper": {
         "seeds": [0, 1, 2, 3, 4], "data_size": "paper", "deployments": 10, "offline_updates": None, "tuning_updates": None,
-        "eval_episodes": 20, "act_samples": 100, "lr": None, "hidden": None, "tuning": {}, "embedding": {}, "balanced": {},
+        "eval_episodes": 20, "act_samples": 100, "lr": None, "hidden": None,
+        "imagination": {}, "tuning": {}, "embedding": {}, "balanced": {},
     },
 }  # fmt: skip
 ONLINE_SHARE = 0.01  # of the offline rows, per deployment
@@ -59,6 +63,8 @@ def sizes(preset: str, base: str) -> dict:
     if values["lr"]:  # a hundred times fewer updates than the paper's take larger steps
         hyper |= {key: values["lr"] for key in hyper if key.endswith("lr")}
     hyper["hidden"] = values["hidden"] or hyper["hidden"]
+    if base == "bremen":
+        hyper |= values["imagination"]
     if "act_samples" in hyper:
         hyper["act_samples"] = values["act_samples"]
     tuning = asdict(TuningConfig()) | values["tuning"]

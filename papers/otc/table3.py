@@ -26,7 +26,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 TABLE = Table(
     "otc", "table3", "hyperparameters", entries, unit="as named", decimals=2, options={},
-    unavailable="its columns CQL and BREMEN have no learners here yet",
+    unavailable="its column CQL needs the learner of the battles, which is not there yet",
 )  # fmt: skip
 
 if __name__ == "__main__":

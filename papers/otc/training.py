@@ -28,7 +28,7 @@ from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 SOURCES = [
     *(f"papers/otc/{name}" for name in (
         "otc.py", "nearest.py", "nearest.c", "experience.py", "embedding.py", "balanced.py", "tuning.py", "training.py",
-        "baselines.py",
+        "baselines.py", "bremen.py",
     )),
     *(f"common/{name}" for name in (
         "bcq.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py", "replay.py", "td3bc.py", "vae.py",
@@ -137,8 +137,9 @@ class Program:
         dims = [self.team.obs_dim] * self.team.num_agents
         options = {key: tuple(v) if isinstance(v, list) else v for key, v in self.config["hyper"].items()}
         extra = ()
-        if self.config["base"] == "td3bc":
-            extra = (Standardiser(*(part[members] for part in self.experience.moments("obs"))),)
+        if self.config["base"] in ("td3bc", "bremen"):
+            moments = [part[members] for part in self.experience.moments("obs")]
+            extra = (Standardiser(*moments) if self.config["base"] == "td3bc" else moments,)
         return kind(seeds, dims, self.team.action_dim, config(**options), *extra, device=self.device)
 
     def expand(self) -> None:
@@ -175,6 +176,7 @@ class Program:
                 self.learner.update(self.experience.gather(index, rows))
                 self.done += 1
                 yield self.done
+            self.improve()
             self.expand()
             self.stage, self.done = "embedding", 0
         count = config["offline_updates"]
@@ -193,6 +195,7 @@ class Program:
                 self.learner.update(self.experience.gather(self.sampler.choose()))
                 self.done += 1
                 yield count + self.done
+            self.improve()
             self.deployment, self.done, count = self.deployment + 1, 0, count + config["tuning_updates"]
             self.evaluate()
 
@@ -212,6 +215,11 @@ class Program:
             self.balanced.add_latest()
         self.sampler.adapt(k)
         self.alphas.append(self.sampler.alpha.tolist())
+
+    def improve(self) -> None:
+        """What a model-based learner does once its models are fitted."""
+        if self.config["base"] == "bremen":
+            self.learner.improve()
 
     def shift(self, deployment: int) -> None:
         """Sets what changes between deployments of a non-stationary task."""

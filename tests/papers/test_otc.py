@@ -10,9 +10,10 @@ from torch import nn
 from common import kernels
 from common.population import generators
 from common.replay import Batch
-from papers.otc import otc, training
+from papers.otc import bremen, otc, training
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
+from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.experience import Experience
 from papers.otc.experiment import make_cell, prepare
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
@@ -326,3 +327,61 @@ def test_the_world_shifts_between_deployments_only(folders, tmp_path):
     for _ in run.updates():
         seen.append(run.team.beta)
     assert seen[-1] == pytest.approx(0.2) and seen[-run.config["tuning_updates"] - 1] == pytest.approx(0.1)
+
+
+def test_advantages_equal_the_sum_of_discounted_errors(stream):
+    reward, value = torch.randn(6, 2, generator=stream), torch.randn(7, 2, generator=stream)
+    errors = reward + 0.9 * value[1:] - value[:-1]
+    slow = torch.stack([sum((0.9 * 0.8) ** (j - t) * errors[j] for j in range(t, 6)) for t in range(6)])
+    torch.testing.assert_close(bremen.advantages(reward, value, 0.9, 0.8), slow)
+
+
+def test_conjugate_gradients_solve_every_members_own_system(stream):
+    root = torch.randn(2, 3, 5, 5, generator=stream, dtype=torch.float64)
+    matrix = root @ root.mT + torch.eye(5, dtype=torch.float64)
+    right = torch.randn(2, 3, 5, generator=stream, dtype=torch.float64)
+    found = bremen.conjugate_gradient(lambda v: (matrix @ v.unsqueeze(-1)).squeeze(-1), right, 5)
+    torch.testing.assert_close(found, torch.linalg.solve(matrix, right))
+
+
+def small_bremen(seeds, **changes):
+    config = BREMENConfig(**{"hidden": 32, "horizon": 4, "rollouts": 16, "iterations": 2, "initial_std": 0.5} | changes)
+    shape = (len(seeds), 2, 3)
+    return BREMEN(seeds, [3, 3], 1, config, (torch.zeros(shape), torch.ones(shape)))
+
+
+def test_a_trust_region_step_improves_within_its_region(stream):
+    agent = small_bremen([0, 1])
+    obs, noise = torch.randn(2, 2, 200, 3, generator=stream), torch.randn(2, 2, 200, 1, generator=stream)
+    action = (agent.mean_action(obs) + 0.5 * noise).detach()
+    gain = action[..., 0] - action[..., 0].mean(-1, keepdim=True)  # larger actions are better
+    before = agent.mean_action(obs).mean((-2, -1)).detach()
+    caused = agent.trust_region_step(obs, action, gain)
+    assert (caused > 0).all() and (caused <= 0.015).all()
+    assert (agent.mean_action(obs).mean((-2, -1)) > before).all()
+
+
+def test_models_learn_the_dynamics_and_the_policy_improves_in_imagination(stream):
+    agent = small_bremen([0], model_lr=3e-3, iterations=15, horizon=6, rollouts=100)
+    obs_now = torch.empty(1, 2, 128, 3)
+    for _ in range(600):
+        obs, action = obs_now.normal_(generator=stream).clone(), torch.rand(1, 2, 128, 1, generator=stream) * 2 - 1
+        following = obs + torch.cat([0.5 * action, torch.zeros(1, 2, 128, 2)], -1)
+        agent.update(Batch(obs, action, -following[..., 0].abs(), following, torch.zeros(1, 2, 128)))
+    predicted, reward = agent.predict(obs, action)
+    assert (predicted - following.unsqueeze(2)).abs().mean() < 0.1
+    assert (reward + following[..., 0].abs().unsqueeze(2)).abs().mean() < 0.2
+    first = agent.imagine(obs)["reward"].mean()
+    agent.improve()
+    assert agent.imagine(obs)["reward"].mean() > first + 0.05
+
+
+def test_bremen_of_a_member_does_not_depend_on_the_others(stream):
+    both, alone = small_bremen([3, 8]), small_bremen([8])
+    for _ in range(2):
+        rows = small_batch(2, 2, stream, obs=3, act=1)
+        both.update(rows)
+        alone.update(Batch(*(getattr(rows, name)[1:] for name in ("obs", "action", "reward", "next_obs", "terminal"))))
+    both.improve(), alone.improve()
+    torch.testing.assert_close(both.actor.flat[1:], alone.actor.flat, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(both.critic.flat[1:], alone.critic.flat, rtol=1e-3, atol=1e-4)
