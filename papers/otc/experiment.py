@@ -26,7 +26,7 @@ def make_cell(
         fixed_alpha: an exponent that Eq. 4 does not adapt.
         tuning: what differs from the defaults of `TuningConfig`: the readings.
     """
-    values = sizes(preset, base)
+    values = sizes(preset, base, task)
     strategy, alpha, adaptive = METHODS[method]
     if fixed_alpha is not None:
         alpha, adaptive = float(fixed_alpha), False

@@ -36,45 +36,44 @@ METHODS = {
 PRESETS = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "deployments": 2, "offline_updates": 3, "tuning_updates": 2,
-        "eval_episodes": 1, "act_samples": 3, "lr": None, "hidden": 16, "imagination": {"rollouts": 4, "iterations": 2},
+        "eval_episodes": {"robots": 1, "points": 1}, "lr": None, "hidden": 16,
+        "bcq": {"act_samples": 3}, "bremen": {"rollouts": 4, "iterations": 2},
         "tuning": {"candidates": 16, "pool": 24, "batch_size": 8, "value_samples": 2, "distance_draws": 2},
         "embedding": {"updates": 3, "batch_size": 16}, "balanced": {"batch_size": 16, "hidden": 32},
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "deployments": 5, "offline_updates": 1500, "tuning_updates": 60,
-        "eval_episodes": 3, "act_samples": 10, "lr": 1e-3, "hidden": 64,
-        "imagination": {"rollouts": 40, "iterations": 10},
+        "seeds": [0, 1, 2], "data_size": "quick", "deployments": 5, "tuning_updates": 150,
+        "offline_updates": {"bcq": 8000, "awac": 8000, "td3bc": 1500, "bremen": 1500, "cql": 1500},
+        "eval_episodes": {"robots": 5, "points": 40}, "lr": 1e-3, "hidden": 64,
+        "bcq": {"act_samples": 10, "target_samples": 4}, "bremen": {"rollouts": 40},
         "tuning": {"candidates": 256, "pool": 1000, "batch_size": 64, "value_samples": 2, "distance_draws": 10},
         "embedding": {"updates": 1000, "batch_size": 64}, "balanced": {"batch_size": 64, "hidden": 64},
     },
     "paper": {
         "seeds": [0, 1, 2, 3, 4], "data_size": "paper", "deployments": 10, "offline_updates": None, "tuning_updates": None,
-        "eval_episodes": 20, "act_samples": 100, "lr": None, "hidden": None,
-        "imagination": {}, "tuning": {}, "embedding": {}, "balanced": {},
+        "eval_episodes": {"robots": 20, "points": 100}, "lr": None, "hidden": None, "tuning": {}, "embedding": {}, "balanced": {},
     },
 }  # fmt: skip
 ONLINE_SHARE = 0.01  # of the offline rows, per deployment
 
 
-def sizes(preset: str, base: str) -> dict:
-    """Everything a preset decides for a base learner, resolved to plain values."""
+def sizes(preset: str, base: str, task: str = ROBOTS[0]) -> dict:
+    """Everything a preset decides for a base learner on a task, resolved to plain values."""
     values = PRESETS[preset]
     hyper = asdict(BASES[base][1]()) | HYPER[base]
     if values["lr"]:  # a hundred times fewer updates than the paper's take larger steps
         hyper |= {key: values["lr"] for key in hyper if key.endswith("lr")}
     hyper["hidden"] = values["hidden"] or hyper["hidden"]
-    if base == "bremen":
-        hyper |= values["imagination"]
-    if "act_samples" in hyper:
-        hyper["act_samples"] = values["act_samples"]
+    hyper |= values.get(base, {})
+    offline = values["offline_updates"]
     tuning = asdict(TuningConfig()) | values["tuning"]
     return {
         "seeds": values["seeds"],
         "data_size": values["data_size"],
         "deployments": values["deployments"],
-        "offline_updates": values["offline_updates"] or OFFLINE_UPDATES[base],
+        "offline_updates": (offline[base] if isinstance(offline, dict) else offline) or OFFLINE_UPDATES[base],
         "tuning_updates": values["tuning_updates"] or TUNING_UPDATES[base],
-        "eval_episodes": values["eval_episodes"],
+        "eval_episodes": values["eval_episodes"]["robots" if task in ROBOTS else "points"],
         "hyper": hyper,
         "tuning": tuning,
         "embedding": asdict(EmbeddingConfig(hidden=hyper["hidden"])) | values["embedding"],
