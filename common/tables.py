@@ -52,12 +52,14 @@ class Entry:
         row, column: as in the published CSV.
         cells: what it is computed from; none for a number of the code's configuration.
         value: results of the cells -> one number per seed.
+        missing: why there is no such number here; shown in its place.
     """
 
     row: str
     column: str
     cells: tuple[Cell, ...]
     value: Callable[[list[dict]], dict[int, float | None]] = last_score
+    missing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,11 @@ def show(table: Table, preset: str, options: dict) -> list[dict]:
     for entry in table.entries(preset, table.options | {"seeds": None} | options):
         states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
         bad = sorted({state for state in states.values() if state != "done"})
-        item = {"row": entry.row, "column": entry.column, "cells": list(states), "state": "; ".join(bad) or "done"}
+        item = {"row": entry.row, "column": entry.column, "cells": list(states), "state": entry.missing or "; ".join(bad) or "done"}
         mean, std = published.get((entry.row, entry.column), (None, None))
         item |= {"published_mean": mean, "published_std": std, "seeds": {}, "best": {}, "curves": {}}
         results = [] if bad else [store.read(cell) for cell in entry.cells]
-        if not entry.cells:
+        if not entry.cells and not entry.missing:
             item["seeds"], item["data"] = entry.value([]), {}
         if results:
             item["seeds"] = entry.value(results)

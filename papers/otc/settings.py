@@ -7,10 +7,17 @@ from common.td3bc import TD3BC, TD3BCConfig
 from papers.otc.balanced import BalancedConfig
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
+from papers.otc.cql import CQL, CQLConfig
 from papers.otc.embedding import EmbeddingConfig
 from papers.otc.tuning import TuningConfig
 
-BASES = {"bcq": (BCQ, BCQConfig), "awac": (AWAC, AWACConfig), "td3bc": (TD3BC, TD3BCConfig), "bremen": (BREMEN, BREMENConfig)}
+BASES = {
+    "bcq": (BCQ, BCQConfig),
+    "awac": (AWAC, AWACConfig),
+    "bremen": (BREMEN, BREMENConfig),
+    "cql": (CQL, CQLConfig),
+    "td3bc": (TD3BC, TD3BCConfig),
+}
 ROBOTS = ("halfcheetah", "walker2d", "hopper")
 QUALITIES = {"random": "random", "replay": "medium-replay", "medium": "medium"}  # the paper's names and ours
 
@@ -20,9 +27,10 @@ HYPER = {
     "awac": {"hidden": 64, "actor_lr": 1e-4, "critic_lr": 5e-4},
     "td3bc": {"hidden": 256, "lr": 3e-4},
     "bremen": {"hidden": 256, "actor_lr": 1e-4, "critic_lr": 5e-4},
+    "cql": {"hidden": 256, "critic_lr": 1e-4},
 }
-TUNING_UPDATES = {"bcq": 4000, "awac": 4000, "td3bc": 2000, "bremen": 2000}  # L, per deployment
-OFFLINE_UPDATES = {"bcq": 200_000, "awac": 200_000, "td3bc": 100_000, "bremen": 100_000}  # not given in the paper
+TUNING_UPDATES = {"bcq": 4000, "awac": 4000, "td3bc": 2000, "bremen": 2000, "cql": 2000}  # L, per deployment
+OFFLINE_UPDATES = {"bcq": 200_000, "awac": 200_000, "td3bc": 100_000, "bremen": 100_000, "cql": 100_000}  # not given in the paper
 
 # A method is how rows are chosen: strategy, initial exponent, whether Eq. 4 adapts it
 METHODS = {
@@ -42,9 +50,9 @@ PRESETS = {
         "embedding": {"updates": 3, "batch_size": 16}, "balanced": {"batch_size": 16, "hidden": 32},
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "deployments": 5, "tuning_updates": 150,
-        "offline_updates": {"bcq": 8000, "awac": 8000, "td3bc": 1500, "bremen": 1500, "cql": 1500},
-        "eval_episodes": {"robots": 5, "points": 40}, "lr": 1e-3, "hidden": 64,
+        "seeds": [0, 1, 2], "data_size": "quick", "deployments": 5, "tuning_updates": 100,
+        "offline_updates": {"bcq": 5000, "awac": 5000, "td3bc": 1500, "bremen": 1500, "cql": 1500},
+        "eval_episodes": {"robots": 3, "points": 40}, "lr": 2e-3, "hidden": 64,
         "bcq": {"act_samples": 10, "target_samples": 4}, "bremen": {"rollouts": 40},
         "tuning": {"candidates": 256, "pool": 1000, "batch_size": 64, "value_samples": 2, "distance_draws": 10},
         "embedding": {"updates": 1000, "batch_size": 64}, "balanced": {"batch_size": 64, "hidden": 64},

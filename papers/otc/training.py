@@ -47,6 +47,7 @@ SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last depl
 def sources(cell: Cell) -> list[str]:
     """Files whose code decides the cell's numbers."""
     special = ["papers/otc/timing.py"] if cell.config.get("timing") else []
+    special += ["papers/otc/cql.py"] if cell.config["base"] == "cql" else []
     return SOURCES + special + ENVIRONMENT_SOURCES["kinematic" if cell.config["task"] in KINEMATIC else "mujoco"]
 
 

@@ -10,10 +10,11 @@ from torch import nn
 from common import kernels
 from common.population import generators
 from common.replay import Batch
-from papers.otc import bremen, otc, training
+from papers.otc import bremen, otc, table3, training
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
+from papers.otc.cql import CQL, CQLConfig
 from papers.otc.experience import Experience
 from papers.otc.experiment import make_cell, prepare
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
@@ -220,6 +221,75 @@ def toy_experience(members=2, agents=2, offline=40, steps=6, deployments=2):
         return {name: values.expand(*lead, *values.shape) for name, values in fields.items()}
 
     return Experience([data(0, offline)], [0] * members, deployments, steps), data
+
+
+def battle_batch(members, agents, rows, actions, stream):
+    """Rows of 4 numbers and a mask each; every action taken is available."""
+    shape = (members, agents, rows)
+
+    def seen():
+        mask = (torch.rand(*shape, actions, generator=stream) < 0.6).float()
+        mask[..., 0] = 1
+        return torch.cat([torch.randn(*shape, 4, generator=stream), mask], -1)
+
+    obs = seen()
+    action = torch.rand(*shape, actions, generator=stream).mul(obs[..., 4:]).argmax(-1, keepdim=True).float()
+    reward, terminal = torch.randn(shape, generator=stream), (torch.rand(shape, generator=stream) < 0.2).float()
+    return Batch(obs, action, reward, seen(), terminal)
+
+
+def test_discrete_cql_equals_a_plain_implementation(stream):
+    agent = CQL([3], [9], 5, CQLConfig(hidden=32, critic_lr=1e-2, tau=0.3, cql_weight=0.7))
+    q, target = net(agent.critic.tensors), net(agent.critic.tensors)
+    adam = torch.optim.Adam(q.parameters(), 1e-2)
+    for _ in range(3):
+        rows = battle_batch(1, 1, 16, 5, stream)
+        loss = 0.0
+        for b in range(16):
+            obs, following = rows.obs[0, 0, b], rows.next_obs[0, 0, b]
+            with torch.no_grad():
+                allowed = [a for a in range(5) if following[4 + a] > 0]
+                best = max(allowed, key=lambda a: q(following[:4])[a].item())
+                y = rows.reward[0, 0, b] + 0.99 * (1 - rows.terminal[0, 0, b]) * target(following[:4])[best]
+            values, taken = q(obs[:4]), int(rows.action[0, 0, b, 0])
+            penalty = torch.stack([values[a] for a in range(5) if obs[4 + a] > 0]).exp().sum().log() - values[taken]
+            loss = loss + (values[taken] - y).square() + 0.7 * penalty
+        adam.zero_grad()
+        (loss / 16).backward()
+        adam.step()
+        with torch.no_grad():
+            for ours, theirs in zip(target.parameters(), q.parameters(), strict=True):
+                ours.lerp_(theirs, 0.3)
+        agent.update(rows)
+    rows = battle_batch(1, 1, 6, 5, stream)
+    with torch.no_grad():
+        expected = q(rows.obs[0, 0, :, :4])
+    for b, row in enumerate(rows.obs[0, 0]):
+        allowed = [a for a in range(5) if row[4 + a] > 0]
+        assert int(agent.act(rows.obs)[0, 0, b, 0]) == max(allowed, key=lambda a: expected[b, a].item())
+        weights = expected[b, allowed].softmax(0)
+        torch.testing.assert_close(agent.value(rows.obs)[0, 0, b], (weights * expected[b, allowed]).sum(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            agent.q(rows.obs, rows.action)[0, 0, b], expected[b, int(rows.action[0, 0, b, 0])], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_discrete_cql_of_a_member_does_not_depend_on_the_others(stream):
+    config = CQLConfig(hidden=16)
+    batch = battle_batch(3, 2, 12, 5, stream)
+    together, alone = CQL([0, 1, 2], [9, 9], 5, config), CQL([1], [9, 9], 5, config)
+    for _ in range(4):
+        together.update(batch)
+        alone.update(Batch(batch.obs[1:2], batch.action[1:2], batch.reward[1:2], batch.next_obs[1:2], batch.terminal[1:2]))
+    assert torch.equal(together.value(batch.obs)[1], alone.value(batch.obs[1:2])[0]) or kernels.backend() == "torch"
+    torch.testing.assert_close(together.part(slice(1, 2)).value(batch.obs[1:2]), alone.value(batch.obs[1:2]))
+
+
+def test_table_3_is_what_the_code_runs_with():
+    published = table3.TABLE.published()
+    for entry in table3.TABLE.entries("paper", {}):
+        if not entry.missing:
+            assert entry.value([])[0] == pytest.approx(published[entry.row, entry.column][0]), (entry.row, entry.column)
 
 
 def test_experience_merges_deployments_and_every_agent_gets_its_own_action_only():
