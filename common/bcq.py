@@ -25,6 +25,7 @@ class BCQConfig:
     """Values of the authors' code."""
 
     hidden: int = 256
+    vae_hidden: int | None = None  # of the generator; None for `hidden`
     actor_lr: float = 1e-3
     critic_lr: float = 1e-3
     vae_lr: float = 1e-3
@@ -48,8 +49,9 @@ class BCQ:
     def __init__(self, seeds: list[int], obs_dims: list[int], action_dim: int, config: BCQConfig, device="cpu"):
         self.config, self.action_dim, self.latent, padded = config, action_dim, 2 * action_dim, max(obs_dims)
         self.vae = ConditionalVAE(
-            generators(seeds, "vae"), obs_dims, padded, action_dim, self.latent, config.hidden, config.vae_lr, device
-        )
+            generators(seeds, "vae"), obs_dims, padded, action_dim, self.latent, config.vae_hidden or config.hidden, config.vae_lr,
+            device,
+        )  # fmt: skip
         inputs, width = [dim + action_dim for dim in obs_dims], padded + action_dim
         tensors = mlp_parameters(generators(seeds, "actor"), inputs, width, config.hidden, action_dim, input_norm=False)
         self.actor = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
@@ -85,7 +87,7 @@ class BCQ:
             mixed = config.minimum_weight * values.amin(2) + (1 - config.minimum_weight) * values.amax(2)
             best = mixed.unflatten(-1, (-1, config.target_samples)).amax(-1)
             target = batch.reward + config.gamma * (1 - batch.terminal) * best
-        self._descend(td_loss(self.critics.values(obs, batch.action), target), self.critics.params, self.critic_adam)
+        self._descend(self.critic_loss(batch, target, best), self.critics.params, self.critic_adam)
 
         with torch.no_grad():
             proposed = self.vae.decode(obs, self.noise(obs).clamp(-config.latent_clip, config.latent_clip))
@@ -93,6 +95,10 @@ class BCQ:
         self._descend(-mean_over_batch(self.critics.values(obs, own, self.critics.constant, head=0)), self.actor, self.actor_adam)
         self.target_critic.average_towards(self.critics.params, config.tau)
         self.target_actor.average_towards(self.actor, config.tau)
+
+    def critic_loss(self, batch: Batch, target: Tensor, next_value: Tensor) -> Tensor:
+        """[M, N] squared error against the target [M, N, B]; next_value [M, N, B] is what the target bootstraps from."""
+        return td_loss(self.critics.values(batch.obs, batch.action), target)
 
     @staticmethod
     def _descend(loss: Tensor, params: Parameters, adam: Adam) -> None:
