@@ -25,8 +25,12 @@ def labels(shown: list[dict]) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(i["row"] for i in shown)), list(dict.fromkeys(i["column"] for i in shown))
 
 
-def bars(table, shown: list[dict], path: Path, preset: str) -> None:
-    """One group of bars per row, one bar per column with its sd; a black diamond is the published mean."""
+def bars(table, shown: list[dict], path: Path, preset: str, linear_below: float | None = None) -> None:
+    """One group of bars per row, one bar per column with its sd; a black diamond is the published mean.
+
+    Args:
+        linear_below: the axis is logarithmic beyond this value, on both sides; None for a linear one.
+    """
     rows, columns = labels(shown)
     width = 0.8 / len(columns)
     figure, axes = pyplot.subplots(figsize=(max(5, 1.1 * len(rows) + 2), 4), layout="constrained")
@@ -40,6 +44,8 @@ def bars(table, shown: list[dict], path: Path, preset: str) -> None:
         mark = "published" if c == 0 and any(v is not None for v in theirs) else None
         axes.plot(x, [np.nan if v is None else v for v in theirs], "kD", markersize=4, label=mark)
     axes.set_xticks(range(len(rows)), [row.replace("/", "\n") for row in rows], fontsize=8, rotation=30 if len(rows) > 6 else 0)
+    if linear_below:
+        axes.set_yscale("symlog", linthresh=linear_below)
     finish(axes, table, preset)
     save(figure, path)
 

@@ -19,7 +19,7 @@ from common.files import read_csv, write_text
 from common.provenance import ROOT
 from common.tables import PRESETS, REFERENCE, Table
 
-PATTERNS = ("table*.py", "figure*.py", "ablation_*.py", "runtime.py")
+PATTERNS = ("table*.py", "figure*.py", "ablation_*.py", "runtime.py", "claims*.py")
 USAGE = """\
 ./run_all.sh [options]            run the suite: everything that is not done, at a preset
 ./run_all.sh report               write results/runs/report.html and report.md from what has been run

@@ -23,10 +23,13 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
     shown = rows(folder / f"{table.name}.csv")
     entries = table.entries("quick", table.options | {"seeds": None})
     assert [(row["row"], row["column"]) for row in shown] == [(entry.row, entry.column) for entry in entries]
-    by_entry = {}
+    by_entry, missing = {}, {(entry.row, entry.column) for entry in entries if entry.missing}
     for line in rows(folder / f"{table.name}.seeds.csv"):
         by_entry.setdefault((line["row"], line["column"]), []).append(float(line["last"]))
     for row in shown:
+        if (row["row"], row["column"]) in missing:
+            assert row["mean"] == ""
+            continue
         facts = scores.summary(by_entry[row["row"], row["column"]])
         assert row["mean"] == number(facts["mean"], table.decimals) and row["std"] == number(facts["std"], table.decimals)
 
@@ -34,12 +37,15 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.slot)
 def test_quick_reference_says_what_it_was_made_with(table):
     facts = json.loads((REFERENCE / "quick" / table.paper / f"{table.name}.json").read_text())
-    assert facts["preset"] == "quick" and facts["code"] and facts["versions"]["torch"] and facts["machine"]["processor"]
+    assert facts["preset"] == "quick" and facts["versions"]["torch"]
+    if not table.cells("quick"):
+        return  # numbers of the code's configuration
+    assert facts["code"] and facts["machine"]["processor"]
     assert all(entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in facts["entries"])
 
 
-def means(name, preset="quick"):
-    table = rows(REFERENCE / preset / "omar" / f"{name}.csv")
+def means(name, preset="quick", paper="omar"):
+    table = rows(REFERENCE / preset / paper / f"{name}.csv")
     return {(row["row"], row["column"]): float(row["mean"]) for row in table}
 
 
@@ -79,6 +85,18 @@ def test_claims_that_reproduce_at_paper_scale_still_do():
     assert table3["expert/cooperative_navigation", "ma_td3bc"] >= 90
     best = [row for row in table if table3[row, "omar"] == max(table3[row, m] for m in ("ma_icq", "ma_td3bc", "ma_cql", "omar"))]
     assert len(best) == 7
+
+
+def test_what_otc_shows_at_quick_still_shows():
+    """See papers/otc/README.md; most of its claims do not show, and nothing is asserted about those."""
+    folder = REFERENCE / "quick" / "otc"
+    facts = {(e["row"], e["column"]): e for e in json.loads((folder / "claims.json").read_text())["entries"]}
+    assert facts["d_e - online", "bcq"]["low"] > 0  # online only over-fits
+    assert facts["d_e - uniform", "awac"]["low"] > 0
+    assert facts["adaptive - fixed alpha", "bcq"]["mean"] > 0
+    figure5 = means("figure5", paper="otc")
+    for row in ("random/halfcheetah", "medium/walker2d", "medium/hopper"):
+        assert figure5[row, "online_only"] < min(figure5[row, other] for other in ("otc", "uniform", "balanced_replay")), row
 
 
 def test_committed_paper_cells_are_intact():
