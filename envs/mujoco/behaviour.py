@@ -49,7 +49,7 @@ TRAININGS = {
     "halfcheetah": Training(750_000, 0.55),
     "hopper": Training(300_000, 0.40),
     "walker2d": Training(600_000, 0.58),
-    "ant": Training(1_000_000, 0.70),
+    "ant": Training(1_000_000, 0.55),
 }
 
 
