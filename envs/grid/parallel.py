@@ -1,0 +1,73 @@
+"""The grid world as a PettingZoo ParallelEnv."""
+
+import numpy as np
+from gymnasium.spaces import Discrete, MultiDiscrete
+from pettingzoo import ParallelEnv
+
+from envs.grid import world
+
+
+class GridEnv(ParallelEnv):
+    """Two agents move one robot, see world.py. Observation: x and y, from 0. Action: 0 stay, 1 forward, 2 backward.
+
+    Falling off the grid terminates; the last observation is then the cell that was left.
+    """
+
+    metadata = {"name": "grid", "render_modes": ["ansi"], "is_parallelizable": True}
+
+    def __init__(self, render_mode: str | None = None):
+        self.render_mode = render_mode
+        self.possible_agents = ["x", "y"]
+        self.agents: list[str] = []
+        self.observation_spaces = {agent: MultiDiscrete([world.WIDTH, world.HEIGHT]) for agent in self.possible_agents}
+        self.action_spaces = {agent: Discrete(len(world.ACTIONS)) for agent in self.possible_agents}
+
+    def observation_space(self, agent):
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent):
+        return self.action_spaces[agent]
+
+    def reset(self, seed=None, options=None):
+        """Starts an episode, always in the lower left cell."""
+        self.agents, self.where, self.steps = self.possible_agents[:], world.START, 0
+        return self._seen(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        """One step of both agents: {agent: action}.
+
+        Raises:
+            ValueError: an action is not 0, 1 or 2.
+        """
+        chosen = [actions[agent] for agent in self.agents]
+        if any(int(action) not in range(len(world.ACTIONS)) for action in chosen):
+            raise ValueError(f"actions are {chosen}, expected 0 (stay), 1 (forward) or 2 (backward)")
+        following, reward, over = world.step(np.array([self.where]), np.array([chosen]))
+        self.steps += 1
+        if following[0] != world.CLIFF:
+            self.where = int(following[0])
+        truncated, agents = bool(self.steps >= world.HORIZON and not over[0]), self.agents
+        if over[0] or truncated:
+            self.agents = []
+        return (
+            self._seen(agents),
+            dict.fromkeys(agents, float(reward[0])),
+            dict.fromkeys(agents, bool(over[0])),
+            dict.fromkeys(agents, truncated),
+            {agent: {} for agent in agents},
+        )
+
+    def state(self):
+        """x and y, from 0."""
+        return np.array([self.where // world.HEIGHT, self.where % world.HEIGHT])
+
+    def render(self):
+        """The grid as text: R robot, G goal."""
+        rows = [["." for _ in range(world.WIDTH)] for _ in range(world.HEIGHT)]
+        for state, mark in ((world.GOAL, "G"), (self.where, "R")):
+            x, y = world.cell(state)
+            rows[world.HEIGHT - y][x - 1] = mark
+        return "\n".join("".join(row) for row in rows)
+
+    def _seen(self, agents=None):
+        return {agent: self.state() for agent in (agents or self.agents)}

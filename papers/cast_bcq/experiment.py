@@ -1,0 +1,137 @@
+"""The cells of CAST-BCQ's tables: a cell is a method on a data set with its settings; see table2.py for how they are used."""
+
+from dataclasses import asdict
+
+from tqdm import tqdm
+
+from common import experiment, tables, work
+from common.cells import Cell
+from envs import datasets
+from papers.cast_bcq import grid, training
+from papers.cast_bcq.discrete import DiscreteConfig
+from papers.cast_bcq.settings import ALWAYS_FULL, GRID, PRESETS, TRAJECTORIES, VARIANTS, hyper
+
+OPTIONS = {"observation": "own_joints_torso", "others": "policy", "latent_clip": 0.5, "weight": 0.9, "exp_weight": False}
+GRID_OPTIONS = {"behaviour": "dirichlet", "encoding": "position", "default": "zero"}
+
+
+def cell(preset: str, task: str, quality: str, method: str, options: dict, variant: str = "ours") -> Cell:
+    """A method on a robot's data set.
+
+    Args:
+        options: of the script, see OPTIONS; `observation` is that of decentralised methods, the rest is CAST-BCQ's own.
+        variant: key of VARIANTS, of the method "ours".
+    """
+    read = OPTIONS | {key: value for key, value in options.items() if key in OPTIONS}
+    values, seeds = PRESETS[preset], options.get("seeds")
+    config = {
+        "task": task,
+        "quality": quality,
+        "method": method,
+        "observation": "full" if method in ALWAYS_FULL else read["observation"],
+        "hyper": hyper(preset, method),
+        "variant": asdict(VARIANTS[variant]),
+        "seeds": list(seeds or values["seeds"]),
+    } | {key: values[key] for key in ("data_size", "updates", "evaluations", "episodes", "batch_size")}
+    changed = {"observation"} if method not in ALWAYS_FULL else set()
+    if method == "ours":
+        config["variant"]["weight"] = float(read["weight"])
+        config["hyper"] |= {key: read[key] for key in ("others", "latent_clip", "exp_weight")}
+        changed = set(OPTIONS)
+    parts = [task, quality, method if variant == "ours" else variant.replace("/", "").replace(" ", "_").replace(",", "")]
+    parts += [f"{key}={read[key]}" for key in OPTIONS if key in changed and read[key] != OPTIONS[key]]
+    if seeds and list(seeds) != values["seeds"]:
+        parts.append("seeds=" + "-".join(map(str, seeds)))
+    return Cell("cast_bcq", preset, "/".join(parts), config)
+
+
+def grid_cell(preset: str, method: str, options: dict) -> Cell:
+    """A method on the grid world; seeds are data seeds too."""
+    read = GRID_OPTIONS | {key: value for key, value in options.items() if key in GRID_OPTIONS}
+    values, seeds = GRID[preset], options.get("seeds")
+    config = {
+        "task": "grid",
+        "method": method,
+        "behaviour": read["behaviour"],
+        "encoding": read["encoding"],
+        "trajectories": TRAJECTORIES,
+        "hyper": asdict(DiscreteConfig()) | {"default": read["default"]},
+        "variant": asdict(VARIANTS["ours"]),
+        "batch_size": 64,
+        "seeds": list(seeds or values["seeds"]),
+    } | {key: values[key] for key in ("updates", "evaluations")}
+    parts = ["grid", method] + [f"{key}={read[key]}" for key in GRID_OPTIONS if read[key] != GRID_OPTIONS[key]]
+    if seeds and list(seeds) != values["seeds"]:
+        parts.append("seeds=" + "-".join(map(str, seeds)))
+    return Cell("cast_bcq", preset, "/".join(parts), config)
+
+
+def average_return(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the mean return of the last evaluations, the paper's "average score"."""
+    return tables.mean_of(results, "average_return")
+
+
+def success(results: list[dict]) -> dict[int, float | None]:
+    """Per seed 100 if the greedy team reaches the grid's goal, else 0."""
+    return tables.mean_of(results, "success")
+
+
+def solvable_success(results: list[dict]) -> dict[int, float | None]:
+    """As `success`, of the seeds whose data reach the goal at all."""
+    return {seed["seed"]: seed["success"] for result in results for seed in result["seeds"] if seed["goals_in_data"]}
+
+
+def on_grid(cell: Cell) -> bool:
+    """Whether the cell's task is the grid world."""
+    return cell.config["task"] == "grid"
+
+
+def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
+    """Trains a program of cells; see training.py and grid.py."""
+    kind = grid if on_grid(cells[0]) else training
+    return kind.train(cells, device, checkpoint, progress)
+
+
+def prepare(cell: Cell) -> None:
+    """Builds the cell's data set if it is missing; the grid's is drawn when it is needed."""
+    if not on_grid(cell):
+        config = cell.config
+        datasets.build(config["task"], config["quality"], [training.DATA_SEED], config["data_size"], say=tqdm.write)
+
+
+# Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
+UNIT_COST = {"bcq": 0.6e-3, "i_bcq": 1.0e-3, "mabcq": 1.6e-3, "icq_ma": 0.8e-3, "ours": 2.2e-3}
+
+
+def cost(cell: Cell) -> float:
+    """Estimated seconds on one core."""
+    config = cell.config
+    if on_grid(cell):
+        return 2 + 1e-3 * config["updates"]
+    work_ = config["batch_size"] / 64 * (config["hyper"]["hidden"] / 64) ** 2
+    train_ = config["updates"] * UNIT_COST[config["method"]] * max(0.2, work_)
+    acting = 0.4e-3 * config["hyper"].get("act_samples", 5) / 20 * config["hyper"]["hidden"] / 64
+    return len(config["seeds"]) * (train_ + config["evaluations"] * config["episodes"] * 1000 * (5e-5 + acting)) + 1
+
+
+def sources(cell: Cell) -> list[str]:
+    """Files whose code decides the cell's numbers."""
+    return grid.SOURCES if on_grid(cell) else training.sources(cell)
+
+
+def recipes(cell: Cell) -> dict[str, str]:
+    """Recipes of the cell's data sets; {} where there are none."""
+    return {} if on_grid(cell) else training.data_recipes(cell)
+
+
+PAPER = work.Paper(
+    name="cast_bcq",
+    sources=sources,
+    program_key=training.program_key,
+    recipes=recipes,
+    prepare=prepare,
+    train=train,
+    record=experiment.record_cell,
+    cost=cost,
+    max_members={"paper": 20},
+)

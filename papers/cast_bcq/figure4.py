@@ -1,0 +1,23 @@
+"""Figure 4: learning curves of five methods on the uncoordinated data of three robots."""
+
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import OPTIONS, average_return, cell
+from papers.cast_bcq.settings import METHODS, ROBOTS
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(robot, method, (cell(preset, task, "uncoordinated", method, options),), average_return)
+        for task, robot in ROBOTS.items()
+        for method in METHODS
+    ]
+
+
+TABLE = Table(
+    "cast_bcq", "figure4", "learning curves on uncoordinated data", entries, unit="return", options=OPTIONS,
+    draw=figures.curves, x="updates",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,27 @@
+"""Figure 6: what each part contributes, on the uncoordinated data of three robots.
+
+"w/o CSAA" regresses on the joint value itself; "w/o CSAA, masked" keeps the masking and drops the counterfactual baseline
+only, a reading of ours.
+"""
+
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import OPTIONS, average_return, cell
+from papers.cast_bcq.settings import ROBOTS, VARIANTS
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(robot, variant, (cell(preset, task, "uncoordinated", "ours", options, variant),), average_return)
+        for task, robot in ROBOTS.items()
+        for variant in VARIANTS
+    ]
+
+
+TABLE = Table(
+    "cast_bcq", "figure6", "ablations on uncoordinated data", entries, unit="return", options=OPTIONS,
+    draw=figures.curves, x="updates",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    tables.main(TABLE)

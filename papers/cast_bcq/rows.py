@@ -1,0 +1,81 @@
+"""Transitions of the whole team, and minibatches of them: all agents of a member learn from the same rows (Algorithm 1).
+
+Axes: M members, N agents, B batch, R rows, D state, O observation, A an agent's action.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from common.replay import Batch
+from envs.lockstep import View
+
+
+@dataclass(frozen=True)
+class TeamBatch:
+    """A minibatch of joint transitions.
+
+    Attributes:
+        state, next_state: [M, B, D].
+        obs, next_obs: [M, N, B, O]; action, next_action: [M, N, B, A].
+        reward, terminal: [M, B].
+    """
+
+    state: Tensor
+    obs: Tensor
+    action: Tensor
+    reward: Tensor
+    next_state: Tensor
+    next_obs: Tensor
+    terminal: Tensor
+    next_action: Tensor
+
+    def separate(self) -> Batch:
+        """What independent learners see: every agent's own observation and action."""
+        shape = self.action.shape[:3]
+        reward, terminal = (part.unsqueeze(1).expand(shape).contiguous() for part in (self.reward, self.terminal))
+        return Batch(self.obs, self.action, reward, self.next_obs, terminal)
+
+
+class Rows:
+    """Data sets of a population.
+
+    Args:
+        datasets: one per distinct data set, joint transitions as `envs.joint.transitions` gives them for a view in which a
+            single agent sees and does everything: obs [R, 1, D], action [R, 1, N A], ...
+        which: [M] index of each member's data set.
+        streams: of minibatches, one per member, on the CPU.
+        of: what agents observe and do.
+        successors: keep only rows whose next action is known.
+    """
+
+    def __init__(self, datasets: list[dict[str, Tensor]], which: list[int], streams, of: View, successors: bool, device="cpu"):
+        blocks = []
+        for data in datasets:
+            parts = [data[name].flatten(1) for name in ("obs", "action", "reward", "next_obs", "terminal", "next_action")]
+            rows = torch.cat(parts, -1)
+            blocks.append(rows[data["has_next_action"]] if successors else rows)
+        state, action = datasets[0]["obs"].shape[-1], datasets[0]["action"].shape[-1]
+        self.widths = [state, action, 1, state, 1, action]
+        self.rows = torch.cat(blocks).to(device)
+        starts = torch.tensor([0, *[len(block) for block in blocks]]).cumsum(0)
+        self.starts, self.sizes = [int(starts[d]) for d in which], [len(blocks[d]) for d in which]
+        self.streams, self.view, self.device = streams, of, device
+
+    def draw(self, batch_size: int) -> TeamBatch:
+        """A fresh minibatch for every member, uniform with replacement as in BCQ's code."""
+        drawn = [
+            start + torch.randint(size, (batch_size,), generator=stream)
+            for start, size, stream in zip(self.starts, self.sizes, self.streams, strict=True)
+        ]
+        return self.gather(torch.stack(drawn).to(self.device))
+
+    def gather(self, index: Tensor) -> TeamBatch:
+        """Rows with these numbers [M, B]."""
+        state, action, reward, next_state, terminal, next_action = self.rows[index].split(self.widths, dim=-1)
+        obs, next_obs = (self.view.observe(part).transpose(1, 2).contiguous() for part in (state, next_state))
+        action, next_action = (self.view.split(part).transpose(1, 2).contiguous() for part in (action, next_action))
+        return TeamBatch(
+            state.contiguous(), obs, action, reward[..., 0], next_state.contiguous(), next_obs, terminal[..., 0], next_action
+        )  # fmt: skip

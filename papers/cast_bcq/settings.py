@@ -1,0 +1,53 @@
+"""Methods, tasks and presets of CAST-BCQ: which settings go with which experiment."""
+
+from dataclasses import asdict
+
+from common.bcq import BCQConfig
+from papers.cast_bcq.baselines import ICQConfig, MABCQConfig
+from papers.cast_bcq.cast import CASTConfig, Variant
+
+ROBOTS = {"halfcheetah": "halfcheetah_2x3", "hopper": "hopper_3x1", "walker2d": "walker2d_2x3"}  # ours, and the table's
+QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
+METHODS = {"bcq": BCQConfig, "i_bcq": BCQConfig, "mabcq": MABCQConfig, "icq_ma": ICQConfig, "ours": CASTConfig}
+ALWAYS_FULL = ("bcq", "mabcq")  # they need the joint observation, also in execution
+VARIANTS = {
+    "ours": Variant(),
+    "w/o CSAA": Variant(masking=False, baseline=False),
+    "w/o CSAA, masked": Variant(baseline=False),
+    "w/o ST": Variant(masking=False),
+    "w/o CD": Variant(double=False),
+}
+MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
+
+PRESETS = {
+    "smoke": {
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1, "batch_size": 8,
+        "hidden": 16, "vae_hidden": 16, "act_samples": 3, "candidates": 3,
+    },
+    "quick": {
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 3000, "evaluations": 5, "episodes": 2, "batch_size": 64,
+        "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5,
+    },
+    "paper": {
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 20, "episodes": 10, "batch_size": 1024,
+        "hidden": 400, "vae_hidden": 752, "act_samples": 100, "candidates": 10,
+    },
+}  # fmt: skip
+LAST = 5  # evaluations that the "average score" is the mean of
+
+GRID = {
+    "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2, "episodes": 4},
+    "quick": {"seeds": list(range(5)), "updates": 1500, "evaluations": 15, "episodes": 10},
+    "paper": {"seeds": list(range(10)), "updates": 5000, "evaluations": 50, "episodes": 20},
+}
+TRAJECTORIES = 100  # of the grid's data
+
+
+def hyper(preset: str, method: str) -> dict:
+    """The configuration of a method's learner at a preset, as plain values."""
+    values = PRESETS[preset]
+    found = asdict(METHODS[method]())
+    found |= {key: values[key] for key in ("hidden", "vae_hidden", "act_samples", "candidates") if key in found}
+    if "target_samples" in found:
+        found["target_samples"] = values["candidates"]
+    return found

@@ -1,0 +1,21 @@
+"""Table 2: average score (raw return) of five methods on uncoordinated and coordinated data of three robots."""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import OPTIONS, average_return, cell
+from papers.cast_bcq.settings import METHODS, QUALITIES, ROBOTS
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(f"{name}/{robot}", method, (cell(preset, task, quality, method, options),), average_return)
+        for quality, name in QUALITIES.items()
+        for task, robot in ROBOTS.items()
+        for method in METHODS
+    ]
+
+
+TABLE = Table("cast_bcq", "table2", "average score by data set and method", entries, unit="return", options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)
