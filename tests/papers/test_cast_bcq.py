@@ -1,0 +1,336 @@
+"""CAST-BCQ: subteams, contributions and joint values by hand and by brute force; the learners; the grid; end to end."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from common import kernels
+from common.bcq import BCQConfig
+from common.population import generator, generators
+from envs.grid import world
+from envs.mujoco.views import view
+from papers.cast_bcq import training
+from papers.cast_bcq.baselines import ICQ, MABCQ, ICQConfig, MABCQConfig, transition_normalisation, value_deviation
+from papers.cast_bcq.cast import CAST, CASTConfig, Variant
+from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams, joint_actions
+from papers.cast_bcq.discrete import DiscreteBatch, DiscreteBCQ, DiscreteCAST, DiscreteConfig, DiscreteICQ, allowed, sample_allowed
+from papers.cast_bcq.experiment import cell, grid_cell, prepare
+from papers.cast_bcq.grid import Grid, data_set, encode
+from papers.cast_bcq.grid import train as train_grid
+from papers.cast_bcq.rows import Rows, TeamBatch
+
+SMALL = CASTConfig(hidden=16, vae_hidden=16, candidates=3, act_samples=4)
+
+
+def same(first, second) -> bool:
+    """Bitwise with our own kernels; matrix products of other batch sizes round differently in torch."""
+    return torch.equal(first, second) if kernels.backend() == "native" else torch.allclose(first, second, atol=1e-5)
+
+
+def team_batch(members, agents, stream, rows=12, obs=3, act=2, state=5):
+    def draw(*shape):
+        return torch.randn(*shape, generator=stream)
+
+    return TeamBatch(
+        draw(members, rows, state), draw(members, agents, rows, obs), draw(members, agents, rows, act).tanh(),
+        draw(members, rows), draw(members, rows, state), draw(members, agents, rows, obs), (draw(members, rows) > 1).float(),
+        draw(members, agents, rows, act).tanh(),
+    )  # fmt: skip
+
+
+def members_of(batch, index):
+    return type(batch)(*(getattr(batch, name)[index] for name in batch.__dataclass_fields__))
+
+
+def test_subteams_of_three_agents_are_those_of_the_paper():
+    kept = all_subteams(3)
+    masked = [{j + 1 for j in range(3) if not kept[0, s, j]} for s in range(4)]
+    assert masked == [set(), {2}, {3}, {2, 3}]  # ST(1)
+    assert kept.shape == (3, 4, 3) and all(kept[i, :, i].eq(1).all() for i in range(3))
+
+
+def test_drawn_subteams_have_uniform_sizes_and_uniform_members():
+    kept = draw_subteams(4, 4000, generator(0, "subteams"))
+    sizes = (1 - kept).sum(-1)
+    for i in range(4):
+        assert kept[i, :, i].eq(1).all()
+        assert sizes[i].long().bincount(minlength=4).div(4000).tolist() == pytest.approx([0.25] * 4, abs=0.03)
+        others = [j for j in range(4) if j != i]
+        assert (1 - kept[i][:, others]).mean(0).tolist() == pytest.approx([0.5] * 3, abs=0.03)
+
+
+def test_combined_is_the_minimum_at_1_the_maximum_at_0_and_one_critic_without_the_other():
+    values = torch.tensor([[[1.0, 5.0], [3.0, 2.0]]]).repeat(4, 1, 1)
+    weight, single = torch.tensor([1.0, 0.0, 0.9, 0.9]), torch.tensor([False, False, False, True])
+    expected = [[1, 2], [3, 5], [0.9 * 1 + 0.1 * 3, 0.9 * 2 + 0.1 * 5], [1, 5]]
+    torch.testing.assert_close(combined(values, weight, single), torch.tensor(expected, dtype=torch.float32))
+
+
+@pytest.mark.parametrize("baseline", [1.0, 0.0])
+def test_contributions_equal_a_brute_force_loop(stream, baseline):
+    members, agents, batch, size = 2, 3, 4, 2
+    own, others = (torch.randn(members, agents, batch, size, generator=stream) for _ in range(2))
+    default = torch.randn(agents, size, generator=stream)
+    mixing = torch.randn(agents * size, agents * size, generator=stream)
+
+    def joint_value(actions):  # [..., N, A]: a value that couples all agents
+        flat = actions.flatten(-2)
+        return (flat @ mixing * flat).sum(-1).sin()
+
+    kept = all_subteams(agents).expand(members, -1, -1, -1)
+    weights = torch.rand(members, 4, generator=stream)
+    weights = weights / weights.sum(1, keepdim=True)
+    found = contributions(joint_value, own, others, default, kept, weights, torch.full((members,), baseline))
+    for m, i, b in itertools.product(range(members), range(agents), range(batch)):
+        rest, total = [j for j in range(agents) if j != i], 0.0
+        subsets = [s for size_ in range(agents) for s in itertools.combinations(rest, size_)]
+        for weight, masked in zip(weights[m], subsets, strict=True):
+            team = torch.stack([default[j] if j in masked else others[m, j, b] for j in range(agents)])
+            present, absent = team.clone(), team.clone()
+            present[i], absent[i] = own[m, i, b], default[i]
+            total += weight * (joint_value(present) - baseline * joint_value(absent))
+        torch.testing.assert_close(found[m, i, b], total, rtol=1e-4, atol=1e-5)
+
+
+def test_an_additive_team_value_gives_every_agent_its_own_term(stream):
+    own, others = (torch.randn(1, 3, 5, 2, generator=stream) for _ in range(2))
+    default, kept = torch.zeros(3, 2), all_subteams(3)[None]
+    scale = torch.tensor([1.0, 2.0, -3.0])[:, None]
+
+    def value(actions):
+        return (scale * actions.square()).sum((-1, -2))
+
+    found = contributions(value, own, others, default, kept, torch.full((1, 4), 0.25), torch.ones(1))
+    torch.testing.assert_close(found[0], scale * own[0].square().sum(-1))
+
+
+def test_joint_actions_take_the_own_row_and_mask_the_subteam():
+    own, others = torch.full((1, 2, 1, 1), 5.0), torch.full((1, 2, 1, 1), 7.0)
+    found = joint_actions(own, others, torch.tensor([[1.0], [2.0]]), all_subteams(2)[None])
+    assert found[0, :, :, 0, :, 0].tolist() == [[[5, 7], [5, 2]], [[7, 5], [1, 5]]]
+
+
+def test_joint_candidates_pair_draws_and_the_best_pair_wins(stream):
+    agent = CAST([0], [3, 3], 5, 2, SMALL, [Variant()])
+    batch = team_batch(1, 2, stream)
+    proposals = agent.propose(batch.obs, 3, generators([0], "noise"))
+    actions, best = agent.best_joint(batch.state, batch.obs, agent.critics.constant)  # draws from the same stream
+    for b in range(batch.state.shape[1]):
+        pairs = [proposals[0, :, b, j] for j in range(3)]
+        values = [agent.joint_values(batch.state[:, b : b + 1], pair[None, None], agent.critics.constant) for pair in pairs]
+        j = max(range(3), key=lambda k: float(values[k]))
+        assert torch.equal(actions[0, :, b], pairs[j])
+        torch.testing.assert_close(best[0, b], values[j][0, 0])
+
+
+def test_cast_learns_an_additive_reward_and_who_earned_it(stream):
+    """One step, r = 2 a_0 - a_1: agent 0 should go up, agent 1 down, and the contributions say so."""
+    config = CASTConfig(hidden=32, vae_hidden=32, candidates=5, act_samples=20, lr=3e-3)
+    agent = CAST([0], [2, 2], 2, 1, config, [Variant()])
+    for _ in range(600):
+        state = torch.randn(1, 64, 2, generator=stream)
+        action = torch.rand(1, 2, 64, 1, generator=stream) * 2 - 1
+        obs = state.unsqueeze(1).expand(-1, 2, -1, -1).contiguous()
+        reward = 2 * action[:, 0, :, 0] - action[:, 1, :, 0]
+        agent.update(TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action))
+    delta = agent.contributions(TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action))
+    assert (delta[0, 0] - 2 * action[0, 0, :, 0]).abs().mean() < 0.15
+    assert (delta[0, 1] + action[0, 1, :, 0]).abs().mean() < 0.15
+    done = agent.act(obs, generators([0], "acting"))
+    assert done[0, 0].mean() > 0.3 and done[0, 1].mean() < -0.3
+
+
+@pytest.mark.parametrize("kind", ["cast", "icq", "mabcq"])
+def test_a_member_does_not_depend_on_the_others_and_resumes(stream, kind):
+    def build(seeds):
+        if kind == "cast":
+            variants = [Variant(masking=seed != 1, double=seed != 2) for seed in seeds]
+            return CAST(seeds, [3, 3], 5, 2, SMALL, variants)
+        if kind == "icq":
+            return ICQ(seeds, [3, 3], 5, 2, ICQConfig(hidden=16, mixer_hidden=16))
+        return MABCQ(seeds, [3, 3], 2, MABCQConfig(hidden=16, target_samples=3, act_samples=4))
+
+    together, alone, resumed = build([0, 1, 2]), build([1]), build([0, 1, 2])
+    batches = [team_batch(3, 2, stream) for _ in range(6)]
+    for k, batch in enumerate(batches):
+        part = members_of(batch, slice(1, 2))
+        together.update(batch.separate() if kind == "mabcq" else batch)
+        alone.update(part.separate() if kind == "mabcq" else part)
+        if k == 2:
+            resumed.load_state_dict(together.state_dict())
+        if k > 2:
+            resumed.update(batch.separate() if kind == "mabcq" else batch)
+    obs = batches[0].obs
+    ours = together.act(obs, generators([0, 1, 2], "acting"))
+    assert same(ours[1:2], alone.act(obs[1:2], generators([1], "acting")))
+    assert torch.equal(ours, resumed.act(obs, generators([0, 1, 2], "acting")))
+
+
+def test_mabcq_weights_by_hand():
+    one = torch.ones(1, 1, 1)
+    # V(s') = 3, E V = (2.98 - 1) / 0.99 = 2: half more than expected
+    torch.testing.assert_close(value_deviation(3 * one, 2.98 * one, one, 0.99, 0.8), 1.5 * one)
+    torch.testing.assert_close(value_deviation(9 * one, 2.98 * one, one, 0.99, 0.8), 1.8 * one)
+    mean, sharp = torch.tensor([[[[0.0, 0.6]]]]), torch.tensor([[[[0.0, 0.0]]]])
+    torch.testing.assert_close(transition_normalisation(mean, sharp, 0.8), one * torch.tensor(-0.18).exp())
+    torch.testing.assert_close(transition_normalisation(sharp, 5 + mean, 0.8), 1.8 * one)
+
+
+def test_icq_mixes_with_coefficients_that_sum_to_one(stream):
+    agent = ICQ([0, 1], [3, 3, 3], 5, 2, ICQConfig(hidden=16, mixer_hidden=16))
+    batch = team_batch(2, 3, stream)
+    k = agent.coefficients(batch.state, agent.parts["mixer"])
+    torch.testing.assert_close(k.sum(1), torch.ones(2, 12), rtol=1e-3, atol=1e-3)
+    assert (k >= 0).all()
+    own = agent.values(batch.obs, batch.action, agent.parts["critic"])
+    torch.testing.assert_close(agent.total(batch.state, batch.obs, batch.action, agent.parts), (k * own).sum(1))
+
+
+def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
+    of, count = view("hopper", "own_joints_torso"), 30
+    state, action = torch.randn(count, 11, generator=stream), torch.randn(count, 3, generator=stream)
+    data = {
+        "obs": state[:, None], "action": action[:, None], "reward": torch.arange(count).float()[:, None],
+        "next_obs": state[:, None] + 1, "terminal": torch.zeros(count, 1), "next_action": action.roll(-1, 0)[:, None],
+        "has_next_action": torch.arange(count) % 3 > 0,
+    }  # fmt: skip
+    rows = Rows([data], [0, 0], generators([0, 1], "minibatches"), of, successors=False)
+    batch = rows.draw(16)
+    index = batch.reward.long()
+    assert torch.equal(batch.state, state[index]) and torch.equal(of.join(batch.action.transpose(1, 2)), action[index])
+    for i in range(3):
+        assert torch.equal(batch.obs[:, i], state[index][..., list(of.indices[i])])
+    assert Rows([data], [0], generators([0], "minibatches"), of, successors=True).sizes == [20]
+
+
+# --- Discrete ---
+
+
+def discrete_batch(members, agents, stream, rows=10, obs=4, actions=5):
+    def draw(*shape):
+        return torch.randn(*shape, generator=stream)
+
+    def masks():
+        available = (torch.rand(members, agents, rows, actions, generator=stream) < 0.6).float()
+        available[..., 0] = 1
+        return available
+
+    available, next_available = masks(), masks()
+    action = torch.rand(members, agents, rows, actions, generator=stream).mul(available).argmax(-1)
+    next_action = torch.rand(members, agents, rows, actions, generator=stream).mul(next_available).argmax(-1)
+    return DiscreteBatch(
+        draw(members, rows, 6), draw(members, agents, rows, obs), available, action, draw(members, rows), draw(members, rows, 6),
+        draw(members, agents, rows, obs), next_available, (draw(members, rows) > 1).float(), next_action,
+    )  # fmt: skip
+
+
+def build_discrete(kind, seeds, agents=2):
+    dims, config = [4] * agents, DiscreteConfig(hidden=16)
+    if kind is DiscreteCAST:
+        return kind(seeds, dims, 6, 5, config, [Variant() for _ in seeds])
+    return kind(seeds, dims, 5, config)
+
+
+def test_allowed_actions_are_available_and_probable_enough():
+    logits = torch.tensor([0.5, 0.3, 0.14, 0.06]).log()
+    assert allowed(logits, torch.ones(4), 0.3).tolist() == [True, True, False, False]
+    assert allowed(logits, torch.tensor([0.0, 0, 1, 1]), 0.3).tolist() == [False, False, True, True]
+    drawn = sample_allowed(
+        logits.expand(1, 1, 1, 4), allowed(logits, torch.ones(4), 0.3).expand(1, 1, 1, 4), 4000, generators([0], "n")
+    )
+    assert drawn.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
+
+
+@pytest.mark.parametrize("kind", [DiscreteBCQ, DiscreteICQ, DiscreteCAST])
+@pytest.mark.parametrize("agents", [2, 4])
+def test_discrete_learners_never_take_what_is_not_available_and_members_are_independent(stream, kind, agents):
+    together, alone = build_discrete(kind, [0, 1, 2], agents), build_discrete(kind, [1], agents)
+    for _ in range(4):
+        batch = discrete_batch(3, agents, stream)
+        together.update(batch)
+        alone.update(members_of(batch, slice(1, 2)))
+        chosen = together.act(batch.obs, batch.available)
+        assert batch.available.gather(-1, chosen.unsqueeze(-1)).eq(1).all()
+        assert torch.equal(chosen[1:2], alone.act(batch.obs[1:2], batch.available[1:2]))
+    again = build_discrete(kind, [0, 1, 2], agents)
+    again.load_state_dict(together.state_dict())
+    batch = discrete_batch(3, agents, stream)
+    together.update(batch), again.update(batch)
+    assert torch.equal(together.act(batch.obs, batch.available), again.act(batch.obs, batch.available))
+
+
+def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
+    """Every joint action in every cell is in the data: then the joint values, and what follows from them, must be right."""
+    config = grid_cell("quick", "ours", {"seeds": [0], "encoding": "onehot", "default": "first"})
+    program = Grid([config], "cpu")
+    states, actions = torch.meshgrid(torch.arange(world.CELLS - 1), torch.arange(9), indexing="ij")
+    states, actions = states.flatten().numpy(), torch.stack([actions // 3, actions % 3], -1).flatten(0, 1).numpy()
+    following, reward, over = world.step(states, actions)
+    program.data = [{
+        "state": states, "action": actions, "reward": reward, "next_state": following, "terminal": over,
+    }]  # fmt: skip
+    for _ in range(2500):
+        program.learner.update(program.draw())
+    assert program.evaluate() == ([5.0], [True])
+    values = torch.tensor(program.example()[0])  # rows: x stays, forward, backward; columns: y
+    assert values.argmax() == 3 and (values[:, 1] < -8).all()  # x forward, y stays; y forward falls at (4, 4)
+
+
+def test_grid_data_of_a_seed_are_its_own_and_goals_are_counted():
+    config = grid_cell("smoke", "ours", {}).config
+    first, again, other = data_set(config, 0), data_set(config, 0), data_set(config, 1)
+    assert first[1] == again[1] != other[1]
+    assert first[2] == int((first[0]["next_state"] == world.GOAL).sum())
+    assert (first[0]["state"] == world.START).sum() >= 100
+    with pytest.raises(ValueError, match="expected 'position' or 'onehot'"):
+        encode("pixels")
+
+
+def test_grid_cells_are_trained_and_say_what_they_saw():
+    result = train_grid([grid_cell("smoke", "ours", {})], "cpu", None)[0]
+    assert len(result["seeds"]) == 2 and len(result["seeds"][0]["joint_values_at_4_4"]) == 3
+    alone = train_grid([grid_cell("smoke", "ours", {"seeds": [1]})], "cpu", None)[0]
+    assert alone["seeds"][0] == result["seeds"][1]
+
+
+# --- Robots ---
+
+
+@pytest.mark.parametrize("method", ["bcq", "i_bcq", "mabcq", "icq_ma", "ours"])
+def test_resumed_equals_uninterrupted(folders, tmp_path, method):
+    made = cell("smoke", "hopper", "uncoordinated", method, {})
+    prepare(made)
+    whole = training.Program([made], "cpu")
+    for _ in whole.updates():
+        pass
+    first = training.Program([made], "cpu")
+    steps = first.updates()
+    next(steps), next(steps)
+    second = training.Program([made], "cpu")
+    second.load_state_dict(first.state_dict())
+    for _ in second.updates():
+        pass
+    assert second.results(1.0)[0]["seeds"] == whole.results(1.0)[0]["seeds"]
+
+
+def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(folders):
+    cells = [cell("smoke", "hopper", "uncoordinated", "ours", {}, variant) for variant in ("ours", "w/o CSAA", "w/o ST", "w/o CD")]
+    prepare(cells[0])
+    assert len({training.program_key(one) for one in cells}) == 1
+    together = training.train(cells, "cpu", folders / "none.pt")
+    alone = training.train(cells[:1], "cpu", folders / "none.pt")
+    assert together[0]["seeds"] == alone[0]["seeds"]
+
+
+def test_observations_are_named_and_joint_methods_always_see_everything():
+    seen = {
+        method: cell("quick", "hopper", "medium", method, {}).config["observation"] for method in ("bcq", "i_bcq", "mabcq", "ours")
+    }
+    assert seen == {"bcq": "full", "i_bcq": "own_joints_torso", "mabcq": "full", "ours": "own_joints_torso"}
+    changed = cell("quick", "hopper", "medium", "ours", {"latent_clip": 0.05, "others": "data"})
+    assert changed.slot.endswith("others=data/latent_clip=0.05") and changed.config["hyper"]["others"] == "data"
+    with pytest.raises(ValueError, match="expected 'policy' or 'data'"):
+        CAST([0], [3, 3], 5, 2, replace(SMALL, others="nobody"), [Variant()])
+    assert BCQConfig().vae_hidden is None
