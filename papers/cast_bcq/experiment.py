@@ -12,7 +12,7 @@ from papers.cast_bcq.discrete import DiscreteConfig
 from papers.cast_bcq.settings import ALWAYS_FULL, GRID, PRESETS, TRAJECTORIES, VARIANTS, hyper
 
 OPTIONS = {"observation": "own_joints_torso", "others": "policy", "latent_clip": 0.5, "weight": 0.9, "exp_weight": False}
-GRID_OPTIONS = {"behaviour": "dirichlet", "encoding": "position", "default": "zero"}
+GRID_OPTIONS = {"behaviour": "dirichlet", "encoding": "onehot", "default": "first"}
 
 
 def cell(preset: str, task: str, quality: str, method: str, options: dict, variant: str = "ours") -> Cell:
@@ -45,8 +45,8 @@ def cell(preset: str, task: str, quality: str, method: str, options: dict, varia
     return Cell("cast_bcq", preset, "/".join(parts), config)
 
 
-def grid_cell(preset: str, method: str, options: dict) -> Cell:
-    """A method on the grid world; seeds are data seeds too."""
+def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJECTORIES) -> Cell:
+    """A method on the grid world, on data of so many trajectories; seeds are data seeds too."""
     read = GRID_OPTIONS | {key: value for key, value in options.items() if key in GRID_OPTIONS}
     values, seeds = GRID[preset], options.get("seeds")
     config = {
@@ -54,13 +54,14 @@ def grid_cell(preset: str, method: str, options: dict) -> Cell:
         "method": method,
         "behaviour": read["behaviour"],
         "encoding": read["encoding"],
-        "trajectories": TRAJECTORIES,
+        "trajectories": trajectories,
         "hyper": asdict(DiscreteConfig()) | {"default": read["default"]},
         "variant": asdict(VARIANTS["ours"]),
         "batch_size": 64,
         "seeds": list(seeds or values["seeds"]),
     } | {key: values[key] for key in ("updates", "evaluations")}
-    parts = ["grid", method] + [f"{key}={read[key]}" for key in GRID_OPTIONS if read[key] != GRID_OPTIONS[key]]
+    parts = ["grid", method] + ([f"trajectories={trajectories}"] if trajectories != TRAJECTORIES else [])
+    parts += [f"{key}={read[key]}" for key in GRID_OPTIONS if read[key] != GRID_OPTIONS[key]]
     if seeds and list(seeds) != values["seeds"]:
         parts.append("seeds=" + "-".join(map(str, seeds)))
     return Cell("cast_bcq", preset, "/".join(parts), config)

@@ -1,8 +1,9 @@
 """Figure 1: the grid world. I-BCQ, I-ICQ and CAST-BCQ on 100 random trajectories, five data seeds.
 
 Every seed has its own data. Some data sets never reach the goal, and no offline method can then know of it: the row
-"goal in data" counts the others only. The JSON has every seed's number of goals, and what the methods think of
-the nine joint actions at (4, 4), where the paper explains why independent learners fail.
+"goal in data" counts the others only. 100 trajectories leave most joint actions of most cells unseen, so the same is
+shown for 1,000. The cells' JSON have every seed's number of goals, and what the methods think of the nine joint
+actions at (4, 4), where the paper explains why independent learners fail.
 """
 
 import numpy as np
@@ -13,34 +14,45 @@ from common.tables import Entry, Table
 from envs.grid.world import ACTIONS
 from papers.cast_bcq.experiment import GRID_OPTIONS, grid_cell, solvable_success, success
 from papers.cast_bcq.grid import METHODS
+from papers.cast_bcq.settings import MORE_TRAJECTORIES, TRAJECTORIES
 
 
 def last_return(results: list[dict]) -> dict[int, float | None]:
     return tables.mean_of(results, "last_return")
 
 
-VALUES = {"success, all seeds": success, "success, goal in data": solvable_success, "return": last_return}
+ROWS = {
+    "success": (success, TRAJECTORIES),
+    "success, goal in data": (solvable_success, TRAJECTORIES),
+    "return": (last_return, TRAJECTORIES),
+    "success, 1000 trajectories": (success, MORE_TRAJECTORIES),
+    "return, 1000 trajectories": (last_return, MORE_TRAJECTORIES),
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry(row, method, (grid_cell(preset, method, options),), value) for row, value in VALUES.items() for method in METHODS]
+    return [
+        Entry(row, method, (grid_cell(preset, method, options, count),), value)
+        for row, (value, count) in ROWS.items()
+        for method in METHODS
+    ]
 
 
 def draw(table, shown, path, preset) -> None:
-    """Left: learning curves. Right: joint values at (4, 4) of the first seed whose data reach the goal."""
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    for c, item in enumerate(item for item in shown if item["row"] == "return" and item["curves"]):
-        values = np.array(list(item["curves"].values()), float)
-        left.plot(item["rounds"], values.mean(0), color=figures.COLORS[c], label=item["column"])
-        left.fill_between(
-            item["rounds"], values.mean(0) - values.std(0), values.mean(0) + values.std(0), color=figures.COLORS[c], alpha=0.15
-        )
-    left.set(xlabel="updates", ylabel="return", title="greedy return, mean and sd over data seeds")
-    left.grid(alpha=0.3)
-    left.legend(fontsize=8)
-    result = cells.read(grid_cell(preset, "ours", {}))
-    seeds = [seed for seed in (result or {"seeds": []})["seeds"] if seed["goals_in_data"]]
-    if seeds:
+    """Learning curves over data seeds; on the right joint values at (4, 4) of the first seed with 1,000 trajectories."""
+    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    for axes, row in ((left, "return"), (middle, "return, 1000 trajectories")):
+        for c, item in enumerate(item for item in shown if item["row"] == row and item["curves"]):
+            values, color = np.array(list(item["curves"].values()), float), figures.COLORS[c]
+            mean, std = values.mean(0), values.std(0)
+            axes.plot(item["rounds"], mean, color=color, label=item["column"])
+            axes.fill_between(item["rounds"], mean - std, mean + std, color=color, alpha=0.15)
+        axes.set(xlabel="updates", ylabel="return", title=f"greedy {row}")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    result = cells.read(grid_cell(preset, "ours", {}, MORE_TRAJECTORIES))
+    if result:
+        seeds = result["seeds"]
         values = np.array(seeds[0]["joint_values_at_4_4"])
         right.imshow(values, cmap="viridis")
         for (row, column), value in np.ndenumerate(values):

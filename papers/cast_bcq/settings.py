@@ -36,11 +36,12 @@ PRESETS = {
 LAST = 5  # evaluations that the "average score" is the mean of
 
 GRID = {
-    "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2, "episodes": 4},
-    "quick": {"seeds": list(range(5)), "updates": 1500, "evaluations": 15, "episodes": 10},
-    "paper": {"seeds": list(range(10)), "updates": 5000, "evaluations": 50, "episodes": 20},
+    "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2},
+    "quick": {"seeds": list(range(5)), "updates": 2500, "evaluations": 25},
+    "paper": {"seeds": list(range(10)), "updates": 5000, "evaluations": 50},
 }
 TRAJECTORIES = 100  # of the grid's data
+MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 
 
 def hyper(preset: str, method: str) -> dict:

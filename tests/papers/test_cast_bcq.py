@@ -263,7 +263,7 @@ def test_discrete_learners_never_take_what_is_not_available_and_members_are_inde
 
 def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
     """Every joint action in every cell is in the data: then the joint values, and what follows from them, must be right."""
-    config = grid_cell("quick", "ours", {"seeds": [0], "encoding": "onehot", "default": "first"})
+    config = grid_cell("quick", "ours", {"seeds": [0]})
     program = Grid([config], "cpu")
     states, actions = torch.meshgrid(torch.arange(world.CELLS - 1), torch.arange(9), indexing="ij")
     states, actions = states.flatten().numpy(), torch.stack([actions // 3, actions % 3], -1).flatten(0, 1).numpy()
