@@ -32,12 +32,12 @@ from common.provenance import config_hash
 from envs import storage
 from envs.kinematic import data as kinematic
 from envs.mujoco import data as mujoco
-from envs.mujoco import foreign
+from envs.mujoco import foreign, reaching
 from envs.particle import data as particle
 from envs.storage import DataError, data_folder
 from envs.storage import checksum as checksum
 
-FAMILIES = (particle, mujoco, kinematic)
+FAMILIES = (particle, mujoco, reaching, kinematic)
 TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")

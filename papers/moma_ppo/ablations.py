@@ -1,0 +1,45 @@
+"""The ablations that section 6.3 describes in words, on Ant full-replay: what MOMA-PPO is without each of its parts.
+
+"length" is the mean number of steps of a rollout in the last epochs, of at most ten where nothing else is said.
+"""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.moma_ppo.experiment import ANT_OPTIONS, LENGTH, cell
+
+VARIANTS = {
+    "MOMA-PPO": {},
+    "ground-truth simulator": {"world": "simulator"},
+    "no clipping": {"variant": "no clipping"},
+    "no penalty": {"variant": "no penalty"},
+    "not adaptive": {"variant": "epistemic"},
+    "no penalty, not adaptive": {"variant": "no penalty, not adaptive"},
+    **{f"length {k}": {"length": k} for k in (5, 20, 50)},
+}
+
+
+def rollout_length(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the mean length of rollouts since the last evaluation but one."""
+    return {seed["seed"]: seed["facts"][-1]["length"] for result in results for seed in result["seeds"]}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    found = []
+    for name, view in (("fo", "full"), ("po", "po")):
+        for label, change in VARIANTS.items():
+            chosen = cell(preset, "ant", view, "full-replay", "moma_ppo", options, **change)
+            found.append(Entry(name, label, (chosen,)))
+            found.append(Entry(f"{name}, length", label, (chosen,), rollout_length))
+        for label, scaled in (("MOMA-IQL", True), ("MOMA-IQL, rewards as released", False)):
+            chosen = cell(preset, "ant", view, "full-replay", "moma_iql", options, scaled_rewards=scaled)
+            found.append(Entry(name, label, (chosen,)))
+    return found
+
+
+TABLE = Table(
+    "moma_ppo", "ablations", f"ablations of MOMA-PPO (rollouts of {LENGTH} steps)", entries,
+    unit="normalized score, or steps", decimals=2, options=ANT_OPTIONS,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,16 @@
+"""How far the ants of Table 4b walk in an episode: a motionless one scores 0.315 and must not look good unnoticed."""
+
+from common import tables
+from common.tables import Table
+from papers.moma_ppo import table4b
+from papers.moma_ppo.experiment import ANT_OPTIONS, distance
+
+
+def entries(preset: str, options: dict):
+    return table4b.entries(preset, options, distance)
+
+
+TABLE = Table("moma_ppo", "ant_distance", "forward distance of the ants", entries, unit="metres", decimals=1, options=ANT_OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,14 @@
+"""Learning curves of MOMA-PPO and the baselines on Reacher, over each method's own updates (epochs for MOMA-PPO)."""
+
+from common import figures, tables
+from common.tables import Table
+from papers.moma_ppo import table4a
+from papers.moma_ppo.experiment import OPTIONS
+
+TABLE = Table(
+    "moma_ppo", "curves", "learning curves on Reacher", table4a.entries, decimals=2, options=OPTIONS,
+    draw=figures.curves, x="updates or epochs",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,86 @@
+"""Methods, tasks and presets of MOMA-PPO: which settings go with which experiment."""
+
+from dataclasses import asdict
+
+from common.mappo import MAPPOConfig
+from papers.moma_ppo.iql import IQLConfig
+from papers.moma_ppo.td3 import TD3Config
+from papers.moma_ppo.world_model import WorldModelConfig
+
+GAME = ("iql", "maiql", "ibc", "moma_ppo")  # Table 3's methods
+REACHER = ("iql", "maiql", "matd3bc", "ibc", "itd3bc", "icql", "iomar", "moma_ppo")
+ANT = ("iql", "maiql", "maiql_ft", "ibc", "itd3bc", "icql", "iomar", "moma_ppo")
+VIEWS = {"all-observant": "full", "independent": "independent", "leader-only": "leader_only"}
+QUALITIES = ("random", "medium", "full-replay", "expert")  # of the ant
+CONFIGS = {"moma_ppo": MAPPOConfig, "moma_iql": IQLConfig}
+CONFIGS |= dict.fromkeys(("iql", "maiql", "maiql_ft", "ibc"), IQLConfig)
+CONFIGS |= dict.fromkeys(("matd3bc", "itd3bc", "icql", "iomar"), TD3Config)
+HISTORY = {"coordination": 0, "reacher": 10, "ant": 10}  # steps that agents remember
+ENTROPY_TARGET = {"coordination": -2.0, "reacher": -2.0, "ant": -8.0}  # minus the joint action's size
+
+# How the world model is used: of the rollouts; see world_model.Limits
+LIMITS = {"adaptive": True, "penalty": 1.0, "aleatoric": 0.0, "box": True}
+VARIANTS = {
+    "epistemic, adaptive": {},
+    "epistemic": {"adaptive": False},
+    "aleatoric 1, adaptive": {"penalty": 0.0, "aleatoric": 1.0},
+    "aleatoric 5, adaptive": {"penalty": 0.0, "aleatoric": 5.0},
+    "aleatoric 1": {"penalty": 0.0, "aleatoric": 1.0, "adaptive": False},
+    "aleatoric 5": {"penalty": 0.0, "aleatoric": 5.0, "adaptive": False},
+    "no clipping": {"box": False},
+    "no penalty": {"penalty": 0.0},
+    "no penalty, not adaptive": {"penalty": 0.0, "adaptive": False},
+}
+GAME_LIMITS = {"adaptive": False, "penalty": 0.0, "aleatoric": 0.0, "box": False}
+QUANTILE = 0.97  # of held-out one-step uncertainty that is l_eps
+
+PRESETS = {
+    "smoke": {
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1,
+        "epochs": 2, "transitions": 40,
+        "small": {"hidden": 8, "memory": 4}, "ppo": {"minibatch": 20, "passes": 1}, "batch_size": 8,
+        "model": {"hidden": 8, "layers": 2, "updates": 5, "batch_size": 16, "ranking_batches": 2},
+        "ft_updates": 10,
+    },
+    "quick": {
+        "seeds": [0, 1], "data_size": "quick", "updates": 2000, "evaluations": 2, "episodes": 5,
+        "epochs": 100, "transitions": 2000,
+        "small": {"hidden": 64, "memory": 16}, "ppo": {"minibatch": 250, "lr": 5e-4, "value_clip": 0.0}, "batch_size": 128,
+        "model": {"hidden": 128, "layers": 2, "updates": 4000, "lr": 1e-3, "scaled": True, "delta": True},
+        "ft_updates": 500,
+    },
+    "paper": {
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 1_000_000, "evaluations": 50, "episodes": 100,
+        "epochs": 10_000, "transitions": 2000,
+        "small": {}, "ppo": {}, "batch_size": 256,
+        "model": {},
+        "ft_updates": 1_000_000,
+    },
+}  # fmt: skip
+# The game: no memory, one-step rollouts; cheap enough for the paper's ten seeds at every preset but smoke
+GAME_PRESETS = {
+    "smoke": {"seeds": [0, 1], "updates": 4, "epochs": 2, "transitions": 40, "evaluations": 2, "rows": 200,
+              "small": {"hidden": 8}, "model_updates": 5},
+    "quick": {"seeds": list(range(10)), "updates": 1000, "epochs": 20, "transitions": 500, "evaluations": 10, "rows": 10_000,
+              "small": {"hidden": 64}, "model_updates": 500},
+    "paper": {"seeds": list(range(10)), "updates": 10_000, "epochs": 200, "transitions": 2000, "evaluations": 20, "rows": 10_000,
+              "small": {"hidden": 256}, "model_updates": 5000},
+}  # fmt: skip
+
+
+def hyper(task: str, method: str, small: dict, ppo: dict) -> dict:
+    """The configuration of a method's learner, as plain values."""
+    found = asdict(CONFIGS[method]()) | small
+    if task == "coordination":
+        found["memory"] = 0
+    if method == "moma_ppo":
+        found |= ppo | {"entropy_target": ENTROPY_TARGET[task]}
+    return found
+
+
+def model_config(task: str, values: dict) -> dict:
+    """The configuration of a task's world models, as plain values."""
+    if task == "coordination":
+        small = {"hidden": values["small"]["hidden"], "layers": 2, "lr": 1e-3, "updates": values["model_updates"]}
+        return asdict(WorldModelConfig()) | small
+    return asdict(WorldModelConfig()) | values["model"]

@@ -1,0 +1,26 @@
+"""Table 1: behaviour policies of the coordination game's data sets, and their average score."""
+
+from common import tables
+from common.tables import Entry, Table
+from envs.coordination import game
+from papers.moma_ppo.tasks import DATA_SEED
+
+
+def score_of(setting: str, rows: int):
+    """The mean reward of a data set."""
+    return lambda results: {DATA_SEED: float(game.data(setting, DATA_SEED, rows)["rewards"].mean())}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    found = []
+    for setting, chances in game.SETTINGS.items():
+        for agent, chance in enumerate(chances, 1):
+            found.append(Entry(setting, f"p_a{agent}_right", (), lambda results, chance=chance: {DATA_SEED: chance}))
+        found.append(Entry(setting, "average_score", (), score_of(setting, game.ROWS)))
+    return found
+
+
+TABLE = Table("moma_ppo", "table1", "the coordination game's data", entries, unit="probability, or reward", decimals=3, options={})
+
+if __name__ == "__main__":
+    tables.main(TABLE)

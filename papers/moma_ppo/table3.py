@@ -1,0 +1,17 @@
+"""Table 3: the coordination game, four methods on three data sets, ten seeds."""
+
+from common import tables
+from common.tables import Entry, Table
+from envs.coordination.game import SETTINGS
+from papers.moma_ppo.experiment import OPTIONS, game_cell
+from papers.moma_ppo.settings import GAME
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [Entry(setting, method, (game_cell(preset, setting, method, options),)) for setting in SETTINGS for method in GAME]
+
+
+TABLE = Table("moma_ppo", "table3", "coordination game", entries, unit="fraction of matching steps", decimals=2, options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

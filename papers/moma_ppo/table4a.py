@@ -1,0 +1,23 @@
+"""Table 4a: two-agent Reacher on a mixture of incompatible experts, three observation functions."""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.moma_ppo.experiment import OPTIONS, cell
+from papers.moma_ppo.settings import REACHER, VIEWS
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    found = []
+    for row, view in VIEWS.items():
+        for method in REACHER:
+            if method == "iql" and view != "full":
+                found.append(Entry(row, method, (), missing="centralised execution needs the whole observation"))
+            else:
+                found.append(Entry(row, method, (cell(preset, "reacher", view, "expert-mix", method, options),)))
+    return found
+
+
+TABLE = Table("moma_ppo", "table4a", "two-agent Reacher", entries, decimals=2, options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

@@ -1,0 +1,28 @@
+"""Table 4b: four-agent Ant, four data sets, fully (fo) and partially observed (po).
+
+An ant that stands still scores 0.315; see ant_distance.py for how far these walk.
+"""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.moma_ppo.experiment import ANT_OPTIONS, cell
+from papers.moma_ppo.settings import ANT, QUALITIES
+
+
+def entries(preset: str, options: dict, value=tables.last_score) -> list[Entry]:
+    found = []
+    for name, view in (("fo", "full"), ("po", "po")):
+        for quality in QUALITIES:
+            for method in ANT:
+                row = f"{name}/ant-{quality}"
+                if method == "iql" and name == "po":
+                    found.append(Entry(row, method, (), missing="centralised execution needs the whole observation"))
+                else:
+                    found.append(Entry(row, method, (cell(preset, "ant", view, quality, method, options),), value))
+    return found
+
+
+TABLE = Table("moma_ppo", "table4b", "four-agent Ant", entries, decimals=2, options=ANT_OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

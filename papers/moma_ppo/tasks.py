@@ -1,0 +1,130 @@
+"""The three tasks as what training asks of one: data, agents' views, and how greedy policies are scored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from common.cells import Cell
+from common.population import generators
+from common.rollouts import Recalling
+from envs import datasets
+from envs.coordination import game
+from envs.lockstep import View, play
+from envs.mujoco import data as robots
+from envs.mujoco import reaching
+from envs.mujoco.robots import robot
+from envs.mujoco.team import RobotTeam
+from envs.mujoco.views import view
+from papers.moma_ppo.settings import HISTORY
+
+DATA_SEED = 0  # there is one data set of each quality
+CENTRALISED = ("iql",)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a population's greedy policies reached, one value per member: score (normalised), raw, distance or None."""
+
+    score: list[float]
+    raw: list[float]
+    distance: list[float] | None = None
+
+
+def is_game(config: dict) -> bool:
+    """Whether the task is the coordination game."""
+    return config["task"] == "coordination"
+
+
+def data_path(config: dict):
+    """File of a robot's data set."""
+    return datasets.data_path(config["task"], config["quality"], DATA_SEED, config["data_size"])
+
+
+def recipes(cell: Cell) -> dict[str, str]:
+    """Recipe of the cell's data set; {} where there is none, or it is not known."""
+    config = cell.config
+    if is_game(config):
+        return {}
+    try:
+        return {"0": datasets.recipe(config["task"], config["quality"], DATA_SEED, config["data_size"])}
+    except (datasets.DataError, FileNotFoundError):
+        return {}
+
+
+def prepare(cell: Cell, say=print) -> None:
+    """Builds the cell's data set if it is missing; the game's is drawn when it is needed."""
+    config = cell.config
+    if not is_game(config):
+        datasets.build(config["task"], config["quality"], [DATA_SEED], config["data_size"], say=say)
+
+
+def load(config: dict, centralised: bool = False) -> tuple[dict[str, np.ndarray], str]:
+    """Arrays of a cell's data set with the keys of `envs.joint`, and its checksum."""
+    if is_game(config):
+        arrays = game.data(config["quality"], DATA_SEED, config["rows"], centralised)
+        return arrays, f"generated, seed {DATA_SEED}"
+    loaded = datasets.load(data_path(config))
+    return loaded["arrays"], loaded["sha256"]
+
+
+def agents(config: dict) -> View:
+    """What agents observe and do: the cell's view, or everything as one agent for centralised IQL."""
+    single = config["method"] in CENTRALISED
+    if is_game(config):
+        return game.single() if single else game.view()
+    name = config["task"]
+    of = view(name, config["view"])
+    return View(name, "single", view(name, "full").indices[:1], of.num_agents * of.action_dim) if single else of
+
+
+def constants(config: dict) -> tuple[float, float]:
+    """Expert and random return that scores are fractions between: the paper's own (D4RL's for the ant)."""
+    if is_game(config):
+        return 1.0, 0.0
+    return reaching.PAPER_CONSTANTS if config["task"] == "reacher" else robots.D4RL_CONSTANTS[config["task"]]
+
+
+def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
+    """Of the ant's rewards for IQL and its relatives: 1000 / (largest - smallest return of the data)."""
+    if config["task"] != "ant" or config["method"] not in ("iql", "maiql", "maiql_ft", "ibc", "moma_iql"):
+        return 1.0
+    returns = datasets.TASKS["ant"].episode_returns({"arrays": arrays})
+    return 1000 / float(returns.max() - returns.min())
+
+
+class Judge:
+    """Scores greedy policies in the real environment.
+
+    Args:
+        config: of a cell.
+        seeds: of members; a member's start states are its own, and the same at every evaluation.
+    """
+
+    def __init__(self, config: dict, seeds: list[int], device="cpu"):
+        self.config, self.seeds, self.device, self.view = config, seeds, device, agents(config)
+        self.team = None if is_game(config) else RobotTeam(config["task"], self.view, device=device)
+
+    def __call__(self, act) -> Score:
+        """Scores of policies (obs [M, N, E, O], history [M, N, E, L, I]) -> actions [M, N, E, A]."""
+        members, config = len(self.seeds), self.config
+        if is_game(config):
+            raw = game.play(lambda state: self._game_actions(act, state), members).tolist()
+            return Score(raw, raw)
+        policy, episodes = Recalling(act, HISTORY[config["task"]], self.view.action_dim), config["episodes"]
+        batch = self.team.batch(members * episodes)
+        returns, _ = play(batch, self.team.joint(policy, members), generators(self.seeds, "evaluation"))
+        raw = returns.reshape(members, episodes).mean(1)
+        expert, random = constants(config)
+        distance = None
+        if robot(config["task"]).horizon == 1000:
+            distance = batch.qpos[:, 0].reshape(members, episodes).mean(1).tolist()
+        return Score(((raw - random) / (expert - random)).tolist(), raw.tolist(), distance)
+
+    def _game_actions(self, act, state: np.ndarray) -> np.ndarray:
+        """[M, 2] actions of one-hot policies in states [M, 5]."""
+        obs = self.view.observe(torch.from_numpy(state).to(self.device)[:, None]).transpose(1, 2)  # [M, N, 1, 5]
+        chosen = act(obs.contiguous(), None)[:, :, 0].argmax(-1).cpu().numpy()  # [M, N]
+        if self.view.num_agents == 1:
+            return np.stack([chosen[:, 0] // game.ACTIONS, chosen[:, 0] % game.ACTIONS], 1)
+        return chosen

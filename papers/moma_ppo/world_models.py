@@ -1,0 +1,43 @@
+"""How well the world models predict: error after one and ten open-loop steps under the data's own actions.
+
+In standard deviations of the state, root mean square over its numbers: 1 is as bad as knowing only the mean. Also what
+calibration proposes from held-out data: l_eps and lambda_g.
+"""
+
+from common import figures, tables
+from common.tables import Entry, Table
+from papers.moma_ppo.experiment import OPTIONS, model_entries
+
+
+def calibrated(key: str):
+    """A number that the calibration proposed."""
+    return lambda results: {result["seeds"][0]["seed"]: result["calibration"][key] for result in results}
+
+
+def error(key: str):
+    return lambda results: tables.mean_of(results, key)
+
+
+COLUMNS = {
+    "error after 1 step": error("error_1"), "error after 10 steps": error("error_10"),
+    "l_eps": calibrated("l_eps"), "lambda_g": calibrated("lambda_g"), "lambda_r": calibrated("lambda_r"),
+}  # fmt: skip
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [Entry(row, column, (cell,), value) for row, cell in model_entries(preset) for column, value in COLUMNS.items()]
+
+
+def draw(table, shown, path, preset) -> None:
+    """Error over the number of steps, a line for each data set."""
+    first = [item | {"column": item["row"], "row": "open-loop error"} for item in shown if item["column"] == "error after 1 step"]
+    figures.curves(table, first, path, preset)
+
+
+TABLE = Table(
+    "moma_ppo", "world_models", "world models' errors", entries, unit="standard deviations", decimals=3, options=OPTIONS,
+    draw=draw, x="steps",
+)  # fmt: skip
+
+if __name__ == "__main__":
+    tables.main(TABLE)
