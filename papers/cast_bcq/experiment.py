@@ -32,7 +32,7 @@ def cell(preset: str, task: str, quality: str, method: str, options: dict, varia
         "hyper": hyper(preset, method),
         "variant": asdict(VARIANTS[variant]),
         "seeds": list(seeds or values["seeds"]),
-    } | {key: values[key] for key in ("data_size", "updates", "evaluations", "episodes", "batch_size")}
+    } | {key: values[key] for key in ("data_size", "updates", "evaluations", "episodes", "last", "batch_size")}
     changed = {"observation"} if method not in ALWAYS_FULL else set()
     if method == "ours":
         config["variant"]["weight"] = float(read["weight"])

@@ -22,18 +22,17 @@ MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
 PRESETS = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1, "batch_size": 8,
-        "hidden": 16, "vae_hidden": 16, "act_samples": 3, "candidates": 3,
+        "hidden": 16, "vae_hidden": 16, "act_samples": 3, "candidates": 3, "lr": 1e-3, "last": 1,
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "updates": 3000, "evaluations": 5, "episodes": 2, "batch_size": 64,
-        "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5,
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 3000, "evaluations": 6, "episodes": 2, "batch_size": 256,
+        "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5, "lr": 2e-3, "last": 2,
     },
     "paper": {
         "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 20, "episodes": 10, "batch_size": 1024,
-        "hidden": 400, "vae_hidden": 752, "act_samples": 100, "candidates": 10,
+        "hidden": 400, "vae_hidden": 752, "act_samples": 100, "candidates": 10, "lr": None, "last": 5,
     },
 }  # fmt: skip
-LAST = 5  # evaluations that the "average score" is the mean of
 
 GRID = {
     "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2},
@@ -44,11 +43,16 @@ TRAJECTORIES = 100  # of the grid's data
 MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 
 
+# "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is the mean of
+
+
 def hyper(preset: str, method: str) -> dict:
     """The configuration of a method's learner at a preset, as plain values."""
     values = PRESETS[preset]
     found = asdict(METHODS[method]())
     found |= {key: values[key] for key in ("hidden", "vae_hidden", "act_samples", "candidates") if key in found}
+    if values["lr"]:
+        found |= {key: values["lr"] for key in found if key.endswith("lr")}
     if "target_samples" in found:
         found["target_samples"] = values["candidates"]
     return found

@@ -19,7 +19,6 @@ from envs.mujoco.views import view
 from papers.cast_bcq.baselines import ICQ, MABCQ, ICQConfig, MABCQConfig
 from papers.cast_bcq.cast import CAST, CASTConfig, Variant
 from papers.cast_bcq.rows import Rows
-from papers.cast_bcq.settings import LAST
 
 SOURCES = [
     *(f"papers/cast_bcq/{name}.py" for name in ("baselines", "cast", "contributions", "rows", "training")),
@@ -151,7 +150,8 @@ class Program:
             for offset, seed in enumerate(cell.config["seeds"]):
                 curve = [point[start + offset] for point in self.curve]
                 fine = all(math.isfinite(value) for value in curve)
-                average = sum(curve[-LAST:]) / len(curve[-LAST:])
+                last = curve[-self.config["last"] :]
+                average = sum(last) / len(last)
                 seeds.append({
                     "seed": seed,
                     "average_return": average if fine else None,

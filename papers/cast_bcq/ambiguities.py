@@ -1,0 +1,32 @@
+"""What the paper leaves open, measured on Hopper's uncoordinated data: each reading of ours against the default.
+
+A1: what agents observe (own joints and torso, or everything); A2: what unmasked agents do in Eq. 8 (the joint policy's
+actions, or the data's); A3: how far latents are clipped (0.5 as BCQ's code, 0.05, or hardly at all); and Eq. 9 with extra
+weights.
+"""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import OPTIONS, average_return, cell
+
+READINGS = {
+    "default": {},
+    "A1: full observation": {"observation": "full"},
+    "A2: others from the data": {"others": "data"},
+    "A3: latent clip 0.05": {"latent_clip": 0.05},
+    "A3: latent clip 3": {"latent_clip": 3.0},
+    "Eq. 9 weighted": {"exp_weight": True},
+}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry("hopper_3x1", name, (cell(preset, "hopper", "uncoordinated", "ours", options | change),), average_return)
+        for name, change in READINGS.items()
+    ]
+
+
+TABLE = Table("cast_bcq", "ambiguities", "readings of what the paper leaves open", entries, unit="return", options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

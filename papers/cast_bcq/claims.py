@@ -1,0 +1,55 @@
+"""The paper's claims as numbers: paired differences between methods on the same data set and seed.
+
+In % of the way from the random to the expert return of the robot, so that robots can be averaged. Everything comes from
+the cells of Table 2 and Figures 1 and 6; nothing is trained for this alone.
+"""
+
+from common import tables
+from common.cells import Cell
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import GRID_OPTIONS, OPTIONS, cell, grid_cell
+from papers.cast_bcq.settings import MORE_TRAJECTORIES, QUALITIES, ROBOTS, VARIANTS
+
+DECENTRALISED = ("i_bcq", "icq_ma")
+CENTRALISED = ("bcq", "mabcq")
+
+
+def paired(key: str, scale: float = 1.0):
+    """Differences of a value of results 0 and 1, 2 and 3, ..., seed by seed; keys just count."""
+
+    def value(results: list[dict]) -> dict[int, float | None]:
+        found = []
+        for first, second in zip(results[::2], results[1::2], strict=True):
+            by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
+            for seed in first["seeds"]:
+                pair = (seed[key], by_seed[seed["seed"]])
+                found.append(None if None in pair else scale * (pair[0] - pair[1]))
+        return dict(enumerate(found))
+
+    return value
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    def pairs(quality: str, first: tuple, second: tuple) -> tuple[Cell, ...]:
+        """Both (method, variant) on all robots, alternating."""
+        return tuple(cell(preset, task, quality, *spec[:1], options, *spec[1:]) for task in ROBOTS for spec in (first, second))
+
+    found = []
+    for quality in QUALITIES:
+        for method in (*DECENTRALISED, *CENTRALISED):
+            cells = pairs(quality, ("ours", "ours"), (method, "ours"))
+            found.append(Entry(f"ours - {method}", quality, cells, paired("average_score")))
+    for variant in VARIANTS:
+        if variant != "ours":
+            cells = pairs("uncoordinated", ("ours", "ours"), ("ours", variant))
+            found.append(Entry(f"ours - {variant}", "uncoordinated", cells, paired("average_score")))
+    for method in ("i_bcq", "i_icq"):
+        both = tuple(grid_cell(preset, name, GRID_OPTIONS, MORE_TRAJECTORIES) for name in ("ours", method))
+        found.append(Entry(f"ours - {method}", "grid, 1000 trajectories", both, paired("success")))
+    return found
+
+
+TABLE = Table("cast_bcq", "claims", "claims as paired differences", entries, unit="points of normalised score", options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)
