@@ -256,7 +256,9 @@ class MAPPO:
             beyond = (distribution[0].abs() - 1).clamp_min(0).square().sum(-1)  # [M, N, B]
             if config.ratio == "joint":
                 beyond = beyond.sum(1, keepdim=True)
-            loss = loss + config.bound_weight * torch.maximum(ratio * beyond, clipped * beyond).sum(1).mean(-1)
+            # the ratio only weighs: a gradient through it would make taken actions unlikely, and push means further out
+            weight = torch.maximum(ratio, clipped).detach()
+            loss = loss + config.bound_weight * (weight * beyond).sum(1).mean(-1)
         outside = ((ratio - 1).abs() > config.clip).float()
         facts = {"policy": policy, "value": value_loss, "entropy": entropy, "clipped": mean_over_batch(outside, 1)}
         return loss, entropy.detach(), {name: fact.detach() for name, fact in facts.items()}

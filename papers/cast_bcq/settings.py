@@ -19,6 +19,7 @@ VARIANTS = {
 }
 MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
 
+# "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is the mean of
 PRESETS = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1, "batch_size": 8,
@@ -41,9 +42,6 @@ GRID = {
 }
 TRAJECTORIES = 100  # of the grid's data
 MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
-
-
-# "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is the mean of
 
 
 def hyper(preset: str, method: str) -> dict:

@@ -46,7 +46,7 @@ PRESETS = {
         "seeds": [0, 1], "data_size": "quick", "updates": 2000, "evaluations": 2, "episodes": 5,
         "epochs": 100, "transitions": 2000,
         "small": {"hidden": 64, "memory": 16}, "ppo": {"minibatch": 250, "lr": 5e-4, "value_clip": 0.0}, "batch_size": 128,
-        "model": {"hidden": 128, "layers": 2, "updates": 4000, "lr": 1e-3, "scaled": True, "delta": True},
+        "model": {"hidden": 128, "layers": 2, "updates": 2500, "lr": 1e-3, "scaled": True, "delta": True},
         "ft_updates": 500,
     },
     "paper": {

@@ -20,7 +20,6 @@ from common.rollouts import ACTION_BOUND, Outcome
 FINITE = 1e6  # states beyond are numerically lost; only reached without the bounding box
 COMBINE = ("paper", "released", "least")
 HELD_OUT_BATCH = 1000
-PERTURBATION = 0.3  # of held-out actions in calibration, about as far as a new policy strays
 
 
 @dataclass(frozen=True)
@@ -343,13 +342,14 @@ def horizon_errors(world: WorldModel, data: dict[str, Tensor], arrays: dict, ste
 def calibrate(ensemble: Ensemble, kept: Tensor, data: dict[str, Tensor], held_out: Tensor, quantile: float, seed: int) -> dict:
     """Proposed l_eps, lambda_g and lambda_r from held-out rows, without looking at any return.
 
-    l_eps is a quantile of the one-step eps_g under slightly perturbed actions. The penalties are such that an uncertainty
+    l_eps is a quantile of the one-step eps_g under the standard normal actions of an untrained policy, so that the first
+    rollouts are not all cut at once. The penalties are such that an uncertainty
     at its own quantile costs half a standard deviation of the data's rewards.
     """
     draw = generator(seed, "calibration")
     index = held_out[torch.randint(len(held_out), (10 * HELD_OUT_BATCH,), generator=draw)].to(data["state"].device)
-    noise = PERTURBATION * torch.empty(len(index), data["action"].shape[1]).normal_(generator=draw).to(data["action"].device)
-    action = (data["action"][index] + noise).clamp(-ACTION_BOUND, ACTION_BOUND)
+    noise = torch.empty(len(index), data["action"].shape[1]).normal_(generator=draw).to(data["action"].device)
+    action = noise.clamp(-ACTION_BOUND, ACTION_BOUND)
     said = ensemble.predict(ensemble.members(kept), data["state"][index], action)
     eps_g = covariance_norm(torch.cat([said.state, said.reward.unsqueeze(-1)], -1))
     eps_r = said.reward.var(0)

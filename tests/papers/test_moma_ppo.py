@@ -1,0 +1,408 @@
+"""MOMA-PPO: world models, sequences, the model-free learners, the game, end to end."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pettingzoo.test import parallel_api_test
+
+from common.cells import Cell
+from common.population import generator, generators
+from common.rollouts import ACTION_BOUND
+from envs.coordination import game
+from envs.coordination.parallel import CoordinationEnv
+from envs.lockstep import View
+from envs.mujoco.batch import RobotBatch
+from envs.mujoco.simulated import SimulatedWorld
+from envs.mujoco.views import view
+from papers.moma_ppo import models, training
+from papers.moma_ppo import world_model as wm
+from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell, prepare
+from papers.moma_ppo.iql import IQL, IQLConfig, expectile_loss
+from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
+from papers.moma_ppo.settings import LIMITS, VARIANTS
+from papers.moma_ppo.td3 import TD3, TD3Config
+
+VIEW = View("toy", "toy", ((0, 1, 2), (0, 3)), 2)  # two agents of different sizes
+SMALL = {"hidden": 8, "memory": 4}
+TINY = wm.WorldModelConfig(members=3, kept=2, hidden=16, layers=2, end_layers=1, lr=1e-2, batch_size=32, updates=1)
+
+
+def arrays(stream, rows=60, state=4, joint=4, episode=10):
+    """Random data of whole episodes."""
+    draw = lambda *shape: torch.randn(*shape, generator=stream).numpy()  # noqa: E731
+    timeouts = np.arange(rows) % episode == episode - 1
+    return {
+        "observations": draw(rows, state), "actions": np.tanh(draw(rows, joint)), "rewards": draw(rows),
+        "next_observations": draw(rows, state), "terminals": np.zeros(rows, bool), "timeouts": timeouts,
+    }  # fmt: skip
+
+
+def limits(members=1, **changes):
+    row = {"lambda_r": 0.0, "lambda_g": 0.0, "lambda_a": 0.0, "l_clip": math.inf, "l_stop": math.inf, "box": True} | changes
+    return wm.Limits.of([row] * members)
+
+
+def world_of(ensemble, kept=(0, 1, 2), low=-100.0, high=100.0, combine="paper", copies=None, **changes):
+    size = ensemble.state_dim + 1
+    box = torch.full((size,), low), torch.full((size,), high)
+    return wm.WorldModel(ensemble, torch.tensor(kept), *box, limits(**changes), combine, copies)
+
+
+# --- World models ---
+
+
+def test_eps_g_is_the_norm_of_the_covariance_matrix(stream):
+    values = torch.randn(5, 7, 3, generator=stream)
+    found = wm.covariance_norm(values)
+    for b in range(7):
+        matrix = np.cov(values[:, b].numpy().T)  # unbiased
+        assert found[b].item() == pytest.approx(np.linalg.norm(matrix), rel=1e-4)
+    repeated = torch.cat([values, values[..., :1], values[..., :1]], -1)  # the first number three times
+    copies = torch.tensor([3.0, 1.0, 1.0])
+    assert torch.allclose(wm.covariance_norm(values, copies), wm.covariance_norm(repeated), rtol=1e-4)
+
+
+def test_ensemble_members_do_not_mix(stream):
+    data = wm.tensors_of(arrays(stream))
+    def trained(config):
+        ensemble = wm.Ensemble(0, 4, 4, config)
+        rows = wm.prepared(ensemble, data, torch.arange(60))
+        for _ in range(3):
+            ensemble.update(rows)
+        return ensemble.params.flat[0]
+
+    three, two = trained(TINY), trained(replace(TINY, members=2))
+    assert torch.allclose(three[:2], two, atol=1e-6)
+    assert not torch.allclose(three[0], three[1])
+
+
+def test_the_loss_equals_a_slow_twin(stream):
+    ensemble, data = wm.Ensemble(0, 4, 4, TINY), wm.tensors_of(arrays(stream))
+    data["goes_on"][::3] = 0
+    rows = wm.prepared(ensemble, data, torch.arange(6))
+    found = ensemble.loss(*(rows[name].expand(3, *rows[name].shape) for name in ("x", "target", "goes_on")))
+    for e in range(3):
+        net = {name: tensor[0, e].detach().double().numpy() for name, tensor in ensemble.params.tensors.items()}
+
+        def apply(prefix, x, net=net):
+            layers = [name for name in net if name.startswith(f"{prefix}w")]
+            for layer in range(len(layers)):
+                x = np.maximum(x, 0) if layer else x
+                x = x @ net[f"{prefix}w{layer}"] + net[f"{prefix}b{layer}"]
+            return x
+
+        x, total = rows["x"].double().numpy(), 0.0
+        for prefix, target in (("t", rows["target"][:, :-1]), ("r", rows["target"][:, -1:])):
+            mean, log_std = np.split(apply(prefix, x), 2, axis=-1)
+            log_std = np.clip(log_std, -6, 2)
+            total += np.mean(log_std + 0.5 * ((target.double().numpy() - mean) / np.exp(log_std)) ** 2)
+        chance = 1 / (1 + np.exp(-apply("e", x)[:, 0]))
+        goes_on = rows["goes_on"].numpy()
+        total -= np.mean(goes_on * np.log(chance) + (1 - goes_on) * np.log(1 - chance))
+        assert found[e].item() == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize(("scaled", "delta"), itertools.product((False, True), repeat=2))
+def test_a_world_model_recovers_a_linear_system(stream, scaled, delta):
+    config = wm.WorldModelConfig(members=2, kept=2, hidden=32, layers=1, end_layers=1, lr=1e-2, batch_size=128, scaled=scaled, delta=delta)
+    state, action = torch.randn(2000, 3, generator=stream), torch.rand(2000, 2, generator=stream) * 2 - 1
+    a, b = 0.5 * torch.randn(3, 3, generator=stream), torch.randn(2, 3, generator=stream)
+    following, reward = state @ a + action @ b, state.sum(-1) - action[:, 0]
+    data = {"state": state, "action": action, "next_state": following, "reward": reward, "goes_on": (state[:, 0] < 1).float()}
+    ensemble = wm.Ensemble(0, 3, 2, config, wm.scales_of(data, config))
+    rows = wm.prepared(ensemble, data, torch.arange(1800))
+    for _ in range(600):
+        ensemble.update(rows)
+    said = ensemble.predict(ensemble.members(torch.arange(2)), state[1800:], action[1800:])
+    assert (said.state - following[1800:]).abs().mean() < 0.1
+    assert (said.reward - reward[1800:]).abs().mean() < 0.15
+    assert ((said.goes_on > 0.5).float() == data["goes_on"][1800:]).float().mean() > 0.9
+
+
+def test_a_rollout_is_cut_when_uncertainty_passes_the_limit(stream):
+    ensemble = wm.Ensemble(0, 4, 4, TINY)
+    state, action = torch.randn(1, 50, 4, generator=stream), torch.randn(1, 50, 4, generator=stream).tanh()
+    outcome = world_of(ensemble).step(state, action, generators([0], "w"))
+    eps = outcome.facts["eps_g"][0]
+    limit = float(eps.median())
+    cut = world_of(ensemble, l_stop=limit, l_clip=limit, lambda_g=2.0).step(state, action, generators([0], "w"))
+    assert torch.equal(cut.running[0] == 0, eps >= limit) and (cut.running == 0).any() and (cut.running == 1).any()
+    # the penalty uses the uncertainty clipped at the same limit
+    assert torch.allclose(outcome.reward - cut.reward, 2 * eps.clamp_max(limit)[None], atol=1e-5)
+
+
+def test_what_the_world_takes_from_which_member(stream):
+    ensemble = wm.Ensemble(0, 4, 4, TINY)
+    state, action = torch.randn(1, 40, 4, generator=stream), torch.randn(1, 40, 4, generator=stream).tanh()
+    said = ensemble.predict(ensemble.members(torch.arange(3)), state[0], action[0])
+    drawn = torch.randint(3, (40,), generator=generator(0, "w"))
+    row = torch.arange(40)
+    for combine, reward in (("paper", said.reward.mean(0)), ("released", said.reward[drawn, row]), ("least", said.reward.amin(0))):
+        outcome = world_of(ensemble, combine=combine).step(state, action, generators([0], "w"))
+        assert torch.allclose(outcome.state[0], said.state[drawn, row], atol=1e-6)
+        assert torch.allclose(outcome.reward[0], reward, atol=1e-6)
+    votes = (said.goes_on > 0.5).float().sum(0)
+    assert torch.equal(world_of(ensemble).step(state, action, generators([0], "w")).alive[0], (votes >= 2).float())
+    with pytest.raises(ValueError, match="unknown combine"):
+        world_of(ensemble, combine="mean")
+
+
+def test_the_bounding_box_and_its_absence(stream):
+    ensemble = wm.Ensemble(0, 4, 4, TINY)
+    state, action = torch.randn(1, 40, 4, generator=stream), torch.randn(1, 40, 4, generator=stream).tanh()
+    inside = world_of(ensemble, low=-0.01, high=0.01).step(state, action, generators([0], "w"))
+    assert inside.state.abs().max() <= 0.01 and inside.reward.abs().max() <= 0.01
+    assert world_of(ensemble, low=-0.01, high=0.01, box=False).step(state, action, generators([0], "w")).state.abs().max() > 0.01
+
+
+def test_a_saved_model_predicts_the_same(tmp_path, stream):
+    config = replace(TINY, scaled=True, delta=True)
+    data = wm.tensors_of(arrays(stream))
+    ensemble = wm.Ensemble(0, 4, 4, config, wm.scales_of(data, config))
+    low, high = torch.zeros(5), torch.ones(5)
+    wm.save(tmp_path / "m.safetensors", ensemble, torch.tensor([2, 0]), low, high)
+    loaded, _, top = wm.load(tmp_path / "m.safetensors", 4, 4, config)
+    first = ensemble.predict(ensemble.members(torch.tensor([2, 0])), data["state"], data["action"])
+    second = loaded.predict(loaded.members(torch.arange(2)), data["state"], data["action"])
+    assert torch.equal(first.state, second.state) and torch.equal(first.goes_on, second.goes_on) and torch.equal(top, high)
+
+
+def test_variants_are_what_they_say():
+    assert set(VARIANTS["aleatoric 5"]) == {"penalty", "aleatoric", "adaptive"}
+    assert all(set(change) <= set(LIMITS) for change in VARIANTS.values())
+
+
+# --- Sequences ---
+
+
+def test_histories_stop_at_episodes_starts(stream):
+    data = arrays(stream)
+    sequences = Sequences(data, VIEW, 4)
+    index = torch.tensor([[0, 3, 9, 10, 12]])
+    batch = sequences.batch(index)
+    actions = np.clip(data["actions"], -ACTION_BOUND, ACTION_BOUND)
+    for column, row in enumerate(index[0].tolist()):
+        first = row // 10 * 10
+        for window, end in ((batch.history, row), (batch.next_history, row + 1)):
+            for back in range(1, 5):
+                seen = window[0, :, column, -back]
+                source = end - back
+                if source < first:
+                    assert seen.eq(0).all()
+                else:
+                    assert seen[0].tolist() == pytest.approx([*data["observations"][source][[0, 1, 2]], *actions[source][:2]])
+                    assert seen[1].tolist() == pytest.approx([*data["observations"][source][[0, 3]], 0, *actions[source][2:]])
+    assert torch.equal(batch.joint_action, torch.from_numpy(actions[index.numpy()]).float())
+
+
+def test_generated_rows_are_those_of_the_rollouts(stream):
+    rows = GeneratedRows(2, VIEW, 3, 4, 2, 5)
+    draw = lambda *shape: torch.randn(*shape, generator=stream)  # noqa: E731
+    before, states, actions = draw(2, 4, 3, 8), draw(2, 4, 3, 4), draw(2, 4, 2, 4)
+    rewards, ends = draw(2, 4, 2), torch.zeros(2, 4, 2)
+    lengths = torch.tensor([[2, 1, 2, 2]] * 2)
+    rows.add(before, states, actions, rewards, ends, lengths)
+    batch = rows.batch(50, generators([0, 1], "g"))
+    assert set(batch.reward[0].tolist()) == set(rewards[0].flatten().tolist()) - {rewards[0, 1, 1].item()}
+    k = 7
+    found = (rewards[1] == batch.reward[1, k]).nonzero()[0].tolist()
+    assert torch.equal(batch.state[1, k], states[1, found[0], found[1]])
+    assert torch.equal(batch.next_state[1, k], states[1, found[0], found[1] + 1])
+    both = joined(batch, batch)
+    assert both.state.shape[1] == 100 and both.history.shape[2] == 100
+
+
+# --- Learners ---
+
+
+def batch_of(members, stream, of=VIEW, state=4, rows=12):
+    data = arrays(stream)
+    sequences = Sequences(data, of, 3)
+    return sequences.batch(torch.randint(60, (members, rows), generator=stream))
+
+
+def member(batch, m):
+    return TeamBatch(*(getattr(batch, name)[m : m + 1] for name in batch.__dataclass_fields__))
+
+
+LEARNERS = {
+    **{kind: lambda seeds, kind=kind: IQL(seeds, kind, VIEW.obs_dims, 4, 2, IQLConfig(**SMALL)) for kind in ("maiql", "ibc")},
+    **{
+        kind: lambda seeds, kind=kind: TD3(seeds, kind, VIEW.obs_dims, 4, 2, TD3Config(**SMALL))
+        for kind in ("itd3bc", "matd3bc", "icql", "iomar")
+    },
+}
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_a_member_learns_the_same_alone(kind, stream):
+    batch = batch_of(2, stream)
+    both, alone = LEARNERS[kind]([0, 1]), LEARNERS[kind]([1])
+    for _ in range(4):
+        both.update(batch)
+        alone.update(member(batch, 1))
+    for name, part in both.parts.items():
+        assert torch.allclose(part.flat[1], alone.parts[name].flat[0], atol=2e-5), name
+    again = LEARNERS[kind]([0, 1])
+    again.load_state_dict(both.state_dict())
+    both.update(batch)
+    again.update(batch)
+    assert all(torch.equal(part.flat, again.parts[name].flat) for name, part in both.parts.items())
+
+
+@pytest.mark.parametrize("kind", ["ibc", "itd3bc", "icql", "iomar"])
+def test_independent_learners_see_no_other_agent(kind, stream):
+    batch = batch_of(1, stream)
+    other = {
+        name: torch.cat([getattr(batch, name)[:, :1], torch.randn(getattr(batch, name)[:, 1:].shape, generator=stream).tanh()], 1)
+        for name in ("obs", "history", "action", "next_obs", "next_history")
+    }
+    changed = replace(batch, **other)
+    first, second = LEARNERS[kind]([0]), LEARNERS[kind]([0])
+    for _ in range(3):
+        first.update(batch)
+        second.update(changed)
+    for name, part in first.parts.items():
+        assert torch.allclose(part.flat[:, 0], second.parts[name].flat[:, 0], atol=1e-6), name
+
+
+def test_the_expectile():
+    assert expectile_loss(torch.tensor([2.0, -2.0]), 0.7).tolist() == pytest.approx([2.8, 1.2])
+
+
+def test_cloning_clones(stream):
+    of = View("toy", "toy", ((0, 1), (2, 3)), 1)
+    data = arrays(stream, rows=400, joint=2)
+    data["actions"] = np.tanh(data["observations"][:, [0, 2]])
+    sequences = Sequences(data, of, 3)
+    learner = IQL([0], "ibc", of.obs_dims, 4, 1, IQLConfig(hidden=32, memory=4, lr=3e-3))
+    for _ in range(400):
+        learner.update(sequences.batch(sequences.draw_index(64, generators([len(data)], "m"))))
+    batch = sequences.batch(torch.arange(100)[None])
+    assert (learner.act(batch.obs, batch.history) - batch.action).abs().mean() < 0.1
+
+
+def test_centralised_iql_is_one_agent():
+    with pytest.raises(ValueError, match="one agent"):
+        IQL([0], "iql", [4, 4], 4, 2, IQLConfig(**SMALL))
+    with pytest.raises(ValueError, match="unknown kind"):
+        TD3([0], "td4", [4, 4], 4, 2, TD3Config(**SMALL))
+
+
+# --- Environments ---
+
+
+def test_the_game_is_a_pettingzoo_environment():
+    parallel_api_test(CoordinationEnv(), num_cycles=50)
+    env = CoordinationEnv()
+    env.reset(seed=0)
+    obs, rewards, *_ = env.step({"first": 1, "second": 1})
+    assert rewards == {"first": 1.0, "second": 1.0} and obs["first"].tolist() == [0, 0, 0, 1, 0]
+    with pytest.raises(ValueError, match="expected 0"):
+        env.step({"first": 2, "second": 0})
+
+
+def test_the_games_data_match_as_often_as_their_chances():
+    for setting, (first, second) in game.SETTINGS.items():
+        data = game.data(setting, 0)
+        assert data["rewards"].mean() == pytest.approx(first * second + (1 - first) * (1 - second), abs=0.02)
+        assert data["actions"][:, 1].mean() == pytest.approx(first, abs=0.02)
+        joint = game.data(setting, 0, centralised=True)["actions"].argmax(1)
+        assert np.array_equal(joint, 2 * data["actions"][:, :2].argmax(1) + data["actions"][:, 2:].argmax(1))
+    follows = data["next_observations"][:-1][data["observations"][1:, -1] == 0]
+    assert np.array_equal(follows, data["observations"][1:][data["observations"][1:, -1] == 0])
+    with pytest.raises(ValueError, match="unknown setting"):
+        game.data("other", 0)
+
+
+@pytest.mark.parametrize("name", ["reacher", "ant"])
+def test_ground_truth_rollouts_equal_the_environment(name):
+    real, world = RobotBatch(name, 3), SimulatedWorld(name)
+    state = real.reset([generator(0, "starts")])
+    for _ in range(3):
+        state, *_ = real.step(np.full((3, real.action_dim), 0.3))
+    world.reset(torch.from_numpy(state).float()[None])
+    exact = RobotBatch(name, 3)
+    exact.set_observed(state.astype(np.float32))
+    seen = torch.from_numpy(state).float()[None]
+    for t in range(4):
+        action = np.full((3, real.action_dim), 0.1 * t)
+        outcome = world.step(seen, torch.from_numpy(action).float()[None], None)
+        following, reward, terminated, _ = exact.step(action.astype(np.float32))
+        assert np.allclose(outcome.state[0], following, atol=1e-5) and np.allclose(outcome.reward[0], reward, atol=1e-5)
+        assert np.array_equal(outcome.alive[0].numpy() == 0, terminated)
+
+
+# --- End to end ---
+
+
+METHODS = ("iql", "maiql", "maiql_ft", "matd3bc", "ibc", "itd3bc", "icql", "iomar", "moma_iql", "moma_ppo")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
+    one = cell("smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS)
+    prepare(one)
+    whole = training.train([one], "cpu", tmp_path / "a.pt")[0]
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        if done == 2 and total > 2 or done == 1 and total == 2:
+            # the checkpoint of the update before is on disk
+            raise Stop
+
+    with pytest.raises(Stop):
+        training.train([one], "cpu", tmp_path / "b.pt", stop)
+    assert (tmp_path / "b.pt").exists() or whole["rounds"] == [1, 2]
+    again = training.train([one], "cpu", tmp_path / "b.pt")[0]
+    assert [seed["curve"] for seed in whole["seeds"]] == [seed["curve"] for seed in again["seeds"]]
+    assert whole["seeds"][0]["facts"][-1] == again["seeds"][0]["facts"][-1]
+    assert whole["seeds"][0]["distance"] is not None
+
+
+def test_seeds_and_variants_train_together_as_alone(tmp_path):
+    cells = [cell("smoke", "ant", "full", "full-replay", "moma_ppo", ANT_OPTIONS, variant) for variant in list(VARIANTS)[:3]]
+    prepare(cells[0])
+    assert len({training.program_key(one) for one in cells}) == 1
+    together = training.train(cells, "cpu", tmp_path / "a.pt")
+    alone = training.train([cells[2]], "cpu", tmp_path / "b.pt")[0]
+    for first, second in zip(together[2]["seeds"], alone["seeds"], strict=True):
+        assert first["curve"] == pytest.approx(second["curve"], abs=1e-4)
+
+
+def test_the_game_is_played_by_all_methods(tmp_path):
+    for method in ("iql", "maiql", "ibc", "moma_ppo"):
+        one = game_cell("smoke", "favorable", method, ANT_OPTIONS)
+        result = training.train([one], "cpu", tmp_path / f"{method}.pt")[0]
+        assert all(0 <= seed["last_score"] <= 1 for seed in result["seeds"])
+
+
+def test_a_world_model_that_is_gone_is_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    one = models.model_cell("smoke", "coordination", "neutral")
+    first = models.ensure(one, "cpu")
+    models.file_of(one).unlink()
+    second = models.ensure(one, "cpu")
+    assert first["model_sha256"] == second["model_sha256"] and models.available(one)
+    models.file_of(one).write_bytes(b"other")
+    assert not models.available(one)
+
+
+def test_the_released_uncertainty_counts_copies():
+    full, po = view("ant", "full"), view("ant", "po_aligned")
+    assert training.copies_of(full, 27).eq(4).all()
+    assert training.copies_of(po, 27)[:-1].eq(1).all() and training.copies_of(po, 27)[-1] == 4
+
+
+def test_options_change_slots_and_programs():
+    plain, other = (cell("smoke", "ant", "po", "medium", "moma_ppo", ANT_OPTIONS | change) for change in ({}, {"combine": "released"}))
+    assert plain.slot != other.slot and training.program_key(plain) != training.program_key(other)
+    mapped = cell("smoke", "ant", "po", "medium", "ibc", ANT_OPTIONS | {"mapping": "released"})
+    assert isinstance(mapped, Cell) and mapped.config["view"] == "po_released"
