@@ -44,6 +44,7 @@ class MAPPOConfig:
     minibatch: int = 64
     log_std_min: float = -6.0
     log_std_max: float = 0.0
+    initial_log_std: float = 0.0
     ratio: str = "joint"  # or "agent", as MAPPO
     mixer: str = "free"
 
@@ -143,6 +144,8 @@ class MAPPO:
 
         policy = network("policy", action_dim if discrete else 2 * action_dim)
         policy["w3"], policy["b3"] = 0.1 * policy["w3"], torch.zeros_like(policy["b3"])
+        if not discrete:
+            policy["b3"][..., action_dim:] = config.initial_log_std
         self.policy, self.value = (
             Parameters({name: tensor.to(device) for name, tensor in tensors.items()}) for tensors in (policy, network("value", 1))
         )

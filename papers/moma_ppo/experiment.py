@@ -5,7 +5,7 @@ from tqdm import tqdm
 from common import experiment, tables, work
 from common.cells import Cell
 from papers.moma_ppo import models, tasks, training
-from papers.moma_ppo.settings import GAME_PRESETS, PRESETS, hyper, model_config
+from papers.moma_ppo.settings import GAME_PRESETS, hyper, model_config, preset_of
 
 OPTIONS = {"combine": "paper", "uncertainty": "state", "ratio": "joint", "mixer": "free"}
 ANT_OPTIONS = OPTIONS | {"mapping": "aligned"}
@@ -13,11 +13,12 @@ LENGTH = 10  # steps of a rollout
 DEFAULT_VARIANT = "epistemic, adaptive"
 
 
-def game_cell(preset: str, setting: str, method: str, options: dict) -> Cell:
-    """A method on the coordination game."""
+def game_cell(preset: str, setting: str, method: str, options: dict, data_seed: int = tasks.DATA_SEED) -> Cell:
+    """A method on the coordination game; all seeds share one data set."""
     values, seeds = GAME_PRESETS[preset], options.get("seeds")
     config = {
-        "task": "coordination", "quality": setting, "view": "full", "method": method, "rows": values["rows"],
+        "task": "coordination", "quality": setting, "view": "full", "method": method,
+        "rows": values["rows"], "data_seed": data_seed,
         "hyper": hyper("coordination", method, values["small"], {"minibatch": 64, "lr": 1e-3} if method == "moma_ppo" else {}),
         "evaluations": values["evaluations"], "seeds": list(seeds or values["seeds"]), "batch_size": 64,
     }  # fmt: skip
@@ -28,7 +29,8 @@ def game_cell(preset: str, setting: str, method: str, options: dict) -> Cell:
         config["hyper"] |= {key: options[key] for key in ("ratio", "mixer")}
     else:
         config["updates"] = values["updates"]
-    parts = ["coordination", setting, method, *named(config, options, seeds, values["seeds"])]
+    other = [] if data_seed == tasks.DATA_SEED else [f"data_seed={data_seed}"]
+    parts = ["coordination", setting, method, *other, *named(config, options, seeds, values["seeds"])]
     return Cell("moma_ppo", preset, "/".join(parts), config)
 
 
@@ -43,7 +45,7 @@ def cell(
         variant: key of settings.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
     """
-    values, seeds = PRESETS[preset], options.get("seeds")
+    values, seeds = preset_of(preset, task), options.get("seeds")
     mapped = f"po_{options['mapping']}" if view == "po" else view
     config = {
         "task": task, "quality": quality, "view": mapped, "method": method,

@@ -13,14 +13,14 @@ from common.cells import Cell, read
 from common.files import sha256
 from papers.moma_ppo import tasks
 from papers.moma_ppo import world_model as wm
-from papers.moma_ppo.settings import GAME_PRESETS, PRESETS, QUANTILE, model_config
+from papers.moma_ppo.settings import GAME_PRESETS, QUANTILE, model_config, preset_of
 
 ERROR_STEPS, ERROR_PIECES = 10, 500
 
 
 def model_cell(preset: str, task: str, quality: str) -> Cell:
     """The world model of a data set."""
-    values = GAME_PRESETS[preset] if task == "coordination" else PRESETS[preset]
+    values = GAME_PRESETS[preset] if task == "coordination" else preset_of(preset, task)
     config = {
         "task": task,
         "quality": quality,
@@ -30,8 +30,8 @@ def model_cell(preset: str, task: str, quality: str) -> Cell:
         "quantile": QUANTILE,
         "seeds": [0],
     }
-    config |= {"rows": values["rows"]} if task == "coordination" else {"data_size": values["data_size"]}
-    return Cell("moma_ppo", preset, f"{task}/{quality}/world_model", config)
+    own = {"rows": values["rows"], "data_seed": tasks.DATA_SEED} if task == "coordination" else {"data_size": values["data_size"]}
+    return Cell("moma_ppo", preset, f"{task}/{quality}/world_model", config | own)
 
 
 def file_of(cell: Cell) -> Path:

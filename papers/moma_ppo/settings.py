@@ -36,18 +36,19 @@ QUANTILE = 0.97  # of held-out one-step uncertainty that is l_eps
 
 PRESETS = {
     "smoke": {
-        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1,
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 1, "episodes": 1,
         "epochs": 2, "transitions": 40,
         "small": {"hidden": 8, "memory": 4}, "ppo": {"minibatch": 20, "passes": 1}, "batch_size": 8,
         "model": {"hidden": 8, "layers": 2, "updates": 5, "batch_size": 16, "ranking_batches": 2},
         "ft_updates": 10,
     },
     "quick": {
-        "seeds": [0, 1], "data_size": "quick", "updates": 2000, "evaluations": 2, "episodes": 5,
-        "epochs": 100, "transitions": 2000,
-        "small": {"hidden": 64, "memory": 16}, "ppo": {"minibatch": 250, "lr": 5e-4, "value_clip": 0.0}, "batch_size": 128,
-        "model": {"hidden": 128, "layers": 2, "updates": 2500, "lr": 1e-3, "scaled": True, "delta": True},
-        "ft_updates": 500,
+        "seeds": [0, 1], "data_size": "quick", "updates": 400, "evaluations": 2, "episodes": 3,
+        "epochs": 12, "transitions": 2000,
+        "small": {"hidden": 64, "memory": 16, "lr": 1e-3}, "batch_size": 64,
+        "ppo": {"minibatch": 250, "lr": 3e-4, "value_clip": 0.0, "initial_log_std": -1.0},
+        "model": {"hidden": 128, "layers": 2, "updates": 1500, "lr": 1e-3, "scaled": True, "delta": True},
+        "ft_updates": 100,
     },
     "paper": {
         "seeds": [0, 1, 2], "data_size": "paper", "updates": 1_000_000, "evaluations": 50, "episodes": 100,
@@ -57,6 +58,11 @@ PRESETS = {
         "ft_updates": 1_000_000,
     },
 }  # fmt: skip
+# Where a task differs: Reacher is cheap enough to be learned at quick, the ant is not
+TASK_PRESETS = {
+    "reacher": {"quick": {"updates": 1000, "evaluations": 5, "episodes": 20, "epochs": 250}},
+    "ant": {},
+}
 # The game: no memory, one-step rollouts; cheap enough for the paper's ten seeds at every preset but smoke
 GAME_PRESETS = {
     "smoke": {"seeds": [0, 1], "updates": 4, "epochs": 2, "transitions": 40, "evaluations": 2, "rows": 200,
@@ -66,6 +72,11 @@ GAME_PRESETS = {
     "paper": {"seeds": list(range(10)), "updates": 10_000, "epochs": 200, "transitions": 2000, "evaluations": 20, "rows": 10_000,
               "small": {"hidden": 256}, "model_updates": 5000},
 }  # fmt: skip
+
+
+def preset_of(preset: str, task: str) -> dict:
+    """A robot task's settings at a preset."""
+    return PRESETS[preset] | TASK_PRESETS[task].get(preset, {})
 
 
 def hyper(task: str, method: str, small: dict, ppo: dict) -> dict:

@@ -1,6 +1,6 @@
 """Table 4b: four-agent Ant, four data sets, fully (fo) and partially observed (po).
 
-An ant that stands still scores 0.315; see ant_distance.py for how far these walk.
+An ant that stands still scores 0.315; see table4b_distance.py for how far these walk.
 """
 
 from common import tables

@@ -62,8 +62,8 @@ def prepare(cell: Cell, say=print) -> None:
 def load(config: dict, centralised: bool = False) -> tuple[dict[str, np.ndarray], str]:
     """Arrays of a cell's data set with the keys of `envs.joint`, and its checksum."""
     if is_game(config):
-        arrays = game.data(config["quality"], DATA_SEED, config["rows"], centralised)
-        return arrays, f"generated, seed {DATA_SEED}"
+        arrays = game.data(config["quality"], config["data_seed"], config["rows"], centralised)
+        return arrays, f"generated, seed {config['data_seed']}"
     loaded = datasets.load(data_path(config))
     return loaded["arrays"], loaded["sha256"]
 

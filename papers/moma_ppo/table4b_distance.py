@@ -10,7 +10,9 @@ def entries(preset: str, options: dict):
     return table4b.entries(preset, options, distance)
 
 
-TABLE = Table("moma_ppo", "ant_distance", "forward distance of the ants", entries, unit="metres", decimals=1, options=ANT_OPTIONS)
+TABLE = Table(
+    "moma_ppo", "table4b_distance", "forward distance of the ants", entries, unit="metres", decimals=1, options=ANT_OPTIONS
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -35,7 +35,7 @@ def draw(table, shown, path, preset) -> None:
 
 
 TABLE = Table(
-    "moma_ppo", "world_models", "world models' errors", entries, unit="standard deviations", decimals=3, options=OPTIONS,
+    "moma_ppo", "figure_world_models", "world models' errors", entries, unit="standard deviations", decimals=3, options=OPTIONS,
     draw=draw, x="steps",
 )  # fmt: skip
 

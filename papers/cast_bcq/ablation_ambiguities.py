@@ -26,7 +26,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("cast_bcq", "ambiguities", "readings of what the paper leaves open", entries, unit="return", options=OPTIONS)
+TABLE = Table("cast_bcq", "ablation_ambiguities", "readings of what the paper leaves open", entries, unit="return", options=OPTIONS)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -37,7 +37,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "moma_ppo", "ablations", f"ablations of MOMA-PPO (rollouts of {LENGTH} steps)", entries,
+    "moma_ppo", "ablation_parts", f"ablations of MOMA-PPO (rollouts of {LENGTH} steps)", entries,
     unit="normalized score, or steps", decimals=2, options=ANT_OPTIONS,
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from papers.moma_ppo import table4a
 from papers.moma_ppo.experiment import OPTIONS
 
 TABLE = Table(
-    "moma_ppo", "curves", "learning curves on Reacher", table4a.entries, decimals=2, options=OPTIONS,
+    "moma_ppo", "figure_curves", "learning curves on Reacher", table4a.entries, decimals=2, options=OPTIONS,
     draw=figures.curves, x="updates or epochs",
 )  # fmt: skip
 
