@@ -1,8 +1,7 @@
 """What the paper leaves open, measured on Hopper's uncoordinated data: each reading of ours against the default.
 
 A1: what agents observe (own joints and torso, or everything); A2: what unmasked agents do in Eq. 8 (the joint policy's
-actions, or the data's); A3: how far latents are clipped (0.5 as BCQ's code, 0.05, or hardly at all); and Eq. 9 with extra
-weights.
+actions, or the data's); A3: how far latents are clipped (0.5 as BCQ's code, or 0.05).
 """
 
 from common import tables
@@ -14,8 +13,6 @@ READINGS = {
     "A1: full observation": {"observation": "full"},
     "A2: others from the data": {"others": "data"},
     "A3: latent clip 0.05": {"latent_clip": 0.05},
-    "A3: latent clip 3": {"latent_clip": 3.0},
-    "Eq. 9 weighted": {"exp_weight": True},
 }
 
 

@@ -354,13 +354,12 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
         pass
 
     def stop(done, total):
-        if done == min(2, total - 1):
-            # the checkpoint of the update before is on disk
+        if done == 2:  # the checkpoint of the update before is on disk
             raise Stop
 
     with pytest.raises(Stop):
         training.train([one], "cpu", tmp_path / "b.pt", stop)
-    assert (tmp_path / "b.pt").exists() or whole["rounds"] == [1, 2]
+    assert (tmp_path / "b.pt").exists()
     again = training.train([one], "cpu", tmp_path / "b.pt")[0]
     assert [seed["curve"] for seed in whole["seeds"]] == [seed["curve"] for seed in again["seeds"]]
     assert whole["seeds"][0]["facts"][-1] == again["seeds"][0]["facts"][-1]

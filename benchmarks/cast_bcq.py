@@ -1,0 +1,52 @@
+"""What an update of each CAST-BCQ method costs at quick's and at the paper's sizes, seeds batched and one at a time.
+
+    python benchmarks/cast_bcq.py
+
+On Hopper's uncoordinated data (built if missing), one core, milliseconds per update and seed. The costs in `--list` come from here.
+"""
+
+import sys
+import time
+from dataclasses import replace
+
+sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
+
+import torch
+
+from common.cells import Cell
+from common.provenance import machine
+from papers.cast_bcq import training
+from papers.cast_bcq.experiment import cell, prepare
+from papers.cast_bcq.settings import METHODS, PRESETS
+
+LEAST = 3.0  # seconds measured
+
+
+def milliseconds(chosen: Cell) -> float:
+    """Time of one update of all seeds of a cell, evaluations left out."""
+    program = training.Program([replace(chosen, config=chosen.config | {"evaluations": 1})], "cpu")
+    steps = program.updates()
+    next(steps)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < LEAST:
+        next(steps)
+        count += 1
+    return 1e3 * (time.perf_counter() - began) / count
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    found = machine("cpu")
+    print(f"{found['processor']}, {found['cores']} cores, one thread, kernels {found['kernels']}")
+    for preset in ("quick", "paper"):
+        for method in METHODS:
+            three, one = (cell(preset, "hopper", "uncoordinated", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [0]))
+            sized = [Cell(c.paper, c.preset, c.slot, c.config | {"data_size": "quick"}) for c in (three, one)]
+            prepare(sized[0])
+            together, alone = milliseconds(sized[0]) / 3, milliseconds(sized[1])
+            batch = PRESETS[preset]["batch_size"]
+            print(f"{preset} (batch {batch}), {method}: {together:.1f} ms a seed, three batched; {alone:.1f} ms alone", flush=True)
+
+
+if __name__ == "__main__":
+    main()
