@@ -56,10 +56,11 @@ SC2 = {
         UnitType("marine", 45, 0, 0, LIGHT, True, 6, 0, 1, 0.8608, 5, 2.25, 0.375, 0.375, 0.05, hits_air=True, max_cooldown=15),
         UnitType("marauder", 125, 0, 1, ARMORED, True, 10, 10, 1, 1.5, 6, 2.25, 0.5625, 0.5, max_cooldown=25),
         UnitType("medivac", 150, 0, 1, ARMORED, False, 0, 0, 0, 1.0, 4, 2.75, 0.75, 0.75, air=True, heals=True, max_cooldown=200),
-        UnitType("stalker", 80, 80, 1, ARMORED, False, 10, 4, 1, 1.44, 6, 2.9531, 0.625, 0.625, 0.167, hits_air=True, max_cooldown=35),
+        UnitType("stalker", 80, 80, 1, ARMORED, False, 10, 4, 1, 1.44, 6, 2.9531, 0.625, 0.625, 0.167, hits_air=True,
+                 max_cooldown=35),
         UnitType("zealot", 100, 50, 1, LIGHT, True, 8, 0, 2, 1.2, 0.1, 2.25, 0.5, 0.375, second_hit=0.28, max_cooldown=22),
     )
-}
+}  # fmt: skip
 SMACLITE = {
     unit.name: unit
     for unit in (

@@ -1,0 +1,179 @@
+"""Battles as a PettingZoo ParallelEnv, and under SMAC's own method names."""
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from pettingzoo import ParallelEnv
+
+from envs.smac.core import Battles
+from envs.smac.units import MAPS
+
+BACKENDS = ("builtin", "starcraft2")
+
+
+class SmacParallelEnv(ParallelEnv):
+    """One battle. Observations are {"observation", "action_mask"}; actions are SMAC's, the dead one's 0 included.
+
+    All agents stay until the battle ends; the map's limit truncates. Every `reset` is the next episode of the seed.
+
+    Args:
+        map_name: see units.MAPS; other arguments as of `core.Battles`.
+    """
+
+    metadata = {"name": "smac_like", "render_modes": [], "is_parallelizable": True}
+
+    def __init__(self, map_name: str = "3m", seed: int = 0, **options):
+        self.map_name, self.options, self.render_mode = map_name, options, None
+        self.battles = Battles(map_name, 1, seed, **options)
+        self.possible_agents = [f"agent_{i}" for i in range(self.battles.agents)]
+        self.agents: list[str] = []
+        seen = Dict({
+            "observation": Box(-1.0, 1.0, (self.battles.obs_dim,), np.float32),
+            "action_mask": Box(0, 1, (self.battles.n_actions,), np.int8),
+        })  # fmt: skip
+        self._spaces = {agent: (seen, Discrete(self.battles.n_actions)) for agent in self.possible_agents}
+
+    def observation_space(self, agent):
+        return self._spaces[agent][0]
+
+    def action_space(self, agent):
+        return self._spaces[agent][1]
+
+    def reset(self, seed=None, options=None):
+        """Begins the next episode, or the first one of a new seed."""
+        if seed is not None:
+            self.battles = Battles(self.map_name, 1, seed, **self.options)
+        self.battles.reset()
+        self.agents = self.possible_agents[:]
+        return self._seen(), {agent: {} for agent in self.agents}
+
+    def step(self, actions):
+        """One step: {agent: action}; an action that is not available is an error."""
+        agents = self.agents
+        reward, terminated, truncated, won = self.battles.step(np.array([[int(actions[agent]) for agent in agents]]))
+        info = {"battle_won": bool(won[0])} | ({"episode_limit": True} if truncated[0] else {})
+        seen = self._seen()
+        if terminated[0] or truncated[0]:
+            self.agents = []
+        return (
+            seen,
+            dict.fromkeys(agents, float(reward[0])),
+            dict.fromkeys(agents, bool(terminated[0])),
+            dict.fromkeys(agents, bool(truncated[0])),
+            {agent: dict(info) for agent in agents},
+        )
+
+    def _seen(self) -> dict:
+        obs, mask = self.battles.obs()[0], self.battles.available()[0].astype(np.int8)
+        return {agent: {"observation": obs[i], "action_mask": mask[i]} for i, agent in enumerate(self.possible_agents)}
+
+    def state(self) -> np.ndarray:
+        """The global state."""
+        return self.battles.state()[0]
+
+
+class SmacCompatEnv:
+    """One battle under the method names of the original SMAC, so that loops written for it run unchanged."""
+
+    def __init__(self, map_name: str = "3m", seed: int = 0, **options):
+        self.battles = Battles(map_name, 1, seed, **options)
+        self.n_agents, self.n_enemies, self.episode_limit = self.battles.agents, self.battles.enemies, self.battles.limit
+        self.battles_won = self.battles_game = self.timeouts = 0
+
+    def reset(self):
+        """Begins an episode; returns the observations and the state."""
+        self.battles.reset()
+        return self.get_obs(), self.get_state()
+
+    def step(self, actions):
+        """Returns reward, terminated (also at the limit), info."""
+        reward, terminated, truncated, won = self.battles.step(np.asarray(actions, dtype=int)[None])
+        alive = self.battles.b["hp"][0] > 0
+        info = {
+            "battle_won": bool(won[0]),
+            "dead_allies": int((~alive[: self.n_agents]).sum()),
+            "dead_enemies": int((~alive[self.n_agents :]).sum()),
+        }
+        over = bool(terminated[0] or truncated[0])
+        self.battles_game += over
+        self.battles_won += bool(won[0])
+        self.timeouts += bool(truncated[0])
+        return float(reward[0]), over, info
+
+    def get_obs(self) -> list[np.ndarray]:
+        return list(self.battles.obs()[0])
+
+    def get_obs_agent(self, agent_id: int) -> np.ndarray:
+        return self.battles.obs()[0, agent_id]
+
+    def get_obs_size(self) -> int:
+        return self.battles.obs_dim
+
+    def get_state(self) -> np.ndarray:
+        return self.battles.state()[0]
+
+    def get_state_size(self) -> int:
+        return self.battles.state_dim
+
+    def get_avail_actions(self) -> list[list[int]]:
+        return self.battles.available()[0].astype(int).tolist()
+
+    def get_avail_agent_actions(self, agent_id: int) -> list[int]:
+        return self.get_avail_actions()[agent_id]
+
+    def get_total_actions(self) -> int:
+        return self.battles.n_actions
+
+    def get_visibility_matrix(self) -> np.ndarray:
+        """[A, U] bool: which living units each living ally sees, itself not counted."""
+        b, a = self.battles.b, self.n_agents
+        x, y, alive = b["x"][0], b["y"][0], b["hp"][0] > 0
+        near = np.hypot(x[None] - x[:a, None], y[None] - y[:a, None]) < 9
+        return near & alive[None] & alive[:a, None] & ~np.eye(a, len(x), dtype=bool)
+
+    def get_env_info(self) -> dict:
+        """Sizes, and the names of what agents observe of an ally and of an enemy."""
+        t = self.battles.t
+        types = [f"type_{k}" for k in range(t.bits.shape[1])]
+        ally = ["visible", "distance", "relative_x", "relative_y", "health", *(["shield"] if t.ally_shield else []), *types]
+        enemy = ["shootable", "distance", "relative_x", "relative_y", "health", *(["shield"] if t.enemy_shield else []), *types]
+        return {
+            "state_shape": self.get_state_size(), "obs_shape": self.get_obs_size(), "n_actions": self.get_total_actions(),
+            "n_agents": self.n_agents, "episode_limit": self.episode_limit, "agent_features": ally, "enemy_features": enemy,
+        }  # fmt: skip
+
+    def get_stats(self) -> dict:
+        played = max(1, self.battles_game)
+        return {
+            "battles_won": self.battles_won, "battles_game": self.battles_game, "battles_draw": self.timeouts,
+            "win_rate": self.battles_won / played, "timeouts": self.timeouts, "restarts": 0,
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def make_env(map_name: str, backend: str = "builtin", **options):
+    """A battle under SMAC's method names: the built-in simulator, or the real game where its package and binary are.
+
+    Raises:
+        ValueError: an unknown map or backend.
+        ImportError: backend "starcraft2" without the original package smac or the game; it is never chosen silently.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}, expected one of: {', '.join(BACKENDS)}")
+    if map_name not in MAPS:
+        raise ValueError(f"unknown map {map_name!r}, expected one of: {', '.join(MAPS)}")
+    if backend == "builtin":
+        return SmacCompatEnv(map_name, **options)
+    import os
+
+    try:
+        from smac.env import StarCraft2Env
+    except ImportError as error:
+        raise ImportError(
+            "backend 'starcraft2' needs the original package (pip install git+https://github.com/oxwhirl/smac; `smac` on PyPI "
+            "is another project); use backend='builtin' for the built-in simulator"
+        ) from error
+    if not os.environ.get("SC2PATH"):
+        raise ImportError("backend 'starcraft2' needs the game: set SC2PATH to its folder, or use backend='builtin'")
+    return StarCraft2Env(map_name=map_name, **options)
