@@ -34,10 +34,11 @@ from envs.kinematic import data as kinematic
 from envs.mujoco import data as mujoco
 from envs.mujoco import foreign, reaching
 from envs.particle import data as particle
+from envs.smac import data as smac
 from envs.storage import DataError, data_folder
 from envs.storage import checksum as checksum
 
-FAMILIES = (particle, mujoco, reaching, kinematic)
+FAMILIES = (particle, mujoco, reaching, kinematic, smac)
 TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")
@@ -205,12 +206,15 @@ def show(path: Path) -> None:
     data = load(path)
     arrays, facts, returns = data["arrays"], data["provenance"], episode_returns(data)
     print(json.dumps(facts, indent=1))
-    ends = np.flatnonzero(arrays["terminals"] | arrays["timeouts"])
-    lengths = np.diff(np.concatenate([[-1], ends]))
+    if "filled" in arrays:  # whole episodes, padded
+        lengths, terminated = arrays["filled"].sum(1), int(arrays["terminated"].sum())
+    else:
+        lengths = np.diff(np.concatenate([[-1], np.flatnonzero(arrays["terminals"] | arrays["timeouts"])]))
+        terminated = int(arrays["terminals"].sum())
     for what, values in (("return", returns), ("length", lengths)):
         quartiles = np.percentile(values, [0, 25, 50, 75, 100]).round(2).tolist()
         print(f"{what} mean {values.mean():.2f}, sd {values.std():.2f}; min, quartiles, max {quartiles}")
-    print(f"{len(arrays['rewards'])} steps, {len(returns)} episodes, {int(arrays['terminals'].sum())} of them terminated")
+    print(f"{int(lengths.sum())} steps, {len(returns)} episodes, {terminated} of them terminated")
     for key, values in arrays.items():
         print(f"  {key:24} {values.dtype} {list(values.shape)}")
     figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
