@@ -108,3 +108,17 @@ def test_diff_passes_on_equal_results_and_fails_on_a_regression(tmp_path, monkey
     path.write_text("\n".join([header, *moved]) + "\n")
     assert suite.main(["diff", "--only", "omar/table1", "--preset", "smoke"]) == 4
     assert "DIFFERS" in capsys.readouterr().out
+
+
+def test_every_package_is_installed():
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    named = set(config["options"]["packages"].split())
+    there = {
+        str(path.parent.relative_to(ROOT)).replace("/", ".")
+        for top in ("common", "envs", "papers")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert named == there

@@ -164,5 +164,5 @@ def released(task: str, quality: str) -> None:
 
 
 def expected_return(facts: dict) -> tuple[float, float, int] | None:
-    """Mean return of the snapshot by its card (greedy there, exploring here, so the spread allows for that); None for mixtures."""
+    """None: cards hold greedy returns, data are collected with exploration, so the two are not the same number."""
     return None

@@ -26,7 +26,7 @@ PRESETS = {
         "hidden": 16, "vae_hidden": 16, "act_samples": 3, "candidates": 3, "lr": 1e-3, "last": 1,
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "updates": 3000, "evaluations": 6, "episodes": 2, "batch_size": 128,
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 2000, "evaluations": 4, "episodes": 2, "batch_size": 128,
         "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5, "lr": 2e-3, "last": 2,
     },
     "paper": {
