@@ -43,12 +43,12 @@ PRESETS = {
         "ft_updates": 10,
     },
     "quick": {
-        "seeds": [0, 1], "data_size": "quick", "updates": 400, "evaluations": 2, "episodes": 3,
+        "seeds": [0, 1], "data_size": "quick", "updates": 200, "evaluations": 2, "episodes": 3,
         "epochs": 6, "transitions": 2000,
         "small": {"hidden": 64, "memory": 16, "lr": 1e-3}, "batch_size": 64,
         "ppo": {"minibatch": 250, "lr": 3e-4, "value_clip": 0.0, "initial_log_std": -1.0},
         "model": {"hidden": 128, "layers": 2, "updates": 1500, "lr": 1e-3, "scaled": True, "delta": True},
-        "ft_updates": 100,
+        "ft_updates": 50,
     },
     "paper": {
         "seeds": [0, 1, 2], "data_size": "paper", "updates": 1_000_000, "evaluations": 50, "episodes": 100,
