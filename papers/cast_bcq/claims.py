@@ -1,7 +1,7 @@
 """The paper's claims as numbers: paired differences between methods on the same data set and seed.
 
 In % of the way from the random to the expert return of the robot, so that robots can be averaged. Everything comes from
-the cells of Table 2 and Figures 1 and 6; nothing is trained for this alone.
+the cells of Table 2, Figures 1 and 6 and `ablation_observation.py`; nothing is trained for this alone.
 """
 
 from common import tables
@@ -30,15 +30,19 @@ def paired(key: str, scale: float = 1.0):
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    def pairs(quality: str, first: tuple, second: tuple) -> tuple[Cell, ...]:
-        """Both (method, variant) on all robots, alternating."""
-        return tuple(cell(preset, task, quality, *spec[:1], options, *spec[1:]) for task in ROBOTS for spec in (first, second))
+    def pairs(quality: str, first: tuple, second: tuple, **change) -> tuple[Cell, ...]:
+        """Both (method, variant) on all robots, alternating; `change` of options."""
+        read = options | change
+        return tuple(cell(preset, task, quality, spec[0], read, spec[1]) for task in ROBOTS for spec in (first, second))
 
     found = []
     for quality in QUALITIES:
         for method in (*DECENTRALISED, *CENTRALISED):
             cells = pairs(quality, ("ours", "ours"), (method, "ours"))
             found.append(Entry(f"ours - {method}", quality, cells, paired("average_score")))
+    for method in (*DECENTRALISED, *CENTRALISED):
+        cells = pairs("uncoordinated", ("ours", "ours"), (method, "ours"), observation="full")
+        found.append(Entry(f"ours - {method}", "uncoordinated, full observation", cells, paired("average_score")))
     for variant in VARIANTS:
         if variant != "ours":
             cells = pairs("uncoordinated", ("ours", "ours"), ("ours", variant))

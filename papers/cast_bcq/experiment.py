@@ -101,7 +101,7 @@ def prepare(cell: Cell) -> None:
 
 
 # Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
-UNIT_COST = {"bcq": 0.6e-3, "i_bcq": 1.0e-3, "mabcq": 1.6e-3, "icq_ma": 0.8e-3, "ours": 2.2e-3}
+UNIT_COST = {"bcq": 0.7e-3, "i_bcq": 1.1e-3, "mabcq": 1.6e-3, "icq_ma": 0.5e-3, "ours": 1.2e-3}
 
 
 def cost(cell: Cell) -> float:

@@ -1,0 +1,28 @@
+"""Uncoordinated data with everybody observing everything: the second setting of ambiguity A1.
+
+The paper's text gives agents their own body parts; drafts of its code gave CAST-BCQ and MABCQ the whole state and independent
+methods their own joints and the torso. Here all decentralised methods see the same: everything.
+"""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import OPTIONS, average_return, cell
+from papers.cast_bcq.settings import METHODS, ROBOTS
+
+FULL = OPTIONS | {"observation": "full"}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(robot, method, (cell(preset, task, "uncoordinated", method, options | {"observation": "full"}),), average_return)
+        for task, robot in ROBOTS.items()
+        for method in METHODS
+    ]
+
+
+TABLE = Table(
+    "cast_bcq", "ablation_observation", "uncoordinated data, full observation", entries, unit="return", options=FULL
+)
+
+if __name__ == "__main__":
+    tables.main(TABLE)
