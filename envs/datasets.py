@@ -164,7 +164,9 @@ def describe(path: Path) -> list:
     task, quality, known = facts["task"], facts["quality"], family(facts["task"])
     expert, random = constants(task)
     level = 100 * (returns.mean() - random) / (expert - random)  # nan where there is no expert
-    row = [task, quality, facts["seed"], facts["size"], len(data["arrays"]["rewards"]), len(returns)]
+    arrays = data["arrays"]
+    steps = int(arrays["filled"].sum()) if "filled" in arrays else len(arrays["rewards"])
+    row = [task, quality, facts["seed"], facts["size"], steps, len(returns)]
     row += [f"{returns.mean():.2f}", f"{returns.std():.2f}", f"{level:.1f}"]
     ref, top, bottom = (known.released(task, name) for name in (quality, "expert", "random"))
     if ref is None:
