@@ -1,6 +1,6 @@
-"""Environment steps per second, in one run: particle worlds against mpe2, robots against gymnasium and bare MuJoCo.
+"""Environment steps per second, in one run: particle worlds against mpe2, robots against gymnasium and bare MuJoCo, battles.
 
-python benchmarks/envs.py [particle|robots]
+python benchmarks/envs.py [particle|robots|battles]
 """
 
 import os
@@ -23,6 +23,9 @@ from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from envs.particle.batch import ParticleBatch
 from envs.particle.scenarios import SCENARIOS
+from envs.smac import scripted
+from envs.smac.core import Battles, has_numba
+from envs.smac.units import MAPS
 
 
 def batched(task: str, worlds: int, least: float = 2.0) -> float:
@@ -162,11 +165,35 @@ def particle() -> None:
             print(f"{task:24s} {worlds:5d} worlds {rate:12,.0f} steps/s {ratio}")
 
 
+def fighting(name: str, count: int, backend: str, least: float = 2.0) -> float:
+    """Battle steps per second, observations, states and masks included; actions are drawn beforehand from what is available."""
+    made, stream = Battles(name, count, backend=backend), np.random.default_rng(0)
+    made.reset()
+    made.step(scripted.random(made, stream)), made.obs(), made.state()  # compiled now
+    steps, spent = 0, 0.0
+    while spent < least:
+        if made.over.any():
+            made.reset(np.flatnonzero(made.over))
+        action = scripted.random(made, stream)
+        began = time.perf_counter()
+        made.step(action), made.obs(), made.state()
+        spent += time.perf_counter() - began
+        steps += count
+    return steps / spent
+
+
+def battles() -> None:
+    """The battles' table, one thread."""
+    for name in MAPS:
+        rates = {backend: fighting(name, 256, backend) for backend in (["numba"] if has_numba() else []) + ["numpy"]}
+        print(f"{name:12s} 256 battles " + ", ".join(f"{backend} {rate:9,.0f} steps/s" for backend, rate in rates.items()))
+
+
 def main() -> None:
     torch.set_num_threads(1)
-    chosen = sys.argv[1:] or ["particle", "robots"]
+    chosen = sys.argv[1:] or ["particle", "robots", "battles"]
     for name in chosen:
-        {"particle": particle, "robots": robots}[name]()
+        {"particle": particle, "robots": robots, "battles": battles}[name]()
 
 
 if __name__ == "__main__":

@@ -106,3 +106,24 @@ def test_committed_paper_cells_are_intact():
         result = json.loads(path.read_text())
         assert result["preset"] == "paper" and result["config_hash"] == config_hash(result["config"]), path.name
         assert len(result["seeds"]) == len(result["data"]) == 5 and result["config"]["data_size"] == "paper"
+
+
+def test_what_reproduces_of_moma_ppo_and_cast_bcq_at_quick():
+    """See papers/moma_ppo/README.md and papers/cast_bcq/README.md."""
+    game = means("table3", paper="moma_ppo")
+    for setting in ("favorable", "neutral", "unfavorable"):
+        assert game[setting, "moma_ppo"] == game[setting, "iql"] == 1
+    assert game["neutral", "maiql"] > 0.8 and game["unfavorable", "maiql"] < 0.2 and game["unfavorable", "ibc"] == 0
+    reacher = filled("table4a", "moma_ppo")
+    for row in ("all-observant", "independent", "leader-only"):
+        assert reacher[row, "moma_ppo"] == max(value for (name, _), value in reacher.items() if name == row)
+    grid, own, full = (means(name, paper="cast_bcq") for name in ("figure1", "table2", "ablation_observation"))
+    assert grid["success, 1000 trajectories", "ours"] == 100
+    assert full["hopper_3x1", "ours"] > 3 * own["medium-expert/hopper_3x1", "ours"]
+    assert full["hopper_3x1", "ours"] == max(value for (row, _), value in full.items() if row == "hopper_3x1")
+
+
+def filled(name, paper):
+    """Means of the entries that have one."""
+    table = rows(REFERENCE / "quick" / paper / f"{name}.csv")
+    return {(row["row"], row["column"]): float(row["mean"]) for row in table if row["mean"]}
