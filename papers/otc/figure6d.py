@@ -9,7 +9,7 @@ TABLE = Table(
     "StarCraft 5m_vs_6m",
     lambda preset, options: [],
     "win rate",
-    unavailable="needs the battle environment envs/smac (map 5m_vs_6m), which is not there yet",
+    unavailable="needs behaviour and data of map 5m_vs_6m, and a recurrent CQL; the environment (envs/smac) is there",
 )
 
 if __name__ == "__main__":
