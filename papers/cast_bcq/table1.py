@@ -9,7 +9,7 @@ TABLE = Table(
     "test win rates on four StarCraft maps",
     lambda preset, options: [],
     "win rate in %",
-    unavailable="needs recurrent learners and the data of maps 3s_vs_3z, MMM, 2s3z and 10m_vs_11m; the environment (envs/smac) is there",
+    unavailable="needs recurrent learners and data of MMM and 10m_vs_11m; the environment (envs/smac) is there",
 )
 
 if __name__ == "__main__":
