@@ -24,7 +24,7 @@ SPREAD = 6  # snapshots shipped for multi-source data, the best among them
 MEDIUM = (0.3, 0.6)  # win rate of a medium snapshot
 TRAININGS = {
     "3m": QMIXConfig(steps=400_000, updates=8, batch=32),
-    "8m": QMIXConfig(steps=400_000, updates=8, batch=32),
+    "8m": QMIXConfig(steps=800_000, updates=8, batch=32),
     "5m_vs_6m": QMIXConfig(steps=1_000_000, updates=8, batch=32),
     "10m_vs_11m": QMIXConfig(steps=1_000_000, updates=8, batch=32),
     "MMM": QMIXConfig(steps=800_000, updates=8, batch=32),
