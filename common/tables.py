@@ -44,6 +44,21 @@ def mean_of(results: list[dict], key: str) -> dict[int, float | None]:
     return {seed: None if None in values else sum(values) / len(values) for seed, values in by_seed.items()}
 
 
+def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
+    """Differences of a value between results 0 and 1, 2 and 3, ..., seed by seed; keys of what it returns just count."""
+
+    def differences(results: list[dict]) -> dict[int, float | None]:
+        found = []
+        for first, second in zip(results[::2], results[1::2], strict=True):
+            by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
+            for seed in first["seeds"]:
+                values = (seed[key], by_seed[seed["seed"]])
+                found.append(None if None in values else values[0] - values[1])
+        return dict(enumerate(found))
+
+    return differences
+
+
 @dataclass(frozen=True)
 class Entry:
     """One number of a table.

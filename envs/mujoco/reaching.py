@@ -90,8 +90,8 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
         steps = experience(view_, [rollouts], training.worlds * robot("reacher").horizon, 0, config.gamma, config.gae_lambda)
         learner.update(steps, generators(seeds, f"order/{epoch}"))
         if (epoch + 1) % CHECKPOINT_EVERY == 0:
-            policy = Parameters(learner.policy.tensors, trainable=False)
-            returns, sides = zip(*(measure(only(policy, m), seed, False) for m, seed in enumerate(seeds)), strict=True)
+            teams = [learner.policy.views(slice(m, m + 1)) for m in range(len(seeds))]
+            returns, sides = zip(*(measure(team, seed, False) for team, seed in zip(teams, seeds, strict=True)), strict=True)
             curve.append([epoch + 1, [float(r.mean()) for r in returns], list(sides)])
             say(f"reacher: epoch {epoch + 1}, returns {[round(r, 2) for r in curve[-1][1]]}, elbow {[round(s, 2) for s in sides]}, "
                 f"{(time.monotonic() - began) / (epoch + 1 - first):.2f} s an epoch")  # fmt: skip
@@ -99,12 +99,7 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
     return learner, curve
 
 
-def only(policy: Parameters, member: int) -> Parameters:
-    """One team of several, [1, N, ...]."""
-    return Parameters({name: tensor.detach()[member : member + 1] for name, tensor in policy.tensors.items()}, trainable=False)
-
-
-def acting(policy: Parameters, noise: torch.Generator | None):
+def acting(policy: Parameters | dict[str, Tensor], noise: torch.Generator | None):
     """The team's policy as a function of observed states [W, D] -> [W, U]; means without noise."""
     config, of = MAPPOConfig(), view("reacher", "full")
 
@@ -119,7 +114,7 @@ def acting(policy: Parameters, noise: torch.Generator | None):
     return act
 
 
-def measure(policy: Parameters, seed: int, stochastic: bool) -> tuple[np.ndarray, float]:
+def measure(policy: Parameters | dict[str, Tensor], seed: int, stochastic: bool) -> tuple[np.ndarray, float]:
     """Returns [episodes] of a team, and the fraction of steps on which its elbow is on the counter-clockwise side."""
     batch, inside = RobotBatch("reacher", EVALUATION_EPISODES), []
     act = acting(policy, generator(seed, "card/noise") if stochastic else None)
@@ -138,8 +133,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
     Raises:
         RuntimeError: a convention has no team.
     """
-    policy = Parameters(learner.policy.tensors, trainable=False)
-    found = [measure(only(policy, m), seed, True) for m, seed in enumerate(training.seeds)]
+    found = [measure(learner.policy.views(slice(m, m + 1)), seed, True) for m, seed in enumerate(training.seeds)]
     sides = {"counter-clockwise": [s > SIDED for _, s in found], "clockwise": [s < 1 - SIDED for _, s in found]}
     folder = POLICIES / "reacher"
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,8 +145,8 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
         if not any(fits):
             raise RuntimeError(f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; train more seeds")
         member = max((m for m, fit in enumerate(fits) if fit), key=lambda m: found[m][0].mean())
-        chosen = only(policy, member)
-        save_file({name: tensor.contiguous() for name, tensor in chosen.tensors.items()}, folder / f"{convention}.safetensors")
+        chosen = learner.policy.views(slice(member, member + 1))
+        save_file({name: tensor.contiguous() for name, tensor in chosen.items()}, folder / f"{convention}.safetensors")
         facts[convention] = {"seed": training.seeds[member], "elbow_counter_clockwise": found[member][1]}
         for kind, stochastic in (("deterministic", False), ("stochastic", True)):
             returns, _ = measure(chosen, training.seeds[member], stochastic)
@@ -161,8 +155,8 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
                 "episodes": EVALUATION_EPISODES,
             }  # fmt: skip
     untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).policy
-    untrained = Parameters(untrained.tensors, trainable=False)
-    returns = np.concatenate([measure(only(untrained, m), seed, False)[0] for m, seed in enumerate(training.seeds)])
+    returns = [measure(untrained.views(slice(m, m + 1)), seed, False)[0] for m, seed in enumerate(training.seeds)]
+    returns = np.concatenate(returns)
     facts["untrained"] = {"return_mean": round(float(returns.mean()), 3), "return_sd": round(float(returns.std()), 3)}
     facts["curve"] = [[epoch, [round(r, 2) for r in returns], [round(s, 2) for s in sides]] for epoch, returns, sides in curve]
     facts["versions"] = {
@@ -288,10 +282,6 @@ def transitions(data: dict, of: str = "full") -> dict[str, Tensor]:
 def episode_returns(data: dict) -> np.ndarray:
     """[episodes] undiscounted returns of finished episodes."""
     return joint.episode_returns(data["arrays"])
-
-
-# Of the authors' data: Table 2's percentages under their constants
-RELEASED_MEAN = PAPER_CONSTANTS[0]
 
 
 def released(task: str, quality: str) -> dict | None:

@@ -5,7 +5,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from pettingzoo import ParallelEnv
 
 from envs.smac.core import Battles
-from envs.smac.units import MAPS
+from envs.smac.units import battle_map
 
 BACKENDS = ("builtin", "starcraft2")
 
@@ -161,8 +161,7 @@ def make_env(map_name: str, backend: str = "builtin", **options):
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}, expected one of: {', '.join(BACKENDS)}")
-    if map_name not in MAPS:
-        raise ValueError(f"unknown map {map_name!r}, expected one of: {', '.join(MAPS)}")
+    battle_map(map_name)
     if backend == "builtin":
         return SmacCompatEnv(map_name, **options)
     import os

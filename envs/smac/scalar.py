@@ -13,7 +13,6 @@ YIELD_STANDING = 0.25  # share of an overlap that a standing unit gives way, if 
 ROUNDS = 8  # at most, of pushing apart in a loop
 HEALTHY = 1e-9
 
-MASK = np.uint64(0xFFFFFFFFFFFFFFFF)
 GOLDEN, MIX1, MIX2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 S30, S27, S31, S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 

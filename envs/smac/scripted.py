@@ -101,11 +101,6 @@ def kite(battles: Battles, stream=None) -> np.ndarray:
     return np.where(flees, one_of(mask, score), action)
 
 
-def stop(battles: Battles, stream=None) -> np.ndarray:
-    """Nobody does anything."""
-    return np.where(battles.available()[..., 1], 1, 0)
-
-
 TEAMS = {"random": random, "nearest": nearest, "focus": focus, "kite": kite}
 
 

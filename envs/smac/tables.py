@@ -54,7 +54,6 @@ class Tables:
     separation: np.ndarray
     air: np.ndarray
     heals: np.ndarray
-    biological: np.ndarray
     max_cooldown: np.ndarray
     bits: np.ndarray
     start_x: np.ndarray
@@ -152,6 +151,6 @@ def tables(name: str, dynamics: str = "sc2") -> Tables:
         column(lambda t: t.windup * LOOPS_PER_SECOND), column(lambda t: t.second_hit * LOOPS_PER_SECOND),
         column(lambda t: t.reach), column(lambda t: max(SCAN, t.reach)), column(lambda t: t.speed / LOOPS_PER_SECOND),
         column(lambda t: t.radius), column(lambda t: t.separation), column(lambda t: t.air).astype(bool),
-        column(lambda t: t.heals).astype(bool), column(lambda t: t.biological).astype(bool), column(lambda t: t.max_cooldown),
+        column(lambda t: t.heals).astype(bool), column(lambda t: t.max_cooldown),
         bits, places[:, 0].copy(), places[:, 1].copy(), *((STRIP[0], STRIP[1] - EDGE) if scenario.strip else (0.0, 32.0 - EDGE)),
     )  # fmt: skip

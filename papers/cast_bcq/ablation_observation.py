@@ -14,7 +14,7 @@ FULL = OPTIONS | {"observation": "full"}
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(robot, method, (cell(preset, task, "uncoordinated", method, options | {"observation": "full"}),), average_return)
+        Entry(robot, method, (cell(preset, task, "uncoordinated", method, options),), average_return)
         for task, robot in ROBOTS.items()
         for method in METHODS
     ]

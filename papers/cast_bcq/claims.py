@@ -6,27 +6,12 @@ the cells of Table 2, Figures 1 and 6 and `ablation_observation.py`; nothing is 
 
 from common import tables
 from common.cells import Cell
-from common.tables import Entry, Table
+from common.tables import Entry, Table, paired
 from papers.cast_bcq.experiment import GRID_OPTIONS, OPTIONS, cell, grid_cell
 from papers.cast_bcq.settings import MORE_TRAJECTORIES, QUALITIES, ROBOTS, VARIANTS
 
 DECENTRALISED = ("i_bcq", "icq_ma")
 CENTRALISED = ("bcq", "mabcq")
-
-
-def paired(key: str, scale: float = 1.0):
-    """Differences of a value of results 0 and 1, 2 and 3, ..., seed by seed; keys just count."""
-
-    def value(results: list[dict]) -> dict[int, float | None]:
-        found = []
-        for first, second in zip(results[::2], results[1::2], strict=True):
-            by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
-            for seed in first["seeds"]:
-                pair = (seed[key], by_seed[seed["seed"]])
-                found.append(None if None in pair else scale * (pair[0] - pair[1]))
-        return dict(enumerate(found))
-
-    return value
 
 
 def entries(preset: str, options: dict) -> list[Entry]:

@@ -6,27 +6,12 @@ ant "walked" is the difference of forward distances in metres, as scores alone r
 
 from common import tables
 from common.cells import Cell
-from common.tables import Entry, Table
+from common.tables import Entry, Table, paired
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.ablation_parts import VARIANTS
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell
 from papers.moma_ppo.figure6 import SHOWN
 from papers.moma_ppo.settings import ANT, GAME, QUALITIES, REACHER, VIEWS
-
-
-def paired(key: str = "last_score"):
-    """Differences of a value of results 0 and 1, 2 and 3, ..., seed by seed; keys just count."""
-
-    def value(results: list[dict]) -> dict[int, float | None]:
-        found = []
-        for first, second in zip(results[::2], results[1::2], strict=True):
-            by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
-            for seed in first["seeds"]:
-                pair = (seed[key], by_seed[seed["seed"]])
-                found.append(None if None in pair else pair[0] - pair[1])
-        return dict(enumerate(found))
-
-    return value
 
 
 def alternating(first: list[Cell], second: list[Cell]) -> tuple[Cell, ...]:
@@ -43,12 +28,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
     for setting in SETTINGS:
         for method in GAME[:-1]:
             cells = tuple(game_cell(preset, setting, name, options) for name in ("moma_ppo", method))
-            found.append(Entry(f"game, {setting}", ours(method), cells, paired()))
+            found.append(Entry(f"game, {setting}", ours(method), cells, paired("last_score")))
     for row, view in VIEWS.items():
         for method in REACHER[:-1]:
             if method != "iql" or view == "full":
                 cells = tuple(cell(preset, "reacher", view, "expert-mix", name, options) for name in ("moma_ppo", method))
-                found.append(Entry(f"reacher, {row}", ours(method), cells, paired()))
+                found.append(Entry(f"reacher, {row}", ours(method), cells, paired("last_score")))
     for name, view in (("fo", "full"), ("po", "po")):
         def on_ant(method: str, view=view) -> list[Cell]:
             return [cell(preset, "ant", view, quality, method, options) for quality in QUALITIES]
@@ -56,7 +41,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
         for method in ANT[:-1]:
             if method != "iql" or name == "fo":
                 pairs = alternating(on_ant("moma_ppo"), on_ant(method))
-                found.append(Entry(f"ant, {name}", ours(method), pairs, paired()))
+                found.append(Entry(f"ant, {name}", ours(method), pairs, paired("last_score")))
                 found.append(Entry(f"ant, {name}, walked", ours(method), pairs, paired("distance")))
 
         def ablated(view=view, **change) -> Cell:
@@ -65,10 +50,10 @@ def entries(preset: str, options: dict) -> list[Entry]:
         for variant in SHOWN[2:]:
             like = "epistemic, adaptive" if "adaptive" in variant else "epistemic"
             pair = (ablated(variant=like), ablated(variant=variant))
-            found.append(Entry(f"ant full-replay, {name}", f"{like} - {variant}", pair, paired()))
+            found.append(Entry(f"ant full-replay, {name}", f"{like} - {variant}", pair, paired("last_score")))
         for label, change in VARIANTS.items():
             if change:
-                found.append(Entry(f"ant full-replay, {name}", ours(label), (ablated(), ablated(**change)), paired()))
+                found.append(Entry(f"ant full-replay, {name}", ours(label), (ablated(), ablated(**change)), paired("last_score")))
     return found
 
 

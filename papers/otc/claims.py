@@ -7,22 +7,11 @@ from the cells of Tables 1 and 2 and Figures 4 and 5; nothing is trained for thi
 
 from common import tables
 from common.cells import Cell
-from common.tables import Entry, Table
+from common.tables import Entry, Table, paired
 from papers.otc.experiment import OPTIONS, cell, timing_cell
 from papers.otc.settings import QUALITIES, ROBOTS
 
 FIGURE_5 = (("halfcheetah", "random"), ("halfcheetah", "medium-replay"), ("walker2d", "medium"), ("hopper", "medium"))
-
-
-def paired(results: list[dict]) -> dict[int, float | None]:
-    """Differences of score gains of results 0 and 1, 2 and 3, ..., seed by seed; keys just count."""
-    found = []
-    for first, second in zip(results[::2], results[1::2], strict=True):
-        by_seed = {seed["seed"]: seed["score_gain"] for seed in second["seeds"]}
-        for seed in first["seeds"]:
-            values = (seed["score_gain"], by_seed[seed["seed"]])
-            found.append(None if None in values else values[0] - values[1])
-    return dict(enumerate(found))
 
 
 def overhead(method: str):
@@ -49,11 +38,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
     found = []
     for base in ("bcq", "awac"):
         for first, second in (("d_e", "uniform"), ("d_q", "uniform"), ("d_e", "d_q")):
-            found.append(Entry(f"{first} - {second}", base, pairs(everywhere, base, (first, None), (second, None)), paired))
+            cells = pairs(everywhere, base, (first, None), (second, None))
+            found.append(Entry(f"{first} - {second}", base, cells, paired("score_gain")))
     two = [("halfcheetah", "random"), ("halfcheetah", "medium-replay")]
-    found.append(Entry("adaptive - fixed alpha", "bcq", pairs(two, "bcq", ("d_e", None), ("d_e", 1.0)), paired))
+    found.append(Entry("adaptive - fixed alpha", "bcq", pairs(two, "bcq", ("d_e", None), ("d_e", 1.0)), paired("score_gain")))
     for other in ("balanced", "online"):
-        found.append(Entry(f"d_e - {other}", "bcq", pairs(FIGURE_5, "bcq", ("d_e", None), (other, None)), paired))
+        found.append(Entry(f"d_e - {other}", "bcq", pairs(FIGURE_5, "bcq", ("d_e", None), (other, None)), paired("score_gain")))
     for method in ("d_e", "d_q"):
         found.append(Entry(f"overhead of {method}, %", "bcq", (timing_cell(preset, options),), overhead(method)))
     return found
