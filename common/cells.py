@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.files import write_json
-from common.provenance import ROOT, carried, code_hashes, config_hash
+from common.provenance import ROOT, carried, code_hashes, config_hash, machine, versions
 
 FORMAT = 1
 
@@ -87,3 +87,22 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
 def store(cell: Cell, result: dict) -> None:
     """Writes a complete result."""
     write_json(cell.path, {"format": FORMAT, "slot": cell.slot, "paper": cell.paper, "preset": cell.preset, **result})
+
+
+def made_with(cell: Cell, data: dict[str, str], recipes: dict, seconds: float, device: str, sources: list[str]) -> dict:
+    """What every result says about its making.
+
+    Args:
+        data: checksums of the cell's data sets; recipes: of them, see `envs.datasets.recipe`.
+        sources: files whose code decides the numbers.
+    """
+    return {
+        "config": cell.config,
+        "config_hash": cell.hash,
+        "code": code_hashes(sources),
+        "data": data,
+        "recipe": recipes,
+        "seconds": seconds,
+        "versions": versions(),
+        "machine": machine(device),
+    }

@@ -1,11 +1,15 @@
 """Checkpoints: tensors, numbers and generator states of a program in training, in one file."""
 
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from common.files import atomic
+
+CHECKPOINT_SECONDS = 60
 
 
 def save_checkpoint(path: Path, identity: dict, content: dict) -> None:
@@ -30,6 +34,33 @@ def load_checkpoint(path: Path, identity: dict) -> dict | None:
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile):
         return None
     return saved["content"] if saved.get("identity") == identity else None
+
+
+def train_to_end(
+    program, identity: dict, path: Path, total: int, progress: Callable[[int, int], None], may_save=lambda: True
+) -> float:
+    """Runs a program's updates to the end, continuing from its checkpoint; returns the seconds spent, earlier runs included.
+
+    Args:
+        program: has `updates()`, which yields the number done after every one, `state_dict()` and `load_state_dict()`.
+        identity: of what is trained; a checkpoint of anything else is left alone.
+        path: written every minute, deleted by the caller once results are stored.
+        total: updates in all.
+        progress: called with (updates done, updates in all) after every update.
+        may_save: whether the program's state can be written at present.
+    """
+    saved, seconds = load_checkpoint(path, identity), 0.0
+    if saved:
+        program.load_state_dict(saved["state"])
+        seconds = saved["seconds"]
+    began = written = time.monotonic()
+    for done in program.updates():
+        progress(done, total)
+        now = time.monotonic()
+        if now - written > CHECKPOINT_SECONDS and may_save():
+            save_checkpoint(path, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
+            written = now
+    return seconds + time.monotonic() - began
 
 
 def members_of(state, members: list[int]):

@@ -51,6 +51,7 @@ class Rollouts:
     facts: dict[str, Tensor]
 
 
+@torch.no_grad()
 def roll(learner: MAPPO, world, view, state: Tensor, history: Tensor, steps: int, streams, world_streams) -> Rollouts:
     """Follows the policies for at most `steps` steps from every start.
 
@@ -64,14 +65,13 @@ def roll(learner: MAPPO, world, view, state: Tensor, history: Tensor, steps: int
     states, columns, facts = [state], [], []
     over = torch.zeros(state.shape[:2], dtype=torch.bool, device=state.device)
     world.reset(state)
-    features = None
     for _ in range(steps):
         obs = observed(view, state)
         window = history_window(pairs, length)
         shape = (*obs.shape[:3], action_dim)
         draw = uniform_(obs.new_empty(shape), streams, 1e-7, 1.0) if learner.discrete else normal_(obs.new_empty(shape), streams)
         action, log_prob, features = learner.sample(obs, window, draw)
-        value = learner.values(features, state).detach()
+        value = learner.values(features, state)
         bounded = one_hot(action, action_dim) if learner.discrete else action.clamp(-ACTION_BOUND, ACTION_BOUND)
         outcome = world.step(state, view.join(bounded.transpose(1, 2)), world_streams)
         columns.append((action, log_prob, value, outcome.reward, outcome.alive, outcome.running, ~over))
@@ -83,8 +83,7 @@ def roll(learner: MAPPO, world, view, state: Tensor, history: Tensor, steps: int
         if bool(over.all()):
             break
     action, log_prob, value, reward, alive, running, valid = (torch.stack(column, 1) for column in zip(*columns, strict=True))
-    with torch.no_grad():
-        last = learner.values(learner.features(observed(view, state), history_window(pairs, length)), state)
+    last = learner.values(learner.features(observed(view, state), history_window(pairs, length)), state)
     next_value = torch.cat([value[:, 1:], last.unsqueeze(1)], 1)
     running[:, -1] = 0
     return Rollouts(

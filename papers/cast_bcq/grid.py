@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.cells import Cell
+from common.cells import Cell, made_with
 from common.networks import apply_mlp
 from common.population import generator, generators
 from envs.grid import world
-from papers.cast_bcq import training
 from papers.cast_bcq.cast import Variant
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteBCQ, DiscreteCAST, DiscreteConfig, DiscreteICQ
 
@@ -145,11 +144,10 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
             })  # fmt: skip
         checksums = {str(seed): program.checksums[start + i] for i, seed in enumerate(cell.config["seeds"])}
         start += len(cell.config["seeds"])
-        made = training.provenance(cell, checksums, seconds / len(cells), device, SOURCES)
+        made = made_with(cell, checksums, {}, seconds / len(cells), device, SOURCES)
         results.append(
             made
             | {
-                "recipe": {},
                 "rounds": [every * (k + 1) for k in range(len(curve))],
                 "seeds": seeds,
                 "extra": {"goals_in_data": [one["goals_in_data"] for one in seeds]},

@@ -4,14 +4,13 @@ One loop for all methods: they differ in what agents observe and in their learne
 """
 
 import math
-import time
 from pathlib import Path
 
 from common.bcq import BCQ, BCQConfig
-from common.cells import Cell
-from common.checkpoint import load_checkpoint, save_checkpoint
+from common.cells import Cell, made_with
+from common.checkpoint import train_to_end
 from common.population import generators
-from common.provenance import code_hashes, machine, versions
+from common.provenance import code_hashes
 from envs import datasets, joint
 from envs.lockstep import View
 from envs.mujoco.team import RobotTeam
@@ -28,7 +27,6 @@ SOURCES = [
     "envs/joint.py", "envs/lockstep.py",
     "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py",
 ]  # fmt: skip
-CHECKPOINT_SECONDS = 60
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 DATA_SEED = 0  # robots have one data set of each quality
 
@@ -60,19 +58,6 @@ def single(robot: str) -> View:
     """The robot as one agent that sees and drives everything."""
     full = view(robot, "full")
     return View(robot, "single", full.indices[:1], full.num_agents * full.action_dim)
-
-
-def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str, files: list[str]) -> dict:
-    """What every result says about its making; `data` are the checksums of its data sets."""
-    return {
-        "config": cell.config,
-        "config_hash": cell.hash,
-        "code": code_hashes(files),
-        "data": data,
-        "seconds": seconds,
-        "versions": versions(),
-        "machine": machine(device),
-    }
 
 
 class Program:
@@ -163,9 +148,8 @@ class Program:
             start += len(cell.config["seeds"])
             checksums = {"0": self.checksum}
             results.append(
-                provenance(cell, checksums, seconds / len(self.cells), self.device, SOURCES)
+                made_with(cell, checksums, data_recipes(cell), seconds / len(self.cells), self.device, SOURCES)
                 | {
-                    "recipe": data_recipes(cell),
                     "constants": {"expert": expert, "random": random},
                     "rounds": [every * (k + 1) for k in range(len(self.curve))],
                     "seeds": seeds,
@@ -187,15 +171,4 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
     """
     program = Program(cells, device)
     identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(SOURCES), "data": program.checksum}
-    saved, seconds = load_checkpoint(checkpoint, identity), 0.0
-    if saved:
-        program.load_state_dict(saved["state"])
-        seconds = saved["seconds"]
-    began = written = time.monotonic()
-    for done in program.updates():
-        progress(done, program.config["updates"])
-        now = time.monotonic()
-        if now - written > CHECKPOINT_SECONDS:
-            save_checkpoint(checkpoint, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
-            written = now
-    return program.results(seconds + time.monotonic() - began)
+    return program.results(train_to_end(program, identity, checkpoint, program.config["updates"], progress))

@@ -66,8 +66,11 @@ class WorldModelProgram:
     """One ensemble in training.
 
     Attributes:
+        model_sha256: None: it uses no other world model.
         done: updates so far; curve: [updates, training loss, held-out loss].
     """
+
+    model_sha256 = None
 
     def __init__(self, cells: list[Cell], device: str):
         if len(cells) != 1:

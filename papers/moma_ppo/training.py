@@ -1,15 +1,14 @@
 """Trains cells: the members of a program are the seeds, and for MOMA-PPO the variants, of one method on one data set."""
 
 import math
-import time
 
 import torch
 
-from common.cells import Cell
-from common.checkpoint import load_checkpoint, save_checkpoint
+from common.cells import Cell, made_with
+from common.checkpoint import train_to_end
 from common.mappo import MAPPO, MAPPOConfig
 from common.population import generators, normal_
-from common.provenance import code_hashes, machine, versions
+from common.provenance import code_hashes
 from common.rollouts import ACTION_BOUND, experience, observed, one_hot, roll
 from envs.mujoco.simulated import SimulatedWorld
 from papers.moma_ppo import models, tasks
@@ -29,7 +28,6 @@ SOURCES = [
     "envs/coordination/game.py", "envs/joint.py", "envs/lockstep.py",
     "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/simulated.py", "envs/mujoco/team.py", "envs/mujoco/views.py",
 ]  # fmt: skip
-CHECKPOINT_SECONDS = 60
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 MODEL_BASED = ("moma_ppo", "moma_iql")
 IQL_KINDS = {"iql": "iql", "maiql": "maiql", "maiql_ft": "maiql", "moma_iql": "maiql", "ibc": "ibc"}
@@ -58,7 +56,9 @@ class Program:
         self.view, self.rounds, self.curve, self.facts, self.recent = tasks.agents(config), [], [], [], {}
         self.length = HISTORY[config["task"]]
         arrays, self.checksum = tasks.load(config, config["method"] in tasks.CENTRALISED)
-        self.data = Sequences(arrays, self.view, self.length, tasks.reward_scale(config, arrays), device)
+        self.reward_scale = tasks.reward_scale(config, arrays)
+        self.data = Sequences(arrays, self.view, self.length, self.reward_scale, device)
+        self.model_sha256 = None  # of the world model, where one is used
         self.judge = tasks.Judge(config, self.seeds, device)
         self.total = config["updates"]
 
@@ -164,7 +164,7 @@ class GrowingProgram(OfflineProgram):
         self.draws = {name: generators(self.seeds, name) for name in ("starts", "actions", "world", "generated")}
         if self.fine_tuning:
             self.world = SimulatedWorld(config["task"], device=device)
-            self.scale = tasks.reward_scale(config, tasks.load(config)[0])
+            self.scale = self.reward_scale
             self.starts, self.first = 1, config["updates"] - config["ft_updates"]
             capacity = -(-config["ft_updates"] // FT_EVERY)
         else:
@@ -174,7 +174,7 @@ class GrowingProgram(OfflineProgram):
             self.world = models.load_world(cell, result, [limit] * len(self.seeds), device, "least", None)
             one = torch.full((len(self.seeds),), IQL_PENALTY, device=device)
             self.world.limits = type(self.world.limits)(**{**vars(self.world.limits), "lambda_r": one, "lambda_a": one})
-            self.scale = tasks.reward_scale(config, tasks.load(config)[0]) if config["scaled_model_rewards"] else 1.0
+            self.scale = self.reward_scale if config["scaled_model_rewards"] else 1.0
             self.starts, self.first, capacity = IQL_STARTS, 0, IQL_CAPACITY
         self.generated = GeneratedRows(len(self.seeds), agents, self.length, self.data.state_dim, FT_STEPS, capacity, device)
 
@@ -242,7 +242,6 @@ class ModelProgram(Program):
         )  # fmt: skip
         plain = GAME_LIMITS if self.discrete else LIMITS
         limits = [plain | VARIANTS[cell.config["variant"]] for cell in cells for _ in cell.config["seeds"]]
-        self.model_sha256 = None
         if config["world"] == "simulator":
             self.world = SimulatedWorld(config["task"], device=device)
         else:
@@ -321,37 +320,9 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
     """
     program = program_of(cells, device)
     identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(SOURCES), "data": program.checksum}
-    saved, seconds = load_checkpoint(checkpoint, identity), 0.0
-    if saved:
-        program.load_state_dict(saved["state"])
-        seconds = saved["seconds"]
-    began = written = time.monotonic()
-    for done in program.updates():
-        progress(done, program.total)
-        now = time.monotonic()
-        if now - written > CHECKPOINT_SECONDS:
-            save_checkpoint(checkpoint, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
-            written = now
-    seconds += time.monotonic() - began
+    seconds = train_to_end(program, identity, checkpoint, program.total, progress)
+    data = {"0": program.checksum} | ({"world_model": program.model_sha256} if program.model_sha256 else {})
     return [
-        provenance(cell, program, seconds / len(cells), device) | found
+        made_with(cell, data, tasks.recipes(cell), seconds / len(cells), device, SOURCES) | {"trained_with": len(cells)} | found
         for cell, found in zip(cells, program.results(), strict=True)
     ]
-
-
-def provenance(cell: Cell, program, seconds: float, device: str) -> dict:
-    """What every result says about its making."""
-    made_with = {"0": program.checksum}
-    if getattr(program, "model_sha256", None):
-        made_with["world_model"] = program.model_sha256
-    return {
-        "config": cell.config,
-        "config_hash": cell.hash,
-        "code": code_hashes(SOURCES),
-        "data": made_with,
-        "recipe": tasks.recipes(cell),
-        "seconds": seconds,
-        "versions": versions(),
-        "machine": machine(device),
-        "trained_with": len(getattr(program, "cells", [cell])),
-    }

@@ -4,15 +4,14 @@ Everything here decides numbers; what runs when, and how results are shown, is i
 """
 
 import math
-import time
 from dataclasses import fields
 
 import torch
 
-from common.cells import Cell
-from common.checkpoint import load_checkpoint, save_checkpoint
+from common.cells import Cell, made_with
+from common.checkpoint import train_to_end
 from common.population import generators
-from common.provenance import code_hashes, machine, versions
+from common.provenance import code_hashes
 from common.replay import Replay
 from envs import datasets
 from envs.mujoco.data import TASKS as ROBOT_TASKS
@@ -36,7 +35,6 @@ ENVIRONMENT_SOURCES = {
     "particle": ["envs/particle/batch.py", "envs/particle/scenarios.py", "envs/particle/world.py"],
     "mujoco": ["envs/lockstep.py", "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
 }
-CHECKPOINT_SECONDS = 60
 
 
 def sources(cell: Cell) -> list[str]:
@@ -73,16 +71,7 @@ def data_recipes(cell: Cell) -> dict[str, str]:
 
 def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
     """What every result says about its making; `data` are the checksums of its data sets."""
-    return {
-        "config": cell.config,
-        "config_hash": cell.hash,
-        "code": code_hashes(sources(cell)),
-        "data": data,
-        "recipe": data_recipes(cell),
-        "seconds": seconds,
-        "versions": versions(),
-        "machine": machine(device),
-    }
+    return made_with(cell, data, data_recipes(cell), seconds, device, sources(cell))
 
 
 def gather(cells: list[Cell], group: str, kind) -> dict:
@@ -217,16 +206,4 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
     """
     program = Program(cells, device)
     identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(sources(cells[0])), "data": program.data}
-    saved = load_checkpoint(checkpoint, identity)
-    seconds = 0.0
-    if saved:
-        program.load_state_dict(saved["state"])
-        seconds = saved["seconds"]
-    began = written = time.monotonic()
-    for done in program.updates():
-        progress(done, program.config["rounds"])
-        now = time.monotonic()
-        if now - written > CHECKPOINT_SECONDS:
-            save_checkpoint(checkpoint, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
-            written = now
-    return program.results(seconds + time.monotonic() - began)
+    return program.results(train_to_end(program, identity, checkpoint, program.config["rounds"], progress))

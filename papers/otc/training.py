@@ -5,14 +5,13 @@ the members of a seed share their offline phase: it is trained once per seed and
 """
 
 import math
-import time
 
 import torch
 
-from common.cells import Cell
-from common.checkpoint import load_checkpoint, members_of, save_checkpoint
+from common.cells import Cell, made_with
+from common.checkpoint import members_of, train_to_end
 from common.population import generators
-from common.provenance import code_hashes, machine, versions
+from common.provenance import code_hashes
 from common.td3bc import Standardiser
 from envs import datasets, joint
 from envs.kinematic.worlds import SCENARIOS as KINEMATIC
@@ -39,7 +38,6 @@ ENVIRONMENT_SOURCES = {
     "kinematic": ["envs/kinematic/worlds.py"],
     "mujoco": ["envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
 }
-CHECKPOINT_SECONDS = 60
 OWN = ("strategy", "alpha", "adaptive")  # of a cell; the rest of its configuration is its program's
 SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last deployment
 
@@ -79,16 +77,7 @@ def data_recipes(cell: Cell) -> dict[str, str]:
 
 def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
     """What every result says about its making; `data` are the checksums of its data sets."""
-    return {
-        "config": cell.config,
-        "config_hash": cell.hash,
-        "code": code_hashes(sources(cell)),
-        "data": data,
-        "recipe": data_recipes(cell),
-        "seconds": seconds,
-        "versions": versions(),
-        "machine": machine(device),
-    }
+    return made_with(cell, data, data_recipes(cell), seconds, device, sources(cell))
 
 
 class Program:
@@ -324,19 +313,10 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
     """
     program = Program(cells, device)
     identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(sources(cells[0])), "data": program.data}
-    saved = load_checkpoint(checkpoint, identity)
-    seconds = 0.0
-    if saved:
-        program.load_state_dict(saved["state"])
-        seconds = saved["seconds"]
-    began = written = time.monotonic()
-    for done in program.updates():
-        progress(done, program.total)
-        now = time.monotonic()
-        if now - written > CHECKPOINT_SECONDS and program.stage != "embedding":
-            save_checkpoint(checkpoint, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
-            written = now
-    by_slot = dict(zip((cell.slot for cell in program.cells), program.results(seconds + time.monotonic() - began), strict=True))
+    seconds = train_to_end(
+        program, identity, checkpoint, program.total, progress, may_save=lambda: program.stage != "embedding"
+    )
+    by_slot = dict(zip((cell.slot for cell in program.cells), program.results(seconds), strict=True))
     return [by_slot[cell.slot] for cell in cells]
 
 

@@ -70,8 +70,8 @@ def test_a_half_written_result_counts_as_missing(results):
 def test_kill_9_at_random_moments_then_one_clean_run_equals_an_undisturbed_run(results, tmp_path):
     script = tmp_path / "go.py"
     script.write_text(
-        "import torch\ntorch.set_num_threads(1)\nfrom common import work\nfrom papers.omar import training\n"
-        "from papers.omar.experiment import make_cell\ntraining.CHECKPOINT_SECONDS = 0\n"
+        "import torch\ntorch.set_num_threads(1)\nfrom common import checkpoint, work\n"
+        "from papers.omar.experiment import make_cell\ncheckpoint.CHECKPOINT_SECONDS = 0\n"
         "cells = [make_cell('smoke', 'cooperative_navigation', 'medium', m) for m in ('ma_icq', 'ma_td3bc', 'ma_cql', 'omar')]\n"
         "raise SystemExit(bool(work.work([[c] for c in cells], 'cpu', lambda cost: None)))\n"
     )
@@ -95,7 +95,7 @@ def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
 
     cell = cells("ma_td3bc")[0]
     PAPER.prepare(cell)
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("common.checkpoint.CHECKPOINT_SECONDS", 0)
     path, rounds = results / "c.pt", []
 
     def interrupt(done, total):

@@ -348,7 +348,7 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
     one = cell("smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS)
     prepare(one)
     whole = training.train([one], "cpu", tmp_path / "a.pt")[0]
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr("common.checkpoint.CHECKPOINT_SECONDS", -1)
 
     class Stop(Exception):
         pass
