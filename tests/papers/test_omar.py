@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from common import kernels
+from common.checkpoint import load_checkpoint, save_checkpoint
 from common.population import generators
 from common.replay import Batch, Replay
 from papers.omar import training
@@ -296,9 +297,9 @@ def test_resumed_equals_uninterrupted_bit_for_bit(method, tmp_path, folders):
     for done in half.updates():
         if done == 2:
             break
-    training.save_checkpoint(tmp_path / "c.pt", {"x": 1}, {"state": half.state_dict()})
+    save_checkpoint(tmp_path / "c.pt", {"x": 1}, {"state": half.state_dict()})
     rest = training.Program([cell], "cpu")
-    rest.load_state_dict(training.load_checkpoint(tmp_path / "c.pt", {"x": 1})["state"])
+    rest.load_state_dict(load_checkpoint(tmp_path / "c.pt", {"x": 1})["state"])
     list(rest.updates())
     assert torch.equal(whole.team.actors.params.flat, rest.team.actors.params.flat)
     assert torch.equal(whole.team.critics.params.flat, rest.team.critics.params.flat)
