@@ -7,11 +7,17 @@ from tqdm import tqdm
 from common import experiment, tables, work
 from common.cells import Cell
 from envs import datasets
-from papers.cast_bcq import grid, training
+from papers.cast_bcq import battles, grid, training
 from papers.cast_bcq.discrete import DiscreteConfig
-from papers.cast_bcq.settings import ALWAYS_FULL, GRID, PRESETS, TRAJECTORIES, VARIANTS, hyper
+from papers.cast_bcq.settings import ALWAYS_FULL, BATTLES, GRID, MAPS, PRESETS, TRAJECTORIES, VARIANTS, battle_hyper, hyper
 
 OPTIONS = {"observation": "own_joints_torso", "others": "policy", "latent_clip": 0.5, "weight": 0.9, "exp_weight": False}
+BATTLE_OPTIONS = {"default": "zero", "others": "policy", "trace": 0.0, "threshold": 0.3, "weight": 0.9, "transitions": True}
+OPTIONS_OF = {
+    "bc": (), "icq_ma": (), "i_bcq": ("threshold",), "mabcq": ("threshold", "transitions"),
+    "ours": ("default", "others", "trace", "threshold", "weight"),
+}  # fmt: skip
+SIMULATOR = f"SMAC-like, built-in simulator, profile sc2, version {battles.VERSION}"
 GRID_OPTIONS = {"behaviour": "dirichlet", "encoding": "onehot", "default": "first"}
 
 
@@ -67,6 +73,29 @@ def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJE
     return Cell("cast_bcq", preset, "/".join(parts), config)
 
 
+def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
+    """A recurrent method on a map's multi-source data."""
+    read = {key: options.get(key, value) for key, value in BATTLE_OPTIONS.items()}
+    values, seeds = BATTLES[preset], options.get("seeds")
+    used = OPTIONS_OF[method]
+    config = {
+        "task": map_name,
+        "quality": "multi-source",
+        "method": method,
+        "hyper": battle_hyper(preset) | {key: read[key] for key in used},
+        "seeds": list(seeds or values["seeds"]),
+    } | {key: values[key] for key in ("data_size", "updates", "evaluations", "episodes", "last", "lanes")}
+    parts = [map_name, method] + [f"{key}={read[key]}" for key in used if read[key] != BATTLE_OPTIONS[key]]
+    if seeds and list(seeds) != values["seeds"]:
+        parts.append("seeds=" + "-".join(map(str, seeds)))
+    return Cell("cast_bcq", preset, "/".join(parts), config)
+
+
+def win_rate(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the mean win rate of the last evaluations, in %."""
+    return tables.mean_of(results, "win_rate")
+
+
 def average_return(results: list[dict]) -> dict[int, float | None]:
     """Per seed the mean return of the last evaluations, the paper's "average score"."""
     return tables.mean_of(results, "average_return")
@@ -87,10 +116,19 @@ def on_grid(cell: Cell) -> bool:
     return cell.config["task"] == "grid"
 
 
+def in_battle(cell: Cell) -> bool:
+    """Whether the cell's task is a StarCraft map."""
+    return cell.config["task"] in MAPS
+
+
+def kind(cell: Cell):
+    """The module that trains the cell."""
+    return grid if on_grid(cell) else battles if in_battle(cell) else training
+
+
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
-    """Trains a program of cells; see training.py and grid.py."""
-    kind = grid if on_grid(cells[0]) else training
-    return kind.train(cells, device, checkpoint, progress)
+    """Trains a program of cells; see training.py, battles.py and grid.py."""
+    return kind(cells[0]).train(cells, device, checkpoint, progress)
 
 
 def prepare(cell: Cell) -> None:
@@ -103,12 +141,20 @@ def prepare(cell: Cell) -> None:
 # Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
 UNIT_COST = {"bcq": 0.7e-3, "i_bcq": 1.1e-3, "mabcq": 1.6e-3, "icq_ma": 0.5e-3, "ours": 1.2e-3}
 
+# The same for three members of battles at once, on 2s3z, hidden 32, four lanes
+BATTLE_COST = {"bc": 0.025, "i_bcq": 0.055, "mabcq": 0.08, "icq_ma": 0.045, "ours": 0.1}
+
 
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     if on_grid(cell):
         return 2 + 1e-3 * config["updates"]
+    if in_battle(cell):
+        hidden, agents = config["hyper"]["hidden"] / 32, battles.Battles(config["task"], 1).agents
+        update = BATTLE_COST[config["method"]] * (0.4 + 0.6 * config["lanes"] / 4 * agents / 5 * hidden)
+        playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
+        return len(config["seeds"]) * (config["updates"] * update + playing) / 3 + 8
     work_ = config["batch_size"] / 64 * (config["hyper"]["hidden"] / 64) ** 2
     train_ = config["updates"] * UNIT_COST[config["method"]] * max(0.2, work_)
     acting = 0.4e-3 * config["hyper"].get("act_samples", 5) / 20 * config["hyper"]["hidden"] / 64
@@ -117,12 +163,12 @@ def cost(cell: Cell) -> float:
 
 def sources(cell: Cell) -> list[str]:
     """Files whose code decides the cell's numbers."""
-    return grid.SOURCES if on_grid(cell) else training.sources(cell)
+    return kind(cell).SOURCES
 
 
 def recipes(cell: Cell) -> dict[str, str]:
     """Recipes of the cell's data sets; {} where there are none."""
-    return {} if on_grid(cell) else training.data_recipes(cell)
+    return {} if on_grid(cell) else training.data_recipes(cell)  # battles, too, have one data set of each quality
 
 
 PAPER = work.Paper(

@@ -1,16 +1,14 @@
-"""Figure 5: learning curves on four StarCraft maps. Waits for the battle environment."""
+"""Figure 5: learning curves of Table 1's methods, SMAC-like battles of the built-in simulator."""
 
-from common import tables
+from common import figures, tables
 from common.tables import Table
+from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR
+from papers.cast_bcq.table1 import entries
 
 TABLE = Table(
-    "cast_bcq",
-    "figure5",
-    "learning curves on four StarCraft maps",
-    lambda preset, options: [],
-    "win rate in %",
-    unavailable="needs recurrent learners and data of MMM and 10m_vs_11m; the environment (envs/smac) is there",
-)
+    "cast_bcq", "figure5", f"learning curves ({SIMULATOR})", entries, unit="win rate in %", options=BATTLE_OPTIONS,
+    draw=figures.curves, x="updates",
+)  # fmt: skip
 
 if __name__ == "__main__":
     tables.main(TABLE)

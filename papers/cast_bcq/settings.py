@@ -5,6 +5,7 @@ from dataclasses import asdict
 from common.bcq import BCQConfig
 from papers.cast_bcq.baselines import ICQConfig, MABCQConfig
 from papers.cast_bcq.cast import CASTConfig, Variant
+from papers.cast_bcq.recurrent import RecurrentConfig
 
 ROBOTS = {"halfcheetah": "halfcheetah_2x3", "hopper": "hopper_3x1", "walker2d": "walker2d_2x3"}  # ours, and the table's
 QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
@@ -18,6 +19,7 @@ VARIANTS = {
     "w/o CD": Variant(double=False),
 }
 MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
+BATTLE_METHODS = ("bc", "i_bcq", "mabcq", "icq_ma", "ours")  # behaviour cloning is not in the paper
 
 # "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is the mean of
 PRESETS = {
@@ -43,6 +45,28 @@ GRID = {
 TRAJECTORIES = 100  # of the grid's data
 MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 
+# Of the battles; "learner" changes RecurrentConfig. At quick ICQ-MA's policy weights have temperature 1: after a few hundred
+# updates its critics are off by a return point or more for rare actions, which 0.1 turns into weights of thirty and more
+BATTLES = {
+    "smoke": {
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 2, "last": 1, "lanes": 2,
+        "learner": {
+            "hidden": 16, "critic_hidden": 16, "lr": 1e-3, "critic_lr": 1e-3, "copy_every": 2, "candidates": 3, "subteams": 2,
+        },
+    },
+    "quick": {
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 400, "evaluations": 8, "episodes": 32, "last": 4, "lanes": 4,
+        "learner": {
+            "hidden": 32, "critic_hidden": 64, "lr": 2e-3, "critic_lr": 2e-3, "copy_every": 10, "candidates": 5, "subteams": 4,
+            "policy_temperature": 1.0,
+        },
+    },
+    "paper": {
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 40_000, "evaluations": 40, "episodes": 32, "last": 5, "lanes": 16,
+        "learner": {},
+    },
+}  # fmt: skip
+
 
 def hyper(preset: str, method: str) -> dict:
     """The configuration of a method's learner at a preset, as plain values."""
@@ -54,3 +78,8 @@ def hyper(preset: str, method: str) -> dict:
     if "target_samples" in found:
         found["target_samples"] = values["candidates"]
     return found
+
+
+def battle_hyper(preset: str) -> dict:
+    """As `hyper`, of all learners of battles."""
+    return asdict(RecurrentConfig()) | BATTLES[preset]["learner"]
