@@ -2,14 +2,23 @@
 
 Axes: M members, N networks (agents, or one that a team shares), P positions in time, R rows (episodes, agents), I input,
 H hidden, U outputs. Rows are whole episodes one after the other: `fresh` marks where one begins and memory is cleared.
+
+As in common.kernels there is a CPU form, recurrent.c, that handles one network after another, and a plain torch form for
+everything else; tests hold both together.
 """
 
+import ctypes
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from common import kernels
 from common.population import Parameters
+
+SOURCE = Path(__file__).with_name("recurrent.c")
+LANES = 16  # as in kernels.c
 
 
 def recurrent_parameters(streams: list[torch.Generator], networks: int, inputs: int, hidden: int, outputs: int) -> dict:
@@ -43,61 +52,106 @@ def gates(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> tuple[Tensor,
         projected, recurrent: [..., 3 H] of the input and of the memory, in PyTorch's order: reset, update, candidate.
     """
     size = hidden.shape[-1]
-    both = (projected[..., : 2 * size] + recurrent[..., : 2 * size]).sigmoid_()
+    both = (projected[..., : 2 * size] + recurrent[..., : 2 * size]).sigmoid()
     reset, update = both.split(size, -1)
-    candidate = torch.addcmul(projected[..., 2 * size :], reset, recurrent[..., 2 * size :]).tanh_()
+    candidate = torch.addcmul(projected[..., 2 * size :], reset, recurrent[..., 2 * size :]).tanh()
     return both, candidate, torch.lerp(candidate, hidden, update)
 
 
-class GRU(torch.autograd.Function):
-    """Memories [G, P, R, H] along time, without a graph of every step.
+def native(x: Tensor, *widths: int) -> ctypes.CDLL | None:
+    """The compiled form, where it serves input x and layers of these widths."""
+    usable = x.device.type == "cpu" and x.dtype == torch.float32 and all(width % LANES == 0 for width in widths)
+    return kernels.compiled(SOURCE) if usable else None
 
-    Args of forward:
-        projected: [G, P, R, 3 H], inputs times their weights.
-        w, b: [G, H, 3 H] and [G, 1, 3 H] of the memory.
-        kept: [G, P, R, 1], 0 where an episode begins, else 1.
+
+class Linear(torch.autograd.Function):
+    """CPU form of `linear`."""
+
+    @staticmethod
+    def forward(ctx, x, w, b, rectify):
+        lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
+        y, p = x.new_empty(*lead, rows, out), kernels.Nets(lead)
+        library = kernels.compiled(SOURCE)
+        library.linear_forward(*kernels.longs(p.count, rows, size, out, rectify), *(p(t) for t in (x, w, b, y)))
+        ctx.save_for_backward(x, w, y if rectify else None)
+        ctx.rectify = rectify
+        return y
+
+    @staticmethod
+    def backward(ctx, gy):
+        x, w, y = ctx.saved_tensors
+        lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
+        needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:3])
+        gx, gw = x.new_empty(*lead, rows, size if needs_x else 0), w.new_zeros(w.shape if needs_weights else (*lead, 0, 0))
+        gb, p = w.new_zeros(*lead, 1, out), kernels.Nets(lead)
+        gy = gy.clone(memory_format=torch.contiguous_format)
+        kernels.compiled(SOURCE).linear_backward(
+            *kernels.longs(p.count, rows, size, out, ctx.rectify, needs_weights, needs_x),
+            *(p(t) for t in (x, w, gy if y is None else y, gy, gw, gb, gx)),
+        )
+        return gx if needs_x else None, gw if needs_weights else None, gb if needs_weights else None, None
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor, rectify: bool = False) -> Tensor:
+    """[..., B, out] x w + b of every network, or its positive part, for x [..., B, in], w [..., in, out] and b [..., out].
+
+    Leading axes of x broadcast against those of the weights.
     """
+    out = w.shape[-1]
+    if not native(x):
+        y = x @ w + b.unsqueeze(-2)
+        return y.relu() if rectify else y
+    if missing := -out % LANES:
+        w, b = torch.nn.functional.pad(w, (0, missing)), torch.nn.functional.pad(b, (0, missing))
+    lead = kernels.broadcast_lead(x.shape[:-2], w.shape[:-2])
+    x, w = (t.expand(*lead, *t.shape[-2:]) for t in (x, w))
+    return Linear.apply(x, w, b.unsqueeze(-2).expand(*lead, 1, -1), rectify)[..., :out]
+
+
+class GRU(torch.autograd.Function):
+    """CPU form of `memories`."""
 
     @staticmethod
     def forward(ctx, projected, w, b, kept):
-        w, b = w.contiguous(), b.contiguous()
-        count, steps, rows, size = *projected.shape[:3], w.shape[1]
-        hidden = projected.new_zeros(count, rows, size)
-        before, both, candidates, last, after = ([] for _ in range(5))
-        for t in range(steps):
-            hidden = hidden * kept[:, t]
-            recurrent = torch.baddbmm(b, hidden, w)
-            gate, candidate, following = gates(projected[:, t], recurrent, hidden)
-            before.append(hidden)
-            both.append(gate)
-            candidates.append(candidate)
-            last.append(recurrent[..., 2 * size :])
-            after.append(following)
-            hidden = following
-        ctx.save_for_backward(w, kept)
-        ctx.kept = before, both, candidates, last
-        return torch.stack(after, 1)
+        lead, (steps, rows), size = w.shape[:-2], projected.shape[-3:-1], w.shape[-2]
+        before, candidate, last, after = (projected.new_empty(*lead, steps, rows, size) for _ in range(4))
+        both, p = projected.new_empty(*lead, steps, rows, 2 * size), kernels.Nets(lead)
+        kernels.compiled(SOURCE).gru_forward(
+            *kernels.longs(p.count, steps, rows, size),
+            *(p(t) for t in (projected, w, b, kept, before, both, candidate, last, after)),
+        )
+        ctx.save_for_backward(w, kept, before, both, candidate, last)
+        return after
 
     @staticmethod
     def backward(ctx, upstream):
-        w, kept = ctx.saved_tensors
-        before, both, candidates, last = ctx.kept
-        size, wt = w.shape[1], w.mT.contiguous()
-        flowing = torch.zeros_like(upstream[:, 0])
-        to_projected, to_recurrent = [None] * len(before), [None] * len(before)
-        for t in reversed(range(len(before))):
-            reset, update = both[t].split(size, -1)
-            candidate, hidden = candidates[t], before[t]
-            grad = upstream[:, t] + flowing
-            to_candidate = (grad - grad * update) * (1 - candidate.square())
-            to_update = grad * (hidden - candidate) * (update - update.square())
-            to_reset = to_candidate * last[t] * (reset - reset.square())
-            to_projected[t] = torch.cat([to_reset, to_update, to_candidate], -1)
-            to_recurrent[t] = torch.cat([to_reset, to_update, to_candidate * reset], -1)
-            flowing = torch.baddbmm(grad * update, to_recurrent[t], wt) * kept[:, t]
-        gradient = torch.stack(to_recurrent, 1).flatten(1, 2)
-        to_w = torch.bmm(torch.stack(before, 1).flatten(1, 2).mT, gradient)
-        return torch.stack(to_projected, 1), to_w, gradient.sum(1, keepdim=True), None
+        w, kept, before, both, candidate, last = ctx.saved_tensors
+        lead, (steps, rows, size) = w.shape[:-2], upstream.shape[-3:]
+        gprojected, gw, gb = upstream.new_empty(*lead, steps, rows, 3 * size), w.new_zeros(w.shape), w.new_zeros(*lead, 1, 3 * size)
+        p = kernels.Nets(lead)
+        kernels.compiled(SOURCE).gru_backward(
+            *kernels.longs(p.count, steps, rows, size),
+            *(p(t) for t in (w, kept, before, both, candidate, last, upstream, gprojected, gw, gb)),
+        )
+        return gprojected, gw, gb, None
+
+
+def memories(projected: Tensor, w: Tensor, b: Tensor, kept: Tensor) -> Tensor:
+    """Memories [M, N, P, R, H] along time.
+
+    Args:
+        projected: [M, N, P, R, 3 H], inputs times their weights.
+        w, b: [M, N, H, 3 H] and [M, N, 3 H], of the memory.
+        kept: [M, N, P, R], 0 where an episode begins, else 1.
+    """
+    if native(projected, w.shape[-2]):
+        return GRU.apply(projected, w, b.unsqueeze(-2), kept.contiguous())
+    hidden, found = projected.new_zeros(*projected.shape[:2], projected.shape[3], w.shape[-2]), []
+    for t in range(projected.shape[2]):
+        hidden = hidden * kept[:, :, t].unsqueeze(-1)
+        hidden = gates(projected[:, :, t], hidden @ w + b.unsqueeze(-2), hidden)[2]
+        found.append(hidden)
+    return torch.stack(found, 2)
 
 
 def unroll(params: Parameters | dict, x: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,24 +160,20 @@ def unroll(params: Parameters | dict, x: Tensor, fresh: Tensor) -> tuple[Tensor,
     Args:
         fresh: [M, N, P, R] or broadcastable, 1 where an episode begins.
     """
-    members, networks, steps, rows, _ = x.shape
-    kept = (1 - fresh).expand(members, networks, steps, rows).flatten(0, 1).unsqueeze(-1)
-    first = (x.flatten(2, 3) @ params["in_w"] + params["in_b"].unsqueeze(-2)).relu()
-    projected = (first @ params["x_w"] + params["x_b"].unsqueeze(-2)).unflatten(2, (steps, rows)).flatten(0, 1)
-    memory = GRU.apply(projected, params["h_w"].flatten(0, 1), params["h_b"].flatten(0, 1).unsqueeze(1), kept)
-    memory = memory.unflatten(0, (members, networks))
+    steps, rows = x.shape[2:4]
+    first = linear(x.flatten(2, 3), params["in_w"], params["in_b"], rectify=True)
+    projected = linear(first, params["x_w"], params["x_b"]).unflatten(2, (steps, rows))
+    memory = memories(projected, params["h_w"], params["h_b"], (1 - fresh).expand(*x.shape[:-1]))
     return read(params, memory.flatten(2, 3)).unflatten(2, (steps, rows)), memory
 
 
 def read(params: Parameters | dict, memory: Tensor) -> Tensor:
     """Outputs [M, N, B, U] of memories [M, N, B, H]."""
-    return memory @ params["out_w"] + params["out_b"].unsqueeze(-2)
+    return linear(memory, params["out_w"], params["out_b"])
 
 
 def step(params: Parameters | dict, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs [M, N, R, U] and the next memories [M, N, R, H] of inputs x [M, N, R, I]; acting, one step."""
-    first = (x @ params["in_w"] + params["in_b"].unsqueeze(-2)).relu()
-    projected = first @ params["x_w"] + params["x_b"].unsqueeze(-2)
-    recurrent = memory @ params["h_w"] + params["h_b"].unsqueeze(-2)
-    memory = gates(projected, recurrent, memory)[2]
+    projected = linear(linear(x, params["in_w"], params["in_b"], rectify=True), params["x_w"], params["x_b"])
+    memory = gates(projected, linear(memory, params["h_w"], params["h_b"]), memory)[2]
     return read(params, memory), memory

@@ -16,7 +16,7 @@ from torch import Tensor
 from common.episodes import Lanes
 from common.networks import apply_mlp, mlp_parameters
 from common.population import Adam, Parameters, generators, per_member, uniform_
-from common.recurrent import recurrent_parameters, step, unroll
+from common.recurrent import linear, recurrent_parameters, step, unroll
 from papers.cast_bcq.baselines import value_deviation
 from papers.cast_bcq.cast import EXACT_UP_TO
 from papers.cast_bcq.contributions import all_subteams, draw_subteams
@@ -353,18 +353,18 @@ class CAST(Behaviour):
     def first(self, state: Tensor, params: Parameters) -> Tensor:
         """[M, 2, B, H] what states [M, B, D] and the bias give the first layer of both critics."""
         weights, bias = params["w1"].detach()[:, 0, :, : self.sizes.state], params["b1"].detach()[:, 0]
-        return state.unsqueeze(1) @ weights + bias.unsqueeze(-2)
+        return linear(state.unsqueeze(1), weights, bias)
 
     def added(self, action: Tensor, params: Parameters) -> Tensor:
         """[M, 2, N, B, H] what agents' actions [M, N, B] add to it."""
         weights = params["w1"].detach()[:, 0, :, self.sizes.state :].unflatten(2, (self.sizes.agents, self.sizes.actions))
-        return torch.nn.functional.one_hot(action, self.sizes.actions).float().unsqueeze(1) @ weights
+        nothing = weights.new_zeros(weights.shape[-1]).expand(*weights.shape[:3], -1)
+        return linear(torch.nn.functional.one_hot(action, self.sizes.actions).float().unsqueeze(1), weights, nothing)
 
     def top(self, first: Tensor, params: Parameters) -> Tensor:
         """Eq. 10 [M, ...] of first layers [M, 2, ..., H], which it overwrites."""
         w2, b2, w3, b3 = (params[name].detach()[:, 0] for name in ("w2", "b2", "w3", "b3"))
-        second = torch.baddbmm(b2.flatten(0, 1).unsqueeze(1), first.relu_().flatten(2, -2).flatten(0, 1), w2.flatten(0, 1))
-        values = torch.baddbmm(b3.flatten(0, 1).unsqueeze(1), second.relu_(), w3.flatten(0, 1)).view(first.shape[:-1])
+        values = linear(linear(first.relu_().flatten(2, -2), w2, b2, rectify=True), w3, b3).reshape(first.shape[:-1])
         return self.config.weight * values.amin(1) + (1 - self.config.weight) * values.amax(1)
 
     def best_joint(self, state: Tensor, logits: Tensor, mask: Tensor, params: Parameters) -> tuple[Tensor, Tensor]:
@@ -377,7 +377,8 @@ class CAST(Behaviour):
         """
         drawn = sampled(logits.transpose(1, 2), mask.transpose(1, 2), self.config.candidates, self.streams)  # [M, N, B, K]
         team = torch.nn.functional.one_hot(drawn.permute(0, 2, 3, 1).flatten(1, 2), self.sizes.actions).float().flatten(2)
-        added = team.unsqueeze(1) @ params["w1"].detach()[:, 0, :, self.sizes.state :]  # [M, 2, B K, H]
+        weights = params["w1"].detach()[:, 0, :, self.sizes.state :]
+        added = linear(team.unsqueeze(1), weights, torch.zeros_like(weights[:, :, 0]))  # [M, 2, B K, H]
         first = self.first(state, params).unsqueeze(3) + added.unflatten(2, (-1, self.config.candidates))
         best, which = self.top(first, params).max(-1)
         return drawn.gather(-1, which[:, None, :, None].expand(-1, self.sizes.agents, -1, 1)).squeeze(-1), best
@@ -429,7 +430,7 @@ class CAST(Behaviour):
         alone = kept * (1 - torch.eye(self.sizes.agents, device=self.device)).unsqueeze(1)  # [M, N, S, N], without oneself
         total = torch.zeros_like(action, dtype=torch.float32)
         for s in range(kept.shape[2]):
-            without = (alone[:, None, :, s] @ team.flatten(3)).view_as(team).add_(nobody)
+            without = linear(alone[:, None, :, s], team.flatten(3), nobody.flatten(2)).view_as(team)
             total += self.top(without + own, params) - self.top(without, params)
         return total / kept.shape[2]
 

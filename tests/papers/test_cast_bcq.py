@@ -8,17 +8,19 @@ import torch
 
 from common import kernels
 from common.bcq import BCQConfig
+from common.networks import apply_mlp
 from common.population import generator, generators
 from envs.grid import world
 from envs.mujoco.views import view
-from papers.cast_bcq import training
+from papers.cast_bcq import battles, recurrent, training
 from papers.cast_bcq.baselines import ICQ, MABCQ, ICQConfig, MABCQConfig, transition_normalisation, value_deviation
 from papers.cast_bcq.cast import CAST, CASTConfig, Variant
 from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams, joint_actions
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteBCQ, DiscreteCAST, DiscreteConfig, DiscreteICQ, allowed, sample_allowed
-from papers.cast_bcq.experiment import cell, grid_cell, prepare
+from papers.cast_bcq.experiment import battle_cell, cell, grid_cell, prepare
 from papers.cast_bcq.grid import Grid, data_set, encode
 from papers.cast_bcq.grid import train as train_grid
+from papers.cast_bcq.recurrent import RecurrentConfig, Sizes, sampled, softmax_over_filled, traced_targets
 from papers.cast_bcq.rows import Rows, TeamBatch
 
 SMALL = CASTConfig(hidden=16, vae_hidden=16, candidates=3, act_samples=4)
@@ -334,3 +336,125 @@ def test_observations_are_named_and_joint_methods_always_see_everything():
     with pytest.raises(ValueError, match="expected 'policy' or 'data'"):
         CAST([0], [3, 3], 5, 2, replace(SMALL, others="nobody"), [Variant()])
     assert BCQConfig().vae_hidden is None
+
+
+# --- Battles ---
+
+SIZES = Sizes(obs=4, state=6, agents=4, actions=5)
+
+
+def joint_value(learner, state, onehot):
+    """Eq. 10 of joint one-hot actions [M, R, B, N, U] by the plain networks."""
+    rows = torch.cat([state.unsqueeze(1).expand(-1, onehot.shape[1], -1, -1), onehot.flatten(-2)], -1).flatten(1, 2)
+    q = apply_mlp(learner.parts["critic"], rows.unsqueeze(1), None).squeeze(-1).squeeze(1)
+    values = learner.config.weight * q.amin(1) + (1 - learner.config.weight) * q.amax(1)
+    return values.detach().unflatten(1, onehot.shape[1:3])
+
+
+@pytest.mark.parametrize("default", ["zero", "first"])
+def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, default):
+    learner = recurrent.CAST([0, 1], SIZES, RecurrentConfig(hidden=16, critic_hidden=16, default=default, weight=0.8, subteams=3))
+    state = torch.randn(2, 7, 6, generator=stream)
+    action, others = (torch.randint(5, (2, 4, 7), generator=stream) for _ in range(2))
+    kept = torch.stack([draw_subteams(4, 3, stream) for _ in range(2)])
+    base = torch.zeros(4, 5)
+    base[:, 0] = float(default == "first")
+    weights = torch.full((2, 3), 1 / 3)
+
+    def onehot(x):
+        return torch.nn.functional.one_hot(x, 5).float()
+
+    expected = contributions(
+        lambda rows: joint_value(learner, state, rows), onehot(action), onehot(others), base, kept, weights, torch.ones(2)
+    )
+    torch.testing.assert_close(learner.contributions(state, action, others, kept), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_best_joint_candidate_in_battles_has_the_value_the_critic_gives_it(stream):
+    learner = recurrent.CAST([0, 1], SIZES, RecurrentConfig(hidden=16, critic_hidden=16, candidates=50))
+    state, logits = torch.randn(2, 7, 6, generator=stream), torch.zeros(2, 7, 4, 5)
+    mask = torch.ones(2, 7, 4, 5, dtype=torch.bool)
+    mask[..., 0] = False
+    best, value = learner.best_joint(state, logits, mask, learner.parts["critic"])
+    team = torch.nn.functional.one_hot(best.permute(0, 2, 1), 5).float().unsqueeze(1)
+    torch.testing.assert_close(joint_value(learner, state, team)[:, 0], value, atol=1e-5, rtol=1e-4)
+    assert (best > 0).all()
+    everything = torch.cartesian_prod(*[torch.arange(1, 5)] * 4)
+    rows = torch.nn.functional.one_hot(everything, 5).float()[None, :, None].expand(2, -1, 7, -1, -1)
+    all_values = joint_value(learner, state, rows)
+    assert (value <= all_values.amax(1) + 1e-5).all() and (value > all_values.mean(1)).all()
+
+
+def test_draws_by_inverse_distribution_have_the_right_frequencies_and_stay_allowed():
+    logits = torch.tensor([0.5, 0.2, 0.2, 0.1]).log().expand(2, 1, 1, 4)
+    mask = torch.tensor([True, False, True, False]).expand(2, 1, 1, 4)
+    drawn = sampled(logits, mask, 4000, generators([0, 1], "n"))
+    assert not torch.equal(drawn[0], drawn[1])
+    for member in drawn:
+        assert member.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx([5 / 7, 0, 2 / 7, 0], abs=0.03)
+
+
+def test_traced_targets_by_hand():
+    # one lane with an episode of two steps that ends by itself, and one of two steps cut by its clock
+    reward, value = torch.tensor([1.0, 2, 9, 3, 4, 9]), torch.tensor([10.0, 20, 30, 40, 50, 60])
+    terminal, filled = torch.tensor([0.0, 1, 0, 0, 0, 0]), torch.tensor([1.0, 1, 0, 1, 1, 0])
+    shape = (t.view(1, -1, 1) for t in (reward, terminal, filled, value))
+    found = traced_targets(*shape, 0.5, 0.25).flatten()
+    cut = 4 + 0.5 * 60
+    expected = [1 + 0.5 * (0.75 * 20 + 0.25 * 2), 2, None, 3 + 0.5 * (0.75 * 50 + 0.25 * cut), cut, None]
+    assert [float(y) for y, x in zip(found, expected, strict=True) if x] == pytest.approx([x for x in expected if x])
+    plain = traced_targets(*(t.view(1, -1, 1) for t in (reward, terminal, filled, value)), 0.5, 0.0).flatten()
+    assert plain[0] == 1 + 0.5 * 20
+
+
+def test_weights_over_filled_places_have_mean_one_and_ignore_the_rest(stream):
+    values, filled = torch.randn(2, 6, 3, 4, generator=stream), (torch.rand(2, 6, 3, generator=stream) > 0.3).float()
+    weights = softmax_over_filled(values, filled, 0.5)
+    assert (weights * filled.unsqueeze(-1)).sum((1, 2)).allclose(filled.sum((1, 2))[:, None].expand(-1, 4))
+    assert weights[filled == 0].eq(0).all()
+    expected = (values[0, :, :, 1][filled[0] > 0] / 0.5).softmax(0) * filled[0].sum()
+    torch.testing.assert_close(weights[0, :, :, 1][filled[0] > 0], expected)
+
+
+@pytest.mark.parametrize("method", list(recurrent.METHODS))
+def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, method):
+    made, alone = (battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1]))
+    prepare(made)
+    whole, single = battles.Program([made], "cpu"), battles.Program([alone], "cpu")
+    list(whole.updates()), list(single.updates())
+    results = whole.results(1.0)[0]
+    assert results["seeds"][1] == single.results(1.0)[0]["seeds"][0]
+    assert all(torch.equal(part.flat[1], single.learner.parts[name].flat[0]) for name, part in whole.learner.parts.items())
+    first = battles.Program([made], "cpu")
+    steps = first.updates()
+    next(steps), next(steps)
+    second = battles.Program([made], "cpu")
+    second.load_state_dict(first.state_dict())
+    list(second.updates())
+    assert second.results(1.0)[0]["seeds"] == results["seeds"]
+    assert all(torch.equal(part.flat, second.learner.parts[name].flat) for name, part in whole.learner.parts.items())
+    assert results["environment"]["family"].startswith("SMAC-like") and 0 <= results["extra"]["data_win_rate"] <= 100
+
+
+def test_cloning_an_expert_of_3m_in_battles_wins(folders):
+    made = battle_cell("smoke", "3m", "bc", {"seeds": [0]})
+    config = made.config | {
+        "quality": "expert", "updates": 250, "evaluations": 1, "episodes": 50, "lanes": 4, "last": 1,
+        "hyper": made.config["hyper"] | {"hidden": 32, "lr": 4e-3},
+    }  # fmt: skip
+    made = replace(made, config=config)
+    prepare(made)
+    assert battles.train([made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
+
+
+def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folders):
+    made = battle_cell("smoke", "3s_vs_3z", "mabcq", {"transitions": False})
+    prepare(made)
+    program = battles.Program([made], "cpu")
+    learner, lanes = program.learner, program.store.draw()
+    logits = learner.clone(learner.inputs(lanes.obs, lanes.last), lanes)
+    q = torch.randn(lanes.action.shape)
+    before = learner.parts["inverse"].flat.clone()
+    weights = learner.weights(lanes, logits, torch.randn(lanes.action.shape), q)
+    assert recurrent.mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
+    assert torch.equal(before, learner.parts["inverse"].flat)
