@@ -55,7 +55,7 @@ BATTLES = {
         },
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "updates": 600, "evaluations": 10, "episodes": 32, "last": 5, "lanes": 4,
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 800, "evaluations": 8, "episodes": 32, "last": 4, "lanes": 4,
         "learner": {
             "hidden": 32, "critic_hidden": 64, "lr": 2e-3, "critic_lr": 2e-3, "copy_every": 10, "candidates": 5, "subteams": 4,
             "policy_temperature": 1.0,

@@ -78,8 +78,9 @@ def last_return(results: list[dict]) -> dict[int, float | None]:
     return tables.mean_of(results, "last_return")
 
 
+MAP = "5m_vs_6m"  # of Figure 6d
 # Seconds per agent-update of one member, one core, at the paper's sizes
-UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3, "bremen": 6e-3}
+UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3, "bremen": 6e-3, "cql": 1.5e-3}
 
 
 def cost(cell: Cell) -> float:
@@ -88,7 +89,7 @@ def cost(cell: Cell) -> float:
     if config.get("timing"):
         return {"smoke": 2, "quick": 20, "paper": 60}[cell.preset]
     share = config["tuning"]["batch_size"] / 128
-    agents = {"halfcheetah": 2, "walker2d": 2, "hopper": 3, "kinematic_predator_prey": 3, "shifting_navigation": 1}
+    agents = {"halfcheetah": 2, "walker2d": 2, "hopper": 3, "kinematic_predator_prey": 3, "shifting_navigation": 1, MAP: 5}
     count = agents.get(config["task"]) or int(config["task"].rsplit("_", 1)[-1])
     choosing = {"embedding": 1.0e-3, "value": 4.0e-3}.get(config["strategy"], 0.2e-3) * config["tuning"]["candidates"] / 512
     tuning = config["deployments"] * config["tuning_updates"] * (UNIT_COST[config["base"]] * share + choosing)

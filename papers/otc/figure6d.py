@@ -1,16 +1,22 @@
-"""Figure 6d: discrete CQL with OTC (d_q) and without on SMAC's 5m_vs_6m, agents exploring in turn."""
+"""Figure 6d: CQL with OTC (d_q) and without on 5m_vs_6m, agents exploring in turn; SMAC-like battles of the built-in simulator."""
 
-from common import tables
-from common.tables import Table
+from common import figures, tables
+from common.tables import Entry, Table
+from envs.smac.core import VERSION
+from papers.otc.experiment import MAP, OPTIONS, cell, last_return
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(MAP, column, (cell(preset, MAP, "medium", "cql", method, options),), last_return)
+        for column, method in {"otc": "d_q", "cql": "uniform"}.items()
+    ]
+
 
 TABLE = Table(
-    "otc",
-    "figure6d",
-    "StarCraft 5m_vs_6m",
-    lambda preset, options: [],
-    "win rate",
-    unavailable="needs behaviour and data of map 5m_vs_6m, and a recurrent CQL; the environment (envs/smac) is there",
-)
+    "otc", "figure6d", f"{MAP} (SMAC-like, built-in simulator, profile sc2, version {VERSION})", entries,
+    "return, 20 for a plain win", draw=figures.curves, x="deployment", options=OPTIONS,
+)  # fmt: skip
 
 if __name__ == "__main__":
     tables.main(TABLE)

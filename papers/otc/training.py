@@ -17,6 +17,8 @@ from envs import datasets, joint
 from envs.kinematic.worlds import SCENARIOS as KINEMATIC
 from envs.mujoco.data import TASKS as ROBOT_TASKS
 from envs.mujoco.robots import robot
+from envs.smac.team import transitions as of_battles
+from envs.smac.units import MAPS
 from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
 from papers.otc.embedding import Embedding, EmbeddingConfig
@@ -37,6 +39,7 @@ SOURCES = [
 ENVIRONMENT_SOURCES = {
     "kinematic": ["envs/kinematic/worlds.py"],
     "mujoco": ["envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
+    "smac": [f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")],
 }
 OWN = ("strategy", "alpha", "adaptive")  # of a cell; the rest of its configuration is its program's
 SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last deployment
@@ -46,7 +49,8 @@ def sources(cell: Cell) -> list[str]:
     """Files whose code decides the cell's numbers."""
     special = ["papers/otc/timing.py"] if cell.config.get("timing") else []
     special += ["papers/otc/cql.py"] if cell.config["base"] == "cql" else []
-    return SOURCES + special + ENVIRONMENT_SOURCES["kinematic" if cell.config["task"] in KINEMATIC else "mujoco"]
+    task = cell.config["task"]
+    return SOURCES + special + ENVIRONMENT_SOURCES["kinematic" if task in KINEMATIC else "smac" if task in MAPS else "mujoco"]
 
 
 def program_key(cell: Cell) -> tuple:
@@ -101,12 +105,12 @@ class Program:
         loaded = {path: datasets.load(path) for path in paths}
         self.data = [{str(s): loaded[path]["sha256"] for s, path in data_paths(cell).items()} for cell in self.cells]
         which = [list(paths).index(path) for cell in self.cells for path in data_paths(cell).values()]
-        sets = [{name: values for name, values in datasets.transitions(one).items() if name in FIELDS} for one in loaded.values()]
+        in_battle = config["task"] in MAPS
+        found = [of_battles(one["arrays"]) if in_battle else datasets.transitions(one) for one in loaded.values()]
+        sets = [{name: one[name] for name in FIELDS} for one in found]
         self.steps = max(1, int(ONLINE_SHARE * len(sets[0]["obs"])))
         self.experience = Experience(sets, which, self.deployments, self.steps, device)
         self.team = load_team(config["task"], device)
-        horizon = KINEMATIC[config["task"]].horizon if config["task"] in KINEMATIC else robot(config["task"]).horizon
-        self.worlds = max(1, self.steps // horizon)
 
         # One learner per seed until the offline phase is over; then one per member
         self.learner = self.build(self.unique, [self.seeds.index(seed) for seed in self.unique])
@@ -194,17 +198,25 @@ class Program:
         k = self.deployment + 1
         self.shift(k)
         streams = generators(self.seeds, f"deployment {k}")
-        rows = self.team.deploy(self.policy(f"deployment {k}"), streams, self.steps, self.worlds)
-        merged = {name: torch.from_numpy(values.reshape(-1, *values.shape[2:])) for name, values in rows.items()}
-        seen = joint.transitions({name: values.numpy() for name, values in merged.items()}, self.team.view)
         start = self.experience.size
-        self.experience.add({name: seen[name].unflatten(0, (len(self.seeds), -1)) for name in FIELDS})
+        self.experience.add(self.collect(self.policy(f"deployment {k}"), streams))
         if self.embedding:
             self.embedding.extend(start, self.experience.size)
         if self.balanced:
             self.balanced.add_latest()
         self.sampler.adapt(k)
         self.alphas.append(self.sampler.alpha.tolist())
+
+    def collect(self, policy, streams: list[torch.Generator]) -> dict[str, torch.Tensor]:
+        """What a deployment brings: tensors [M, steps, N, ...]. In battles agents explore in turn, elsewhere nobody does."""
+        task = self.config["task"]
+        if task in MAPS:
+            return self.team.collect(policy, streams, self.steps)
+        horizon = KINEMATIC[task].horizon if task in KINEMATIC else robot(task).horizon
+        rows = self.team.deploy(policy, streams, self.steps, max(1, self.steps // horizon))
+        merged = {name: values.reshape(-1, *values.shape[2:]) for name, values in rows.items()}
+        seen = joint.transitions(merged, self.team.view)
+        return {name: seen[name].unflatten(0, (len(self.seeds), -1)) for name in FIELDS}
 
     def improve(self) -> None:
         """What a model-based learner does once its models are fitted."""

@@ -1,0 +1,110 @@
+"""A population's policies in battles, and battles' data as single transitions, for learners without memory.
+
+An agent's row is what it observes followed by the mask of its available actions; an action is its index.
+
+Axes: M members, N agents, E battles, O observation, U actions, R rows.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.smac.core import Battles
+
+EXPLORE = 0.1  # share of random actions of the agent whose turn it is to explore
+STEPS_AN_EPISODE = 25  # a guess of how many battles bring so many rows; more follow if it was wrong
+
+
+def transitions(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """Tensors [R, N, ...] of the steps of whole episodes, see envs.smac.data; everybody shares reward and terminal flag."""
+    filled = torch.from_numpy(arrays["filled"] > 0)
+    agents = arrays["obs"].shape[2]
+    rows = torch.cat([torch.from_numpy(arrays["obs"]), torch.from_numpy(arrays["available"]).float()], -1)
+
+    def shared(name: str) -> Tensor:
+        return torch.from_numpy(arrays[name])[filled].float()[:, None].expand(-1, agents)
+
+    return {
+        "obs": rows[:, :-1][filled], "action": torch.from_numpy(arrays["actions"])[filled].float().unsqueeze(-1),
+        "reward": shared("rewards"), "next_obs": rows[:, 1:][filled], "terminal": shared("terminated"),
+    }  # fmt: skip
+
+
+class BattleTeam:
+    """As `envs.lockstep.Team`, for battles.
+
+    Args:
+        device: where policies live; battles run on the CPU.
+    """
+
+    def __init__(self, map_name: str, device="cpu"):
+        one = Battles(map_name, 1)
+        self.map_name, self.device = map_name, device
+        self.num_agents, self.action_dim, self.obs_dim = one.agents, one.n_actions, one.obs_dim + one.n_actions
+
+    def seen(self, population: list[Battles]) -> Tensor:
+        """[M, N, E, O + U] rows of all agents."""
+        rows = [np.concatenate([battles.obs(), battles.available()], -1) for battles in population]
+        return torch.from_numpy(np.stack(rows)).float().transpose(1, 2).contiguous()
+
+    def play(self, act, streams: list[torch.Generator], episodes: int, explorer: int | None = None):
+        """Whole episodes of every member.
+
+        Args:
+            act: policy of the population, rows [M, N, E, O + U] -> actions [M, N, E, 1].
+            streams: of which battles are played and how is explored, one per member.
+            explorer: the agent that explores; None for nobody.
+
+        Returns:
+            returns [M, E], and of the explorer's steps rows, actions, rewards, terminal flags, next rows and which
+            happened, all [M, E, T, ...].
+        """
+        seeds = [int(torch.randint(2**31, (), generator=stream)) for stream in streams]
+        population = [Battles(self.map_name, episodes, seed) for seed in seeds]
+        for battles in population:
+            battles.reset()
+        returns, columns, rows = torch.zeros(len(streams), episodes), [], self.seen(population)
+        while not all(battles.over.all() for battles in population):
+            action = act(rows.to(self.device)).cpu().squeeze(-1)  # [M, N, E]
+            if explorer is not None:
+                action[:, explorer] = self.explored(action[:, explorer], rows[:, explorer], streams)
+            reward, terminal, live = torch.zeros(3, *returns.shape)
+            for m, battles in enumerate(population):
+                which = np.flatnonzero(~battles.over)
+                if len(which):
+                    earned, ended, _, _ = battles.step(action[m].T.numpy()[which], which)
+                    reward[m, which], terminal[m, which] = torch.from_numpy(earned).float(), torch.from_numpy(ended).float()
+                    live[m, which] = 1
+            returns += reward
+            following = self.seen(population)
+            if explorer is not None:
+                columns.append((rows[:, explorer], action[:, explorer], reward, terminal, following[:, explorer], live))
+            rows = following
+        return returns, [torch.stack(column, 2) for column in zip(*columns, strict=True)]
+
+    def explored(self, action: Tensor, rows: Tensor, streams: list[torch.Generator]) -> Tensor:
+        """Actions [M, E] of which a share EXPLORE is replaced by uniformly random available ones."""
+        free = rows[..., -self.action_dim :] > 0.5
+        noise = torch.stack([torch.rand(free.shape[1:], generator=stream) for stream in streams])
+        change = torch.stack([torch.rand(action.shape[1:], generator=stream) for stream in streams]) < EXPLORE
+        return torch.where(change, noise.masked_fill(~free, -1.0).argmax(-1), action)
+
+    def returns(self, act, streams: list[torch.Generator], episodes: int) -> Tensor:
+        """[M, episodes] undiscounted returns of whole episodes without exploration."""
+        return self.play(act, streams, episodes)[0]
+
+    def collect(self, act, streams: list[torch.Generator], steps: int) -> dict[str, Tensor]:
+        """`steps` rows [M, steps, N, ...] of every agent, each from battles in which it alone explores, in turn."""
+        agents = []
+        for agent in range(self.num_agents):
+            found, missing = [[] for _ in streams], steps
+            while missing > 0:
+                _, columns = self.play(act, streams, -(-missing // STEPS_AN_EPISODE), agent)
+                *columns, live = columns
+                for m in range(len(streams)):
+                    found[m].append([column[m][live[m] > 0] for column in columns])
+                missing = steps - min(sum(len(piece[0]) for piece in pieces) for pieces in found)
+            whole = [[torch.cat(parts)[:steps] for parts in zip(*pieces, strict=True)] for pieces in found]
+            agents.append([torch.stack(column) for column in zip(*whole, strict=True)])
+        obs, action, reward, terminal, following = (torch.stack(column, 2) for column in zip(*agents, strict=True))
+        return {"obs": obs, "action": action.float().unsqueeze(-1), "reward": reward, "next_obs": following, "terminal": terminal}
