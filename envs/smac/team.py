@@ -97,13 +97,13 @@ class BattleTeam:
         """`steps` rows [M, steps, N, ...] of every agent, each from battles in which it alone explores, in turn."""
         agents = []
         for agent in range(self.num_agents):
-            found, missing = [[] for _ in streams], steps
-            while missing > 0:
-                _, columns = self.play(act, streams, -(-missing // STEPS_AN_EPISODE), agent)
-                *columns, live = columns
+            # streams of its own: how often a turn goes on depends on who else has too few rows yet
+            turns = [torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=stream))) for stream in streams]
+            found = [[] for _ in streams]
+            while min(sum(len(piece[0]) for piece in pieces) for pieces in found) < steps:
+                _, (*columns, live) = self.play(act, turns, -(-steps // STEPS_AN_EPISODE), agent)
                 for m in range(len(streams)):
                     found[m].append([column[m][live[m] > 0] for column in columns])
-                missing = steps - min(sum(len(piece[0]) for piece in pieces) for pieces in found)
             whole = [[torch.cat(parts)[:steps] for parts in zip(*pieces, strict=True)] for pieces in found]
             agents.append([torch.stack(column) for column in zip(*whole, strict=True)])
         obs, action, reward, terminal, following = (torch.stack(column, 2) for column in zip(*agents, strict=True))

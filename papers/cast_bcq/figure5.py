@@ -1,9 +1,15 @@
-"""Figure 5: learning curves of Table 1's methods, SMAC-like battles of the built-in simulator."""
+"""Figure 5: learning curves of Table 1's methods, and of behaviour cloning, which is our addition; SMAC-like battles."""
 
 from common import figures, tables
-from common.tables import Table
+from common.tables import Entry, Table
+from papers.cast_bcq import table1
 from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR
-from papers.cast_bcq.table1 import entries
+from papers.cast_bcq.settings import BATTLE_METHODS
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return table1.entries(preset, options, ("bc", *BATTLE_METHODS))
+
 
 TABLE = Table(
     "cast_bcq", "figure5", f"learning curves ({SIMULATOR})", entries, unit="win rate in %", options=BATTLE_OPTIONS,

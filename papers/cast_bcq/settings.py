@@ -19,7 +19,7 @@ VARIANTS = {
     "w/o CD": Variant(double=False),
 }
 MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
-BATTLE_METHODS = ("bc", "i_bcq", "mabcq", "icq_ma", "ours")  # behaviour cloning is not in the paper
+BATTLE_METHODS = ("i_bcq", "mabcq", "icq_ma", "ours")
 
 # "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is the mean of
 PRESETS = {

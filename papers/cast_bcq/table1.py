@@ -1,4 +1,4 @@
-"""Table 1: test win rates on four maps, SMAC-like battles of the built-in simulator; behaviour cloning is our extra column."""
+"""Table 1: test win rates on four maps, SMAC-like battles of the built-in simulator."""
 
 from common import tables
 from common.tables import Entry, Table
@@ -6,11 +6,11 @@ from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR, battle_cell, w
 from papers.cast_bcq.settings import BATTLE_METHODS, MAPS
 
 
-def entries(preset: str, options: dict) -> list[Entry]:
+def entries(preset: str, options: dict, methods: tuple[str, ...] = BATTLE_METHODS) -> list[Entry]:
     return [
         Entry(map_name, method, (battle_cell(preset, map_name, method, options),), win_rate)
         for map_name in MAPS
-        for method in BATTLE_METHODS
+        for method in methods
     ]
 
 
