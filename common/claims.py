@@ -15,8 +15,15 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from common.cells import runs_folder
+from common.files import write_csv
+from common.provenance import ROOT
+
 Name = tuple[str, str]  # row and column of a table
 LEVEL = 0.95
+PAPERS = ("omar", "cast_bcq", "moma_ppo", "otc")
+REFERENCE = ROOT / "results" / "reference"
+HEADER = ["paper", "where", "claim", "holds if", "preset", "verdict", "mean", "low", "high", "n", "why"]
 VERDICTS = ("holds", "contradicted", "undecided", "not run")
 
 
@@ -140,3 +147,44 @@ def verdict(claim: Claim, values_of: Callable[[str], dict[Name, dict[int, float]
 def of_paper(paper: str) -> list[Claim]:
     """A paper's claims."""
     return importlib.import_module(f"papers.{paper}.claims").CLAIMS
+
+
+def at(paper: str, claim: Claim, preset: str) -> dict:
+    """The verdict at a preset with its `source`: results of this machine, else the committed reference."""
+    found = {}
+    for source, folder in (("this machine", runs_folder()), ("committed reference", REFERENCE)):
+
+        def values_of(table: str, folder=folder):
+            path = folder / preset / paper / f"{table}.seeds.csv"
+            return seeds_of(path) if path.exists() else None
+
+        found = verdict(claim, values_of) | {"source": source}
+        if found["verdict"] != "not run":
+            break
+    return found
+
+
+def ledger(presets: tuple[str, ...] = ("quick", "paper")) -> list[list]:
+    """Rows of HEADER, of all papers; at preset paper only what has been run."""
+    rows = []
+    for paper in PAPERS:
+        for claim in of_paper(paper):
+            for preset in presets:
+                found = at(paper, claim, preset)
+                if found["verdict"] != "not run" or preset != "paper":
+                    numbers = ["" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "low", "high")]
+                    rows.append([
+                        paper, claim.where, claim.says, claim.test, preset, found["verdict"], *numbers, found["n"], found["why"],
+                    ])  # fmt: skip
+    return rows
+
+
+def counts(rows: list[list]) -> list[list]:
+    """[paper, preset, number of each verdict ...] of ledger rows."""
+    keys = list(dict.fromkeys((row[0], row[4]) for row in rows))
+    return [[*key, *(sum((row[0], row[4], row[5]) == (*key, word) for row in rows) for word in VERDICTS)] for key in keys]
+
+
+def write(rows: list[list], path: Path) -> None:
+    """The ledger as CSV."""
+    write_csv(path, HEADER, rows)

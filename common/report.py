@@ -1,4 +1,8 @@
-"""One offline report: every table beside the published numbers, pictures, departures, versions and times."""
+"""One offline report: the state of everything, the claims ledger, every table beside the published numbers, pictures.
+
+One HTML file without scripts or anything from the network, and the same as Markdown. Every number says which file it is from
+and which command made it.
+"""
 
 import base64
 import html as escape
@@ -7,20 +11,42 @@ import re
 
 from tabulate import tabulate
 
-from common import tables
+from common import claims, tables
 from common.cells import runs_folder
 from common.provenance import ROOT
 from common.tables import PRESETS, REFERENCE, Table
 
 STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-size: 13px; margin: .5rem 0 1rem; display: block; overflow-x: auto; }
-th, td { border: 1px solid #8886; padding: .2rem .5rem; text-align: left; white-space: nowrap; }
-img { max-width: 100%; background: #fff; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886; }
-.facts { font-size: 13px; opacity: .8; }
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; --good: #0a7a3d; --bad: #b3261e; --open: #7a5c00; }
+@media (prefers-color-scheme: dark) { :root { --good: #5fd38d; --bad: #ff8a80; --open: #e0c060; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; }
+h1 { line-height: 1.2; } h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); } h3 { margin-top: 2rem; }
+nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; }
+.scroll { overflow-x: auto; margin: .5rem 0 1rem; } .scroll:focus { outline: 2px solid; }
+table { border-collapse: collapse; font-size: 14px; }
+caption { text-align: left; padding: .3rem 0; opacity: .85; }
+th, td { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left; vertical-align: top; }
+thead th { background: var(--soft); }
+td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.holds, .consistent { color: var(--good); font-weight: 600; } .contradicted, .differs { color: var(--bad); font-weight: 600; }
+.undecided, .too { color: var(--open); }
+img { max-width: 100%; height: auto; background: #fff; }
+.facts { font-size: 14px; opacity: .85; } code { font-size: 90%; overflow-wrap: anywhere; }
+summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 2px solid; }
+@media print {
+  details > * { display: block; } .scroll { overflow: visible; }
+  body { max-width: none; font-size: 11px; } table { font-size: 9px; }
+}
 """
+TITLE = "offline-marl-zoo: reproduced beside published"
+NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( \+- [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
+NAMES = {"omar": "OMAR", "cast_bcq": "CAST-BCQ", "moma_ppo": "MOMA-PPO", "otc": "OTC"}
+CLAIM_HEADER = ["where", "claim", "holds if", "preset", "verdict", "mean [95 % interval]", "n", "why"]
+INTRODUCTION = (
+    "Every number below was computed from files that runs wrote; nothing is typed in. Preset quick is a small budget (minutes on "
+    "two CPU cores), preset paper the papers' own. A verdict on a claim comes from a 95 % interval of the numbers it names; at "
+    "quick most differences to published scores have the budget as their reason, orderings are what carries."
+)
 
 
 def stored(table: Table, preset: str) -> tuple[dict, str, object] | None:
@@ -32,85 +58,152 @@ def stored(table: Table, preset: str) -> tuple[dict, str, object] | None:
     return None
 
 
-def rows_of(table: Table, facts: dict) -> list[list[str]]:
-    """Published, ours and difference of every entry."""
-    published, d, rows = table.published(), table.decimals, []
-    for entry in facts["entries"]:
-        mean, std = published.get((entry["row"], entry["column"]), (None, None))
-        ours = entry["mean"]
-        gap = "" if ours is None or mean is None else f"{ours - mean:+.{d}f}"
-        count = f"{entry['n']}" + (f" ({entry['diverged']} diverged)" if entry["diverged"] else "")
-        interval = "" if ours is None else f"[{entry['low']:.{d}f}, {entry['high']:.{d}f}]"
-        value = entry["state"] if ours is None else tables.plus_minus(ours, entry["std"], d)
-        theirs = tables.plus_minus(mean, std, d)
-        rows.append([entry["row"], entry["column"], theirs, value, gap, count, tables.number(entry["iqm"], d), interval])
-    return rows
-
-
-HEADER = ["row", "column", "published", "ours", "difference", "n", "IQM", "95 % interval"]
-
-
 def departures(paper: str) -> str:
-    """The section "Differences from the published paper" of a paper's README, Markdown."""
+    """The table of differences and decisions of a paper's README, Markdown."""
     path = ROOT / "papers" / paper / "README.md"
-    match = re.search(r"## Differences.*?(?=\n## |\Z)", path.read_text(), re.DOTALL) if path.exists() else None
+    match = re.search(r"## (?:Differences|Readings).*?(?=\n## |\Z)", path.read_text(), re.DOTALL) if path.exists() else None
     return match.group(0).split("\n", 1)[1].strip() if match else ""
 
 
-def facts_line(facts: dict, source: str, preset: str) -> str:
+def facts_line(table: Table, facts: dict, source: str, preset: str) -> str:
     """One line of provenance."""
     machine, seconds = facts.get("machine") or {}, sum(entry.get("seconds", 0) for entry in facts["entries"])
     versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
+    kind = "runs" if source == "this machine" else "reference"
     return (
-        f"preset {preset}, from {source}; {facts['unit']}; {facts['score']}; {seconds / 60:.0f} core-minutes on "
-        f"{machine.get('processor', '?')} ({machine.get('device', '?')}, kernels {machine.get('kernels', '?')}); {versions}"
+        f"preset {preset}, from {source} (results/{kind}/{preset}/{table.slot}.json); {facts['unit']}; {facts['score']}; "
+        f"{seconds / 60:.0f} core-minutes on {machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
+        f"{machine.get('kernels', '?')}); {versions}"
     )
+
+
+def state_of(table: Table, preset: str) -> str:
+    """How much of a table there is at a preset, in words."""
+    if table.unavailable:
+        return "cannot run"
+    found = stored(table, preset)
+    if not found:
+        return "not run"
+    entries = found[0]["entries"]
+    there = sum(entry["mean"] is not None for entry in entries)
+    return "complete" if there == len(entries) else f"{there} of {len(entries)} entries"
+
+
+def html_table(rows: list[list], header: list[str], caption: str) -> str:
+    """A table that scrolls by itself and that a screen reader can name; words of verdict get their class."""
+    words = {*claims.VERDICTS, "consistent", "differs", "too few runs"}
+
+    def cell(value) -> str:
+        text = str(value)
+        kind = text.split()[0] if text in words else "number" if NUMBER.fullmatch(text) else ""
+        return f'<td{f" class={kind}" if kind else ""}>{escape.escape(text)}</td>'
+
+    name = escape.escape(caption, quote=True)
+    head = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
+    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    table = f"<table><caption>{name}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
+
+
+def interval_text(row: list) -> str:
+    """Mean and interval of a ledger row."""
+    mean, low, high = row[6:9]
+    return f"{mean} [{low or '-inf'}, {high or 'inf'}]" if mean != "" else ""
+
+
+class Page:
+    """HTML and Markdown, written side by side."""
+
+    def __init__(self):
+        self.html: list[str] = []
+        self.markdown: list[str] = []
+
+    def heading(self, level: int, text: str, anchor: str = "") -> None:
+        name = f' id="{anchor}"' if anchor else ""
+        self.html.append(f"<h{level}{name}>{escape.escape(text)}</h{level}>")
+        self.markdown.append(f"\n{'#' * level} {text}\n")
+
+    def paragraph(self, text: str, kind: str = "") -> None:
+        self.html.append(f"<p{f' class={kind}' if kind else ''}>{escape.escape(text)}</p>")
+        self.markdown.append(f"{text}\n")
+
+    def table(self, rows: list[list], header: list[str], caption: str, folded: bool = False) -> None:
+        table = html_table(rows, header, caption)
+        if folded:
+            table = f"<details><summary>{escape.escape(caption)}</summary>{table}</details>"
+        self.html.append(table)
+        self.markdown.append(f"{tabulate(rows, header, tablefmt='github', disable_numparse=True)}\n")
+
+
+def front(page: Page, chosen: list[Table], ledger: list[list]) -> None:
+    """State of every table, and how many claims hold."""
+    papers = list(dict.fromkeys(table.paper for table in chosen))
+    page.heading(1, TITLE)
+    page.paragraph(INTRODUCTION)
+    links = "".join(f'<li><a href="#{paper}">{NAMES[paper]}</a></li>' for paper in papers)
+    page.html.append(f'<nav aria-label="papers"><ul>{links}</ul></nav>')
+    page.heading(2, "Claims of the papers")
+    page.table(claims.counts(ledger), ["paper", "preset", *claims.VERDICTS], "How many claims have which verdict")
+    page.heading(2, "State of every table")
+    rows = [[table.slot, table.title, state_of(table, "quick"), state_of(table, "paper")] for table in chosen]
+    page.table(rows, ["script", "shows", "quick", "paper"], "Results there are, from this machine or committed")
 
 
 def build(chosen: list[Table]) -> tuple[str, str]:
     """The report as HTML and as Markdown, over all presets with results."""
-    page, text = ["<h1>offline-marl-zoo: reproduced beside published</h1>"], ["# offline-marl-zoo: reproduced beside published"]
-    last = None
+    page, last = Page(), None
+    ledger = [row for row in claims.ledger() if row[0] in {table.paper for table in chosen}]
+    front(page, chosen, ledger)
     for table in chosen:
         if table.paper != last:
-            page.append(f"<h2>{escape.escape(table.paper)}</h2>")
-            text.append(f"\n## {table.paper}")
-            notes = departures(table.paper)
-            if notes:
-                page.append(f"<details><summary>Differences from the published paper</summary>{markdown_table(notes)}</details>")
-                text.append(f"\n### Differences from the published paper\n\n{notes}")
             last = table.paper
-        page.append(f"<h3>{escape.escape(table.slot)}: {escape.escape(table.title)}</h3>")
-        text.append(f"\n### {table.slot}: {table.title}\n")
-        found = [(preset, stored(table, preset)) for preset in reversed(PRESETS) if preset != "smoke"]
-        found = [(preset, item) for preset, item in found if item]
-        if not found:
-            reason = table.unavailable or "not run yet"
-            page.append(f"<p>{escape.escape(reason)}</p>")
-            text.append(reason)
-        for preset, (facts, source, folder) in found:
-            line, rows = facts_line(facts, source, preset), rows_of(table, facts)
-            page.append(f'<h4>{preset}</h4><p class="facts">{escape.escape(line)}</p>')
-            page.append(tabulate(rows, HEADER, tablefmt="html", disable_numparse=True))
-            text.append(f"#### {preset}\n\n{line}\n\n{tabulate(rows, HEADER, tablefmt='github', disable_numparse=True)}\n")
-            picture = folder / f"{table.name}.png"
-            if picture.exists():
-                data = base64.b64encode(picture.read_bytes()).decode()
-                alt = escape.escape(f"{table.slot} at preset {preset}: {table.title}", quote=True)
-                page.append(f'<img alt="{alt}" src="data:image/png;base64,{data}">')
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>offline-marl-zoo report</title>'
-    head += f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
-    return head + "\n".join(page) + "</html>\n", "\n".join(text) + "\n"
+            begin_paper(page, last, [row for row in ledger if row[0] == last])
+        show_table(page, table)
+    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
+    head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body><main>'
+    return head + "\n".join(page.html) + "</main></body></html>\n", "\n".join(page.markdown) + "\n"
 
 
-def markdown_table(notes: str) -> str:
-    """A Markdown text with one pipe table as HTML; other lines as paragraphs."""
+def begin_paper(page: Page, paper: str, ledger: list[list]) -> None:
+    """A paper's claims and departures."""
+    page.heading(2, NAMES[paper], paper)
+    rows = [[row[1], row[2], row[3], row[4], row[5], interval_text(row), row[9], row[10]] for row in ledger]
+    page.table(rows, CLAIM_HEADER, f"Claims of {NAMES[paper]}: {len({row[2] for row in ledger})}", folded=True)
+    notes = departures(paper)
+    if notes:
+        rows, header, other = markdown_table(notes)
+        if header:
+            page.table(rows, header, f"Differences between text, released code and this package ({len(rows)})", folded=True)
+        for line in other:
+            page.paragraph(line, "facts")
+
+
+def show_table(page: Page, table: Table) -> None:
+    """A table at all presets that have results."""
+    page.heading(3, f"{table.slot}: {table.title}")
+    page.html.append(f"<p class=facts><code>python papers/{table.slot}.py</code></p>")
+    found = [(preset, stored(table, preset)) for preset in reversed(PRESETS) if preset != "smoke"]
+    found = [(preset, item) for preset, item in found if item]
+    if not found:
+        page.paragraph(table.unavailable or "not run yet")
+    for preset, (facts, source, folder) in found:
+        page.paragraph(facts_line(table, facts, source, preset), "facts")
+        rows = tables.rows_of(table, facts["entries"])
+        page.table(rows, tables.HEADER, f"{table.slot} at preset {preset}: {len(rows)} entries", folded=len(rows) > 16)
+        picture = folder / f"{table.name}.png"
+        if picture.exists():
+            data = base64.b64encode(picture.read_bytes()).decode()
+            alt = escape.escape(f"{table.slot} at preset {preset}: {table.title}", quote=True)
+            page.html.append(f'<img alt="{alt}" loading="lazy" src="data:image/png;base64,{data}">')
+
+
+def markdown_table(notes: str) -> tuple[list[list[str]], list[str], list[str]]:
+    """Rows and header of a Markdown text's pipe table, and its other lines."""
     rows, other = [], []
     for line in notes.splitlines():
         if line.startswith("|"):
             rows.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
         elif line.strip():
-            other.append(f"<p>{escape.escape(line)}</p>")
+            other.append(line.replace("`", ""))
     body = [row for row in rows[1:] if not set("".join(row)) <= set("-: ")]
-    table = tabulate(body, rows[0], tablefmt="html", disable_numparse=True) if rows else ""
-    return "".join(other) + table
+    return body, rows[0] if rows else [], other

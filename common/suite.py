@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common import experiment, report, scores, tables, work
+from common import claims, experiment, report, scores, tables, work
 from common.cells import runs_folder
 from common.files import read_csv, write_text
 from common.provenance import ROOT
@@ -23,6 +23,7 @@ PATTERNS = ("table*.py", "figure*.py", "ablation_*.py", "runtime.py", "claims*.p
 USAGE = """\
 ./run_all.sh [options]            run the suite: everything that is not done, at a preset
 ./run_all.sh report               write results/runs/report.html and report.md from what has been run
+./run_all.sh claims               print the verdict on every claim of the papers, write it to results/runs/claims.csv
 ./run_all.sh diff                 compare with the committed reference and the published numbers; exit 4 on a difference
 ./run_all.sh accept               copy this preset's finished results into results/reference
 ./run_all.sh adopt                take the reference's finished cells as already run here (code and settings must match)
@@ -42,7 +43,8 @@ def find(pattern: str = "*") -> list[Table]:
     wanted = [name for name in names if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.split("/")[0], pattern)]
     if not wanted:
         raise experiment.BadInput(f"no script matches {pattern!r}; {experiment.nearest(pattern, names)}")
-    return [importlib.import_module(f"papers.{name.replace('/', '.')}").TABLE for name in wanted]
+    modules = [importlib.import_module(f"papers.{name.replace('/', '.')}") for name in wanted]
+    return [module.TABLE for module in modules if hasattr(module, "TABLE")]  # a claims.py may be a ledger only
 
 
 def natural(stem: str) -> tuple:
@@ -116,6 +118,18 @@ def write_report(chosen: list[Table]) -> Path:
     write_text(runs_folder() / "report.md", markdown)
     write_text(runs_folder() / "report.html", html)
     return runs_folder() / "report.html"
+
+
+def print_claims() -> None:
+    """Prints the claims ledger and how many claims hold; writes it as CSV."""
+    rows = claims.ledger()
+    claims.write(rows, runs_folder() / "claims.csv")
+    for paper in claims.PAPERS:
+        mine = [row for row in rows if row[0] == paper]
+        shown = [[row[1], row[2], row[3], row[4], row[5], report.interval_text(row), row[9], row[10]] for row in mine]
+        header = ["where", "claim", "holds if", "preset", "verdict", "mean [95 % interval]", "n", "why"]
+        print(f"\n{paper}\n{tabulate(shown, header, disable_numparse=True, maxcolwidths=[22, 52, 20, None, None, None, None, 30])}")
+    print(f"\n{tabulate(claims.counts(rows), ['paper', 'preset', *claims.VERDICTS])}\n\n{runs_folder() / 'claims.csv'}")
 
 
 def differs(ours: list[float], theirs: list[float]) -> bool:
@@ -195,6 +209,7 @@ def accept(chosen: list[Table], preset: str) -> int:
             if source.exists():
                 write_text(REFERENCE / preset / table.paper / source.name, source.read_text())
         print(f"{table.slot}: accepted, {counts['done']} of {sum(counts.values())} cells done")
+    claims.write(claims.ledger(), REFERENCE / "claims.csv")
     if preset == "paper":
         for cell in {cell for table in chosen for cell in table.cells(preset)}:
             if work.paper(cell.paper).state(cell) == "done":
@@ -220,7 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 interrupted",
     )  # fmt: skip
-    parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "diff", "accept", "adopt"))
+    parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "claims", "diff", "accept", "adopt"))
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
     parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
@@ -242,6 +257,8 @@ def main(arguments: list[str] | None = None) -> int:
             plan(chosen, args.preset, options)
         elif args.command == "report":
             print(write_report(chosen))
+        elif args.command == "claims":
+            print_claims()
         elif args.command == "diff":
             return diff(chosen, args.preset)
         elif args.command == "accept":

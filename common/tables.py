@@ -11,6 +11,7 @@ results/runs/<preset>/<paper>/:
 """
 
 import itertools
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -87,6 +88,7 @@ class Table:
         entries: (preset, options) -> entries, in published order; options are the keys of `options`.
         unit: of the numbers.
         decimals: rounding in the CSV, that of the published table.
+        published_runs: seeds behind a published number; published_sem: its +- is the standard error, not the sd.
         draw: (table, shown entries, path) -> None.
         x: what learning curves are drawn over.
         options: extra command-line keys and their defaults.
@@ -99,6 +101,8 @@ class Table:
     entries: Callable[[str, dict], list[Entry]]
     unit: str = "normalized score"
     decimals: int = 1
+    published_runs: int = 5
+    published_sem: bool = False
     draw: Callable = figures.bars
     x: str = "update rounds"
     options: dict = field(default_factory=lambda: {"reading": "released"})
@@ -172,19 +176,36 @@ def plus_minus(mean, std, decimals: int) -> str:
 
 
 def text(table: Table, shown: list[dict], style: str = "simple") -> str:
-    """The table for people: published | ours | difference, with n, IQM and 95 % interval."""
-    rows = []
-    for item in shown:
-        d, has = table.decimals, item["mean"] is not None
-        difference = item["mean"] - item["published_mean"] if has and item["published_mean"] is not None else None
+    """The table for people: published | ours | difference and what is to be thought of it."""
+    return tabulate(rows_of(table, shown), HEADER, tablefmt=style, disable_numparse=True)
+
+
+def rows_of(table: Table, entries: list[dict]) -> list[list[str]]:
+    """Rows of HEADER of summaries with row, column and state."""
+    published, d, rows = table.published(), table.decimals, []
+    runs = table.published_runs
+    spread = {
+        key: (mean, std * math.sqrt(runs - 1) if std is not None and table.published_sem else std)
+        for key, (mean, std) in published.items()
+    }
+    compared = scores.comparisons(entries, spread, runs)
+    for item in entries:
+        key, has = (item["row"], item["column"]), item["mean"] is not None
+        gap = ""
+        if key in compared:
+            gap, found = f"{item['mean'] - published[key][0]:+.{d}f}", compared[key]
+            if found["low"] is not None:
+                gap += f" [{number(found['low'], d)}, {number(found['high'], d)}]"
         interval = f"[{number(item['low'], d)}, {number(item['high'], d)}]" if has else ""
         count = str(item["n"]) + (f" ({item['diverged']} diverged)" if item["diverged"] else "")
         ours = plus_minus(item["mean"], item["std"], d) if has else item["state"]
-        published = plus_minus(item["published_mean"], item["published_std"], d)
-        sign = "" if difference is None else f"{difference:+.{d}f}"
-        rows.append([item["row"], item["column"], published, ours, sign, count, number(item["iqm"], d), interval])
-    header = ["row", "column", "published", "ours", "difference", "n", "IQM", "95 % interval"]
-    return tabulate(rows, header, tablefmt=style, disable_numparse=True)
+        word = compared[key]["word"] if key in compared else ""
+        theirs = plus_minus(*published.get(key, (None, None)), d)
+        rows.append([*key, theirs, ours, interval, count, number(item["iqm"], d), gap, word])
+    return rows
+
+
+HEADER = ["row", "column", "published", "ours", "95 % interval", "n", "IQM", "ours - published [95 %]", "verdict"]
 
 
 def write(table: Table, preset: str, options: dict, shown: list[dict]) -> Path:

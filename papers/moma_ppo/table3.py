@@ -11,7 +11,10 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [Entry(setting, method, (game_cell(preset, setting, method, options),)) for setting in SETTINGS for method in GAME]
 
 
-TABLE = Table("moma_ppo", "table3", "coordination game", entries, unit="fraction of matching steps", decimals=2, options=OPTIONS)
+TABLE = Table(
+    "moma_ppo", "table3", "coordination game", entries, unit="fraction of matching steps", decimals=2, options=OPTIONS,
+    published_runs=10, published_sem=True,
+)  # fmt: skip
 
 if __name__ == "__main__":
     tables.main(TABLE)

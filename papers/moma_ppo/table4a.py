@@ -17,7 +17,10 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return found
 
 
-TABLE = Table("moma_ppo", "table4a", "two-agent Reacher", entries, decimals=2, options=OPTIONS)
+TABLE = Table(
+    "moma_ppo", "table4a", "two-agent Reacher", entries, decimals=2, options=OPTIONS,
+    published_runs=3, published_sem=True,
+)  # fmt: skip
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -22,7 +22,10 @@ def entries(preset: str, options: dict, value=tables.last_score) -> list[Entry]:
     return found
 
 
-TABLE = Table("moma_ppo", "table4b", "four-agent Ant", entries, decimals=2, options=ANT_OPTIONS)
+TABLE = Table(
+    "moma_ppo", "table4b", "four-agent Ant", entries, decimals=2, options=ANT_OPTIONS,
+    published_runs=3, published_sem=True,
+)  # fmt: skip
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,0 +1,97 @@
+"""The claims ledger: verdicts by hand, every claim decidable from its table, the committed ledger computed."""
+
+import csv
+import importlib
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from common import claims, scores
+from common.claims import Claim, interval, over, verdict
+
+ALL = [(paper, claim) for paper in claims.PAPERS for claim in claims.of_paper(paper)]
+
+
+def decide(claim, values):
+    return verdict(claim, lambda table: values)["verdict"]
+
+
+def test_verdicts_by_hand():
+    ours = {("t", "a"): {0: 5.0, 1: 6.0, 2: 5.5}, ("t", "b"): {0: 1.0, 1: 2.1, 2: 1.4}, ("t", "c"): {0: 1.0, 1: 9.0, 2: 4.0}}
+    assert decide(Claim("", "a > b", "x", **over("a", ["b"], ["t"])), ours) == "holds"
+    assert decide(Claim("", "b > a", "x", **over("b", ["a"], ["t"])), ours) == "contradicted"
+    assert decide(Claim("", "a > c", "x", **over("a", ["c"], ["t"])), ours) == "undecided"
+    assert decide(Claim("", "a > b by 10", "x", **over("a", ["b"], ["t"], 10)), ours) == "contradicted"
+    value = ((("t", "a"), None),)
+    assert decide(Claim("", "a below 9", "x", value, below=9), ours) == "holds"
+    assert decide(Claim("", "a near 0", "x", value, within=10), ours) == "holds"
+    assert decide(Claim("", "a very near 0", "x", value, within=1), ours) == "contradicted"
+    both = over("a", ["b", "c"], ["t"])
+    assert decide(Claim("", "a > b, c", "x", **both, each=True), ours) == "undecided"
+    assert decide(Claim("", "gone", "x", **over("a", ["d"], ["t"])), ours) == "not run"
+    premise = Claim("", "b is large", "x", ((("t", "b"), None),), above=100)
+    blocked = verdict(Claim("", "a > b", "x", **over("a", ["b"], ["t"]), premise=premise), lambda table: ours)
+    assert blocked["verdict"] == "undecided" and "b is large" in blocked["why"]
+    with pytest.raises(ValueError, match="one of above, below and within"):
+        Claim("", "nothing", "x", value)
+
+
+def test_intervals_are_students_and_one_seed_decides_nothing():
+    sample = np.array([1.0, 2.0, 3.0, 4.0])
+    mean, low, high = interval([sample])
+    half = 3.182446 * sample.std(ddof=1) / 2  # t of 3 degrees of freedom
+    assert (mean, low, high) == pytest.approx((2.5, 2.5 - half, 2.5 + half))
+    mean, low, high = interval([sample, sample + 10])  # strata: differences between them are not noise
+    half = 2.446912 * sample.std(ddof=1) / 2 / np.sqrt(2)  # 6 degrees
+    assert (mean, low, high) == pytest.approx((7.5, 7.5 - half, 7.5 + half))
+    assert interval([np.array([3.0])]) == (3.0, -np.inf, np.inf)
+
+
+def test_there_are_more_than_fifty_claims_each_said_once():
+    assert len(ALL) > 50
+    assert len({(paper, claim.says) for paper, claim in ALL}) == len(ALL)
+    assert all(claim.where and claim.says and claim.test for _, claim in ALL)
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_every_claim_names_entries_of_its_table(preset):
+    for paper, claim in ALL:
+        for part in filter(None, (claim, claim.premise)):
+            table = importlib.import_module(f"papers.{paper}.{part.table}").TABLE
+            entries = {(entry.row, entry.column) for entry in table.entries(preset, table.options | {"seeds": None})}
+            named = {name for pair in part.pairs for name in pair if name}
+            assert named <= entries, f"{paper}: {claim.says}: {sorted(named - entries)[:3]}"
+
+
+def test_the_committed_ledger_follows_from_the_committed_seeds():
+    with open(claims.REFERENCE / "claims.csv", newline="") as file:
+        committed = [list(row.values()) for row in csv.DictReader(file)]
+    assert committed == [[str(value) for value in row] for row in claims.ledger()]
+    quick = [row for row in committed if row[4] == "quick"]
+    assert len(quick) == len(ALL) and not [row for row in quick if row[5] == "not run"]
+
+
+def test_welch_and_holm_by_hand():
+    ours = scores.summary([1.0, 2.0, 3.0, 4.0])
+    theirs = np.array([2.0, 4.0, 6.0, 9.0, 9.0])
+    low, high, p = scores.against(ours, theirs.mean(), theirs.std(), 5)
+    expected = stats.ttest_ind([1.0, 2.0, 3.0, 4.0], theirs, equal_var=False)
+    assert p == pytest.approx(expected.pvalue)
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert scores.against(ours, 2.5, None, 5)[2] == pytest.approx(1.0)  # no published sd: taken as exact
+    assert scores.against(scores.summary([1.0, 2.0]), 1.0, 0.1, 5) is None
+    assert scores.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+
+
+def test_words_beside_published_numbers():
+    def entry(row, values):
+        return {"row": row, "column": "c", "cells": ["x"]} | scores.summary(values)
+
+    entries = [
+        entry("far", [0.0, 0.1, 0.2]), entry("near", [9.0, 11.0, 10.4]), entry("unclear", [8.9, 9.5, 9.3]),
+        entry("two", [1.0, 2.0]), entry("constant", [5.0]) | {"cells": []}, entry("gone", [None, None, None]),
+    ]  # fmt: skip
+    published = {(entry["row"], "c"): (10.0, 0.2) for entry in entries}
+    words = {key[0]: found["word"] for key, found in scores.comparisons(entries, published, 5).items()}
+    assert words == {"far": "differs", "near": "consistent", "unclear": "too few runs", "two": "too few runs"}
