@@ -233,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see USAGE."""
     parser = argparse.ArgumentParser(
         prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-        epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 interrupted",
+        epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 and 143 interrupted",
     )  # fmt: skip
     parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "claims", "diff", "accept", "adopt"))
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
@@ -270,9 +270,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\ninterrupted; the same command continues where it was", file=sys.stderr)
-        return 130
+        return getattr(stop, "code", 130)
     return 0
 
 

@@ -309,9 +309,10 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
         experiment.fail(error)
     except OSError as error:
         experiment.fail(error)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; the same command continues: {' '.join(map(str, [os.path.relpath(arguments[0]), *words]))}")
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as stop:
+        command = " ".join(map(str, ["python", os.path.relpath(arguments[0]), *words]))
+        print(f"\ninterrupted; the same command continues: {command}", file=sys.stderr)
+        raise SystemExit(getattr(stop, "code", 130)) from None
     raise SystemExit(code[0])
 
 

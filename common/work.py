@@ -10,7 +10,6 @@ import importlib
 import multiprocessing
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -24,8 +23,11 @@ import torch
 from tqdm import tqdm
 
 from common import cells as store
+from common import interrupt
 from common.cells import Cell
+from common.checkpoint import forget_checkpoint
 
+SAVING_SECONDS = 60  # a worker may take to write its checkpoint
 MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 5}  # of one program: what fits in cache and memory
 
 
@@ -124,7 +126,7 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
             for cell, result in zip(pending, known.train(pending, device, checkpoint, step), strict=True):
                 store.store(cell, result)
                 known.record(cell, result)
-            checkpoint.unlink(missing_ok=True)
+            forget_checkpoint(checkpoint)
     return True
 
 
@@ -154,10 +156,14 @@ def _end_with(parent: int) -> None:
 
 def _worker(index: int, jobs: int, groups, device, messages) -> None:
     """A worker process: starts at its own place in the list, so that workers meet late."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interrupt.listen(relay_only=True)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     start = index * len(groups) // jobs
-    failures = work(groups[start:] + groups[:start], device, lambda cost: messages.put(cost) if cost else None)
+    try:
+        failures = work(groups[start:] + groups[:start], device, lambda cost: messages.put(cost) if cost else None)
+    except interrupt.Interrupted as stop:
+        messages.cancel_join_thread()
+        raise SystemExit(stop.code) from None
     messages.put(failures)
 
 
@@ -167,7 +173,11 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     Args:
         jobs: processes of one thread each; the number of cores by default, 1 on a GPU.
         title: shown before the progress bar.
+
+    Raises:
+        Interrupted: at Ctrl-C or SIGTERM, after every process has written its checkpoint.
     """
+    interrupt.listen()
     device = pick_device(device)
     pending = [cell for cell in dict.fromkeys(cells) if paper(cell.paper).state(cell) != "done"]
     if not pending:
@@ -188,6 +198,21 @@ def _run_parallel(groups, jobs, device, bar) -> list[str]:
     workers = [context.Process(target=_worker, args=(index, jobs, groups, device, messages), daemon=True) for index in range(jobs)]
     for worker in workers:
         worker.start()
+    try:
+        failures = _collect(workers, messages, jobs, bar)
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.terminate()  # it saves and ends
+        for worker in workers:
+            worker.join(SAVING_SECONDS)
+        raise
+    for worker in workers:
+        worker.join()
+    return failures
+
+
+def _collect(workers, messages, jobs: int, bar) -> list[str]:
+    """Moves the bar until all workers have ended; returns what failed."""
     failures, finished = [], 0
     while finished < jobs:
         try:
@@ -202,6 +227,4 @@ def _run_parallel(groups, jobs, device, bar) -> list[str]:
             finished, failures = finished + 1, failures + message
         else:
             bar.update(min(message, bar.total - bar.n))
-    for worker in workers:
-        worker.join()
     return failures

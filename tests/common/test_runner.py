@@ -16,6 +16,7 @@ from common import cells as store
 from common import checkpoint, provenance, scores, work
 from common.cells import runs_folder
 from common.files import atomic, write_json
+from papers.omar import table4
 from papers.omar.experiment import PAPER, make_cell
 
 
@@ -119,6 +120,65 @@ def test_a_damaged_or_foreign_checkpoint_counts_as_none(tmp_path):
     assert checkpoint.load_checkpoint(path, {"a": 1}) is None
     path.write_bytes(content[:100])
     assert checkpoint.load_checkpoint(path, {"a": 1}) is None
+
+
+def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path):
+    path = tmp_path / "c.pt"
+    for value in (1, 2):
+        checkpoint.save_checkpoint(path, {"a": 1}, {"x": value})
+    assert checkpoint.load_checkpoint(path, {"a": 1})["x"] == 2
+    path.write_bytes(path.read_bytes()[:-7])
+    assert checkpoint.load_checkpoint(path, {"a": 1})["x"] == 1
+    checkpoint.forget_checkpoint(path)
+    assert not list(tmp_path.iterdir())
+
+
+SLOW_TABLE = """
+import sys, time
+from dataclasses import replace
+from common import tables
+from papers.omar import experiment, table4, training
+
+def slow(cells, device, path, progress):
+    def step(done, total):
+        progress(done, total)
+        print("step", done, flush=True)
+        time.sleep(0.2 * (sys.argv[1] == "slow"))
+    return training.train(cells, device, path, step)
+
+experiment.PAPER = replace(experiment.PAPER, train=slow)
+if __name__ == "__main__":
+    tables.main(table4.TABLE, [__file__, "with", "smoke", f"jobs={sys.argv[2]}"])
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "jobs"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
+def test_signals_save_say_how_to_continue_and_lose_nothing(results, tmp_path, number, code, jobs):
+    script = tmp_path / "go.py"
+    script.write_text(SLOW_TABLE)
+    environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
+    started = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen([sys.executable, script, "slow", str(jobs)], **started)
+    for line in run.stdout:
+        if line.startswith("step 2"):
+            break
+    run.send_signal(number)
+    _, error = run.communicate(timeout=100)
+    assert run.returncode == code, error
+    assert "interrupted; the same command continues: python" in error
+    assert list(results.rglob("checkpoints/*.pt"))
+    again = subprocess.run([sys.executable, script, "fast", str(jobs)], timeout=300, **started)
+    assert again.returncode == 0, again.stderr
+    steps = [int(line.split()[1]) for line in again.stdout.splitlines() if line.startswith("step")]
+    assert jobs > 1 or steps[0] == 3  # it went on where it was
+    assert not list(results.rglob("checkpoints/*.pt"))
+    interrupted = contents(results)
+    assert len(interrupted) == len(table4.TABLE.cells("smoke"))
+    work.run(table4.TABLE.cells("smoke"), 1, "cpu")  # nothing is left to do
+    for path in results.rglob("cells/*.json"):
+        path.unlink()
+    work.run(table4.TABLE.cells("smoke"), 1, "cpu")
+    assert contents(results) == interrupted
 
 
 def test_a_hostile_checkpoint_is_not_executed(tmp_path):
