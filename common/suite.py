@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common import claims, experiment, report, scores, tables, work
+from common import claims, executors, experiment, report, scores, tables, work
 from common.cells import runs_folder
 from common.files import read_csv, write_text
 from common.provenance import ROOT
@@ -101,7 +101,10 @@ def run(chosen: list[Table], args, options: dict) -> int:
     if args.force:
         for cell in cells:
             cell.path.unlink(missing_ok=True)
-    failures = work.run(cells, args.jobs, args.device, f"suite, preset {args.preset}")
+    if args.executor == "local":
+        failures = work.run(cells, args.jobs, args.device, f"suite, preset {args.preset}")
+    else:
+        failures = executors.run(cells, args.executor, args.jobs, args.device)
     code = 1 if failures else 0
     for table in chosen:
         code = max(code, tables.run(table, args.preset, options, jobs=1, device=args.device) if not failures else 0)
@@ -240,6 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
     parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--executor", default="local", help="local processes, ray (a cluster) or slurm (through submitit)")
     parser.add_argument("--seeds", metavar="0,1,2", help="seeds instead of the preset's")
     parser.add_argument("--list", action="store_true", help="what there is, its state, and the time it takes per preset")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and for how long")
@@ -251,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = find(args.only)
         options = {"seeds": [int(word) for word in args.seeds.split(",")]} if args.seeds else {}
         work.pick_device(args.device)
+        executors.available(args.executor)
         if args.list:
             list_suite(chosen, args.preset, options)
         elif args.dry_run:

@@ -17,6 +17,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import filelock
 import torch
@@ -98,15 +99,23 @@ def _folder(cell: Cell, name: str):
     return folder
 
 
+def _name(cells: list[Cell]) -> str:
+    return hashlib.sha256("\n".join(cell.slot for cell in cells).encode()).hexdigest()[:16]
+
+
+def checkpoint_path(cells: list[Cell]) -> Path:
+    """Where a program's checkpoint is."""
+    return _folder(cells[0], "checkpoints") / f"{_name(cells)}.pt"
+
+
 def run_program(cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool) -> bool:
     """Trains the cells of one program that are not done; False if another process is at it and wait is off.
 
     Args:
         progress: called with the seconds of estimated cost that were just worked off by this process.
     """
-    name = hashlib.sha256("\n".join(cell.slot for cell in cells).encode()).hexdigest()[:16]
     first, known = cells[0], paper(cells[0].paper)
-    lock = filelock.FileLock(_folder(first, "locks") / f"{name}.lock")
+    lock = filelock.FileLock(_folder(first, "locks") / f"{_name(cells)}.lock")
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
@@ -116,7 +125,7 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
         if pending:
             for cell in pending:
                 known.prepare(cell)
-            checkpoint = _folder(first, "checkpoints") / f"{name}.pt"
+            checkpoint = checkpoint_path(cells)
             total, last = sum(known.cost(cell) for cell in pending), [0]
 
             def step(done: int, of: int) -> None:

@@ -1,0 +1,117 @@
+"""Where programs run: processes of this machine, a Ray cluster, or Slurm through submitit. The results are the same.
+
+    ./run_all.sh --executor ray      a running cluster (RAY_ADDRESS) or one of this machine's cores
+    ./run_all.sh --executor slurm    a job array; without Slurm, submitit's processes of this machine
+
+A program is one task. Whoever runs it builds its data if they are not there, writes checkpoints to its own results folder and
+hands the results back; only the command that was started writes them, records them and draws tables.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+
+from common import cells as store
+from common import work
+from common.cells import Cell, runs_folder
+from common.checkpoint import forget_checkpoint
+from common.provenance import ROOT
+
+EXECUTORS = ("local", "ray", "slurm")
+RETRIES = 3  # of a task whose node died
+SLURM_MINUTES = 24 * 60
+
+
+def available(executor: str) -> None:
+    """Raises ValueError for an executor that is not known or not installed."""
+    if executor not in EXECUTORS:
+        raise ValueError(f"executor is {executor!r}, expected one of: {', '.join(EXECUTORS)}")
+    package = {"ray": "ray", "slurm": "submitit"}.get(executor)
+    if package and importlib.util.find_spec(package) is None:
+        raise ValueError(f"executor {executor!r} needs the package {package}: pip install {package}, or use --executor local")
+
+
+class Task:
+    """One program, to be called where it runs; submitit queues it again from its checkpoint if Slurm takes the node."""
+
+    def __init__(self, group: list[Cell], device: str):
+        self.group, self.device = group, device
+
+    def __call__(self) -> list[dict]:
+        """One result per cell."""
+        torch.set_num_threads(1)
+        known = work.paper(self.group[0].paper)
+        for cell in self.group:
+            known.prepare(cell)
+        path = work.checkpoint_path(self.group)
+        results = known.train(self.group, self.device, path, lambda done, total: None)
+        forget_checkpoint(path)
+        return results
+
+    def checkpoint(self):
+        """What submitit submits again; training goes on from the checkpoint on the shared disk."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None] = print) -> list[str]:
+    """Runs whatever is not done on an executor other than local; returns what failed, a sentence each."""
+    available(executor)
+    device = work.pick_device(device) if executor == "ray" else device
+    pending = [cell for cell in dict.fromkeys(cells) if work.paper(cell.paper).state(cell) != "done"]
+    tasks = [Task(group, device) for group in work.programs(pending)]
+    failures, begin = [], on_ray if executor == "ray" else on_slurm
+    for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
+        names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")
+        if isinstance(results, Exception):
+            failures.append(f"{names}: {type(results).__name__}: {str(results).strip().splitlines()[-1]}")
+        else:
+            for cell, result in zip(task.group, results, strict=True):
+                store.store(cell, result)
+                work.paper(cell.paper).record(cell, result)
+        say(f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}")
+    return failures
+
+
+def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
+    """Every task with its results or what went wrong, as they finish."""
+    import ray
+
+    if not ray.is_initialized():
+        variables = {name: value for name, value in os.environ.items() if name.startswith("OMZ_")}
+        variables |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+        address = os.environ.get("RAY_ADDRESS")
+        cores = {} if address else {"num_cpus": jobs or os.cpu_count()}
+        ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, include_dashboard=False, **cores)
+    remote = ray.remote(num_cpus=1, num_gpus=float(device == "cuda"), max_retries=RETRIES)(Task.__call__)
+    waiting = {remote.remote(task): task for task in tasks}
+    while waiting:
+        (ready,), _ = ray.wait(list(waiting))
+        task = waiting.pop(ready)
+        try:
+            yield task, ray.get(ready)
+        except Exception as error:  # a failed task must not take the others with it
+            yield task, error
+
+
+def on_slurm(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
+    """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM, "partition=gpu,account=x"."""
+    import submitit
+
+    executor = submitit.AutoExecutor(folder=runs_folder() / "slurm")
+    extra = dict(word.split("=", 1) for word in os.environ.get("OMZ_SLURM", "").split(",") if word)
+    executor.update_parameters(
+        timeout_min=SLURM_MINUTES, cpus_per_task=1, gpus_per_node=int(device == "cuda"), name="offline-marl-zoo",
+        **({"slurm_array_parallelism": jobs or len(tasks)} if executor.cluster == "slurm" else {}),
+        **{f"slurm_{key}": value for key, value in extra.items()},
+    )  # fmt: skip
+    print(f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr)
+    for job, task in zip(executor.submit_array(tasks), tasks, strict=True):
+        try:
+            yield task, job.result()
+        except Exception as error:  # a failed task must not take the others with it
+            yield task, error
