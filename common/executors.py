@@ -47,7 +47,7 @@ class Task:
         for cell in self.group:
             known.prepare(cell)
         path = work.checkpoint_path(self.group)
-        results = known.train(self.group, self.device, path, lambda done, total: None)
+        results = known.train(self.group, work.pick_device(self.device), path, lambda done, total: None)
         forget_checkpoint(path)
         return results
 
@@ -68,7 +68,8 @@ def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Ca
     for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
         names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")
         if isinstance(results, Exception):
-            failures.append(f"{names}: {type(results).__name__}: {str(results).strip().splitlines()[-1]}")
+            lines = [line for line in str(results).splitlines() if "Error" in line] or [str(results)]
+            failures.append(f"{names}: {type(results).__name__}: {lines[-1].strip()}")
         else:
             for cell, result in zip(task.group, results, strict=True):
                 store.store(cell, result)

@@ -11,10 +11,10 @@ import re
 
 from tabulate import tabulate
 
-from common import claims, tables
+from common import claims, scale, tables
 from common.cells import runs_folder
 from common.provenance import ROOT
-from common.tables import PRESETS, REFERENCE, Table
+from common.tables import REFERENCE, Table
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; --good: #0a7a3d; --bad: #b3261e; --open: #7a5c00; }
@@ -182,7 +182,8 @@ def show_table(page: Page, table: Table) -> None:
     """A table at all presets that have results."""
     page.heading(3, f"{table.slot}: {table.title}")
     page.html.append(f"<p class=facts><code>python papers/{table.slot}.py</code></p>")
-    found = [(preset, stored(table, preset)) for preset in reversed(PRESETS) if preset != "smoke"]
+    scales = sorted(path.name for path in runs_folder().glob(f"{scale.PREFIX}*"))
+    found = [(preset, stored(table, preset)) for preset in ("paper", *reversed(scales), "quick")]
     found = [(preset, item) for preset, item in found if item]
     if not found:
         page.paragraph(table.unavailable or "not run yet")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common import claims, executors, experiment, report, scores, tables, work
+from common import claims, executors, experiment, report, scale, scores, tables, work
 from common.cells import runs_folder
 from common.files import read_csv, write_text
 from common.provenance import ROOT
@@ -240,6 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "claims", "diff", "accept", "adopt"))
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
+    parser.add_argument("--hours", type=float, help="instead of a preset: as far from quick to paper as this takes here")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
     parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -256,6 +257,11 @@ def main(arguments: list[str] | None = None) -> int:
         options = {"seeds": [int(word) for word in args.seeds.split(",")]} if args.seeds else {}
         work.pick_device(args.device)
         executors.available(args.executor)
+        if args.hours is not None:
+            jobs = args.jobs or os.cpu_count() or 1
+            reached = lambda preset: {cell for table in chosen for cell in table.cells(preset, options)}  # noqa: E731
+            args.preset, hours = scale.fit(reached, args.hours, jobs)
+            print(f"{args.hours:g} hours with {jobs} processes: preset {args.preset}, about {duration(3600 * hours)}")
         if args.list:
             list_suite(chosen, args.preset, options)
         elif args.dry_run:

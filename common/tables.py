@@ -15,13 +15,13 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tabulate import tabulate
 
 from common import cells as store
-from common import experiment, figures, scores, work
+from common import experiment, figures, scale, scores, work
 from common.cells import Cell, runs_folder
 from common.files import read_csv, write_csv, write_json
 from common.provenance import ROOT, versions
@@ -112,10 +112,20 @@ class Table:
     def slot(self) -> str:
         return f"{self.paper}/{self.name}"
 
+    def entries_at(self, preset: str, options: dict | None = None) -> list[Entry]:
+        """Entries at a preset or a scale between quick and paper, with `options` over the script's own."""
+        options = self.options | {"seeds": None} | (options or {})
+        if scale.share_of(preset) is None:
+            return self.entries(preset, options)
+        found = []
+        for quick, paper in zip(self.entries("quick", options), self.entries("paper", options), strict=True):
+            cells = zip(quick.cells, paper.cells, strict=True)
+            found.append(replace(paper, cells=tuple(scale.between(first, second, preset) for first, second in cells)))
+        return found
+
     def cells(self, preset: str, options: dict | None = None) -> list[Cell]:
         """All cells, each once."""
-        entries = self.entries(preset, self.options | {"seeds": None} | (options or {}))
-        return list(dict.fromkeys(cell for entry in entries for cell in entry.cells))
+        return list(dict.fromkeys(cell for entry in self.entries_at(preset, options) for cell in entry.cells))
 
     def published(self) -> dict[tuple[str, str], tuple[float, float | None]]:
         """Published mean and std by (row, column); {} for a figure whose numbers were not printed."""
@@ -137,7 +147,7 @@ def variant(table: Table, options: dict) -> str:
 def show(table: Table, preset: str, options: dict) -> list[dict]:
     """What is known of every entry: published and our statistics, per-seed values, curves, or why there are none."""
     published, shown = table.published(), []
-    for entry in table.entries(preset, table.options | {"seeds": None} | options):
+    for entry in table.entries_at(preset, options):
         states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
         bad = sorted({state for state in states.values() if state != "done"})
         item = {"row": entry.row, "column": entry.column, "cells": list(states), "state": entry.missing or "; ".join(bad) or "done"}
@@ -318,7 +328,7 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
 
 def check(values: dict, table: Table) -> None:
     """Raises BadInput for a value that cannot be run."""
-    if values.get("preset", "quick") not in PRESETS:
+    if values.get("preset", "quick") not in PRESETS and scale.share_of(values["preset"]) is None:
         raise experiment.BadInput(f"unknown preset {values['preset']!r}; {experiment.nearest(str(values['preset']), PRESETS)}")
     seeds = values.get("seeds")
     if seeds is not None and not (isinstance(seeds, list | tuple) and seeds and all(type(s) is int and s >= 0 for s in seeds)):

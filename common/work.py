@@ -86,7 +86,7 @@ def programs(cells: list[Cell]) -> list[list[Cell]]:
     for cell in dict.fromkeys(cells):
         batches = groups.setdefault((cell.preset, *paper(cell.paper).program_key(cell)), [[]])
         members = sum(len(other.config["seeds"]) for other in batches[-1])
-        most = paper(cell.paper).max_members.get(cell.preset, MAX_MEMBERS[cell.preset])
+        most = paper(cell.paper).max_members.get(cell.preset, MAX_MEMBERS.get(cell.preset, MAX_MEMBERS["paper"]))
         if batches[-1] and members + len(cell.config["seeds"]) > most:
             batches.append([])
         batches[-1].append(cell)

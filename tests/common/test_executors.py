@@ -1,0 +1,96 @@
+"""Ray and submitit give what the local run gives; a lost node loses nothing; what is missing is said."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common import executors, suite
+from common.provenance import ROOT
+
+KILLING = """
+import sys, threading, time
+import ray
+from ray.cluster_utils import Cluster
+from common import executors
+from papers.omar import table4
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+extra = cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}, log_to_driver=False)
+
+
+def kill():
+    time.sleep(float(sys.argv[1]))
+    cluster.remove_node(extra)
+
+
+threading.Thread(target=kill, daemon=True).start()
+failures = executors.run(table4.TABLE.cells("smoke"), "ray", 2, "cpu")
+assert not failures, failures
+"""
+
+
+def scores(folder) -> dict:
+    return {path.name: json.loads(path.read_text())["seeds"] for path in sorted(folder.glob("smoke/omar/cells/*.json"))}
+
+
+def run(arguments, results, **more):
+    environment = os.environ | {"OMZ_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=400, **more)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Table 4's smoke results of a plain run."""
+    results = tmp_path_factory.mktemp("local")
+    done = run(["-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--jobs", "1"], results)
+    assert done.returncode == 0, done.stderr
+    return scores(results)
+
+
+@pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_results_do_not_depend_on_who_runs_them(executor, package, expected, tmp_path):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed; pip install -e .[cluster]")
+    words = ["-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--jobs", "2", "--executor", executor]
+    done = run(words, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert scores(tmp_path) == expected
+    assert (tmp_path / "smoke" / "omar" / "table4.csv").exists()
+
+
+def test_a_ray_node_that_dies_loses_nothing(expected, tmp_path):
+    pytest.importorskip("ray", reason="ray is not installed; pip install -e .[cluster]")
+    (tmp_path / "go.py").write_text(KILLING)
+    done = run([tmp_path / "go.py", "6"], tmp_path / "results")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert scores(tmp_path / "results") == expected
+
+
+def test_a_failing_program_is_reported_and_the_others_are_stored(tmp_path):
+    pytest.importorskip("submitit", reason="submitit is not installed; pip install -e .[cluster]")
+    (tmp_path / "go.py").write_text(
+        "from common import executors\nfrom papers.omar.experiment import make_cell\n"
+        "from dataclasses import replace\n"
+        "good = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_td3bc')\n"
+        "bad = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_icq')\n"
+        "bad = replace(bad, config=bad.config | {'task': 'nowhere'})\n"
+        "failures = executors.run([bad, good], 'slurm', 2, 'cpu')\n"
+        "assert len(failures) == 1 and 'ma_icq' in failures[0] and 'nowhere' in failures[0], failures\n"
+    )
+    done = run([tmp_path / "go.py"], tmp_path / "results")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(scores(tmp_path / "results")) == 1
+
+
+def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monkeypatch):
+    assert suite.main(["--executor", "dask", "--dry-run"]) == 2
+    assert "expected one of: local, ray, slurm" in capsys.readouterr().err
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs the package ray: pip install ray"):
+        executors.available("ray")
