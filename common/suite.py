@@ -24,11 +24,15 @@ USAGE = """\
 ./run_all.sh [options]            run the suite: everything that is not done, at a preset
 ./run_all.sh report               write results/runs/report.html and report.md from what has been run
 ./run_all.sh claims               print the verdict on every claim of the papers, write it to results/runs/claims.csv
+./run_all.sh sizing               what preset paper takes on machines of several sizes, and what dominates
 ./run_all.sh diff                 compare with the committed reference and the published numbers; exit 4 on a difference
 ./run_all.sh accept               copy this preset's finished results into results/reference
 ./run_all.sh adopt                take the reference's finished cells as already run here (code and settings must match)
 ./run_all.sh test                 run the tests
 """
+
+
+COMMANDS = ("run", "report", "claims", "sizing", "diff", "accept", "adopt")
 
 
 def find(pattern: str = "*") -> list[Table]:
@@ -123,6 +127,26 @@ def write_report(chosen: list[Table]) -> Path:
     return runs_folder() / "report.html"
 
 
+def sizing(chosen: list[Table]) -> None:
+    """Prints how long preset paper takes, by paper, from the measured costs of updates on one core.
+
+    Programs are what can run side by side: on many cores the longest one is the least time there is.
+    """
+    rows = []
+    for name in dict.fromkeys(table.paper for table in chosen):
+        mine, known = [table for table in chosen if table.paper == name], work.paper(name)
+        costs = {cell: known.cost(cell) for table in mine for cell in table.cells("paper")}
+        longest = max(sum(costs[cell] for cell in group) for group in work.programs(list(costs)))
+        by_script = {table.name: sum(costs[cell] for cell in table.cells("paper")) for table in mine}
+        heaviest = sorted(by_script, key=by_script.get, reverse=True)[:2]
+        total = sum(costs.values())
+        spread = [duration(max(total / cores, longest)) for cores in (2, 16, 64)]
+        rows.append([name, len(costs), duration(total), *spread, duration(longest), ", ".join(heaviest)])
+    header = ["paper", "cells", "one core", "2 cores", "16 cores", "64 cores", "longest program", "dominated by"]
+    print(tabulate(rows, header, disable_numparse=True))
+    print("\nFrom costs measured on one core (benchmarks/); scripts share cells. GPUs: not measured, no GPU has run this yet.")
+
+
 def print_claims() -> None:
     """Prints the claims ledger and how many claims hold; writes it as CSV."""
     rows = claims.ledger()
@@ -147,11 +171,20 @@ def differs(ours: list[float], theirs: list[float]) -> bool:
 
 
 def by_entry(path: Path) -> dict[tuple[str, str], dict[int, float]]:
-    """Per-seed values of a seeds CSV: {(row, column): {seed: last}}."""
+    """Per-seed values of a seeds CSV: {(row, column): {seed: last}}.
+
+    Raises:
+        BadInput: the file is not such a table.
+    """
     found: dict = {}
-    for row in read_csv(path):
-        value = float(row["last"]) if row["last"] else math.nan
-        found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
+    try:
+        for row in read_csv(path):
+            value = float(row["last"]) if row["last"] else math.nan
+            found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
+    except (KeyError, ValueError, TypeError):
+        found = {}
+    if not found:
+        raise experiment.BadInput(f"{path} is not a table of seeds (row, column, seed, last); delete it and run its script again")
     return found
 
 
@@ -238,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 and 143 interrupted",
     )  # fmt: skip
-    parser.add_argument("command", nargs="?", default="run", choices=("run", "report", "claims", "diff", "accept", "adopt"))
+    parser.add_argument("command", nargs="?", default="run", choices=COMMANDS)
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
     parser.add_argument("--hours", type=float, help="instead of a preset: as far from quick to paper as this takes here")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
@@ -270,6 +303,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(write_report(chosen))
         elif args.command == "claims":
             print_claims()
+        elif args.command == "sizing":
+            sizing(chosen)
         elif args.command == "diff":
             return diff(chosen, args.preset)
         elif args.command == "accept":

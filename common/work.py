@@ -198,17 +198,25 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     with tqdm(total=total, desc=f"{title} ({len(pending)} cells)", bar_format=layout, file=sys.stderr, mininterval=1) as bar:
         if jobs == 1:
             return work(groups, device, lambda cost: bar.update(min(cost, bar.total - bar.n)))
-        return _run_parallel(groups, jobs, device, bar)
+        failures, died = _run_parallel(groups, jobs, device, bar)
+        left = [cell for cell in pending if paper(cell.paper).state(cell) != "done"]
+        if died and left and not failures:  # what a dead worker held goes on from its checkpoint, once
+            failures, died = _run_parallel(programs(left), min(jobs, len(programs(left))), device, bar)
+            left = [cell for cell in left if paper(cell.paper).state(cell) != "done"]
+        if died and left:
+            failures.append(f"{died} worker processes died, twice; run the same command to continue")
+        return failures
 
 
-def _run_parallel(groups, jobs, device, bar) -> list[str]:
+def _run_parallel(groups, jobs, device, bar) -> tuple[list[str], int]:
+    """What failed, and how many worker processes died without a word."""
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
     workers = [context.Process(target=_worker, args=(index, jobs, groups, device, messages), daemon=True) for index in range(jobs)]
     for worker in workers:
         worker.start()
     try:
-        failures = _collect(workers, messages, jobs, bar)
+        found = _collect(workers, messages, jobs, bar)
     except KeyboardInterrupt:
         for worker in workers:
             worker.terminate()  # it saves and ends
@@ -217,11 +225,11 @@ def _run_parallel(groups, jobs, device, bar) -> list[str]:
         raise
     for worker in workers:
         worker.join()
-    return failures
+    return found
 
 
-def _collect(workers, messages, jobs: int, bar) -> list[str]:
-    """Moves the bar until all workers have ended; returns what failed."""
+def _collect(workers, messages, jobs: int, bar) -> tuple[list[str], int]:
+    """Moves the bar until all workers have ended; returns what failed, and how many died."""
     failures, finished = [], 0
     while finished < jobs:
         try:
@@ -229,11 +237,10 @@ def _collect(workers, messages, jobs: int, bar) -> list[str]:
         except queue.Empty:
             dead = [worker for worker in workers if worker.exitcode not in (None, 0)]
             if dead and not any(worker.is_alive() for worker in workers):
-                failures.append(f"{len(dead)} of {jobs} worker processes died; run the same command to continue")
-                break
+                return failures, len(dead)
             continue
         if isinstance(message, list):
             finished, failures = finished + 1, failures + message
         else:
             bar.update(min(message, bar.total - bar.n))
-    return failures
+    return failures, 0

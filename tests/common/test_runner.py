@@ -181,6 +181,27 @@ def test_signals_save_say_how_to_continue_and_lose_nothing(results, tmp_path, nu
     assert contents(results) == interrupted
 
 
+def test_a_killed_worker_costs_nothing_but_time(results, tmp_path):
+    """One of two workers is killed outright; its program is taken up again and the command ends well, without orphans."""
+    script = tmp_path / "go.py"
+    script.write_text(SLOW_TABLE.replace('print("step", done, flush=True)', 'print("step", done, os.getpid(), flush=True)').replace(
+        "import sys, time", "import os, sys, time"))  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
+    started = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen([sys.executable, script, "slow", "2"], **started)
+    pids = set()
+    for line in run.stdout:
+        if line.startswith("step"):
+            pids.add(int(line.split()[2]))
+            break
+    os.kill(min(pids), signal.SIGKILL)
+    output, error = run.communicate(timeout=200)
+    assert run.returncode == 0, error
+    assert len(contents(results)) == len(table4.TABLE.cells("smoke"))
+    pids |= {int(line.split()[2]) for line in output.splitlines() if line.startswith("step")}
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
 def test_a_hostile_checkpoint_is_not_executed(tmp_path):
     class Hostile:
         def __reduce__(self):

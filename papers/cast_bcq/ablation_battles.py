@@ -1,0 +1,27 @@
+"""CAST-BCQ in battles under other readings of what the paper leaves open, on two maps.
+
+Not in the paper. Defaults are one-step targets (Eq. 6) and discrete BCQ's threshold of 0.3; the authors' deleted archive had
+traces of 0.75 (TD(lambda) on the data's actions) and a threshold of 0.5 on StarCraft.
+"""
+
+from common import tables
+from common.tables import Entry, Table
+from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR, battle_cell, win_rate
+
+SHOWN = ("3s_vs_3z", "2s3z")
+READINGS = {"default": {}, "trace 0.75": {"trace": 0.75}, "threshold 0.5": {"threshold": 0.5}}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(name, label, (battle_cell(preset, name, "ours", options | change),), win_rate)
+        for name in SHOWN
+        for label, change in READINGS.items()
+    ]
+
+
+OPTIONS = {key: value for key, value in BATTLE_OPTIONS.items() if key not in ("trace", "threshold")}
+TABLE = Table("cast_bcq", "ablation_battles", f"readings ({SIMULATOR})", entries, unit="win rate in %", decimals=0, options=OPTIONS)
+
+if __name__ == "__main__":
+    tables.main(TABLE)

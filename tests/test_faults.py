@@ -1,0 +1,84 @@
+"""What breaks around the package: a full disk, broken files, odd folders. One sentence, an exit code, old results intact."""
+
+import errno
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from common import files, suite, tables
+from common.cells import runs_folder
+from common.provenance import ROOT
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A results folder with OMAR's Table 1 finished at smoke."""
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
+    assert suite.main(["--preset", "smoke", "--only", "omar/table1", "--jobs", "1"]) == 0
+    return tmp_path / "results"
+
+
+def everything(folder):
+    """Contents of all finished files."""
+    paths = [path for path in sorted((folder / "smoke").rglob("*")) if path.is_file() and "locks" not in path.parts]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_old_results_as_they_are(results, monkeypatch, capsys):
+    before = everything(results)
+    capsys.readouterr()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    assert suite.main(["--preset", "smoke", "--only", "omar/table2", "--jobs", "1"]) in (1, 2)
+    error = capsys.readouterr().err
+    assert "No space left on device" in error
+    assert everything(results).items() >= before.items()
+    assert not list(results.rglob("*.part"))  # nothing half-written is left behind
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("content", ["not a table", "table,row,column,seed,last,best\ntable1,ma_cql,actor_lr=0.01,0,many,\n"])
+def test_a_broken_csv_is_bad_input(results, content, capsys):
+    (runs_folder() / "smoke" / "omar" / "table1.seeds.csv").write_text(content)
+    reference = tables.REFERENCE / "quick" / "omar" / "table1.seeds.csv"
+    folder = runs_folder() / "quick" / "omar"
+    folder.mkdir(parents=True)
+    shutil.copy(reference, folder / "table1.seeds.csv")
+    (folder / "table1.seeds.csv").write_text(content)
+    capsys.readouterr()
+    assert suite.main(["diff", "--only", "omar/table1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and "table1.seeds.csv" in error
+
+
+def test_a_truncated_cell_is_trained_again_and_nothing_else(results, capsys):
+    before = everything(results)
+    cell = sorted((results / "smoke" / "omar" / "cells").iterdir())[0]
+    cell.write_bytes(cell.read_bytes()[:100])
+    assert suite.main(["--preset", "smoke", "--only", "omar/table1", "--dry-run"]) == 0
+    assert "2 of 3 cells are done" in capsys.readouterr().out
+    assert suite.main(["--preset", "smoke", "--only", "omar/table1", "--jobs", "1"]) == 0
+    after = everything(results)
+    assert after["table1.seeds.csv"] == before["table1.seeds.csv"]
+
+
+def test_a_source_folder_with_spaces_that_cannot_be_written_serves(tmp_path):
+    copy = tmp_path / "a folder with spaces"
+    for name in ("common", "envs", "papers", "results/published"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
+    subprocess.run(["chmod", "-R", "a-w", copy], check=True)
+    try:
+        done = subprocess.run(
+            [sys.executable, copy / "papers" / "omar" / "table1.py", "with", "smoke", "jobs=1"],
+            capture_output=True, text=True, cwd=tmp_path,
+            env=files.os.environ | {"PYTHONPATH": str(copy), "OMZ_RESULTS": str(tmp_path / "r")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "r" / "smoke" / "omar" / "table1.csv").exists()
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", copy], check=True)
