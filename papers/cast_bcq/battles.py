@@ -12,8 +12,12 @@ from papers.cast_bcq.recurrent import METHODS, RecurrentConfig, Sizes
 from papers.cast_bcq.training import data_path, data_recipes
 
 SOURCES = [
-    *(f"papers/cast_bcq/{name}.py" for name in ("baselines", "battles", "cast", "contributions", "discrete", "recurrent")),
-    *(f"common/{name}" for name in ("episodes.py", "kernels.py", "kernels.c", "networks.py", "population.py", "recurrent.py")),
+    *(f"papers/cast_bcq/{name}.py" for name in (
+        "baselines", "battles", "cast", "contributions", "discrete", "learner", "recurrent",
+    )),
+    *(f"common/{name}" for name in (
+        "episodes.py", "kernels.py", "kernels.c", "networks.py", "population.py", "recurrent.py", "recurrent.c",
+    )),
     *(f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "units")),
 ]  # fmt: skip
 JUDGE = 30_000  # battles of evaluation are numbered apart from those of training

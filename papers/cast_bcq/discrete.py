@@ -13,9 +13,10 @@ from torch import Tensor
 
 from common.losses import softmax_weights
 from common.networks import apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, per_member
+from common.population import generators, mean_over_batch
 from papers.cast_bcq.cast import EXACT_UP_TO, Variant
 from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams
+from papers.cast_bcq.learner import Learner
 
 
 @dataclass(frozen=True)
@@ -69,31 +70,25 @@ def allowed(logits: Tensor, available: Tensor, threshold: float) -> Tensor:
 def sample_allowed(logits: Tensor, mask: Tensor, count: int, streams: list[torch.Generator]) -> Tensor:
     """[M, N, B, K] draws from the softmax over allowed actions, by Gumbel maxima."""
     shape = (*logits.shape[1:-1], count, logits.shape[-1])
-    noise = torch.stack([torch.empty(shape).exponential_(generator=stream) for stream in streams]).to(logits.device)
+    noise = torch.stack([torch.empty(shape, device=stream.device).exponential_(generator=stream) for stream in streams])
     kept = logits.masked_fill(~mask, -torch.inf).unsqueeze(-2)
     return (kept - noise.clamp_min(1e-30).log()).argmax(-1)
 
 
-class DiscreteLearner:
-    """What the three learners share: networks on own observations, optimisers, behaviour cloning, checkpoints."""
+class DiscreteLearner(Learner):
+    """What the three learners share: networks on own observations and behaviour cloning."""
 
     def __init__(self, seeds: list[int], obs_dims: list[int], actions: int, config: DiscreteConfig, device="cpu"):
-        self.seeds, self.obs_dims, self.actions, self.config, self.device = seeds, obs_dims, actions, config, device
-        self.parts: dict[str, Parameters] = {}
-        self.targets: dict[str, Parameters] = {}
-        self.adams: dict[str, Adam] = {}
+        super().__init__(seeds, device)
+        self.obs_dims, self.actions, self.config = obs_dims, actions, config
         self.add("generator", obs_dims, actions)
-        self.streams = generators(seeds, "noise")
 
     def add(self, name: str, sizes: list[int], outputs: int, heads: int | None = None, target: bool = False) -> None:
         """A network per member and entry of `sizes`, and its optimiser."""
         tensors = mlp_parameters(
             generators(self.seeds, name), sizes, max(sizes), self.config.hidden, outputs, heads=heads, input_norm=False
         )
-        self.parts[name] = Parameters({key: tensor.to(self.device) for key, tensor in tensors.items()})
-        self.adams[name] = Adam(self.parts[name], per_member(self.config.lr, len(self.seeds), self.device))
-        if target:
-            self.targets[name] = self.parts[name].frozen_copy()
+        self.hold(name, tensors, self.config.lr, target)
 
     def descend(self, name: str, loss: Tensor) -> None:
         """One optimiser step; the target network follows."""
@@ -115,24 +110,6 @@ class DiscreteLearner:
         """Logits [M, N, B, A] of the behaviour, and which actions are allowed."""
         logits = apply_mlp(self.parts["generator"], obs, None)
         return logits, allowed(logits, available, self.config.threshold)
-
-    def state_dict(self) -> dict:
-        return {
-            "parts": {name: part.flat for name, part in self.parts.items()},
-            "targets": {name: part.flat for name, part in self.targets.items()},
-            "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
-            "noise": [stream.get_state() for stream in self.streams],
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        for name, part in self.parts.items():
-            part.flat.copy_(state["parts"][name])
-            self.adams[name].load_state_dict(state["adams"][name])
-        for name, part in self.targets.items():
-            part.flat.copy_(state["targets"][name])
-        for stream, saved in zip(self.streams, state["noise"], strict=True):
-            stream.set_state(saved)
 
 
 class DiscreteBCQ(DiscreteLearner):

@@ -15,7 +15,7 @@ from papers.cast_bcq.cast import Variant
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteBCQ, DiscreteCAST, DiscreteConfig, DiscreteICQ
 
 SOURCES = [
-    *(f"papers/cast_bcq/{name}.py" for name in ("cast", "contributions", "discrete", "grid")),
+    *(f"papers/cast_bcq/{name}.py" for name in ("cast", "contributions", "discrete", "grid", "learner")),
     *(f"common/{name}" for name in ("kernels.py", "kernels.c", "losses.py", "networks.py", "population.py")),
     "envs/grid/world.py",
 ]

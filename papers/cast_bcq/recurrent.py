@@ -15,12 +15,13 @@ from torch import Tensor
 
 from common.episodes import Lanes
 from common.networks import apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, per_member, uniform_
+from common.population import Parameters, generators, uniform_
 from common.recurrent import linear, recurrent_parameters, step, unroll
 from papers.cast_bcq.baselines import value_deviation
 from papers.cast_bcq.cast import EXACT_UP_TO
 from papers.cast_bcq.contributions import all_subteams, draw_subteams
 from papers.cast_bcq.discrete import allowed
+from papers.cast_bcq.learner import Learner
 
 
 class Sizes(NamedTuple):
@@ -112,8 +113,8 @@ def later(values: Tensor) -> Tensor:
     return torch.cat([values[:, 1:], values[:, -1:]], 1)
 
 
-class Behaviour:
-    """Behaviour cloning, and what all learners share: networks, optimisers, the cloned behaviour, acting, checkpoints.
+class Behaviour(Learner):
+    """Behaviour cloning, and what all learners share: networks along time, the cloned behaviour, acting.
 
     Args:
         seeds: one per member.
@@ -122,34 +123,24 @@ class Behaviour:
     acting: tuple[str, ...] = ("generator",)  # networks that acting needs
 
     def __init__(self, seeds: list[int], sizes: Sizes, config: RecurrentConfig, device="cpu"):
-        self.seeds, self.sizes, self.config, self.device = seeds, sizes, config, device
-        self.parts: dict[str, Parameters] = {}
-        self.targets: dict[str, Parameters] = {}
-        self.adams: dict[str, Adam] = {}
-        self.updates, self.streams = 0, generators(seeds, "noise", device)
+        super().__init__(seeds, device)
+        self.sizes, self.config, self.updates = sizes, config, 0
         self.numbers = torch.eye(sizes.agents, device=device)
         if "generator" in self.acting:
             self.add_agent("generator", sizes.actions)
-
-    def add(self, name: str, tensors: dict[str, Tensor], lr: float, target: bool) -> None:
-        """A network per member, and its optimiser."""
-        self.parts[name] = Parameters({key: tensor.to(self.device) for key, tensor in tensors.items()})
-        self.adams[name] = Adam(self.parts[name], per_member(lr, len(self.seeds), self.device))
-        if target:
-            self.targets[name] = self.parts[name].frozen_copy()
 
     def add_agent(self, name: str, outputs: int, target: bool = False, further: int = 0) -> None:
         """A recurrent network that the team shares; `further` inputs next to those of `inputs`."""
         inputs = self.sizes.obs + self.sizes.actions + self.sizes.agents + further
         tensors = recurrent_parameters(generators(self.seeds, name), 1, inputs, self.config.hidden, outputs)
-        self.add(name, tensors, self.config.lr, target)
+        self.hold(name, tensors, self.config.lr, target)
 
     def add_mlp(self, name: str, inputs: int, outputs: int, heads: int | None = None, target=False, hidden: int = 0) -> None:
         """A network without memory, of states mostly."""
         width = hidden or self.config.critic_hidden
         streams = generators(self.seeds, name)
         tensors = mlp_parameters(streams, [inputs], inputs, width, outputs, heads=heads, input_norm=False)
-        self.add(name, tensors, self.config.critic_lr, target)
+        self.hold(name, tensors, self.config.critic_lr, target)
 
     def descend(self, loss: Tensor, *names: str) -> None:
         """One optimiser step of some networks."""
@@ -213,24 +204,11 @@ class Behaviour:
         return found["generator"].masked_fill(available < 0.5, -torch.inf).argmax(-1)
 
     def state_dict(self) -> dict:
-        return {
-            "updates": self.updates,
-            "parts": {name: part.flat for name, part in self.parts.items()},
-            "targets": {name: part.flat for name, part in self.targets.items()},
-            "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
-            "noise": [stream.get_state() for stream in self.streams],
-        }
+        return super().state_dict() | {"updates": self.updates}
 
-    @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
         self.updates = state["updates"]
-        for name, part in self.parts.items():
-            part.flat.copy_(state["parts"][name])
-            self.adams[name].load_state_dict(state["adams"][name])
-        for name, part in self.targets.items():
-            part.flat.copy_(state["targets"][name])
-        for stream, saved in zip(self.streams, state["noise"], strict=True):
-            stream.set_state(saved)
+        super().load_state_dict(state)
 
 
 class BCQ(Behaviour):

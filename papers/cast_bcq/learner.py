@@ -1,0 +1,47 @@
+"""What learners of discrete actions share: named networks of a population with optimisers, target networks and noise."""
+
+import torch
+from torch import Tensor
+
+from common.population import Adam, Parameters, generators, per_member
+
+
+class Learner:
+    """Holds networks; a subclass adds them and says how they learn.
+
+    Attributes:
+        parts, targets, adams: networks, their target networks where there are any, and optimisers, by name.
+        streams: random numbers of learning, one stream per member.
+    """
+
+    def __init__(self, seeds: list[int], device="cpu"):
+        self.seeds, self.device = seeds, device
+        self.parts: dict[str, Parameters] = {}
+        self.targets: dict[str, Parameters] = {}
+        self.adams: dict[str, Adam] = {}
+        self.streams = generators(seeds, "noise", device)
+
+    def hold(self, name: str, tensors: dict[str, Tensor], lr: float, target: bool) -> None:
+        """A network for every member, its optimiser and, with `target`, a copy that follows it."""
+        self.parts[name] = Parameters({key: tensor.to(self.device) for key, tensor in tensors.items()})
+        self.adams[name] = Adam(self.parts[name], per_member(lr, len(self.seeds), self.device))
+        if target:
+            self.targets[name] = self.parts[name].frozen_copy()
+
+    def state_dict(self) -> dict:
+        return {
+            "parts": {name: part.flat for name, part in self.parts.items()},
+            "targets": {name: part.flat for name, part in self.targets.items()},
+            "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
+            "noise": [stream.get_state() for stream in self.streams],
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict) -> None:
+        for name, part in self.parts.items():
+            part.flat.copy_(state["parts"][name])
+            self.adams[name].load_state_dict(state["adams"][name])
+        for name, part in self.targets.items():
+            part.flat.copy_(state["targets"][name])
+        for stream, saved in zip(self.streams, state["noise"], strict=True):
+            stream.set_state(saved)
