@@ -9,9 +9,10 @@ import html as escape
 import json
 import re
 
+import numpy as np
 from tabulate import tabulate
 
-from common import claims, scale, tables
+from common import claims, scale, scores, tables
 from common.cells import runs_folder
 from common.provenance import ROOT
 from common.tables import REFERENCE, Table
@@ -191,11 +192,26 @@ def show_table(page: Page, table: Table) -> None:
         page.paragraph(facts_line(table, facts, source, preset), "facts")
         rows = tables.rows_of(table, facts["entries"])
         page.table(rows, tables.HEADER, f"{table.slot} at preset {preset}: {len(rows)} entries", folded=len(rows) > 16)
+        if table.ours:
+            improvements = improvement_rows(table, folder / f"{table.name}.seeds.csv")
+            title = f"Probability that a run of {table.ours} beats one of another method on the same task"
+            page.table(improvements, ["over", "probability", "95 % interval", "tasks"], title)
         picture = folder / f"{table.name}.png"
         if picture.exists():
             data = base64.b64encode(picture.read_bytes()).decode()
             alt = escape.escape(f"{table.slot} at preset {preset}: {table.title}", quote=True)
             page.html.append(f'<img alt="{alt}" loading="lazy" src="data:image/png;base64,{data}">')
+
+
+def improvement_rows(table: Table, path) -> list[list[str]]:
+    """The paper's method against every other one, over the tasks that both have."""
+    values = {name: np.array(list(found.values())) for name, found in claims.seeds_of(path).items()}
+    rows = []
+    for other in dict.fromkeys(column for _, column in values if column != table.ours):
+        tasks = [row for row, column in values if column == other and (row, table.ours) in values]
+        found = scores.probability_of_improvement([(values[row, table.ours], values[row, other]) for row in tasks])
+        rows.append([other, f"{found[0]:.2f}", f"[{found[1]:.2f}, {found[2]:.2f}]", len(tasks)])
+    return rows
 
 
 def markdown_table(notes: str) -> tuple[list[list[str]], list[str], list[str]]:

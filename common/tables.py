@@ -89,6 +89,7 @@ class Table:
         unit: of the numbers.
         decimals: rounding in the CSV, that of the published table.
         published_runs: seeds behind a published number; published_sem: its +- is the standard error, not the sd.
+        ours: the column of the paper's method, where rows are tasks and columns methods.
         draw: (table, shown entries, path) -> None.
         x: what learning curves are drawn over.
         options: extra command-line keys and their defaults.
@@ -103,6 +104,7 @@ class Table:
     decimals: int = 1
     published_runs: int = 5
     published_sem: bool = False
+    ours: str | None = None
     draw: Callable = figures.bars
     x: str = "update rounds"
     options: dict = field(default_factory=lambda: {"reading": "released"})

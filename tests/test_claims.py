@@ -95,3 +95,12 @@ def test_words_beside_published_numbers():
     published = {(entry["row"], "c"): (10.0, 0.2) for entry in entries}
     words = {key[0]: found["word"] for key, found in scores.comparisons(entries, published, 5).items()}
     assert words == {"far": "differs", "near": "consistent", "unclear": "too few runs", "two": "too few runs"}
+
+
+def test_probability_of_improvement_by_hand():
+    better, worse = np.array([3.0, 4.0]), np.array([1.0, 3.0])
+    assert scores.probability_of_improvement([(better, worse)])[0] == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    found = scores.probability_of_improvement([(better, worse), (worse, better)])
+    assert found[0] == pytest.approx(0.5) and found[1] < 0.5 < found[2]
+    sure = np.arange(10.0, 20.0)
+    assert scores.probability_of_improvement([(sure, sure - 100)]) == (1.0, 1.0, 1.0)

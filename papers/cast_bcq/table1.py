@@ -16,7 +16,7 @@ def entries(preset: str, options: dict, methods: tuple[str, ...] = BATTLE_METHOD
 
 TABLE = Table(
     "cast_bcq", "table1", f"test win rates ({SIMULATOR})", entries, unit="win rate in %", decimals=0, options=BATTLE_OPTIONS,
-    published_runs=3,
+    published_runs=3, ours="ours",
 )  # fmt: skip
 
 if __name__ == "__main__":

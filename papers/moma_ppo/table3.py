@@ -13,7 +13,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 TABLE = Table(
     "moma_ppo", "table3", "coordination game", entries, unit="fraction of matching steps", decimals=2, options=OPTIONS,
-    published_runs=10, published_sem=True,
+    published_runs=10, ours="moma_ppo", published_sem=True,
 )  # fmt: skip
 
 if __name__ == "__main__":

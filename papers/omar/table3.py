@@ -15,7 +15,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "table3", "four methods on the particle worlds", entries)
+TABLE = Table("omar", "table3", "four methods on the particle worlds", entries, ours="omar")
 
 if __name__ == "__main__":
     tables.main(TABLE)
