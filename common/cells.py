@@ -70,7 +70,7 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
     result = read(cell)
     if result is None:
         return "missing"
-    result = carried(result, cell.config)
+    result = carried(result, cell.config, sources)
     if result["config_hash"] != cell.hash:
         changed = sorted(key for key in {*result["config"], *cell.config} if result["config"].get(key) != cell.config.get(key))
         return f"stale: configuration changed ({', '.join(changed)})"

@@ -48,12 +48,12 @@ def _equivalences(changed: int) -> list[dict]:
     return json.loads(EQUIVALENCES.read_text())
 
 
-def carried(result: dict, config: dict) -> dict:
+def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
     """A stored result under the names of the present code, where a change since was shown to change no number.
 
     Each record of `common.equivalence` replaces the old hashes of changed files by the new ones, if all of those the
     result names are the old ones, and fills in options that did not exist then at their recorded values, as far as
-    the present `config` has them.
+    the present `config` has them. A file that did not exist then is taken in if it is among the present `sources`.
     """
     if not EQUIVALENCES.exists():
         return result
@@ -62,7 +62,9 @@ def carried(result: dict, config: dict) -> dict:
         if not mine or any(result["code"][name] != old for name, (old, _) in mine.items()):
             continue
         result = result | {
-            "code": result["code"] | {name: new for name, (_, new) in mine.items()},
+            "code": result["code"]
+            | {name: new for name, (_, new) in mine.items()}
+            | {name: new for name, (old, new) in record["code"].items() if old is None and name in sources},
             "config": _filled(result["config"], record["added_config"], config),
         }
         result["config_hash"] = config_hash(result["config"])

@@ -58,6 +58,7 @@ def record(tmp_path, monkeypatch):
     path = tmp_path / "equivalences.json"
     path.write_text(json.dumps([{"code": {"a.py": ["old", "new"], "c.py": ["1", "2"]}, "added_config": {"hyper.extra": 0}}]))
     monkeypatch.setattr(provenance, "EQUIVALENCES", path)
+    return path
 
 
 def test_a_result_is_carried_over_recorded_changes_only(record):
@@ -67,6 +68,17 @@ def test_a_result_is_carried_over_recorded_changes_only(record):
     assert carried["config_hash"] == provenance.config_hash(present)
     assert provenance.carried(result(code="older"), present)["code"]["a.py"] == "older"
     assert "extra" not in provenance.carried(result(), {"task": "t", "hyper": {"alpha": 1}})["config"]["hyper"]
+
+
+def test_a_file_that_is_new_is_taken_in_where_it_counts(record):
+    known = json.loads(record.read_text())
+    known[0]["code"]["new.py"] = [None, "hash"]
+    record.write_text(json.dumps(known))
+    provenance._equivalences.cache_clear()
+    present = {"task": "t", "hyper": {"alpha": 1, "extra": 0}}
+    assert provenance.carried(result(), present, ["a.py", "b.py", "new.py"])["code"]["new.py"] == "hash"
+    assert "new.py" not in provenance.carried(result(), present, ["a.py", "b.py"])["code"]
+    provenance._equivalences.cache_clear()
 
 
 def test_a_carried_result_counts_as_done(record, tmp_path, monkeypatch):
