@@ -8,8 +8,8 @@ work on the same results at once.
 import hashlib
 import importlib
 import multiprocessing
+import multiprocessing.connection
 import os
-import queue
 import sys
 import threading
 import time
@@ -169,11 +169,10 @@ def _worker(index: int, jobs: int, groups, device, messages) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     start = index * len(groups) // jobs
     try:
-        failures = work(groups[start:] + groups[:start], device, lambda cost: messages.put(cost) if cost else None)
+        failures = work(groups[start:] + groups[:start], device, lambda cost: messages.send(cost) if cost else None)
     except interrupt.Interrupted as stop:
-        messages.cancel_join_thread()
         raise SystemExit(stop.code) from None
-    messages.put(failures)
+    messages.send(failures)
 
 
 def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title: str = "") -> list[str]:
@@ -211,12 +210,17 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
 def _run_parallel(groups, jobs, device, bar) -> tuple[list[str], int]:
     """What failed, and how many worker processes died without a word."""
     context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
-    workers = [context.Process(target=_worker, args=(index, jobs, groups, device, messages), daemon=True) for index in range(jobs)]
-    for worker in workers:
+    # a pipe for each: a queue that all share stays locked when a worker is killed while it writes
+    pipes = [context.Pipe(duplex=False) for _ in range(jobs)]
+    workers = [
+        context.Process(target=_worker, args=(index, jobs, groups, device, sender), daemon=True)
+        for index, (_, sender) in enumerate(pipes)
+    ]
+    for worker, (_, sender) in zip(workers, pipes, strict=True):
         worker.start()
+        sender.close()  # the worker's own is left, so that its end is noticed here
     try:
-        found = _collect(workers, messages, jobs, bar)
+        found = _collect([receiver for receiver, _ in pipes], bar)
     except KeyboardInterrupt:
         for worker in workers:
             worker.terminate()  # it saves and ends
@@ -228,19 +232,18 @@ def _run_parallel(groups, jobs, device, bar) -> tuple[list[str], int]:
     return found
 
 
-def _collect(workers, messages, jobs: int, bar) -> tuple[list[str], int]:
-    """Moves the bar until all workers have ended; returns what failed, and how many died."""
-    failures, finished = [], 0
-    while finished < jobs:
-        try:
-            message = messages.get(timeout=1)
-        except queue.Empty:
-            dead = [worker for worker in workers if worker.exitcode not in (None, 0)]
-            if dead and not any(worker.is_alive() for worker in workers):
-                return failures, len(dead)
-            continue
-        if isinstance(message, list):
-            finished, failures = finished + 1, failures + message
-        else:
-            bar.update(min(message, bar.total - bar.n))
-    return failures, 0
+def _collect(receivers: list, bar) -> tuple[list[str], int]:
+    """Moves the bar until all workers have ended; returns what failed, and how many died without a word."""
+    failures, died = [], 0
+    while receivers:
+        for receiver in multiprocessing.connection.wait(receivers):
+            try:
+                message = receiver.recv()
+            except EOFError:
+                receivers, died = [other for other in receivers if other is not receiver], died + 1
+                continue
+            if isinstance(message, list):
+                receivers, failures = [other for other in receivers if other is not receiver], failures + message
+            else:
+                bar.update(min(message, bar.total - bar.n))
+    return failures, died
