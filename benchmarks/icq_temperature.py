@@ -6,6 +6,10 @@ quick's sizes. No battle is played: this is what quick's temperature was chosen 
     python benchmarks/icq_temperature.py > benchmarks/icq_temperature.txt
 """
 
+import sys
+
+sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
+
 import torch
 from tqdm import tqdm
 
