@@ -126,3 +126,21 @@ class EpisodeStore:
         self.waiting = state["waiting"]
         for stream, saved in zip(self.streams, state["streams"], strict=True):
             stream.set_state(saved)
+
+
+def traced_targets(reward: Tensor, terminal: Tensor, filled: Tensor, following: Tensor, gamma: float, trace: float) -> Tensor:
+    """y_t = r_t + gamma (1 - d_t) [(1 - trace) V_t+1 + trace y_t+1], without a trace over an episode's last step.
+
+    Args:
+        reward, terminal, filled: [B, T, ...], time on the second axis; filled is 1 where a step was taken.
+        following: [B, T, ...] V of every place, the one after an episode's last step included; V_t+1 is its next place.
+    """
+    target, found = torch.zeros_like(reward[:, 0]), []
+    positions = reward.shape[1]
+    for t in reversed(range(positions)):
+        ahead = following[:, min(t + 1, positions - 1)]
+        goes_on = filled[:, t + 1] if t + 1 < positions else torch.zeros_like(target)
+        ahead = torch.where(goes_on > 0, (1 - trace) * ahead + trace * target, ahead)
+        target = reward[:, t] + gamma * (1 - terminal[:, t]) * ahead
+        found.append(target)
+    return torch.stack(found[::-1], 1)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.episodes import traced_targets
 from envs.smac.core import Battles
 
 
@@ -96,15 +97,8 @@ def lambda_targets(reward: Tensor, terminated: Tensor, filled: Tensor, bootstrap
         bootstrap: [B, T + 1] the target network's greedy values; reward, terminated, filled: [B, T], filled is 1 where the
             step happened.
     """
-    target = bootstrap[:, -1] * (1 - terminated.sum(1))
-    found = []
-    for t in reversed(range(reward.shape[1])):
-        following = trace * target + (1 - trace) * bootstrap[:, t + 1]
-        last = filled[:, t + 1] == 0 if t + 1 < reward.shape[1] else torch.ones_like(filled[:, t], dtype=torch.bool)
-        following = torch.where(last, bootstrap[:, t + 1], following)
-        target = reward[:, t] + gamma * (1 - terminated[:, t]) * following
-        found.append(target)
-    return torch.stack(found[::-1], 1)
+    padded = (torch.nn.functional.pad(values, (0, 1)) for values in (reward, terminated, filled))
+    return traced_targets(*padded, bootstrap, gamma, trace)[:, :-1]
 
 
 class Episodes:

@@ -30,6 +30,25 @@ def transitions(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
+def advance(population: list[Battles], action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of every member's battles that are not over.
+
+    Args:
+        action: [M, E, N], on the CPU.
+
+    Returns:
+        rewards, terminal flags and which battles went on, all [M, E].
+    """
+    reward, terminal, live = torch.zeros(3, *action.shape[:2])
+    for m, battles in enumerate(population):
+        which = np.flatnonzero(~battles.over)
+        if len(which):
+            earned, ended, _, _ = battles.step(action[m].numpy()[which], which)
+            reward[m, which], terminal[m, which] = torch.from_numpy(earned).float(), torch.from_numpy(ended).float()
+            live[m, which] = 1
+    return reward, terminal, live
+
+
 class BattleTeam:
     """As `envs.lockstep.Team`, for battles.
 
@@ -68,13 +87,7 @@ class BattleTeam:
             action = act(rows.to(self.device)).cpu().squeeze(-1)  # [M, N, E]
             if explorer is not None:
                 action[:, explorer] = self.explored(action[:, explorer], rows[:, explorer], streams)
-            reward, terminal, live = torch.zeros(3, *returns.shape)
-            for m, battles in enumerate(population):
-                which = np.flatnonzero(~battles.over)
-                if len(which):
-                    earned, ended, _, _ = battles.step(action[m].T.numpy()[which], which)
-                    reward[m, which], terminal[m, which] = torch.from_numpy(earned).float(), torch.from_numpy(ended).float()
-                    live[m, which] = 1
+            reward, terminal, live = advance(population, action.transpose(1, 2))
             returns += reward
             following = self.seen(population)
             if explorer is not None:

@@ -5,21 +5,11 @@ methods their own joints and the torso. Here all decentralised methods see the s
 """
 
 from common import tables
-from common.tables import Entry, Table
-from papers.cast_bcq.experiment import OPTIONS, average_return, cell
-from papers.cast_bcq.settings import METHODS, ROBOTS
+from common.tables import Table
+from papers.cast_bcq.experiment import OPTIONS
+from papers.cast_bcq.figure4 import entries
 
 FULL = OPTIONS | {"observation": "full"}
-
-
-def entries(preset: str, options: dict) -> list[Entry]:
-    return [
-        Entry(robot, method, (cell(preset, task, "uncoordinated", method, options),), average_return)
-        for task, robot in ROBOTS.items()
-        for method in METHODS
-    ]
-
-
 TABLE = Table(
     "cast_bcq", "ablation_observation", "uncoordinated data, full observation", entries, unit="return", options=FULL
 )

@@ -11,9 +11,10 @@ from torch import Tensor
 from common.bcq import BCQ, KL_WEIGHT, BCQConfig
 from common.losses import gaussian_log_prob, softmax_weights
 from common.networks import apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member
+from common.population import Parameters, generators, mean_over_batch, normal_
 from common.replay import Batch
 from common.vae import ConditionalVAE
+from papers.cast_bcq.learner import Learner
 from papers.cast_bcq.rows import TeamBatch
 
 LOG_STD_RANGE = (-6.0, 0.0)
@@ -88,7 +89,7 @@ class ICQConfig:
     max_norm: float = 20.0  # of gradients
 
 
-class ICQ:
+class ICQ(Learner):
     """Gaussian policies, a critic per agent, and a linear mixer whose coefficients depend on the state.
 
     Q_tot = sum_i k_i(s) Q_i(o_i, a_i), k_i >= 0 with sum 1. The target bootstraps from the data's next action, weighted by
@@ -100,23 +101,18 @@ class ICQ:
     """
 
     def __init__(self, seeds, obs_dims: list[int], state_dim: int, action_dim: int, config: ICQConfig, device="cpu"):
-        self.config, self.action_dim, padded, agents = config, action_dim, max(obs_dims), len(obs_dims)
+        super().__init__(seeds, device, config.max_norm)
+        self.config, self.action_dim = config, action_dim
 
         def network(purpose: str, sizes: list[int], outputs: int, hidden: int) -> dict[str, Tensor]:
             return mlp_parameters(generators(seeds, purpose), sizes, max(sizes), hidden, outputs, input_norm=False)
 
         actor = network("actor", obs_dims, action_dim, config.hidden)
-        actor["log_std_logits"] = torch.zeros(len(seeds), agents, action_dim)
-        parts = {
-            "actor": actor,
-            "critic": network("critic", [dim + action_dim for dim in obs_dims], 1, config.hidden),
-            "mixer": network("mixer", [state_dim], agents, config.mixer_hidden),
-        }
-        assert padded + action_dim == parts["critic"]["w1"].shape[-2]
-        self.parts = {name: Parameters({key: t.to(device) for key, t in part.items()}) for name, part in parts.items()}
-        self.targets = {name: self.parts[name].frozen_copy() for name in ("critic", "mixer")}
-        self.adams = {name: Adam(part, per_member(config.lr, len(seeds), device)) for name, part in self.parts.items()}
-        self.streams = generators(seeds, "noise", device)
+        actor["log_std_logits"] = torch.zeros(len(seeds), len(obs_dims), action_dim)
+        critic = network("critic", [dim + action_dim for dim in obs_dims], 1, config.hidden)
+        self.hold("actor", actor, config.lr, target=False)
+        self.hold("critic", critic, config.lr, target=True)
+        self.hold("mixer", network("mixer", [state_dim], len(obs_dims), config.mixer_hidden), config.lr, target=True)
 
     def distribution(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean [M, N, B, A] and log standard deviation [M, N, 1, A] of the policy."""
@@ -147,7 +143,7 @@ class ICQ:
             trusted = softmax_weights(following, config.target_temperature) * following
             target = batch.reward + config.gamma * (1 - batch.terminal) * trusted
         loss = mean_over_batch((self.total(batch.state, batch.obs, batch.action, self.parts) - target).square(), 1)
-        self._descend(loss, ("critic", "mixer"))
+        self.descend(loss, "critic", "mixer")
 
         with torch.no_grad():
             mean, log_std = self.distribution(batch.obs)
@@ -160,37 +156,11 @@ class ICQ:
             weights = self.coefficients(batch.state, self.parts["mixer"])
             weights = weights * softmax_weights(advantage, config.policy_temperature)
         log_prob = gaussian_log_prob(*self.distribution(batch.obs), batch.action)
-        self._descend(-mean_over_batch(weights * log_prob), ("actor",))
+        self.descend(-mean_over_batch(weights * log_prob), "actor")
         for name, part in self.targets.items():
             part.average_towards(self.parts[name], config.tau)
-
-    def _descend(self, loss: Tensor, names: tuple[str, ...]) -> None:
-        for name in names:
-            self.parts[name].zero_grad()
-        loss.sum().backward(inputs=[tensor for name in names for tensor in self.parts[name].tensors.values()])
-        for name in names:
-            self.parts[name].clip_grad_norm(self.config.max_norm)
-            self.adams[name].step()
 
     @torch.no_grad()
     def act(self, obs: Tensor, streams=None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.distribution(obs)[0].clamp(-1, 1)
-
-    def state_dict(self) -> dict:
-        return {
-            **{name: part.flat for name, part in self.parts.items()},
-            "targets": {name: part.flat for name, part in self.targets.items()},
-            "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
-            "noise": [stream.get_state() for stream in self.streams],
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        for name, part in self.parts.items():
-            part.flat.copy_(state[name])
-            self.adams[name].load_state_dict(state["adams"][name])
-        for name, part in self.targets.items():
-            part.flat.copy_(state["targets"][name])
-        for stream, saved in zip(self.streams, state["noise"], strict=True):
-            stream.set_state(saved)

@@ -8,6 +8,7 @@ from common.episodes import EpisodeStore
 from common.provenance import code_hashes
 from envs import datasets
 from envs.smac.core import VERSION, Battles
+from envs.smac.team import advance
 from papers.cast_bcq.recurrent import METHODS, RecurrentConfig, Sizes
 from papers.cast_bcq.training import data_path, data_recipes
 
@@ -18,7 +19,7 @@ SOURCES = [
     *(f"common/{name}" for name in (
         "episodes.py", "kernels.py", "kernels.c", "networks.py", "population.py", "recurrent.py", "recurrent.c",
     )),
-    *(f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "units")),
+    *(f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")),
 ]  # fmt: skip
 JUDGE = 30_000  # battles of evaluation are numbered apart from those of training
 
@@ -68,10 +69,7 @@ class Program:
             obs = torch.stack([torch.from_numpy(battles.obs()) for battles in self.battles]).to(self.device)
             free = torch.stack([torch.from_numpy(battles.available()) for battles in self.battles]).to(self.device)
             last = self.learner.act(obs.float(), free.float(), last, memory)
-            for m, battles in enumerate(self.battles):
-                live = torch.from_numpy(~battles.over).nonzero().squeeze(1).numpy()
-                if len(live):
-                    returns[m, live] += torch.from_numpy(battles.step(last[m].cpu().numpy()[live], live)[0]).float()
+            returns += advance(self.battles, last.cpu())[0]
         return [100 * float(battles.won.mean()) for battles in self.battles], returns.mean(1).tolist()
 
     def state_dict(self) -> dict:

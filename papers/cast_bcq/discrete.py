@@ -90,20 +90,18 @@ class DiscreteLearner(Learner):
         )
         self.hold(name, tensors, self.config.lr, target)
 
-    def descend(self, name: str, loss: Tensor) -> None:
-        """One optimiser step; the target network follows."""
-        part = self.parts[name]
-        part.zero_grad()
-        loss.sum().backward(inputs=list(part.tensors.values()))
-        self.adams[name].step()
-        if name in self.targets:
-            self.targets[name].average_towards(part, self.config.tau)
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One optimiser step; target networks follow."""
+        super().descend(loss, *names)
+        for name in names:
+            if name in self.targets:
+                self.targets[name].average_towards(self.parts[name], self.config.tau)
 
     def clone(self, batch: DiscreteBatch) -> None:
         """One step of the generator: cross entropy of the data's actions over available ones."""
         logits = apply_mlp(self.parts["generator"], batch.obs, None)
         log_prob = logits.masked_fill(batch.available < 0.5, -torch.inf).log_softmax(-1)
-        self.descend("generator", -mean_over_batch(log_prob.gather(-1, batch.action.unsqueeze(-1))))
+        self.descend(-mean_over_batch(log_prob.gather(-1, batch.action.unsqueeze(-1))), "generator")
 
     @torch.no_grad()
     def generator(self, obs: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +129,7 @@ class DiscreteBCQ(DiscreteLearner):
         q = apply_mlp(self.parts["critic"], batch.obs, None)
         action = batch.action[:, :, None, :, None].expand(*q.shape[:-1], 1)
         errors = q.gather(-1, action).squeeze(-1) - target.unsqueeze(2)
-        self.descend("critic", mean_over_batch(errors.square().sum(2)))
+        self.descend(mean_over_batch(errors.square().sum(2)), "critic")
 
     @torch.no_grad()
     def act(self, obs: Tensor, available: Tensor) -> Tensor:
@@ -157,7 +155,7 @@ class DiscreteICQ(DiscreteLearner):
             target = batch.reward.unsqueeze(1) + config.gamma * (1 - batch.terminal.unsqueeze(1)) * trusted
         q = apply_mlp(self.parts["critic"], batch.obs, None)
         taken = q.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
-        self.descend("critic", mean_over_batch((taken - target).square()))
+        self.descend(mean_over_batch((taken - target).square()), "critic")
 
         logits = apply_mlp(self.parts["actor"], batch.obs, None).masked_fill(batch.available < 0.5, -torch.inf)
         with torch.no_grad():
@@ -165,7 +163,7 @@ class DiscreteICQ(DiscreteLearner):
             advantage = q.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1) - (logits.softmax(-1) * q).sum(-1)
             weights = softmax_weights(advantage, config.policy_temperature)
         log_prob = logits.log_softmax(-1).gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
-        self.descend("actor", -mean_over_batch(weights * log_prob))
+        self.descend(-mean_over_batch(weights * log_prob), "actor")
 
     @torch.no_grad()
     def act(self, obs: Tensor, available: Tensor) -> Tensor:
@@ -229,12 +227,12 @@ class DiscreteCAST(DiscreteLearner):
         action = self.onehot(batch.action)  # [M, N, B, A]
         x = torch.cat([batch.state, action.transpose(1, 2).flatten(-2)], -1).unsqueeze(1)
         q = apply_mlp(self.parts["critic"], x, None).squeeze(-1)  # [M, 1, 2, B]
-        self.descend("critic", mean_over_batch((q - target[:, None, None]).square().sum(2)))
+        self.descend(mean_over_batch((q - target[:, None, None]).square().sum(2)), "critic")
 
         with torch.no_grad():
             delta = self.contributions(batch, action)
         value = apply_mlp(self.parts["value"], batch.obs, None).gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
-        self.descend("value", mean_over_batch((value - delta).square()))
+        self.descend(mean_over_batch((value - delta).square()), "value")
 
     def contributions(self, batch: DiscreteBatch, action: Tensor) -> Tensor:
         """Delta_i [M, N, B] of Eq. 8 for one-hot actions of the data."""

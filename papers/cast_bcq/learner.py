@@ -1,4 +1,4 @@
-"""What learners of discrete actions share: named networks of a population with optimisers, target networks and noise."""
+"""What several learners share: named networks of a population with optimisers, target networks and noise."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,11 @@ class Learner:
     Attributes:
         parts, targets, adams: networks, their target networks where there are any, and optimisers, by name.
         streams: random numbers of learning, one stream per member.
+        max_norm: gradients of a network are clipped to it; None for no clipping.
     """
 
-    def __init__(self, seeds: list[int], device="cpu"):
-        self.seeds, self.device = seeds, device
+    def __init__(self, seeds: list[int], device="cpu", max_norm: float | None = None):
+        self.seeds, self.device, self.max_norm = seeds, device, max_norm
         self.parts: dict[str, Parameters] = {}
         self.targets: dict[str, Parameters] = {}
         self.adams: dict[str, Adam] = {}
@@ -27,6 +28,16 @@ class Learner:
         self.adams[name] = Adam(self.parts[name], per_member(lr, len(self.seeds), self.device))
         if target:
             self.targets[name] = self.parts[name].frozen_copy()
+
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One optimiser step of some networks."""
+        for name in names:
+            self.parts[name].zero_grad()
+        loss.sum().backward(inputs=[tensor for name in names for tensor in self.parts[name].tensors.values()])
+        for name in names:
+            if self.max_norm is not None:
+                self.parts[name].clip_grad_norm(self.max_norm)
+            self.adams[name].step()
 
     def state_dict(self) -> dict:
         return {

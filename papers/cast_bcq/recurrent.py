@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from common.episodes import Lanes
+from common.episodes import Lanes, traced_targets
 from common.networks import apply_mlp, mlp_parameters
 from common.population import Parameters, generators, uniform_
 from common.recurrent import linear, recurrent_parameters, step, unroll
@@ -73,25 +73,6 @@ def softmax_over_filled(values: Tensor, filled: Tensor, temperature: float) -> T
     return (flat.softmax(1) * filled.flatten(1).sum(1).view(-1, *[1] * (flat.ndim - 1))).view_as(values)
 
 
-def traced_targets(
-    reward: Tensor, terminal: Tensor, filled: Tensor, following: Tensor, gamma: float, trace: float
-) -> Tensor:
-    """[M, P, L] y_t = r_t + gamma (1 - d_t) [(1 - trace) V_t+1 + trace y_t+1], without a trace over an episode's last step.
-
-    Args:
-        following: [M, P, L] V of every place, the one after an episode's last step included; V_t+1 is its next place.
-    """
-    target, found = torch.zeros_like(reward[:, 0]), []
-    positions = reward.shape[1]
-    for t in reversed(range(positions)):
-        ahead = following[:, min(t + 1, positions - 1)]
-        goes_on = filled[:, t + 1] if t + 1 < positions else torch.zeros_like(target)
-        ahead = torch.where(goes_on > 0, (1 - trace) * ahead + trace * target, ahead)
-        target = reward[:, t] + gamma * (1 - terminal[:, t]) * ahead
-        found.append(target)
-    return torch.stack(found[::-1], 1)
-
-
 def chosen(values: Tensor, action: Tensor) -> Tensor:
     """Values [...] of actions [...] among values [..., U]."""
     return values.gather(-1, action.unsqueeze(-1)).squeeze(-1)
@@ -123,7 +104,7 @@ class Behaviour(Learner):
     acting: tuple[str, ...] = ("generator",)  # networks that acting needs
 
     def __init__(self, seeds: list[int], sizes: Sizes, config: RecurrentConfig, device="cpu"):
-        super().__init__(seeds, device)
+        super().__init__(seeds, device, config.max_norm)
         self.sizes, self.config, self.updates = sizes, config, 0
         self.numbers = torch.eye(sizes.agents, device=device)
         if "generator" in self.acting:
@@ -141,15 +122,6 @@ class Behaviour(Learner):
         streams = generators(self.seeds, name)
         tensors = mlp_parameters(streams, [inputs], inputs, width, outputs, heads=heads, input_norm=False)
         self.hold(name, tensors, self.config.critic_lr, target)
-
-    def descend(self, loss: Tensor, *names: str) -> None:
-        """One optimiser step of some networks."""
-        for name in names:
-            self.parts[name].zero_grad()
-        loss.sum().backward(inputs=[tensor for name in names for tensor in self.parts[name].tensors.values()])
-        for name in names:
-            self.parts[name].clip_grad_norm(self.config.max_norm)
-            self.adams[name].step()
 
     def inputs(self, obs: Tensor, last: Tensor) -> Tensor:
         """[..., N, O + U + N] of obs [..., N, O] and last actions [..., N], -1 where there is none."""

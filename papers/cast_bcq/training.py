@@ -20,7 +20,7 @@ from papers.cast_bcq.cast import CAST, CASTConfig, Variant
 from papers.cast_bcq.rows import Rows
 
 SOURCES = [
-    *(f"papers/cast_bcq/{name}.py" for name in ("baselines", "cast", "contributions", "rows", "training")),
+    *(f"papers/cast_bcq/{name}.py" for name in ("baselines", "cast", "contributions", "learner", "rows", "training")),
     *(f"common/{name}" for name in (
         "bcq.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py", "vae.py",
     )),
