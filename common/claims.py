@@ -5,7 +5,7 @@ names the numbers that decide: differences between entries of one of our tables,
 verdict comes from a 95 % interval of their mean: `holds`, `contradicted`, or `undecided` where the interval leaves both open.
 """
 
-import csv
+import functools
 import importlib
 import math
 from collections.abc import Callable
@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
+from common import scores
 from common.cells import runs_folder
 from common.files import write_csv
-from common.provenance import ROOT
+from common.tables import REFERENCE, read_seeds
 
 Name = tuple[str, str]  # row and column of a table
 LEVEL = 0.95
 PAPERS = ("omar", "cast_bcq", "moma_ppo", "otc")
-REFERENCE = ROOT / "results" / "reference"
 HEADER = ["paper", "where", "claim", "holds if", "preset", "verdict", "mean", "low", "high", "n", "why"]
 VERDICTS = ("holds", "contradicted", "undecided", "not run")
 
@@ -71,13 +70,9 @@ def over(first: str, seconds, rows, above: float = 0.0) -> dict:
 
 
 def seeds_of(path: Path) -> dict[Name, dict[int, float]]:
-    """{(row, column): {seed: last value}} of a table's seeds CSV; diverged seeds are left out."""
-    found: dict[Name, dict[int, float]] = {}
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            if row["last"]:
-                found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = float(row["last"])
-    return found
+    """As tables.read_seeds, without diverged seeds."""
+    found = read_seeds(path)
+    return {name: {seed: value for seed, value in values.items() if math.isfinite(value)} for name, values in found.items()}
 
 
 def differences(claim: Claim, values: dict[Name, dict[int, float]]) -> list[np.ndarray] | None:
@@ -98,12 +93,8 @@ def interval(samples: list[np.ndarray], level: float = LEVEL) -> tuple[float, fl
     mean = float(np.mean([sample.mean() for sample in samples]))
     if min(map(len, samples)) < 2:
         return mean, -math.inf, math.inf
-    parts = np.array([sample.var(ddof=1) / len(sample) for sample in samples]) / len(samples) ** 2
-    error = math.sqrt(parts.sum())
-    if error == 0:
-        return mean, mean, mean
-    freedom = parts.sum() ** 2 / sum(part**2 / (len(sample) - 1) for part, sample in zip(parts, samples, strict=True))
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * error
+    strata = [(sample.var(ddof=1) / len(sample) / len(samples) ** 2, len(sample) - 1) for sample in samples]
+    half = scores.student(strata).half(level)
     return mean, mean - half, mean + half
 
 
@@ -149,28 +140,26 @@ def of_paper(paper: str) -> list[Claim]:
     return importlib.import_module(f"papers.{paper}.claims").CLAIMS
 
 
-def at(paper: str, claim: Claim, preset: str) -> dict:
-    """The verdict at a preset with its `source`: results of this machine, else the committed reference."""
-    found = {}
-    for source, folder in (("this machine", runs_folder()), ("committed reference", REFERENCE)):
+def ledger(papers=PAPERS, presets: tuple[str, ...] = ("quick", "paper"), sources: tuple[Path, ...] = ()) -> list[list]:
+    """Rows of HEADER of some papers; at preset paper only what has been run.
 
-        def values_of(table: str, folder=folder):
-            path = folder / preset / paper / f"{table}.seeds.csv"
-            return seeds_of(path) if path.exists() else None
+    Args:
+        sources: results folders, the first one that has all numbers of a claim decides; this machine's and then the
+            committed reference if there are none.
+    """
+    sources, rows = sources or (runs_folder(), REFERENCE), []
 
-        found = verdict(claim, values_of) | {"source": source}
-        if found["verdict"] != "not run":
-            break
-    return found
+    @functools.cache
+    def read(path: Path) -> dict | None:
+        return seeds_of(path) if path.exists() else None
 
-
-def ledger(presets: tuple[str, ...] = ("quick", "paper")) -> list[list]:
-    """Rows of HEADER, of all papers; at preset paper only what has been run."""
-    rows = []
-    for paper in PAPERS:
+    for paper in papers:
         for claim in of_paper(paper):
             for preset in presets:
-                found = at(paper, claim, preset)
+                for source in sources:
+                    found = verdict(claim, lambda table, folder=source / preset / paper: read(folder / f"{table}.seeds.csv"))
+                    if found["verdict"] != "not run":
+                        break
                 if found["verdict"] != "not run" or preset != "paper":
                     numbers = ["" if found[key] is None else f"{found[key]:.4g}" for key in ("mean", "low", "high")]
                     rows.append([

@@ -100,7 +100,7 @@ def compare(old: dict[str, dict], new: dict[str, dict], rounding: float = 0.0) -
         extra |= added(before["config"], after["config"])
         for name in {*before["code"], *after["code"]}:
             pair = [before["code"].get(name), after["code"].get(name)]
-            if pair[0] != pair[1]:
+            if pair[0] != pair[1] and code.get(name, [None])[0] is None:  # None: not a source of this cell before, maybe of others
                 code[name] = pair
         if before["config"].get("timing"):
             continue  # a measurement, never twice the same

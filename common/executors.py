@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from common import cells as store
 from common import work
 from common.cells import Cell, runs_folder
 from common.checkpoint import forget_checkpoint
@@ -62,8 +61,7 @@ def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Ca
     """Runs whatever is not done on an executor other than local; returns what failed, a sentence each."""
     available(executor)
     device = work.pick_device(device) if executor == "ray" else device
-    pending = [cell for cell in dict.fromkeys(cells) if work.paper(cell.paper).state(cell) != "done"]
-    tasks = [Task(group, device) for group in work.programs(pending)]
+    tasks = [Task(group, device) for group in work.programs(work.pending(cells))]
     failures, begin = [], on_ray if executor == "ray" else on_slurm
     for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
         names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")
@@ -71,9 +69,7 @@ def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Ca
             lines = [line for line in str(results).splitlines() if "Error" in line] or [str(results)]
             failures.append(f"{names}: {type(results).__name__}: {lines[-1].strip()}")
         else:
-            for cell, result in zip(task.group, results, strict=True):
-                store.store(cell, result)
-                work.paper(cell.paper).record(cell, result)
+            work.keep(task.group, results)
         say(f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}")
     return failures
 

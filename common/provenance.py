@@ -53,7 +53,7 @@ def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
 
     Each record of `common.equivalence` replaces the old hashes of changed files by the new ones, if all of those the
     result names are the old ones, and fills in options that did not exist then at their recorded values, as far as
-    the present `config` has them. A file that did not exist then is taken in if it is among the present `sources`.
+    the present `config` has them. A file that was no source of the result then is taken in if it is one of the present `sources`.
     """
     if not EQUIVALENCES.exists():
         return result
@@ -64,7 +64,7 @@ def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
         result = result | {
             "code": result["code"]
             | {name: new for name, (_, new) in mine.items()}
-            | {name: new for name, (old, new) in record["code"].items() if old is None and name in sources},
+            | {name: new for name, (_, new) in record["code"].items() if name not in result["code"] and name in sources},
             "config": _filled(result["config"], record["added_config"], config),
         }
         result["config_hash"] = config_hash(result["config"])

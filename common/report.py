@@ -106,10 +106,13 @@ def html_table(rows: list[list], header: list[str], caption: str) -> str:
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
 
 
-def interval_text(row: list) -> str:
-    """Mean and interval of a ledger row."""
-    mean, low, high = row[6:9]
-    return f"{mean} [{low or '-inf'}, {high or 'inf'}]" if mean != "" else ""
+def claim_rows(ledger: list[list], paper: str) -> list[list]:
+    """Rows of CLAIM_HEADER of a paper's part of the ledger."""
+    rows = []
+    for owner, where, says, test, preset, verdict, mean, low, high, count, why in ledger:
+        interval = f"{mean} [{low or '-inf'}, {high or 'inf'}]" if mean != "" else ""
+        rows += [[where, says, test, preset, verdict, interval, count, why]] if owner == paper else []
+    return rows
 
 
 class Page:
@@ -153,12 +156,13 @@ def front(page: Page, chosen: list[Table], ledger: list[list]) -> None:
 def build(chosen: list[Table]) -> tuple[str, str]:
     """The report as HTML and as Markdown, over all presets with results."""
     page, last = Page(), None
-    ledger = [row for row in claims.ledger() if row[0] in {table.paper for table in chosen}]
+    papers = {table.paper for table in chosen}
+    ledger = claims.ledger(papers=[paper for paper in claims.PAPERS if paper in papers])
     front(page, chosen, ledger)
     for table in chosen:
         if table.paper != last:
             last = table.paper
-            begin_paper(page, last, [row for row in ledger if row[0] == last])
+            begin_paper(page, last, ledger)
         show_table(page, table)
     head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
     head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body><main>'
@@ -168,8 +172,7 @@ def build(chosen: list[Table]) -> tuple[str, str]:
 def begin_paper(page: Page, paper: str, ledger: list[list]) -> None:
     """A paper's claims and departures."""
     page.heading(2, NAMES[paper], paper)
-    rows = [[row[1], row[2], row[3], row[4], row[5], interval_text(row), row[9], row[10]] for row in ledger]
-    page.table(rows, CLAIM_HEADER, f"Claims of {NAMES[paper]}: {len({row[2] for row in ledger})}", folded=True)
+    page.table(claim_rows(ledger, paper), CLAIM_HEADER, f"Claims of {NAMES[paper]}: {len(claims.of_paper(paper))}", folded=True)
     notes = departures(paper)
     if notes:
         rows, header, other = markdown_table(notes)
@@ -205,10 +208,12 @@ def show_table(page: Page, table: Table) -> None:
 
 def improvement_rows(table: Table, path) -> list[list[str]]:
     """The paper's method against every other one, over the tasks that both have."""
-    values = {name: np.array(list(found.values())) for name, found in claims.seeds_of(path).items()}
+    values = {name: np.array(list(found.values())) for name, found in claims.seeds_of(path).items() if found}
     rows = []
     for other in dict.fromkeys(column for _, column in values if column != table.ours):
         tasks = [row for row, column in values if column == other and (row, table.ours) in values]
+        if not tasks:
+            continue
         found = scores.probability_of_improvement([(values[row, table.ours], values[row, other]) for row in tasks])
         rows.append([other, f"{found[0]:.2f}", f"[{found[1]:.2f}, {found[2]:.2f}]", len(tasks)])
     return rows

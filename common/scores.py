@@ -1,6 +1,7 @@
 """Statistics of a cell: mean, standard deviation, interquartile mean and a bootstrap interval over seeds."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -47,6 +48,27 @@ def standard_error(facts: dict) -> float:
     return facts["std"] / math.sqrt(count - 1) if count > 1 else math.inf
 
 
+class Student(NamedTuple):
+    """Uncertainty of a sum or mean of independent parts: standard error and degrees of freedom (Welch-Satterthwaite)."""
+
+    error: float
+    freedom: float
+
+    def half(self, level: float = 0.95) -> float:
+        """Half the width of the t interval."""
+        return float(stats.t.ppf(0.5 + level / 2, self.freedom)) * self.error if self.error else 0.0
+
+    def p(self, gap: float) -> float:
+        """Two-sided p-value of a difference as large as `gap` where there is none."""
+        return float(2 * stats.t.sf(abs(gap) / self.error, self.freedom)) if self.error else float(gap == 0)
+
+
+def student(parts: list[tuple[float, int]]) -> Student:
+    """Of parts with these variances of their means and degrees of freedom."""
+    variance = math.fsum(part for part, _ in parts)
+    return Student(math.sqrt(variance), variance**2 / math.fsum(part**2 / df for part, df in parts) if variance else math.inf)
+
+
 def against(facts: dict, mean: float, std: float | None, count: int) -> tuple[float, float, float] | None:
     """95 % interval of ours minus published, and the p-value of no difference: Welch's t from both summaries.
 
@@ -64,12 +86,8 @@ def against(facts: dict, mean: float, std: float | None, count: int) -> tuple[fl
     parts = [(facts["std"] ** 2 / (ours - 1), ours - 1)]
     if std is not None and count > 1:
         parts.append((std**2 / (count - 1), count - 1))
-    variance, gap = sum(part for part, _ in parts), facts["mean"] - mean
-    if variance == 0:
-        return gap, gap, float(gap == 0)
-    freedom = variance**2 / sum(part**2 / df for part, df in parts if part)
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
-    return gap - half, gap + half, float(2 * stats.t.sf(abs(gap) / math.sqrt(variance), freedom))
+    found, gap = student(parts), facts["mean"] - mean
+    return gap - found.half(), gap + found.half(), found.p(gap)
 
 
 def holm(values: list[float]) -> list[float]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from common import claims, executors, experiment, report, scale, scores, tables, work
-from common.cells import runs_folder
-from common.files import read_csv, write_text
+from common.cells import Cell, runs_folder
+from common.files import write_text
 from common.provenance import ROOT
 from common.tables import PRESETS, REFERENCE, Table
 
@@ -65,6 +65,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def cells_of(chosen: list[Table], preset: str, options: dict | None = None) -> list[Cell]:
+    """All cells of some tables, each once."""
+    return list(dict.fromkeys(cell for table in chosen for cell in table.cells(preset, options)))
+
+
 def states(table: Table, preset: str, options: dict) -> dict[str, int]:
     """How many cells are done, missing, stale."""
     counts = {"done": 0, "missing": 0, "stale": 0}
@@ -90,8 +95,8 @@ def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
 
 def plan(chosen: list[Table], preset: str, options: dict) -> float:
     """Prints what a run would do; returns the estimated seconds on one core."""
-    cells = list(dict.fromkeys(cell for table in chosen for cell in table.cells(preset, options)))
-    pending = [cell for cell in cells if work.paper(cell.paper).state(cell) != "done"]
+    cells = cells_of(chosen, preset, options)
+    pending = work.pending(cells)
     total = sum(work.paper(cell.paper).cost(cell) for cell in pending)
     for cell in pending:
         print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
@@ -101,7 +106,7 @@ def plan(chosen: list[Table], preset: str, options: dict) -> float:
 
 def run(chosen: list[Table], args, options: dict) -> int:
     """Runs the suite; returns the exit code."""
-    cells = list(dict.fromkeys(cell for table in chosen for cell in table.cells(args.preset, options)))
+    cells = cells_of(chosen, args.preset, options)
     if args.force:
         for cell in cells:
             cell.path.unlink(missing_ok=True)
@@ -134,10 +139,10 @@ def sizing(chosen: list[Table]) -> None:
     """
     rows = []
     for name in dict.fromkeys(table.paper for table in chosen):
-        mine, known = [table for table in chosen if table.paper == name], work.paper(name)
-        costs = {cell: known.cost(cell) for table in mine for cell in table.cells("paper")}
+        cells, known = {table.name: table.cells("paper") for table in chosen if table.paper == name}, work.paper(name)
+        costs = {cell: known.cost(cell) for mine in cells.values() for cell in mine}
         longest = max(sum(costs[cell] for cell in group) for group in work.programs(list(costs)))
-        by_script = {table.name: sum(costs[cell] for cell in table.cells("paper")) for table in mine}
+        by_script = {script: sum(costs[cell] for cell in mine) for script, mine in cells.items()}
         heaviest = sorted(by_script, key=by_script.get, reverse=True)[:2]
         total = sum(costs.values())
         spread = [duration(max(total / cores, longest)) for cores in (2, 16, 64)]
@@ -152,10 +157,8 @@ def print_claims() -> None:
     rows = claims.ledger()
     claims.write(rows, runs_folder() / "claims.csv")
     for paper in claims.PAPERS:
-        mine = [row for row in rows if row[0] == paper]
-        shown = [[row[1], row[2], row[3], row[4], row[5], report.interval_text(row), row[9], row[10]] for row in mine]
-        header = ["where", "claim", "holds if", "preset", "verdict", "mean [95 % interval]", "n", "why"]
-        print(f"\n{paper}\n{tabulate(shown, header, disable_numparse=True, maxcolwidths=[22, 52, 20, None, None, None, None, 30])}")
+        shown, widths = report.claim_rows(rows, paper), [22, 52, 20, None, None, None, None, 30]
+        print(f"\n{paper}\n{tabulate(shown, report.CLAIM_HEADER, disable_numparse=True, maxcolwidths=widths)}")
     print(f"\n{tabulate(claims.counts(rows), ['paper', 'preset', *claims.VERDICTS])}\n\n{runs_folder() / 'claims.csv'}")
 
 
@@ -170,24 +173,6 @@ def differs(ours: list[float], theirs: list[float]) -> bool:
     return abs(a["mean"] - b["mean"]) > 3 * max(error, 1e-6) if math.isfinite(error) else False
 
 
-def by_entry(path: Path) -> dict[tuple[str, str], dict[int, float]]:
-    """Per-seed values of a seeds CSV: {(row, column): {seed: last}}.
-
-    Raises:
-        BadInput: the file is not such a table.
-    """
-    found: dict = {}
-    try:
-        for row in read_csv(path):
-            value = float(row["last"]) if row["last"] else math.nan
-            found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
-    except (KeyError, ValueError, TypeError):
-        found = {}
-    if not found:
-        raise experiment.BadInput(f"{path} is not a table of seeds (row, column, seed, last); delete it and run its script again")
-    return found
-
-
 def diff(chosen: list[Table], preset: str) -> int:
     """Compares fresh results with the committed reference; returns 4 if an entry differs or is gone, else 0."""
     regressions, compared = [], 0
@@ -198,7 +183,7 @@ def diff(chosen: list[Table], preset: str) -> int:
             what = "no committed reference" if not reference.exists() else "not run yet"
             print(f"{table.slot}: {what} at preset {preset}")
             continue
-        known, new = by_entry(reference), by_entry(fresh)
+        known, new = tables.read_seeds(reference), tables.read_seeds(fresh)
         published = table.published()
         rows = []
         for key, values in known.items():
@@ -245,9 +230,9 @@ def accept(chosen: list[Table], preset: str) -> int:
             if source.exists():
                 write_text(REFERENCE / preset / table.paper / source.name, source.read_text())
         print(f"{table.slot}: accepted, {counts['done']} of {sum(counts.values())} cells done")
-    claims.write(claims.ledger(), REFERENCE / "claims.csv")
+    claims.write(claims.ledger(sources=(REFERENCE,)), REFERENCE / "claims.csv")
     if preset == "paper":
-        for cell in {cell for table in chosen for cell in table.cells(preset)}:
+        for cell in cells_of(chosen, preset):
             if work.paper(cell.paper).state(cell) == "done":
                 write_text(REFERENCE / preset / cell.paper / "cells" / cell.path.name, cell.path.read_text())
     return 1 if refused else 0
@@ -255,7 +240,7 @@ def accept(chosen: list[Table], preset: str) -> int:
 
 def adopt(chosen: list[Table], preset: str) -> int:
     """Copies reference cells into the results folder where there is none; stale ones stay stale there."""
-    cells, taken = {cell for table in chosen for cell in table.cells(preset)}, 0
+    cells, taken = cells_of(chosen, preset), 0
     for cell in cells:
         source = REFERENCE / preset / cell.paper / "cells" / cell.path.name
         if source.exists() and not cell.path.exists():
@@ -292,8 +277,7 @@ def main(arguments: list[str] | None = None) -> int:
         executors.available(args.executor)
         if args.hours is not None:
             jobs = args.jobs or os.cpu_count() or 1
-            reached = lambda preset: {cell for table in chosen for cell in table.cells(preset, options)}  # noqa: E731
-            args.preset, hours = scale.fit(reached, args.hours, jobs)
+            args.preset, hours = scale.fit(lambda preset: cells_of(chosen, preset, options), args.hours, jobs)
             print(f"{args.hours:g} hours with {jobs} processes: preset {args.preset}, about {duration(3600 * hours)}")
         if args.list:
             list_suite(chosen, args.preset, options)

@@ -10,6 +10,7 @@ results/runs/<preset>/<paper>/:
     NAME.png          the picture
 """
 
+import csv
 import itertools
 import math
 import os
@@ -173,6 +174,27 @@ def show(table: Table, preset: str, options: dict) -> list[dict]:
             item["seconds"] = sum(result["seconds"] for result in results)
         shown.append(item | scores.summary(list(item["seeds"].values())))
     return shown
+
+
+def read_seeds(path: Path) -> dict[tuple[str, str], dict[int, float]]:
+    """Per-seed values of a table's seeds CSV: {(row, column): {seed: last}}, NaN where a seed diverged.
+
+    Raises:
+        BadInput: the file is not such a table.
+    """
+    found: dict = {}
+    try:
+        with open(path, newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"row", "column", "seed", "last"} <= {*(rows.fieldnames or ())}:
+                raise ValueError("columns are missing")
+            for row in rows:
+                value = float(row["last"]) if row["last"] else math.nan
+                found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
+    except (ValueError, TypeError) as error:
+        hint = "delete it and run its script again"
+        raise experiment.BadInput(f"{path} is not a table of seeds (row, column, seed, last): {error}; {hint}") from None
+    return found
 
 
 def number(value: float | None, decimals: int) -> str:

@@ -80,6 +80,18 @@ def pick_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def pending(cells: list[Cell]) -> list[Cell]:
+    """The cells that are not done, each once."""
+    return [cell for cell in dict.fromkeys(cells) if paper(cell.paper).state(cell) != "done"]
+
+
+def keep(cells: list[Cell], results: list[dict]) -> None:
+    """Stores and records finished cells."""
+    for cell, result in zip(cells, results, strict=True):
+        store.store(cell, result)
+        paper(cell.paper).record(cell, result)
+
+
 def programs(cells: list[Cell]) -> list[list[Cell]]:
     """Cells grouped into programs, in order of first appearance, each within the preset's number of members."""
     groups: dict[tuple, list[list[Cell]]] = {}
@@ -121,20 +133,18 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
     except filelock.Timeout:
         return False
     with lock:
-        pending = [cell for cell in cells if known.state(cell) != "done"]
-        if pending:
-            for cell in pending:
+        todo = pending(cells)
+        if todo:
+            for cell in todo:
                 known.prepare(cell)
             checkpoint = checkpoint_path(cells)
-            total, last = sum(known.cost(cell) for cell in pending), [0]
+            total, last = sum(known.cost(cell) for cell in todo), [0]
 
             def step(done: int, of: int) -> None:
                 progress(total * (done - last[0]) / of)
                 last[0] = done
 
-            for cell, result in zip(pending, known.train(pending, device, checkpoint, step), strict=True):
-                store.store(cell, result)
-                known.record(cell, result)
+            keep(todo, known.train(todo, device, checkpoint, step))
             forget_checkpoint(checkpoint)
     return True
 
@@ -187,23 +197,21 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     """
     interrupt.listen()
     device = pick_device(device)
-    pending = [cell for cell in dict.fromkeys(cells) if paper(cell.paper).state(cell) != "done"]
-    if not pending:
+    todo = pending(cells)
+    if not todo:
         return []
-    groups = programs(pending)
+    groups = programs(todo)
     jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
-    total = sum(paper(cell.paper).cost(cell) for cell in pending)
+    total = sum(paper(cell.paper).cost(cell) for cell in todo)
     layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-    with tqdm(total=total, desc=f"{title} ({len(pending)} cells)", bar_format=layout, file=sys.stderr, mininterval=1) as bar:
+    with tqdm(total=total, desc=f"{title} ({len(todo)} cells)", bar_format=layout, file=sys.stderr, mininterval=1) as bar:
         if jobs == 1:
             return work(groups, device, lambda cost: bar.update(min(cost, bar.total - bar.n)))
         failures, died = _run_parallel(groups, jobs, device, bar)
-        left = [cell for cell in pending if paper(cell.paper).state(cell) != "done"]
-        if died and left and not failures:  # what a dead worker held goes on from its checkpoint, once
-            failures, died = _run_parallel(programs(left), min(jobs, len(programs(left))), device, bar)
-            left = [cell for cell in left if paper(cell.paper).state(cell) != "done"]
-        if died and left:
-            failures.append(f"{died} worker processes died, twice; run the same command to continue")
+        if died and not failures and (left := programs(pending(todo))):  # what a dead worker held goes on from its checkpoint, once
+            failures, died = _run_parallel(left, min(jobs, len(left)), device, bar)
+        if died and pending(todo):
+            failures.append(f"{died} worker processes died; run the same command to continue")
         return failures
 
 

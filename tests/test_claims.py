@@ -104,3 +104,17 @@ def test_probability_of_improvement_by_hand():
     assert found[0] == pytest.approx(0.5) and found[1] < 0.5 < found[2]
     sure = np.arange(10.0, 20.0)
     assert scores.probability_of_improvement([(sure, sure - 100)]) == (1.0, 1.0, 1.0)
+
+
+def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    folder = tmp_path / "quick" / "omar"
+    folder.mkdir(parents=True)
+    rows = [f"runtime,omar,percent_over_ma_cql,{seed},{5 + seed / 10}," for seed in range(3)]
+    (folder / "runtime.seeds.csv").write_text("\n".join(["table,row,column,seed,last,best", *rows]) + "\n")
+
+    def verdict_of(ledger):
+        return next(row[5] for row in ledger if row[4] == "quick" and "little more time" in row[2])
+
+    assert verdict_of(claims.ledger(["omar"])) == "holds"
+    assert verdict_of(claims.ledger(["omar"], sources=(claims.REFERENCE,))) == "contradicted"

@@ -53,6 +53,14 @@ def test_a_measurement_is_not_compared_but_something_must_be():
         equivalence.compare(timing, timing)
 
 
+def test_a_file_that_only_some_cells_had_as_a_source_keeps_its_old_hash():
+    old = {"a": result() | {"code": {"x.py": "1", "y.py": "1"}}, "b": result() | {"code": {"y.py": "1"}}}
+    new = {"a": result() | {"code": {"x.py": "2", "y.py": "2"}}, "b": result() | {"code": {"x.py": "2", "y.py": "2"}}}
+    for slots in (("a", "b"), ("b", "a")):
+        code, _, _ = equivalence.compare({slot: old[slot] for slot in slots}, new)
+        assert code == {"x.py": ["1", "2"], "y.py": ["1", "2"]}
+
+
 @pytest.fixture
 def record(tmp_path, monkeypatch):
     path = tmp_path / "equivalences.json"
@@ -72,11 +80,12 @@ def test_a_result_is_carried_over_recorded_changes_only(record):
 
 def test_a_file_that_is_new_is_taken_in_where_it_counts(record):
     known = json.loads(record.read_text())
-    known[0]["code"]["new.py"] = [None, "hash"]
+    known[0]["code"] |= {"new.py": [None, "hash"], "other.py": ["of others", "now"]}
     record.write_text(json.dumps(known))
     provenance._equivalences.cache_clear()
     present = {"task": "t", "hyper": {"alpha": 1, "extra": 0}}
-    assert provenance.carried(result(), present, ["a.py", "b.py", "new.py"])["code"]["new.py"] == "hash"
+    taken = provenance.carried(result(), present, ["a.py", "b.py", "new.py", "other.py"])["code"]
+    assert taken["new.py"] == "hash" and taken["other.py"] == "now"
     assert "new.py" not in provenance.carried(result(), present, ["a.py", "b.py"])["code"]
     provenance._equivalences.cache_clear()
 
