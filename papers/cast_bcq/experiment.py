@@ -7,6 +7,7 @@ from tqdm import tqdm
 from common import experiment, tables, work
 from common.cells import Cell
 from envs import datasets
+from envs.smac.units import MAPS as SCENARIOS
 from papers.cast_bcq import battles, grid, training
 from papers.cast_bcq.discrete import DiscreteConfig
 from papers.cast_bcq.settings import ALWAYS_FULL, BATTLES, GRID, MAPS, PRESETS, TRAJECTORIES, VARIANTS, battle_hyper, hyper
@@ -151,7 +152,7 @@ def cost(cell: Cell) -> float:
     if on_grid(cell):
         return 2 + 1e-3 * config["updates"]
     if in_battle(cell):
-        hidden, agents = config["hyper"]["hidden"] / 32, battles.Battles(config["task"], 1).agents
+        hidden, agents = config["hyper"]["hidden"] / 32, len(SCENARIOS[config["task"]].allies)
         update = BATTLE_COST[config["method"]] * (0.4 + 0.6 * config["lanes"] / 4 * agents / 5 * hidden)
         playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
         return len(config["seeds"]) * (config["updates"] * update + playing) / 3 + 8
