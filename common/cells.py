@@ -1,8 +1,8 @@
 """Cells: the unit of work and of results. One cell is one method on one data set with one setting, for all its seeds.
 
 A cell's result is one JSON file, written atomically when the cell is complete, with everything that decides its
-numbers: configuration, code and data checksums. A result whose configuration, code or data is no longer the present one
-is stale: it is shown as such and never reused.
+numbers: configuration, code and data checksums, versions of packages. A result whose configuration, code, data or packages
+are no longer the present ones is stale: it is shown as such and never reused.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.files import write_json
-from common.provenance import ROOT, carried, code_hashes, config_hash, machine, versions
+from common.provenance import ROOT, carried, changed_packages, code_hashes, config_hash, machine, versions
 
 FORMAT = 1
 
@@ -81,6 +81,9 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
     recipes = data_recipes(cell)
     if recipes and recipes != result.get("recipe"):
         return "stale: data changed"
+    packages = changed_packages(result["versions"], sources)
+    if packages:
+        return f"stale: packages changed ({', '.join(packages)})"
     return "done"
 
 

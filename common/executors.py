@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from common import work
+from common import interrupt, work
 from common.cells import Cell, runs_folder
 from common.checkpoint import forget_checkpoint
 from common.provenance import ROOT
@@ -58,10 +58,20 @@ class Task:
 
 
 def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None] = print) -> list[str]:
-    """Runs whatever is not done on an executor other than local; returns what failed, a sentence each."""
+    """Runs whatever is not done on an executor other than local; returns what failed, a sentence each.
+
+    Raises:
+        Interrupted: at Ctrl-C or SIGTERM, after what is still running was told to end.
+        Busy: another command is writing these results.
+    """
     available(executor)
+    interrupt.listen()
     device = work.pick_device(device) if executor == "ray" else device
-    tasks = [Task(group, device) for group in work.programs(work.pending(cells))]
+    with work.writing(cells):
+        return _run([Task(group, device) for group in work.programs(work.pending(cells))], executor, jobs, device, say)
+
+
+def _run(tasks: list[Task], executor: str, jobs: int | None, device: str, say: Callable[[str], None]) -> list[str]:
     failures, begin = [], on_ray if executor == "ray" else on_slurm
     for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
         names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")
@@ -86,13 +96,17 @@ def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[T
         ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, include_dashboard=False, **cores)
     remote = ray.remote(num_cpus=1, num_gpus=float(device == "cuda"), max_retries=RETRIES)(Task.__call__)
     waiting = {remote.remote(task): task for task in tasks}
-    while waiting:
-        (ready,), _ = ray.wait(list(waiting))
-        task = waiting.pop(ready)
-        try:
-            yield task, ray.get(ready)
-        except Exception as error:  # a failed task must not take the others with it
-            yield task, error
+    try:
+        while waiting:
+            (ready,), _ = ray.wait(list(waiting))
+            task = waiting.pop(ready)
+            try:
+                yield task, ray.get(ready)
+            except Exception as error:  # a failed task must not take the others with it
+                yield task, error
+    finally:
+        for left in waiting:  # none, unless we were told to end
+            ray.cancel(left, force=True)
 
 
 def on_slurm(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
@@ -107,8 +121,14 @@ def on_slurm(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple
         **{f"slurm_{key}": value for key, value in extra.items()},
     )  # fmt: skip
     print(f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr)
-    for job, task in zip(executor.submit_array(tasks), tasks, strict=True):
-        try:
-            yield task, job.result()
-        except Exception as error:  # a failed task must not take the others with it
-            yield task, error
+    waiting = dict(zip(executor.submit_array(tasks), tasks, strict=True))
+    try:
+        for job in submitit.helpers.as_completed(list(waiting), poll_frequency=10 if executor.cluster == "slurm" else 1):
+            try:
+                results = job.result()
+            except Exception as error:  # a failed task must not take the others with it
+                results = error
+            yield waiting.pop(job), results
+    finally:
+        for job in waiting:  # none, unless we were told to end
+            job.cancel()

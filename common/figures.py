@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
 
+from common import scores
 from common.files import atomic
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # safe for colour blindness
@@ -110,6 +111,25 @@ def curves(table, shown: list[dict], path: Path, preset: str) -> None:
     grid[-1][0].set(xlabel=table.x, ylabel=table.unit)
     grid[0][0].legend(fontsize=7)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
+    save(figure, path)
+
+
+def profiles(table, found: dict[str, list[np.ndarray]], path: Path, preset: str) -> None:
+    """One line per method: the share of its runs, over all tasks, that score above a value.
+
+    Args:
+        found: of every method the runs of each task.
+    """
+    every = np.concatenate([runs for tasks in found.values() for runs in tasks])
+    at = np.linspace(every.min() - 0.02 * np.ptp(every), every.max(), 201)
+    figure, axes = pyplot.subplots(figsize=(6.5, 3.6), layout="constrained")
+    for c, (name, tasks) in enumerate(found.items()):
+        share, low, high = scores.performance_profile(tasks, at)
+        style = {"linestyle": "-" if c < 7 else "--", "linewidth": 2.2 if name == table.ours else 1.2}
+        axes.plot(at, share, color=COLORS[c % 7], label=name, **style)
+        axes.fill_between(at, low, high, color=COLORS[c % 7], alpha=0.12)
+    finish(axes, table, preset)
+    axes.set(xlabel=f"tau, {table.unit}", ylabel="share of runs above tau")
     save(figure, path)
 
 

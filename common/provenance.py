@@ -89,9 +89,10 @@ def config_hash(config: dict) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of what the numbers rest on."""
-    names = ("torch", "numpy", "h5py", "sacred", "offline-marl-zoo")
+    names = ("torch", "numpy", "mujoco", "h5py", "sacred", "offline-marl-zoo")
     found = {"python": platform.python_version()}
     for name in names:
         try:
@@ -99,6 +100,16 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def changed_packages(recorded: dict[str, str], sources: list[str]) -> list[str]:
+    """Packages that decide numbers and whose version is no longer the recorded one, as "torch 2.12.0 -> 2.13.0".
+
+    Builds of one version ("+cpu", "+cu126") count as the same; MuJoCo counts where the robots are among the sources.
+    """
+    names = ("torch", "numpy", *(["mujoco"] if any(name.startswith("envs/mujoco/") for name in sources) else []))
+    pairs = [(name, recorded.get(name, versions()[name]), versions()[name]) for name in names]
+    return [f"{name} {old} -> {new}" for name, old, new in pairs if old.split("+")[0] != new.split("+")[0]]
 
 
 def matmul_error() -> float:

@@ -8,11 +8,13 @@ import base64
 import html as escape
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
-from common import claims, scale, scores, tables
+from common import claims, figures, scale, scores, tables
 from common.cells import runs_folder
 from common.provenance import ROOT
 from common.tables import REFERENCE, Table
@@ -196,19 +198,35 @@ def show_table(page: Page, table: Table) -> None:
         rows = tables.rows_of(table, facts["entries"])
         page.table(rows, tables.HEADER, f"{table.slot} at preset {preset}: {len(rows)} entries", folded=len(rows) > 16)
         if table.ours:
-            improvements = improvement_rows(table, folder / f"{table.name}.seeds.csv")
-            title = f"Probability that a run of {table.ours} beats one of another method on the same task"
-            page.table(improvements, ["over", "probability", "95 % interval", "tasks"], title)
+            show_aggregates(page, table, folder / f"{table.name}.seeds.csv", preset)
         picture = folder / f"{table.name}.png"
         if picture.exists():
-            data = base64.b64encode(picture.read_bytes()).decode()
-            alt = escape.escape(f"{table.slot} at preset {preset}: {table.title}", quote=True)
-            page.html.append(f'<img alt="{alt}" loading="lazy" src="data:image/png;base64,{data}">')
+            show_picture(page, picture, f"{table.slot} at preset {preset}: {table.title}")
 
 
-def improvement_rows(table: Table, path) -> list[list[str]]:
-    """The paper's method against every other one, over the tasks that both have."""
+def show_picture(page: Page, path: Path, says: str) -> None:
+    """A PNG inside the page."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    page.html.append(f'<img alt="{escape.escape(says, quote=True)}" loading="lazy" src="data:image/png;base64,{data}">')
+
+
+def show_aggregates(page: Page, table: Table, path: Path, preset: str) -> None:
+    """Over a table's tasks: the probability of improvement of the paper's method, and performance profiles."""
     values = {name: np.array(list(found.values())) for name, found in claims.seeds_of(path).items() if found}
+    title = f"Probability that a run of {table.ours} beats one of another method on the same task"
+    page.table(improvement_rows(table, values), ["over", "probability", "95 % interval", "tasks"], title)
+    tasks = [row for row, column in values if column == table.ours]
+    methods = [name for name in dict.fromkeys(column for _, column in values) if all((row, name) in values for row in tasks)]
+    if len(tasks) < 2 or len(methods) < 2:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "profile.png"
+        figures.profiles(table, {name: [values[row, name] for row in tasks] for name in methods}, picture, preset)
+        show_picture(page, picture, f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks at preset {preset}")
+
+
+def improvement_rows(table: Table, values: dict[tuple[str, str], np.ndarray]) -> list[list[str]]:
+    """The paper's method against every other one, over the tasks that both have."""
     rows = []
     for other in dict.fromkeys(column for _, column in values if column != table.ours):
         tasks = [row for row, column in values if column == other and (row, table.ours) in values]

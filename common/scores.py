@@ -143,3 +143,21 @@ def probability_of_improvement(tasks: list[tuple[np.ndarray, np.ndarray]]) -> tu
     ]
     low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5])
     return float(np.mean([mean(*pair) for pair in tasks])), float(low), float(high)
+
+
+def performance_profile(tasks: list[np.ndarray], at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share of a method's runs that score above each of some values, mean over tasks (Agarwal et al., 2021, section 4.2).
+
+    Args:
+        tasks: of every task the runs; at: [T] values.
+
+    Returns:
+        The shares [T], and a pointwise 95 % band by a bootstrap of runs within tasks, seeded.
+    """
+    random = np.random.default_rng(0)
+    shares = [(runs[:, None] > at).mean(0) for runs in tasks]
+    drawn = [
+        (runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))][..., None] > at).mean(1) for runs in tasks
+    ]
+    low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5], axis=0)
+    return np.mean(shares, 0), low, high

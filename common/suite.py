@@ -79,18 +79,31 @@ def states(table: Table, preset: str, options: dict) -> dict[str, int]:
 
 
 def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
-    """Prints every script: what it shows, its state, its estimated time on one core per preset."""
+    """Prints every script: what it shows, its state, its estimated time on one core and its data's size per preset."""
     rows = []
     for table in chosen:
         if table.unavailable:
-            rows.append([table.slot, table.title, table.unavailable.split(":")[0], "-", "-", "-"])
+            rows.append([table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)])
             continue
         counts = states(table, preset, options)
         state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        costs = [sum(work.paper(c.paper).cost(c) for c in table.cells(p, options)) for p in PRESETS]
-        rows.append([table.slot, table.title, state, *map(duration, costs)])
-    print(tabulate(rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core" for p in PRESETS)]))
-    print("\nTimes are estimates from measured costs per update, each script alone; scripts share cells.")
+        rows.append([table.slot, table.title, state, *(needs(table.cells(p, options)) for p in PRESETS)])
+    print(tabulate(rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core, data" for p in PRESETS)]))
+    total = [needs(cells_of(chosen, p, options)) for p in PRESETS]
+    print(f"\nTogether: {', '.join(f'{p} {text}' for p, text in zip(PRESETS, total, strict=True))}.")
+    print("Estimates from measured costs per update and measured files, each script alone; scripts share cells and data.")
+
+
+def needs(cells: list[Cell]) -> str:
+    """Time on one core and gigabytes of data of some cells."""
+    seconds = sum(work.paper(cell.paper).cost(cell) for cell in cells)
+    files = {path: size for cell in cells for path, size in work.paper(cell.paper).files(cell).items()}
+    return f"{duration(seconds)}, {gigabytes(sum(files.values()))}"
+
+
+def gigabytes(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e9:.2f} GB"
 
 
 def plan(chosen: list[Table], preset: str, options: dict) -> float:
@@ -101,6 +114,9 @@ def plan(chosen: list[Table], preset: str, options: dict) -> float:
     for cell in pending:
         print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
     print(f"{len(cells) - len(pending)} of {len(cells)} cells are done; the rest takes about {duration(total)} on one core")
+    missing = work.missing_data(pending)
+    if missing:
+        print(f"{len(missing)} data sets have to be built for it, about {gigabytes(sum(missing.values()))}")
     return total
 
 
@@ -108,8 +124,7 @@ def run(chosen: list[Table], args, options: dict) -> int:
     """Runs the suite; returns the exit code."""
     cells = cells_of(chosen, args.preset, options)
     if args.force:
-        for cell in cells:
-            cell.path.unlink(missing_ok=True)
+        work.forget(cells)
     if args.executor == "local":
         failures = work.run(cells, args.jobs, args.device, f"suite, preset {args.preset}")
     else:
@@ -254,7 +269,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; see USAGE."""
     parser = argparse.ArgumentParser(
         prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-        epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 4 differs from the reference (diff), 130 and 143 interrupted",
+        epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 3 another command is writing these results, "
+        "4 differs from the reference (diff), 130 and 143 interrupted",
     )  # fmt: skip
     parser.add_argument("command", nargs="?", default="run", choices=COMMANDS)
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
@@ -300,6 +316,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except work.Busy as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt as stop:
         print("\ninterrupted; the same command continues where it was", file=sys.stderr)
         return getattr(stop, "code", 130)

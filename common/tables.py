@@ -287,8 +287,7 @@ def run(table: Table, preset: str, options: dict, jobs=None, device="auto", forc
         return 0
     cells = table.cells(preset, options)
     if force:
-        for cell in cells:
-            cell.path.unlink(missing_ok=True)
+        work.forget(cells)
     failures = work.run(cells, jobs, device, table.slot)
     shown = show(table, preset, options)
     path = write(table, preset, options, shown)
@@ -317,7 +316,11 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
 
     def reproduce(_config):
         options = {key: _config[key] for key in (*table.options, "seeds")}
-        code[0] = run(table, _config["preset"], options, _config["jobs"], _config["device"], _config["force"])
+        try:  # here: Sacred would print a traceback and exit with 1
+            code[0] = run(table, _config["preset"], options, _config["jobs"], _config["device"], _config["force"])
+        except (ValueError, OSError, work.Busy) as error:
+            print(f"error: {error}", file=sys.stderr)
+            code[0] = 3 if isinstance(error, work.Busy) else 2
         return code[0]
 
     keys = ", ".join(f"{key}={value}" for key, value in defaults.items())
@@ -339,9 +342,7 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
             raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {hint}")
         work.pick_device(str(values.get("device", "auto")) if "with" in words else "auto")
         ex.run_commandline([arguments[0], *words])
-    except (ValueError, FileNotFoundError) as error:
-        experiment.fail(error)
-    except OSError as error:
+    except (ValueError, OSError) as error:
         experiment.fail(error)
     except KeyboardInterrupt as stop:
         command = " ".join(map(str, ["python", os.path.relpath(arguments[0]), *words]))

@@ -1,15 +1,18 @@
 """Runs cells: groups them into programs, shares the programs among processes, survives kills.
 
-A process takes a program by locking it (the kernel frees the lock of a killed process), skips cells that are done, and
-stores each cell's result when the program ends. A killed program continues from its checkpoint. Several commands may
-work on the same results at once.
+A command holds the results it writes by a lock (the kernel frees the lock of a killed process); a second command on the same
+results is refused. Its workers take programs by locking them, skip cells that are done, and store each cell's result when
+the program ends. A killed program continues from its checkpoint.
 """
 
+import contextlib
 import hashlib
 import importlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import shutil
+import socket
 import sys
 import threading
 import time
@@ -27,9 +30,14 @@ from common import cells as store
 from common import interrupt
 from common.cells import Cell
 from common.checkpoint import forget_checkpoint
+from common.files import write_text
 
 SAVING_SECONDS = 60  # a worker may take to write its checkpoint
 MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 5}  # of one program: what fits in cache and memory
+
+
+class Busy(RuntimeError):
+    """Another command is writing these results."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Paper:
         train: (cells, device, checkpoint path, progress) -> one result per cell.
         record: writes the Sacred run of one finished cell.
         cost: seconds a cell takes on one core, estimated.
+        files: a cell's data sets and their bytes, estimated for those that are not there.
         max_members: of one program, by preset, where it differs from MAX_MEMBERS.
     """
 
@@ -55,6 +64,7 @@ class Paper:
     train: Callable
     record: Callable[[Cell, dict], None]
     cost: Callable[[Cell], float]
+    files: Callable[[Cell], dict[Path, int]]
     max_members: dict[str, int] = field(default_factory=dict)
 
     def state(self, cell: Cell) -> str:
@@ -90,6 +100,58 @@ def keep(cells: list[Cell], results: list[dict]) -> None:
     for cell, result in zip(cells, results, strict=True):
         store.store(cell, result)
         paper(cell.paper).record(cell, result)
+
+
+def missing_data(cells: list[Cell]) -> dict[Path, int]:
+    """Data sets that these cells need and that are not built, with their estimated bytes."""
+    files = {path: size for cell in cells for path, size in paper(cell.paper).files(cell).items()}
+    return {path: size for path, size in files.items() if not path.exists()}
+
+
+def check_room(cells: list[Cell]) -> None:
+    """Raises OSError if the disk has less room than the data sets that have to be built need."""
+    files = missing_data(cells)
+    if not files:
+        return
+    folder = next(parent for parent in next(iter(files)).parents if parent.exists())
+    needed, free = sum(files.values()), shutil.disk_usage(folder).free
+    if needed > free:
+        hint = "make room, name another folder with OMZ_DATA, or run fewer scripts (--only)"
+        raise OSError(f"the data to be built need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; {hint}")
+
+
+@contextlib.contextmanager
+def writing(cells: list[Cell]):
+    """Holds the results of these cells' papers and presets, so that no other command writes them meanwhile.
+
+    Raises:
+        Busy: another command holds them; the message says which.
+    """
+    with contextlib.ExitStack() as held:
+        for folder in sorted({cell.path.parent.parent for cell in cells}):
+            locks = folder / "locks"
+            locks.mkdir(parents=True, exist_ok=True)
+            holder = locks / "writer.txt"
+            try:
+                held.enter_context(filelock.FileLock(locks / "writer.lock").acquire(timeout=0))
+            except filelock.Timeout:
+                who = holder.read_text().strip() if holder.exists() else "another process"
+                hint = "wait until it has ended, or choose another folder with OMZ_RESULTS"
+                raise Busy(f"{folder} is being written by {who}; {hint}") from None
+            command = " ".join(sys.argv)[:200]
+            write_text(holder, f"process {os.getpid()} on {socket.gethostname()} ({command}, since {time.strftime('%F %T')})\n")
+        yield
+
+
+def forget(cells: list[Cell]) -> None:
+    """Deletes results, so that they are made again.
+
+    Raises:
+        Busy: another command is writing them.
+    """
+    with writing(cells):
+        for cell in cells:
+            cell.path.unlink(missing_ok=True)
 
 
 def programs(cells: list[Cell]) -> list[list[Cell]]:
@@ -194,12 +256,20 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
 
     Raises:
         Interrupted: at Ctrl-C or SIGTERM, after every process has written its checkpoint.
+        Busy: another command is writing these results.
+        OSError: the disk has no room for the data.
     """
     interrupt.listen()
     device = pick_device(device)
-    todo = pending(cells)
-    if not todo:
+    if not pending(cells):
         return []
+    with writing(cells):
+        todo = pending(cells)
+        check_room(todo)
+        return _run(todo, jobs, device, title)
+
+
+def _run(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[str]:
     groups = programs(todo)
     jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
     total = sum(paper(cell.paper).cost(cell) for cell in todo)

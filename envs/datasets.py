@@ -5,6 +5,7 @@
     python -m envs.datasets import TASK QUALITY --source d4rl:DIR|minari:ID
     python -m envs.datasets check [TASK ...]
     python -m envs.datasets show TASK QUALITY [--seed 0] [--size quick]
+    python -m envs.datasets measure
     python -m envs.datasets train-behaviour [TASK ...]
 
 One HDF5 file per task, quality and seed in the cache folder (`OMZ_DATA`, by default ~/.cache/offline-marl-zoo/data),
@@ -27,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import atomic
+from common.files import atomic, read_csv, write_csv
 from common.provenance import config_hash
 from envs import storage
 from envs.kinematic import data as kinematic
@@ -42,6 +43,7 @@ FAMILIES = (particle, mujoco, reaching, kinematic, smac)
 TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")
+MEASURED = Path(__file__).parent / "data_sizes.csv"  # bytes of data sets that were built, written by `measure`
 COMMAND = "python -m envs.datasets"
 
 
@@ -108,6 +110,48 @@ def build(task: str, quality: str, seeds: list[int], size: str, say=print, **opt
         for seed, (arrays, facts) in zip(wanted, family(task).generate(task, quality, wanted, size, **options), strict=True):
             storage.write(paths[seed], arrays, facts)
     return list(paths.values())
+
+
+def steps_of(task: str, quality: str, size: str) -> int:
+    """Steps (episodes of battles) that a data set of a size has; replay data may have others."""
+    known = family(task)
+    if known is smac:
+        return smac.size_of(quality, size)
+    return kinematic.size_of(task, size) if known is kinematic else known.SIZES[size]
+
+
+@functools.cache
+def measured() -> dict[tuple[str, str, str], int]:
+    """Bytes of a data set by (task, quality, size), as `measure` found them."""
+    return {(row["task"], row["quality"], row["size"]): int(row["bytes"]) for row in read_csv(MEASURED)}
+
+
+def files(task: str, quality: str, seeds: list[int], size: str) -> dict[Path, int]:
+    """Files of data sets and their bytes: their own where they are there, else estimated from measured ones.
+
+    The estimate is the measured mean of that size, or that of another size in proportion to the steps, 0 without any.
+    """
+    found = {}
+    for seed in seeds:
+        path = data_path(task, quality, seed, size)
+        if path.exists():
+            found[path] = path.stat().st_size
+            continue
+        known = [(other, measured()[task, quality, other]) for other in (size, *SIZES) if (task, quality, other) in measured()]
+        of, count = max(known, key=lambda item: (item[0] == size, item[1]), default=(size, 0))
+        found[path] = count if of == size else count * steps_of(task, quality, size) // steps_of(task, quality, of)
+    return found
+
+
+def measure() -> None:
+    """Writes the mean bytes of the data sets in the cache folder to `MEASURED`, beside what is known of others."""
+    by_kind: dict[tuple[str, str, str], list[int]] = {}
+    for path in existing([]):
+        size, task, quality = path.parts[-3], path.parts[-2], path.stem.rpartition("-")[0]
+        if size in SIZES:
+            by_kind.setdefault((task, quality, size), []).append(path.stat().st_size)
+    kinds = measured() | {kind: round(np.mean(found)) for kind, found in by_kind.items()}
+    write_csv(MEASURED, ["task", "quality", "size", "bytes"], [[*kind, kinds[kind]] for kind in sorted(kinds)])
 
 
 def load(path: Path, verify: bool = True) -> dict:
@@ -250,6 +294,7 @@ def existing(tasks: list[str]) -> list[Path]:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n\n")[0])
     commands = top.add_subparsers(dest="command", required=True)
+    commands.add_parser("measure")
     for name in ("list", "build", "check", "train-behaviour"):
         command = commands.add_parser(name)
         command.add_argument("tasks", nargs="*", metavar="TASK")
@@ -301,6 +346,8 @@ def main(arguments: list[str] | None = None) -> int:
             problems = [problem for path in existing(args.tasks) if (problem := check(path))]
             print("\n".join(problems) or f"{len(existing(args.tasks))} data sets are in order")
             return 1 if problems else 0
+        elif args.command == "measure":
+            measure()
         elif args.command == "show":
             show(data_path(args.task, args.quality, args.seed, args.size))
         else:

@@ -106,6 +106,12 @@ def test_probability_of_improvement_by_hand():
     assert scores.probability_of_improvement([(sure, sure - 100)]) == (1.0, 1.0, 1.0)
 
 
+def test_performance_profile_by_hand():
+    share, low, high = scores.performance_profile([np.array([0.0, 2.0]), np.array([1.0, 3.0])], np.array([-1.0, 0.0, 1.5, 3.0]))
+    assert share.tolist() == [1.0, 0.75, 0.5, 0.0]
+    assert (low <= share).all() and (share <= high).all() and low[0] == high[0] == 1.0 and low[2] < high[2]
+
+
 def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, monkeypatch):
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
     folder = tmp_path / "quick" / "omar"

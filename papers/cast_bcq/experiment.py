@@ -132,11 +132,20 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     return kind(cells[0]).train(cells, device, checkpoint, progress)
 
 
+def data(cell: Cell) -> tuple:
+    """Task, quality, seeds and size of the data set of a cell that is not on the grid."""
+    return cell.config["task"], cell.config["quality"], [training.DATA_SEED], cell.config["data_size"]
+
+
+def files(cell: Cell) -> dict:
+    """As `envs.datasets.files` says; the grid's data are drawn when they are needed."""
+    return {} if on_grid(cell) else datasets.files(*data(cell))
+
+
 def prepare(cell: Cell) -> None:
-    """Builds the cell's data set if it is missing; the grid's is drawn when it is needed."""
+    """Builds the cell's data set if it is missing."""
     if not on_grid(cell):
-        config = cell.config
-        datasets.build(config["task"], config["quality"], [training.DATA_SEED], config["data_size"], say=tqdm.write)
+        datasets.build(*data(cell), say=tqdm.write)
 
 
 # Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
@@ -181,5 +190,6 @@ PAPER = work.Paper(
     train=train,
     record=experiment.record_cell,
     cost=cost,
+    files=files,
     max_members={"paper": 20},
 )

@@ -4,6 +4,7 @@ from tqdm import tqdm
 
 from common import experiment, tables, work
 from common.cells import Cell
+from envs import datasets
 from papers.moma_ppo import models, tasks, training
 from papers.moma_ppo.settings import GAME_PRESETS, hyper, model_config, preset_of
 
@@ -91,6 +92,14 @@ def program_key(cell: Cell) -> tuple:
     return training.program_key(cell) + ((cell.slot,) if cell.config["method"] == "world_model" else ())
 
 
+def files(cell: Cell) -> dict:
+    """The cell's data set, as `envs.datasets.files` says; the game's is drawn when it is needed."""
+    config = cell.config
+    if tasks.is_game(config):
+        return {}
+    return datasets.files(config["task"], config["quality"], [tasks.DATA_SEED], config["data_size"])
+
+
 def prepare(cell: Cell) -> None:
     """Builds the cell's data set if it is missing."""
     tasks.prepare(cell, tqdm.write)
@@ -135,6 +144,7 @@ PAPER = work.Paper(
     train=training.train,
     record=experiment.record_cell,
     cost=cost,
+    files=files,
     max_members={"smoke": 1000, "quick": 30, "paper": 3},
 )
 

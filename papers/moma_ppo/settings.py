@@ -61,7 +61,9 @@ PRESETS = {
 # Where a task differs: Reacher is cheap enough to be learned at quick, the ant is not
 TASK_PRESETS = {
     "reacher": {"quick": {"updates": 1000, "evaluations": 5, "episodes": 20, "epochs": 250}},
-    "ant": {"quick": {"evaluations": 1}},  # a thousand steps of it cost as much as a hundred updates
+    # A thousand steps of the ant cost as much as a hundred updates
+    "ant": {"quick": {"updates": 100, "evaluations": 1, "epochs": 3, "ft_updates": 25,
+                      "model": PRESETS["quick"]["model"] | {"updates": 1000}}},
 }
 # The game: no memory, one-step rollouts; cheap enough for the paper's ten seeds at every preset but smoke
 GAME_PRESETS = {

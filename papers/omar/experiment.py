@@ -188,9 +188,14 @@ def cost(cell: Cell) -> float:
     return per_round * agents * len(config["seeds"]) * config["rounds"] + 1
 
 
+def data(cell: Cell) -> tuple:
+    """Task, quality, seeds and size of the cell's data sets."""
+    return tuple(cell.config[key] for key in ("task", "quality", "seeds", "data_size"))
+
+
 def prepare(cell: Cell) -> None:
     """Builds the cell's data sets if they are missing."""
-    datasets.build(cell.config["task"], cell.config["quality"], cell.config["seeds"], cell.config["data_size"], say=tqdm.write)
+    datasets.build(*data(cell), say=tqdm.write)
 
 
 PAPER = work.Paper(
@@ -202,4 +207,5 @@ PAPER = work.Paper(
     train=train,
     record=experiment.record_cell,
     cost=cost,
+    files=lambda cell: datasets.files(*data(cell)),
 )

@@ -104,11 +104,16 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     return kind.train(cells, device, checkpoint, progress)
 
 
-def prepare(cell: Cell) -> None:
-    """Builds the cell's data sets if they are missing."""
+def data(cell: Cell) -> tuple:
+    """Task, quality, seeds and size of the cell's data sets."""
     config = cell.config
     seeds = list(dict.fromkeys(training.data_seed(config["task"], seed) for seed in config["seeds"]))
-    datasets.build(config["task"], config["quality"], seeds, config["data_size"], say=tqdm.write)
+    return config["task"], config["quality"], seeds, config["data_size"]
+
+
+def prepare(cell: Cell) -> None:
+    """Builds the cell's data sets if they are missing."""
+    datasets.build(*data(cell), say=tqdm.write)
 
 
 PAPER = work.Paper(
@@ -120,5 +125,6 @@ PAPER = work.Paper(
     train=train,
     record=experiment.record_cell,
     cost=cost,
+    files=lambda cell: datasets.files(*data(cell)),
     max_members={"paper": 60},  # small networks, and variants share their offline phase
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from common import cells as store
-from common import checkpoint, provenance, scores, work
+from common import checkpoint, provenance, scores, suite, tables, work
 from common.cells import runs_folder
 from common.files import atomic, write_json
 from papers.omar import table4
@@ -221,15 +221,33 @@ def test_a_program_that_another_process_holds_is_left_to_it(results):
         assert not work.run_program([cell], "cpu", lambda cost: None, wait=False)
 
 
-def test_two_commands_on_the_same_results_train_each_cell_once(results):
-    script = (
-        "from common import work; from papers.omar.experiment import make_cell; import sys;"
-        "sys.exit(bool(work.run([make_cell('smoke','cooperative_navigation','medium',m) for m in ('ma_icq','ma_cql')], 1, 'cpu')))"
+def test_a_second_writer_is_refused_until_the_first_is_gone(results, tmp_path, capsys):
+    """Exit code 3 and who holds the results; nothing changes; kill -9 of the holder frees them."""
+    script = tmp_path / "go.py"
+    script.write_text(SLOW_TABLE)
+    environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
+    first = subprocess.Popen(
+        [sys.executable, script, "slow", "1"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
-    both = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], stderr=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait() for process in both] == [0, 0]
-    assert len(contents(results)) == 2
-    assert len(list(results.glob("sacred/*/run.json"))) == 2  # recorded once each
+    for line in first.stdout:
+        if line.startswith("step"):
+            break
+    before = contents(results)
+    words = ["--preset", "smoke", "--only", "omar/table4", "--jobs", "1"]
+    for arguments in (words, [*words, "--force"], [*words, "--executor", "slurm"]):
+        assert suite.main(arguments) == 3
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {results / 'smoke' / 'omar'} is being written by process {first.pid} on ")
+        assert error.count("\n") == 1 and "OMZ_RESULTS" in error
+    with pytest.raises(SystemExit) as stop:
+        tables.main(table4.TABLE, ["table4.py", "with", "smoke", "jobs=1"])
+    assert stop.value.code == 3
+    assert contents(results) == before
+    assert suite.main(["--preset", "smoke", "--only", "otc/table3", "--dry-run"]) == 0  # reading is for everyone
+    first.kill()
+    first.wait()
+    assert suite.main(words) == 0
+    assert len(contents(results)) == len(table4.TABLE.cells("smoke"))
 
 
 def test_a_failing_program_is_reported_and_the_others_finish(results, monkeypatch, capsys):
