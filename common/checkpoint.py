@@ -11,7 +11,7 @@ import torch
 from common import interrupt
 from common.files import atomic
 
-CHECKPOINT_SECONDS = 60
+CHECKPOINT_SECONDS = float(os.environ.get("OMZ_CHECKPOINT_SECONDS") or 60)  # between two checkpoints of a program
 
 
 def save_checkpoint(path: Path, identity: dict, content: dict) -> None:
@@ -67,7 +67,7 @@ def train_to_end(
     Args:
         program: has `updates()`, which yields the number done after every one, `state_dict()` and `load_state_dict()`.
         identity: of what is trained; a checkpoint of anything else is left alone.
-        path: written every minute and at Ctrl-C or SIGTERM, deleted by the caller once results are stored.
+        path: written every CHECKPOINT_SECONDS and at Ctrl-C or SIGTERM, deleted by the caller once results are stored.
         total: updates in all.
         progress: called with (updates done, updates in all) after every update.
         may_save: whether the program's state can be written at present.

@@ -16,7 +16,6 @@ import torch
 
 from common import interrupt, work
 from common.cells import Cell, runs_folder
-from common.checkpoint import forget_checkpoint
 from common.provenance import ROOT
 
 EXECUTORS = ("local", "ray", "slurm")
@@ -45,10 +44,8 @@ class Task:
         known = work.paper(self.group[0].paper)
         for cell in self.group:
             known.prepare(cell)
-        path = work.checkpoint_path(self.group)
-        results = known.train(self.group, work.pick_device(self.device), path, lambda done, total: None)
-        forget_checkpoint(path)
-        return results
+        path = work.checkpoint_path(self.group)  # left there until the results are stored
+        return known.train(self.group, work.pick_device(self.device), path, lambda done, total: None)
 
     def checkpoint(self):
         """What submitit submits again; training goes on from the checkpoint on the shared disk."""
@@ -80,6 +77,7 @@ def _run(tasks: list[Task], executor: str, jobs: int | None, device: str, say: C
             failures.append(f"{names}: {type(results).__name__}: {lines[-1].strip()}")
         else:
             work.keep(task.group, results)
+            work.forget_program(work.checkpoint_path(task.group))
         say(f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}")
     return failures
 
@@ -109,7 +107,7 @@ def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[T
             ray.cancel(left, force=True)
 
 
-def on_slurm(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
+def on_slurm(tasks: list[Task], parallel: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
     """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM, "partition=gpu,account=x"."""
     import submitit
 
@@ -117,18 +115,18 @@ def on_slurm(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple
     extra = dict(word.split("=", 1) for word in os.environ.get("OMZ_SLURM", "").split(",") if word)
     executor.update_parameters(
         timeout_min=SLURM_MINUTES, cpus_per_task=1, gpus_per_node=int(device == "cuda"), name="offline-marl-zoo",
-        **({"slurm_array_parallelism": jobs or len(tasks)} if executor.cluster == "slurm" else {}),
+        **({"slurm_array_parallelism": parallel or len(tasks)} if executor.cluster == "slurm" else {}),
         **{f"slurm_{key}": value for key, value in extra.items()},
     )  # fmt: skip
     print(f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr)
-    waiting = dict(zip(executor.submit_array(tasks), tasks, strict=True))
+    jobs = dict(zip(executor.submit_array(tasks), tasks, strict=True))
     try:
-        for job in submitit.helpers.as_completed(list(waiting), poll_frequency=10 if executor.cluster == "slurm" else 1):
+        for job in submitit.helpers.as_completed(list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1):
             try:
                 results = job.result()
             except Exception as error:  # a failed task must not take the others with it
                 results = error
-            yield waiting.pop(job), results
+            yield jobs[job], results
     finally:
-        for job in waiting:  # none, unless we were told to end
+        for job in jobs:  # those that run if we were told to end, and those that Slurm queued again although they had ended
             job.cancel()

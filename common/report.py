@@ -217,7 +217,7 @@ def show_aggregates(page: Page, table: Table, path: Path, preset: str) -> None:
     page.table(improvement_rows(table, values), ["over", "probability", "95 % interval", "tasks"], title)
     tasks = [row for row, column in values if column == table.ours]
     methods = [name for name in dict.fromkeys(column for _, column in values) if all((row, name) in values for row in tasks)]
-    if len(tasks) < 2 or len(methods) < 2:
+    if len(tasks) < 2 or len(methods) < 2 or "return" in table.unit:  # raw returns of different tasks do not compare
         return
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "profile.png"

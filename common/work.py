@@ -178,8 +178,25 @@ def _name(cells: list[Cell]) -> str:
 
 
 def checkpoint_path(cells: list[Cell]) -> Path:
-    """Where a program's checkpoint is."""
-    return _folder(cells[0], "checkpoints") / f"{_name(cells)}.pt"
+    """Where a program's checkpoint is; a note beside it says whose it is."""
+    path = _folder(cells[0], "checkpoints") / f"{_name(cells)}.pt"
+    write_text(path.with_suffix(".cells"), "\n".join(cell.slot for cell in cells))
+    return path
+
+
+def forget_program(checkpoint: Path) -> None:
+    """Deletes a program's checkpoints and their note, once its results are stored."""
+    forget_checkpoint(checkpoint)
+    checkpoint.with_suffix(".cells").unlink(missing_ok=True)
+
+
+def sweep(cells: list[Cell]) -> None:
+    """Deletes checkpoints of programs that consist of these cells, all done: of those killed just after they were stored."""
+    slots = {cell.slot for cell in cells}
+    for folder in {cell.path.parent.parent / "checkpoints" for cell in cells}:
+        for note in folder.glob("*.cells"):
+            if {*note.read_text().splitlines()} <= slots:
+                forget_program(note.with_suffix(".pt"))
 
 
 def run_program(cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool) -> bool:
@@ -207,7 +224,7 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
                 last[0] = done
 
             keep(todo, known.train(todo, device, checkpoint, step))
-            forget_checkpoint(checkpoint)
+            forget_program(checkpoint)
     return True
 
 
@@ -261,12 +278,15 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     """
     interrupt.listen()
     device = pick_device(device)
-    if not pending(cells):
-        return []
-    with writing(cells):
-        todo = pending(cells)
-        check_room(todo)
-        return _run(todo, jobs, device, title)
+    failures = []
+    if pending(cells):
+        with writing(cells):
+            todo = pending(cells)
+            check_room(todo)
+            failures = _run(todo, jobs, device, title)
+    if not failures:
+        sweep(cells)
+    return failures
 
 
 def _run(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[str]:
