@@ -89,8 +89,8 @@ def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[T
     if not ray.is_initialized():
         variables = {name: value for name, value in os.environ.items() if name.startswith("OMZ_")}
         variables |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
-        address = os.environ.get("RAY_ADDRESS")
-        cores = {} if address else {"num_cpus": jobs or os.cpu_count()}
+        address = os.environ.get("RAY_ADDRESS", "local")
+        cores = {"num_cpus": jobs or os.cpu_count()} if address == "local" else {}
         ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, include_dashboard=False, **cores)
     remote = ray.remote(num_cpus=1, num_gpus=float(device == "cuda"), max_retries=RETRIES)(Task.__call__)
     waiting = {remote.remote(task): task for task in tasks}

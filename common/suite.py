@@ -288,6 +288,10 @@ def main(arguments: list[str] | None = None) -> int:
         if args.jobs is not None and args.jobs < 1:
             raise experiment.BadInput(f"--jobs is {args.jobs}, expected 1 or more")
         chosen = find(args.only)
+        if args.seeds and not all(word.isdecimal() for word in args.seeds.split(",")):
+            raise experiment.BadInput(f"--seeds is {args.seeds!r}, expected whole numbers with commas between, as 0,1,2")
+        if args.hours is not None and not args.hours > 0:
+            raise experiment.BadInput(f"--hours is {args.hours:g}, expected a number above 0")
         options = {"seeds": [int(word) for word in args.seeds.split(",")]} if args.seeds else {}
         work.pick_device(args.device)
         executors.available(args.executor)

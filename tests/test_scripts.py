@@ -68,6 +68,11 @@ def test_a_script_works_from_anywhere_and_answers_help(tmp_path):
         (["with", "sedes=[0]"], "did you mean 'seeds'"),
         (["with", "jobs=two"], "jobs is 'two'"),
         (["with", "seeds=[a]"], "expected a list of whole numbers"),
+        (["with", "seeds=[-1]"], "expected a list of whole numbers"),
+        (["with", "seeds=[]"], "expected a list of whole numbers"),
+        (["with", "jobs=0"], "expected a whole number above 0"),
+        (["with", "preset=../../x"], "unknown preset '../../x'"),
+        (["with", "preset=scale-7"], "expected scale- and a number between 0"),
         (["with", "force=3"], "force is 3"),
         (["with", "reading=code"], "expected 'released' or 'text'"),
         (["with", "device=gpu"], "expected auto, cpu or cuda"),
@@ -77,6 +82,22 @@ def test_a_script_works_from_anywhere_and_answers_help(tmp_path):
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
     assert run_main(suite.find("omar/table1")[0], *words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "0,x"], "--seeds is '0,x'"),
+        (["--seeds", "-1"], "--seeds is '-1'"),
+        (["--jobs", "0"], "--jobs is 0"),
+        (["--hours", "-2"], "--hours is -2"),
+        (["--only", "../*"], "no script matches '../*'"),
+    ],
+)
+def test_bad_options_of_the_suite_are_one_sentence(words, message, capsys):
+    assert suite.main(["--dry-run", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from common.checkpoint import load_checkpoint, save_checkpoint
 from common.files import write_json
@@ -22,7 +22,7 @@ from common.population import Parameters, generator, normal_
 from envs.lockstep import play
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.sac import SAC, SACConfig
-from envs.shipped import read_card, read_snapshots
+from envs.shipped import read_card, read_snapshots, read_weights
 from envs.storage import data_folder
 
 POLICIES = Path(__file__).parent / "policies"
@@ -249,7 +249,7 @@ def load_policy(robot: str, quality: str) -> Parameters:
     path = POLICIES / robot / f"{quality}.safetensors"
     if not path.exists():
         raise FileNotFoundError(f"no policy {quality!r} of {robot} in {POLICIES}, expected medium or expert")
-    return Parameters(load_file(path), trainable=False)
+    return Parameters(read_weights(path), trainable=False)
 
 
 def load_snapshots(robot: str) -> dict[int, Parameters]:

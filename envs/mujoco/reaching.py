@@ -13,7 +13,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from common.checkpoint import load_checkpoint, save_checkpoint
@@ -28,7 +28,7 @@ from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import robot, xml_path
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import STATE_DIMS, view
-from envs.shipped import read_card
+from envs.shipped import read_card, read_weights
 from envs.storage import FORMAT, data_folder
 
 GENERATOR = 1  # raise it when a change alters the data
@@ -215,7 +215,7 @@ def train_behaviour(task: str) -> None:
 def load_policy(convention: str) -> Parameters:
     """The shipped team of a convention, tensors [1, N, ...]."""
     card()
-    return Parameters(load_file(POLICIES / "reacher" / f"{convention}.safetensors"), trainable=False)
+    return Parameters(read_weights(POLICIES / "reacher" / f"{convention}.safetensors"), trainable=False)
 
 
 def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple[dict, dict]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from common.checkpoint import load_checkpoint, save_checkpoint
@@ -22,7 +22,7 @@ from common.population import Parameters, generators, normal_, uniform_
 from envs.matd3 import MATD3, MATD3Config
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.team import RobotTeam
-from envs.shipped import read_card, read_snapshots
+from envs.shipped import read_card, read_snapshots, read_weights
 from envs.storage import data_folder
 
 SEEDS = [0, 1, 2, 3, 4]
@@ -218,7 +218,7 @@ def card(task: str) -> dict:
 def load_policy(task: str, quality: str) -> Parameters:
     """The shipped teams, "medium" or "expert": tensors [5, N, ...]."""
     card(task)
-    return Parameters(load_file(POLICIES / task / f"{quality}.safetensors"), trainable=False)
+    return Parameters(read_weights(POLICIES / task / f"{quality}.safetensors"), trainable=False)
 
 
 def load_snapshots(task: str) -> dict[int, Parameters]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from common.networks import Actors, apply_mlp
@@ -25,7 +25,7 @@ from common.population import Parameters, generators, normal_, uniform_
 from envs.matd3 import MATD3, MATD3Config
 from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
-from envs.shipped import read_card
+from envs.shipped import read_card, read_weights
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def save_policy(path: Path, actors: Actors, state: dict) -> None:
 
 def load_policy(task: str, quality: str, device="cpu"):
     """The frozen policy of five seeds: obs [5, N, E, O] -> actions [5, N, E, A]; [1, 1, ...] for the prey."""
-    tensors = load_file(policy_path(task, quality), device=str(device))
+    tensors = read_weights(policy_path(task, quality), device)
     running = (tensors.pop("running_mean"), tensors.pop("running_variance"))
     params = Parameters(tensors, trainable=False)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from common.checkpoint import load_checkpoint, save_checkpoint
 from common.files import write_json
-from envs.shipped import read_card
+from envs.shipped import read_card, read_weights
 from envs.smac.core import VERSION, Battles
 from envs.smac.qmix import Agent, QMIXConfig, play, train
 from envs.storage import data_folder
@@ -103,7 +103,7 @@ def card(map_name: str) -> dict:
 def load_agents(map_name: str) -> dict[str, Agent]:
     """The shipped snapshots, by the training step on the card."""
     facts, grouped = card(map_name), {}
-    for key, tensor in load_file(POLICIES / map_name / "snapshots.safetensors").items():
+    for key, tensor in read_weights(POLICIES / map_name / "snapshots.safetensors").items():
         step, name = key.split("/", 1)
         grouped.setdefault(step, {})[name] = tensor.float()
     agents = {}

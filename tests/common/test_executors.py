@@ -3,8 +3,11 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +97,33 @@ def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs the package ray: pip install ray"):
         executors.available("ray")
+
+
+def test_sigterm_ends_what_was_submitted(tmp_path):
+    """Exit code 143; no submitted process is left, and the same command goes on."""
+    pytest.importorskip("submitit", reason="submitit is not installed; pip install -e .[cluster]")
+    environment = os.environ | {"OMZ_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--executor", "slurm"]
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("1 of "):
+            break
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 143 and "the same command continues" in error
+    assert 1 <= len(scores(tmp_path)) < 12  # what had ended is stored
+    for _ in range(100):  # a submitted process ends when it notices
+        left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in content(path)]
+        if not left:
+            break
+        time.sleep(0.3)
+    assert not left
+    assert run(words[1:], tmp_path).returncode == 0
+    assert len(scores(tmp_path)) == 12
+
+
+def content(path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it ended meanwhile
+        return b""

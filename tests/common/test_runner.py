@@ -47,6 +47,11 @@ def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_
     monkeypatch.setattr(store, "code_hashes", lambda names: original(names) | {"common/losses.py": "other"})
     assert PAPER.state(cell) == "stale: code changed (common/losses.py)"
     monkeypatch.setattr(store, "code_hashes", original)
+    now = provenance.versions()
+    monkeypatch.setattr(provenance, "versions", lambda: now | {"torch": "99.0+cu126", "mujoco": "99.0", "sacred": "99.0"})
+    assert PAPER.state(cell) == f"stale: packages changed (torch {now['torch']} -> 99.0+cu126)"  # no robots, no MuJoCo
+    monkeypatch.setattr(provenance, "versions", lambda: now | {"torch": now["torch"].split("+")[0] + "+cu126"})
+    assert PAPER.state(cell) == "done"  # another build of the same version
     monkeypatch.setattr(type(PAPER), "state", lambda self, c: store.state(c, self.sources(c), lambda c: {"0": "x"}))
     assert PAPER.state(cell) == "stale: data changed"
 
@@ -272,6 +277,61 @@ def test_sacred_records_configuration_and_a_metric_per_seed(results):
     assert json.loads((run / "config.json").read_text())["backbone"]["gamma"] == 0.95
     assert set(json.loads((run / "metrics.json").read_text())) == {"score/0", "score/1"}
     assert json.loads((run / "run.json").read_text())["status"] == "COMPLETED"
+
+
+def test_a_kill_while_sacred_writes_leaves_whole_json_files(results, tmp_path):
+    """Sacred rewrites metrics.json in place, over and over; ours is replaced by a rename."""
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import sys\nfrom common import experiment\n"
+        "ex = experiment.create('beat')\nex.observers.extend(experiment.observers())\n"
+        "@ex.main\ndef run(_run):\n"
+        "    _run.beat_interval = 0.01\n"
+        "    for step in range(10**9):\n"
+        "        _run.log_scalar('score', step, step)\n"
+        "        step % 500 == 0 and print(step, flush=True)\n"
+        "        step % 100 == 0 and _run._emit_heartbeat()\n"
+        "ex.run()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
+    for kill in range(3):
+        process = subprocess.Popen([sys.executable, "-W", "ignore", script], env=environment, stdout=subprocess.PIPE)
+        for _ in range(4 + kill):
+            process.stdout.readline()
+        process.kill()
+        process.communicate()
+    found = sorted(results.glob("sacred/*/*.json"))
+    assert sum(path.name == "metrics.json" for path in found) == 3
+    for path in found:
+        json.loads(path.read_text())
+
+
+def test_a_record_that_cannot_be_written_is_a_failure_and_the_result_stays(results, monkeypatch, capsys):
+    """Sacred alone would warn, say COMPLETED and end with 0."""
+    cell = cells("ma_td3bc")[0]
+
+    def full(self, obj, filename):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("common.experiment.AtomicFileStorageObserver.save_json", full)
+    failures = work.run([cell], jobs=1, device="cpu")
+    assert len(failures) == 1 and ("No space left" in failures[0] or "could not write" in failures[0])
+    assert PAPER.state(cell) == "done"
+
+
+def test_a_diverged_seed_stays_in_the_table_and_changes_no_other(results, capsys):
+    table = table4.TABLE
+    chosen = table.cells("smoke")
+    assert work.run(chosen, jobs=1, device="cpu") == []
+    before = tables.show(table, "smoke", {})
+    result = store.read(chosen[0])
+    result["seeds"][1] |= {"last_score": None, "best_score": None}
+    store.store(chosen[0], result)
+    after = tables.show(table, "smoke", {})
+    assert after[1:] == before[1:] and after[0]["diverged"] == 1 and after[0]["mean"] == before[0]["seeds"][0]
+    assert "2 (1 diverged)" in tables.text(table, after)
+    tables.write(table, "smoke", {}, after)
+    assert len(tables.read_seeds(results / "smoke" / "omar" / "table4.seeds.csv")[before[0]["row"], before[0]["column"]]) == 2
 
 
 def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
