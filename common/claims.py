@@ -75,8 +75,8 @@ def seeds_of(path: Path) -> dict[Name, dict[int, float]]:
     return {name: {seed: value for seed, value in values.items() if math.isfinite(value)} for name, values in found.items()}
 
 
-def differences(claim: Claim, values: dict[Name, dict[int, float]]) -> list[np.ndarray] | None:
-    """Of every pair, seed by seed; None where an entry has no value."""
+def differences(claim, values: dict[Name, dict[int, float]]) -> list[np.ndarray] | None:
+    """Of every pair of a claim (or anything else with `pairs`), seed by seed; None where an entry has no value."""
     found = []
     for first, second in claim.pairs:
         mine = values.get(first, {})

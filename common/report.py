@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from common import claims, figures, scale, scores, tables
+from common import claims, departures, figures, scale, scores, tables
 from common.cells import runs_folder
-from common.provenance import ROOT
 from common.tables import REFERENCE, Table
 
 STYLE = """
@@ -59,13 +58,6 @@ def stored(table: Table, preset: str) -> tuple[dict, str, object] | None:
         if path.exists():
             return json.loads(path.read_text()), source, path.parent
     return None
-
-
-def departures(paper: str) -> str:
-    """The table of differences and decisions of a paper's README, Markdown."""
-    path = ROOT / "papers" / paper / "README.md"
-    match = re.search(r"## (?:Differences|Readings).*?(?=\n## |\Z)", path.read_text(), re.DOTALL) if path.exists() else None
-    return match.group(0).split("\n", 1)[1].strip() if match else ""
 
 
 def facts_line(table: Table, facts: dict, source: str, preset: str) -> str:
@@ -175,13 +167,12 @@ def begin_paper(page: Page, paper: str, ledger: list[list]) -> None:
     """A paper's claims and departures."""
     page.heading(2, NAMES[paper], paper)
     page.table(claim_rows(ledger, paper), CLAIM_HEADER, f"Claims of {NAMES[paper]}: {len(claims.of_paper(paper))}", folded=True)
-    notes = departures(paper)
-    if notes:
-        rows, header, other = markdown_table(notes)
-        if header:
-            page.table(rows, header, f"Differences between text, released code and this package ({len(rows)})", folded=True)
-        for line in other:
-            page.paragraph(line, "facts")
+    header, rows = departures.table_of(paper, departures.ledger([paper]))
+    measured = sum(bool(row[-1]) for row in rows)
+    title = f"Differences between text, released code and this package: {len(rows)}, {measured} of them measured"
+    page.table(rows, header, title, folded=True)
+    for line in departures.readme_table(paper)[2]:
+        page.paragraph(line, "facts")
 
 
 def show_table(page: Page, table: Table) -> None:
@@ -235,15 +226,3 @@ def improvement_rows(table: Table, values: dict[tuple[str, str], np.ndarray]) ->
         found = scores.probability_of_improvement([(values[row, table.ours], values[row, other]) for row in tasks])
         rows.append([other, f"{found[0]:.2f}", f"[{found[1]:.2f}, {found[2]:.2f}]", len(tasks)])
     return rows
-
-
-def markdown_table(notes: str) -> tuple[list[list[str]], list[str], list[str]]:
-    """Rows and header of a Markdown text's pipe table, and its other lines."""
-    rows, other = [], []
-    for line in notes.splitlines():
-        if line.startswith("|"):
-            rows.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
-        elif line.strip():
-            other.append(line.replace("`", ""))
-    body = [row for row in rows[1:] if not set("".join(row)) <= set("-: ")]
-    return body, rows[0] if rows else [], other

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common import claims, executors, experiment, report, scale, scores, tables, work
+from common import claims, departures, executors, experiment, export, report, scale, scores, tables, work
 from common.cells import Cell, runs_folder
 from common.files import write_text
 from common.provenance import ROOT
@@ -24,7 +24,9 @@ USAGE = """\
 ./run_all.sh [options]            run the suite: everything that is not done, at a preset
 ./run_all.sh report               write results/runs/report.html and report.md from what has been run
 ./run_all.sh claims               print the verdict on every claim of the papers, write it to results/runs/claims.csv
+./run_all.sh departures           print what differs from the papers' texts and codes, with measured effects; write it as CSV
 ./run_all.sh sizing               what preset paper takes on machines of several sizes, and what dominates
+./run_all.sh export               learning curves for marl-eval, or for TensorBoard (--to tensorboard)
 ./run_all.sh diff                 compare with the committed reference and the published numbers; exit 4 on a difference
 ./run_all.sh accept               copy this preset's finished results into results/reference
 ./run_all.sh adopt                take the reference's finished cells as already run here (code and settings must match)
@@ -32,7 +34,7 @@ USAGE = """\
 """
 
 
-COMMANDS = ("run", "report", "claims", "sizing", "diff", "accept", "adopt")
+COMMANDS = ("run", "report", "claims", "departures", "sizing", "export", "diff", "accept", "adopt")
 
 
 def find(pattern: str = "*") -> list[Table]:
@@ -177,6 +179,17 @@ def print_claims() -> None:
     print(f"\n{tabulate(claims.counts(rows), ['paper', 'preset', *claims.VERDICTS])}\n\n{runs_folder() / 'claims.csv'}")
 
 
+def print_departures() -> None:
+    """Prints the departures ledger; writes it as CSV."""
+    rows = departures.ledger()
+    departures.write(rows, runs_folder() / "departures.csv")
+    for paper in claims.PAPERS:
+        header, shown = departures.table_of(paper, rows)
+        widths = [26, *[34] * (len(header) - 3), 24, 40]
+        print(f"\n{paper}\n{tabulate(shown, header, disable_numparse=True, maxcolwidths=widths)}")
+    print(f"\n{runs_folder() / 'departures.csv'}")
+
+
 def differs(ours: list[float], theirs: list[float]) -> bool:
     """Whether two samples of seeds differ beyond three standard errors of the difference of their means."""
     if sorted(ours) == sorted(theirs):
@@ -246,6 +259,7 @@ def accept(chosen: list[Table], preset: str) -> int:
                 write_text(REFERENCE / preset / table.paper / source.name, source.read_text())
         print(f"{table.slot}: accepted, {counts['done']} of {sum(counts.values())} cells done")
     claims.write(claims.ledger(sources=(REFERENCE,)), REFERENCE / "claims.csv")
+    departures.write(departures.ledger(sources=(REFERENCE,)), REFERENCE / "departures.csv")
     if preset == "paper":
         for cell in cells_of(chosen, preset):
             if work.paper(cell.paper).state(cell) == "done":
@@ -280,6 +294,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--executor", default="local", help="local processes, ray (a cluster) or slurm (through submitit)")
     parser.add_argument("--seeds", metavar="0,1,2", help="seeds instead of the preset's")
+    parser.add_argument("--to", default="marl-eval", help="of export: marl-eval or tensorboard")
     parser.add_argument("--list", action="store_true", help="what there is, its state, and the time it takes per preset")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and for how long")
     parser.add_argument("--force", action="store_true", help="run again what is done")
@@ -307,8 +322,12 @@ def main(arguments: list[str] | None = None) -> int:
             print(write_report(chosen))
         elif args.command == "claims":
             print_claims()
+        elif args.command == "departures":
+            print_departures()
         elif args.command == "sizing":
             sizing(chosen)
+        elif args.command == "export":
+            print("\n".join(map(str, export.run(chosen, args.preset, args.to))) or f"nothing has been run at preset {args.preset}")
         elif args.command == "diff":
             return diff(chosen, args.preset)
         elif args.command == "accept":

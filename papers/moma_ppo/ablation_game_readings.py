@@ -1,0 +1,29 @@
+"""Ablation: MOMA-PPO on the coordination game with a ratio for every agent, and with a monotone mixer.
+
+The released code has one ratio of the whole team and a mixer whose weights may have any sign; MAPPO and QMIX have the others.
+"""
+
+from common import tables
+from common.tables import Entry, Table
+from envs.coordination.game import SETTINGS
+from papers.moma_ppo.experiment import OPTIONS, game_cell
+
+READINGS = {"default": {}, "ratio of each agent": {"ratio": "agent"}, "monotone mixer": {"mixer": "monotone"}}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(setting, label, (game_cell(preset, setting, "moma_ppo", OPTIONS | options | change),))
+        for setting in SETTINGS
+        for label, change in READINGS.items()
+    ]
+
+
+TABLE = Table(
+    "moma_ppo", "ablation_game_readings", "readings, on the coordination game", entries,
+    unit="fraction of matching steps", decimals=2,
+    options={key: value for key, value in OPTIONS.items() if key not in ("ratio", "mixer")},
+)  # fmt: skip
+
+if __name__ == "__main__":
+    tables.main(TABLE)
