@@ -9,6 +9,7 @@ hands the results back; only the command that was started writes them, records t
 
 import importlib.util
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
@@ -108,18 +109,31 @@ def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[T
 
 
 def on_slurm(tasks: list[Task], parallel: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
-    """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM, "partition=gpu,account=x"."""
+    """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM, "partition=gpu,account=x".
+
+    "cluster=local" stands for submitit's own processes, which also serve where there is no Slurm.
+
+    Raises:
+        OSError: Slurm does not take the jobs.
+    """
     import submitit
 
-    executor = submitit.AutoExecutor(folder=runs_folder() / "slurm")
-    extra = dict(word.split("=", 1) for word in os.environ.get("OMZ_SLURM", "").split(",") if word)
+    words = [word for word in os.environ.get("OMZ_SLURM", "").split(",") if word]
+    if not all("=" in word for word in words):
+        raise ValueError(f"OMZ_SLURM is {','.join(words)!r}, expected key=value with commas between, as partition=gpu,account=x")
+    extra = dict(word.split("=", 1) for word in words)
+    executor = submitit.AutoExecutor(folder=runs_folder() / "slurm", cluster=extra.pop("cluster", None))
     executor.update_parameters(
         timeout_min=SLURM_MINUTES, cpus_per_task=1, gpus_per_node=int(device == "cuda"), name="offline-marl-zoo",
         **({"slurm_array_parallelism": parallel or len(tasks)} if executor.cluster == "slurm" else {}),
         **{f"slurm_{key}": value for key, value in extra.items()},
     )  # fmt: skip
     print(f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr)
-    jobs = dict(zip(executor.submit_array(tasks), tasks, strict=True))
+    try:
+        jobs = dict(zip(executor.submit_array(tasks), tasks, strict=True))
+    except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
+        said = str(error).strip().splitlines()[-1]
+        raise OSError(f"Slurm did not take the jobs: {said}; is it up (sinfo)? OMZ_SLURM=cluster=local does without it") from None
     try:
         for job in submitit.helpers.as_completed(list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1):
             try:

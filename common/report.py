@@ -7,14 +7,16 @@ and which command made it.
 import base64
 import html as escape
 import json
+import os
 import re
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
-from common import claims, departures, figures, scale, scores, tables
+from common import claims, departures, figures, planning, scale, scores, tables
 from common.cells import runs_folder
 from common.tables import REFERENCE, Table
 
@@ -84,18 +86,27 @@ def state_of(table: Table, preset: str) -> str:
     return "complete" if there == len(entries) else f"{there} of {len(entries)} entries"
 
 
-def html_table(rows: list[list], header: list[str], caption: str) -> str:
-    """A table that scrolls by itself and that a screen reader can name; words of verdict get their class."""
+def html_table(rows: list[list], header: list[str], caption: str, links: list[str] = ()) -> str:
+    """A table that scrolls by itself and that a screen reader can name; words of verdict get their class.
+
+    Args:
+        links: of every row, the file that its number in column "ours" comes from.
+    """
     words = {*claims.VERDICTS, "consistent", "differs", "too few runs"}
 
-    def cell(value) -> str:
+    def cell(value, link: str = "") -> str:
         text = str(value)
         kind = text.split()[0] if text in words else "number" if NUMBER.fullmatch(text) else ""
-        return f'<td{f" class={kind}" if kind else ""}>{escape.escape(text)}</td>'
+        shown = f'<a href="{quoted(link)}">{escape.escape(text)}</a>' if link else escape.escape(text)
+        return f'<td{f" class={kind}" if kind else ""}>{shown}</td>'
+
+    def line(row: list, link: str) -> str:
+        return "".join(cell(value, link if title == "ours" else "") for title, value in zip(header, row, strict=True))
 
     name = escape.escape(caption, quote=True)
     head = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
-    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    of_row = links or [""] * len(rows)
+    body = "".join(f"<tr>{line(row, link)}</tr>" for row, link in zip(rows, of_row, strict=True))
     table = f"<table><caption>{name}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
 
@@ -125,8 +136,8 @@ class Page:
         self.html.append(f"<p{f' class={kind}' if kind else ''}>{escape.escape(text)}</p>")
         self.markdown.append(f"{text}\n")
 
-    def table(self, rows: list[list], header: list[str], caption: str, folded: bool = False) -> None:
-        table = html_table(rows, header, caption)
+    def table(self, rows: list[list], header: list[str], caption: str, folded: bool = False, links: list[str] = ()) -> None:
+        table = html_table(rows, header, caption, links)
         if folded:
             table = f"<details><summary>{escape.escape(caption)}</summary>{table}</details>"
         self.html.append(table)
@@ -145,6 +156,9 @@ def front(page: Page, chosen: list[Table], ledger: list[list]) -> None:
     page.heading(2, "State of every table")
     rows = [[table.slot, table.title, state_of(table, "quick"), state_of(table, "paper")] for table in chosen]
     page.table(rows, ["script", "shows", "quick", "paper"], "Results there are, from this machine or committed")
+    page.heading(2, "What preset paper takes")
+    page.table(planning.sizing_rows(chosen), planning.SIZING, "Hours and gigabytes, estimated")
+    page.paragraph(planning.SIZING_NOTE, "facts")
 
 
 def build(chosen: list[Table]) -> tuple[str, str]:
@@ -186,13 +200,40 @@ def show_table(page: Page, table: Table) -> None:
         page.paragraph(table.unavailable or "not run yet")
     for preset, (facts, source, folder) in found:
         page.paragraph(facts_line(table, facts, source, preset), "facts")
-        rows = tables.rows_of(table, facts["entries"])
-        page.table(rows, tables.HEADER, f"{table.slot} at preset {preset}: {len(rows)} entries", folded=len(rows) > 16)
+        page.html.append(files_line(table, folder))
+        rows, title = tables.rows_of(table, facts["entries"]), f"{table.slot} at preset {preset}: {len(facts['entries'])} entries"
+        links = [file_of(table, entry, folder) for entry in facts["entries"]]
+        page.table(rows, tables.HEADER, title, folded=len(rows) > 16, links=links)
         if table.ours:
             show_aggregates(page, table, folder / f"{table.name}.seeds.csv", preset)
         picture = folder / f"{table.name}.png"
         if picture.exists():
             show_picture(page, picture, f"{table.slot} at preset {preset}: {table.title}")
+
+
+def quoted(path: str) -> str:
+    """A relative path as an address."""
+    return urllib.parse.quote(path)
+
+
+def relative(path: Path) -> str:
+    """A file's path from the report's folder."""
+    return os.path.relpath(path, runs_folder())
+
+
+def file_of(table: Table, entry: dict, folder: Path) -> str:
+    """The file an entry's number comes from: its cell's where it is made of one and was run here, else the table's seeds."""
+    cells = [folder / "cells" / f"{slot.replace('/', '__')}.json" for slot in entry["cells"]]
+    if len(cells) == 1 and cells[0].exists():
+        return relative(cells[0])
+    return relative(folder / f"{table.name}.seeds.csv")
+
+
+def files_line(table: Table, folder: Path) -> str:
+    """Links to a table's files, HTML."""
+    names = [f"{table.name}.{kind}" for kind in ("csv", "seeds.csv", "curves.csv", "json")]
+    links = [f'<a href="{quoted(relative(folder / name))}">{name}</a>' for name in names if (folder / name).exists()]
+    return f"<p class=facts>files: {', '.join(links)}</p>"
 
 
 def show_picture(page: Page, path: Path, says: str) -> None:

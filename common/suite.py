@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common import claims, departures, executors, experiment, export, report, scale, scores, tables, work
-from common.cells import Cell, runs_folder
+from common import claims, departures, executors, experiment, export, planning, report, scale, scores, tables, work
+from common.cells import runs_folder
 from common.files import write_text
 from common.provenance import ROOT
 from common.tables import PRESETS, REFERENCE, Table
@@ -60,71 +60,9 @@ def natural(stem: str) -> tuple:
     return kind, int(digits or 0), stem
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def cells_of(chosen: list[Table], preset: str, options: dict | None = None) -> list[Cell]:
-    """All cells of some tables, each once."""
-    return list(dict.fromkeys(cell for table in chosen for cell in table.cells(preset, options)))
-
-
-def states(table: Table, preset: str, options: dict) -> dict[str, int]:
-    """How many cells are done, missing, stale."""
-    counts = {"done": 0, "missing": 0, "stale": 0}
-    for cell in table.cells(preset, options):
-        counts[work.paper(cell.paper).state(cell).split(":")[0]] += 1
-    return counts
-
-
-def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
-    """Prints every script: what it shows, its state, its estimated time on one core and its data's size per preset."""
-    rows = []
-    for table in chosen:
-        if table.unavailable:
-            rows.append([table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)])
-            continue
-        counts = states(table, preset, options)
-        state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        rows.append([table.slot, table.title, state, *(needs(table.cells(p, options)) for p in PRESETS)])
-    print(tabulate(rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core, data" for p in PRESETS)]))
-    total = [needs(cells_of(chosen, p, options)) for p in PRESETS]
-    print(f"\nTogether: {', '.join(f'{p} {text}' for p, text in zip(PRESETS, total, strict=True))}.")
-    print("Estimates from measured costs per update and measured files, each script alone; scripts share cells and data.")
-
-
-def needs(cells: list[Cell]) -> str:
-    """Time on one core and gigabytes of data of some cells."""
-    seconds = sum(work.paper(cell.paper).cost(cell) for cell in cells)
-    files = {path: size for cell in cells for path, size in work.paper(cell.paper).files(cell).items()}
-    return f"{duration(seconds)}, {gigabytes(sum(files.values()))}"
-
-
-def gigabytes(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e9:.2f} GB"
-
-
-def plan(chosen: list[Table], preset: str, options: dict) -> float:
-    """Prints what a run would do; returns the estimated seconds on one core."""
-    cells = cells_of(chosen, preset, options)
-    pending = work.pending(cells)
-    total = sum(work.paper(cell.paper).cost(cell) for cell in pending)
-    for cell in pending:
-        print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
-    print(f"{len(cells) - len(pending)} of {len(cells)} cells are done; the rest takes about {duration(total)} on one core")
-    missing = work.missing_data(pending)
-    if missing:
-        print(f"{len(missing)} data sets have to be built for it, about {gigabytes(sum(missing.values()))}")
-    return total
-
-
 def run(chosen: list[Table], args, options: dict) -> int:
     """Runs the suite; returns the exit code."""
-    cells = cells_of(chosen, args.preset, options)
+    cells = planning.cells_of(chosen, args.preset, options)
     if args.force:
         work.forget(cells)
     if args.executor == "local":
@@ -147,26 +85,6 @@ def write_report(chosen: list[Table]) -> Path:
     write_text(runs_folder() / "report.md", markdown)
     write_text(runs_folder() / "report.html", html)
     return runs_folder() / "report.html"
-
-
-def sizing(chosen: list[Table]) -> None:
-    """Prints how long preset paper takes, by paper, from the measured costs of updates on one core.
-
-    Programs are what can run side by side: on many cores the longest one is the least time there is.
-    """
-    rows = []
-    for name in dict.fromkeys(table.paper for table in chosen):
-        cells, known = {table.name: table.cells("paper") for table in chosen if table.paper == name}, work.paper(name)
-        costs = {cell: known.cost(cell) for mine in cells.values() for cell in mine}
-        longest = max(sum(costs[cell] for cell in group) for group in work.programs(list(costs)))
-        by_script = {script: sum(costs[cell] for cell in mine) for script, mine in cells.items()}
-        heaviest = sorted(by_script, key=by_script.get, reverse=True)[:2]
-        total = sum(costs.values())
-        spread = [duration(max(total / cores, longest)) for cores in (2, 16, 64)]
-        rows.append([name, len(costs), duration(total), *spread, duration(longest), ", ".join(heaviest)])
-    header = ["paper", "cells", "one core", "2 cores", "16 cores", "64 cores", "longest program", "dominated by"]
-    print(tabulate(rows, header, disable_numparse=True))
-    print("\nFrom costs measured on one core (benchmarks/); scripts share cells. GPUs: not measured, no GPU has run this yet.")
 
 
 def print_claims() -> None:
@@ -242,7 +160,7 @@ def accept(chosen: list[Table], preset: str) -> int:
     for table in chosen:
         if table.unavailable:
             continue
-        counts = states(table, preset, {})
+        counts = planning.states(table, preset, {})
         partial = preset == "paper" and counts["done"]
         if (counts["missing"] or counts["stale"]) and not partial:
             print(f"{table.slot}: not accepted, {counts['missing']} cells missing and {counts['stale']} stale at {preset}")
@@ -261,7 +179,7 @@ def accept(chosen: list[Table], preset: str) -> int:
     claims.write(claims.ledger(sources=(REFERENCE,)), REFERENCE / "claims.csv")
     departures.write(departures.ledger(sources=(REFERENCE,)), REFERENCE / "departures.csv")
     if preset == "paper":
-        for cell in cells_of(chosen, preset):
+        for cell in planning.cells_of(chosen, preset):
             if work.paper(cell.paper).state(cell) == "done":
                 write_text(REFERENCE / preset / cell.paper / "cells" / cell.path.name, cell.path.read_text())
     return 1 if refused else 0
@@ -269,7 +187,7 @@ def accept(chosen: list[Table], preset: str) -> int:
 
 def adopt(chosen: list[Table], preset: str) -> int:
     """Copies reference cells into the results folder where there is none; stale ones stay stale there."""
-    cells, taken = cells_of(chosen, preset), 0
+    cells, taken = planning.cells_of(chosen, preset), 0
     for cell in cells:
         source = REFERENCE / preset / cell.paper / "cells" / cell.path.name
         if source.exists() and not cell.path.exists():
@@ -312,12 +230,12 @@ def main(arguments: list[str] | None = None) -> int:
         executors.available(args.executor)
         if args.hours is not None:
             jobs = args.jobs or os.cpu_count() or 1
-            args.preset, hours = scale.fit(lambda preset: cells_of(chosen, preset, options), args.hours, jobs)
-            print(f"{args.hours:g} hours with {jobs} processes: preset {args.preset}, about {duration(3600 * hours)}")
+            args.preset, hours = scale.fit(lambda preset: planning.cells_of(chosen, preset, options), args.hours, jobs)
+            print(f"{args.hours:g} hours with {jobs} processes: preset {args.preset}, about {planning.duration(3600 * hours)}")
         if args.list:
-            list_suite(chosen, args.preset, options)
+            planning.list_suite(chosen, args.preset, options)
         elif args.dry_run:
-            plan(chosen, args.preset, options)
+            planning.plan(chosen, args.preset, options)
         elif args.command == "report":
             print(write_report(chosen))
         elif args.command == "claims":
@@ -325,7 +243,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif args.command == "departures":
             print_departures()
         elif args.command == "sizing":
-            sizing(chosen)
+            print(tabulate(planning.sizing_rows(chosen), planning.SIZING, disable_numparse=True))
+            print(f"\n{planning.SIZING_NOTE}")
         elif args.command == "export":
             print("\n".join(map(str, export.run(chosen, args.preset, args.to))) or f"nothing has been run at preset {args.preset}")
         elif args.command == "diff":

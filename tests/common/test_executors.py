@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def scores(folder) -> dict:
 
 
 def run(arguments, results, **more):
-    environment = os.environ | {"OMZ_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
+    environment = {"OMZ_SLURM": "cluster=local"} | os.environ | {"OMZ_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=400, **more)
 
@@ -56,10 +57,23 @@ def expected(tmp_path_factory):
     return scores(results)
 
 
-@pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("ray", "ray")])
-def test_results_do_not_depend_on_who_runs_them(executor, package, expected, tmp_path):
+def slurm_answers() -> bool:
+    """Whether there is a real Slurm here with a node that is up."""
+    if shutil.which("sbatch") is None:
+        return False
+    found = subprocess.run(["sinfo", "-h", "-o", "%t"], capture_output=True, text=True)
+    return found.returncode == 0 and bool({"idle", "mix", "alloc"} & {*found.stdout.split()})
+
+
+@pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("real slurm", "submitit"), ("ray", "ray")])
+def test_results_do_not_depend_on_who_runs_them(executor, package, expected, tmp_path, monkeypatch):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed; pip install -e .[cluster]")
+    if executor == "real slurm":
+        if not slurm_answers():
+            pytest.skip("no Slurm answers here; benchmarks/slurm.txt is from one that did")
+        monkeypatch.setenv("OMZ_SLURM", "cluster=slurm")
+        executor = "slurm"
     words = ["-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--jobs", "2", "--executor", executor]
     done = run(words, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,6 +108,9 @@ def test_a_failing_program_is_reported_and_the_others_are_stored(tmp_path):
 def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monkeypatch):
     assert suite.main(["--executor", "dask", "--dry-run"]) == 2
     assert "expected one of: local, ray, slurm" in capsys.readouterr().err
+    monkeypatch.setenv("OMZ_SLURM", "partition")
+    with pytest.raises(ValueError, match="OMZ_SLURM is 'partition', expected key=value"):
+        next(executors.on_slurm([], None, "cpu"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs the package ray: pip install ray"):
         executors.available("ray")
@@ -102,7 +119,8 @@ def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monk
 def test_sigterm_ends_what_was_submitted(tmp_path):
     """Exit code 143; no submitted process is left, and the same command goes on."""
     pytest.importorskip("submitit", reason="submitit is not installed; pip install -e .[cluster]")
-    environment = os.environ | {"OMZ_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment = {"OMZ_SLURM": "cluster=local"} | os.environ
+    environment |= {"OMZ_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--executor", "slurm"]
     process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
