@@ -81,7 +81,7 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
     recipes = data_recipes(cell)
     if recipes and recipes != result.get("recipe"):
         return "stale: data changed"
-    packages = changed_packages(result["versions"], sources)
+    packages = changed_packages(result.get("versions", {}), sources)
     if packages:
         return f"stale: packages changed ({', '.join(packages)})"
     return "done"

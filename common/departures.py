@@ -36,7 +36,7 @@ class Effect:
 
 
 def readme_table(paper: str) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header and rows of a paper's table of differences, and the section's other lines.
+    """Header and rows of a paper's table of differences, and the section's other paragraphs.
 
     Raises:
         ValueError: the README has no such section.
@@ -46,11 +46,11 @@ def readme_table(paper: str) -> tuple[list[str], list[list[str]], list[str]]:
     if section is None:
         raise ValueError(f"{path} has no section whose title begins with Differences or Readings")
     rows, other = [], []
-    for line in section.group(1).strip().splitlines():
-        if line.startswith("|"):
-            rows.append([cell.strip().replace("`", "") for cell in line.strip("|").split("|")])
-        elif line.strip():
-            other.append(line.replace("`", ""))
+    for block in section.group(1).replace("`", "").strip().split("\n\n"):
+        if block.startswith("|"):
+            rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+        else:
+            other.append(" ".join(block.split()))
     body = [row for row in rows[1:] if not set("".join(row)) <= set("-: ")]
     return rows[0], body, other
 

@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import os
+import re
+import socket
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,8 @@ def atomic(path: Path, durable: bool = True):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    owner = f"{socket.gethostname()}-{os.getpid()}"
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{owner}-", suffix=".part", dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -31,6 +34,24 @@ def atomic(path: Path, durable: bool = True):
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what processes of this machine that were killed left half-written in a folder and below."""
+    for part in Path(folder).rglob(".*.part"):
+        owner = re.search(rf"\.{re.escape(socket.gethostname())}-(\d+)-[^-]*\.part$", part.name)
+        if owner and not _alive(int(owner.group(1))):
+            part.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -69,7 +69,7 @@ def facts_line(table: Table, facts: dict, source: str, preset: str) -> str:
     kind = "runs" if source == "this machine" else "reference"
     return (
         f"preset {preset}, from {source} (results/{kind}/{preset}/{table.slot}.json); {facts['unit']}; {facts['score']}; "
-        f"{seconds / 60:.0f} core-minutes on {machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
+        f"{planning.duration(seconds)} of one core on {machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
         f"{machine.get('kernels', '?')}); {versions}"
     )
 
@@ -83,7 +83,10 @@ def state_of(table: Table, preset: str) -> str:
         return "not run"
     entries = found[0]["entries"]
     there = sum(entry["mean"] is not None for entry in entries)
-    return "complete" if there == len(entries) else f"{there} of {len(entries)} entries"
+    if there == len(entries):
+        return "complete"
+    waiting = any(entry["state"].startswith(("missing", "stale")) for entry in entries)
+    return f"{there} of {len(entries)} entries" if waiting else f"complete, {len(entries) - there} without a number by design"
 
 
 def html_table(rows: list[list], header: list[str], caption: str, links: list[str] = ()) -> str:
@@ -185,8 +188,8 @@ def begin_paper(page: Page, paper: str, ledger: list[list]) -> None:
     measured = sum(bool(row[-1]) for row in rows)
     title = f"Differences between text, released code and this package: {len(rows)}, {measured} of them measured"
     page.table(rows, header, title, folded=True)
-    for line in departures.readme_table(paper)[2]:
-        page.paragraph(line, "facts")
+    for paragraph in departures.readme_table(paper)[2]:
+        page.paragraph(paragraph, "facts")
 
 
 def show_table(page: Page, table: Table) -> None:

@@ -27,10 +27,9 @@ import torch
 from tqdm import tqdm
 
 from common import cells as store
-from common import interrupt
-from common.cells import Cell
+from common import files, interrupt
+from common.cells import Cell, runs_folder
 from common.checkpoint import forget_checkpoint
-from common.files import write_text
 
 SAVING_SECONDS = 60  # a worker may take to write its checkpoint
 MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 5}  # of one program: what fits in cache and memory
@@ -104,17 +103,17 @@ def keep(cells: list[Cell], results: list[dict]) -> None:
 
 def missing_data(cells: list[Cell]) -> dict[Path, int]:
     """Data sets that these cells need and that are not built, with their estimated bytes."""
-    files = {path: size for cell in cells for path, size in paper(cell.paper).files(cell).items()}
-    return {path: size for path, size in files.items() if not path.exists()}
+    needed = {path: size for cell in cells for path, size in paper(cell.paper).files(cell).items()}
+    return {path: size for path, size in needed.items() if not path.exists()}
 
 
 def check_room(cells: list[Cell]) -> None:
     """Raises OSError if the disk has less room than the data sets that have to be built need."""
-    files = missing_data(cells)
-    if not files:
+    missing = missing_data(cells)
+    if not missing:
         return
-    folder = next(parent for parent in next(iter(files)).parents if parent.exists())
-    needed, free = sum(files.values()), shutil.disk_usage(folder).free
+    folder = next(parent for parent in next(iter(missing)).parents if parent.exists())
+    needed, free = sum(missing.values()), shutil.disk_usage(folder).free
     if needed > free:
         hint = "make room, name another folder with OMZ_DATA, or run fewer scripts (--only)"
         raise OSError(f"the data to be built need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; {hint}")
@@ -138,8 +137,8 @@ def writing(cells: list[Cell]):
                 who = holder.read_text().strip() if holder.exists() else "another process"
                 hint = "wait until it has ended, or choose another folder with OMZ_RESULTS"
                 raise Busy(f"{folder} is being written by {who}; {hint}") from None
-            command = " ".join(sys.argv)[:200]
-            write_text(holder, f"process {os.getpid()} on {socket.gethostname()} ({command}, since {time.strftime('%F %T')})\n")
+            command, since = " ".join(sys.argv)[:200], time.strftime("%F %T")
+            files.write_text(holder, f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})\n")
         yield
 
 
@@ -180,7 +179,7 @@ def _name(cells: list[Cell]) -> str:
 def checkpoint_path(cells: list[Cell]) -> Path:
     """Where a program's checkpoint is; a note beside it says whose it is."""
     path = _folder(cells[0], "checkpoints") / f"{_name(cells)}.pt"
-    write_text(path.with_suffix(".cells"), "\n".join(cell.slot for cell in cells))
+    files.write_text(path.with_suffix(".cells"), "\n".join(cell.slot for cell in cells))
     return path
 
 
@@ -212,11 +211,10 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
     except filelock.Timeout:
         return False
     with lock:
-        todo = pending(cells)
+        todo, checkpoint = pending(cells), checkpoint_path(cells)
         if todo:
             for cell in todo:
                 known.prepare(cell)
-            checkpoint = checkpoint_path(cells)
             total, last = sum(known.cost(cell) for cell in todo), [0]
 
             def step(done: int, of: int) -> None:
@@ -224,7 +222,7 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
                 last[0] = done
 
             keep(todo, known.train(todo, device, checkpoint, step))
-            forget_program(checkpoint)
+        forget_program(checkpoint)
     return True
 
 
@@ -278,6 +276,7 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     """
     interrupt.listen()
     device = pick_device(device)
+    files.sweep(runs_folder())
     failures = []
     if pending(cells):
         with writing(cells):

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import atomic, read_csv, write_csv
+from common.files import atomic, read_csv, sweep, write_csv
 from common.provenance import config_hash
 from envs import storage
 from envs.kinematic import data as kinematic
@@ -107,6 +107,7 @@ def build(task: str, quality: str, seeds: list[int], size: str, say=print, **opt
         )
     if wanted:
         say(f"building {task} {quality} ({size}), seeds {wanted}")
+        sweep(paths[wanted[0]].parent)
         for seed, (arrays, facts) in zip(wanted, family(task).generate(task, quality, wanted, size, **options), strict=True):
             storage.write(paths[seed], arrays, facts)
     return list(paths.values())

@@ -2,11 +2,9 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 
 import filelock
 import pytest
@@ -15,7 +13,7 @@ import torch
 from common import cells as store
 from common import checkpoint, provenance, scores, suite, tables, work
 from common.cells import runs_folder
-from common.files import atomic, write_json
+from common.files import atomic, sweep, write_json
 from papers.omar import table4
 from papers.omar.experiment import PAPER, make_cell
 
@@ -71,29 +69,6 @@ def test_a_half_written_result_counts_as_missing(results):
     cell.path.parent.mkdir(parents=True)
     cell.path.write_text('{"format": 1, "conf')
     assert PAPER.state(cell) == "missing"
-
-
-def test_kill_9_at_random_moments_then_one_clean_run_equals_an_undisturbed_run(results, tmp_path):
-    script = tmp_path / "go.py"
-    script.write_text(
-        "import torch\ntorch.set_num_threads(1)\nfrom common import checkpoint, work\n"
-        "from papers.omar.experiment import make_cell\ncheckpoint.CHECKPOINT_SECONDS = 0\n"
-        "cells = [make_cell('smoke', 'cooperative_navigation', 'medium', m) for m in ('ma_icq', 'ma_td3bc', 'ma_cql', 'omar')]\n"
-        "raise SystemExit(bool(work.work([[c] for c in cells], 'cpu', lambda cost: None)))\n"
-    )
-    undisturbed = tmp_path / "undisturbed"
-    clean = {**os.environ, "OMZ_RESULTS": str(undisturbed)}
-    assert subprocess.run([sys.executable, "-W", "ignore", script], env=clean).returncode == 0
-    rng = random.Random(0)
-    for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-W", "ignore", script])
-        time.sleep(rng.uniform(1.5, 4.0))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        contents(results)  # every file parses
-    assert subprocess.run([sys.executable, "-W", "ignore", script]).returncode == 0
-    assert contents(results) == contents(undisturbed) and len(contents(results)) == 4
-    assert not list(results.glob("smoke/omar/checkpoints/*.pt"))
 
 
 def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
@@ -343,6 +318,17 @@ def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
     assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
     with pytest.raises(ValueError):
         write_json(path, {"a": float("nan")})
+
+
+def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_path):
+    code = f"import os; from common.files import atomic\nwith atomic('{tmp_path}/a/b-1.json') as part:\n    os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=os.environ | {"PYTHONPATH": str(provenance.ROOT)})
+    with atomic(tmp_path / "a" / "mine.json") as part:
+        elsewhere = tmp_path / "a" / ".b.json.otherhost-1-x7.part"
+        elsewhere.write_text("of another machine")
+        assert len(list(tmp_path.rglob("*.part"))) == 3
+        sweep(tmp_path)
+        assert {*tmp_path.rglob("*.part")} == {part, elsewhere}
 
 
 def test_statistics_by_hand():
