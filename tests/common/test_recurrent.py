@@ -61,7 +61,7 @@ def test_outputs_and_gradients_equal_torchs_gru_on_every_episode_of_a_lane(strea
                 ("in_w", first.weight), ("in_b", first.bias), ("x_w", gru.weight_ih_l0), ("x_b", gru.bias_ih_l0),
                 ("h_w", gru.weight_hh_l0), ("h_b", gru.bias_hh_l0), ("out_w", last.weight), ("out_b", last.bias),
             ):  # fmt: skip
-                torch.testing.assert_close(params[name].grad[m, n].mT, parameter.grad, atol=1e-4, rtol=1e-4)
+                torch.testing.assert_close(params[name].grad[m, n].movedim(0, -1), parameter.grad, atol=1e-4, rtol=1e-4)
 
 
 def test_acting_step_by_step_equals_unrolling(stream):
