@@ -7,6 +7,7 @@ COMPLETED.
 """
 
 import difflib
+import importlib.util
 import logging
 import math
 import os
@@ -49,9 +50,15 @@ def _plain(value):
 
 
 def observers() -> list:
-    """Files by default; a MongoDB instead if `OMZ_MONGO` names one (mongodb://host:port/database)."""
+    """Files by default; a MongoDB instead if `OMZ_MONGO` names one (mongodb://host:port/database).
+
+    Raises:
+        BadInput: it does, but pymongo is not installed.
+    """
     url = os.environ.get("OMZ_MONGO")
     if url:
+        if importlib.util.find_spec("pymongo") is None:
+            raise BadInput("OMZ_MONGO is set, but pymongo is not installed: pip install -e .[mongo], or unset OMZ_MONGO")
         return [MongoObserver(url=url, db_name=url.rsplit("/", 1)[-1])]
     return [AtomicFileStorageObserver(runs_folder() / "sacred")]
 

@@ -62,6 +62,7 @@ def natural(stem: str) -> tuple:
 
 def run(chosen: list[Table], args, options: dict) -> int:
     """Runs the suite; returns the exit code."""
+    experiment.observers()  # what is wrong with them is said now, not after training
     cells = planning.cells_of(chosen, args.preset, options)
     if args.force:
         work.forget(cells)

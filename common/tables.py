@@ -307,7 +307,6 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     arguments = sys.argv if arguments is None else arguments
     defaults = {"preset": "quick", "seeds": None, "device": "auto", "jobs": None, "force": False, **table.options}
     ex = experiment.create(table.slot)
-    ex.observers.extend(experiment.observers())
     ex.add_config(**defaults, seed=0)
     named = {preset: {"preset": preset} for preset in PRESETS}
     for preset in PRESETS:
@@ -341,6 +340,7 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
             hint = experiment.nearest(words[0], known)
             raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {hint}")
         work.pick_device(str(values.get("device", "auto")) if "with" in words else "auto")
+        ex.observers.extend(experiment.observers())
         ex.run_commandline([arguments[0], *words])
     except (ValueError, OSError) as error:
         experiment.fail(error)

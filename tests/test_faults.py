@@ -1,13 +1,15 @@
 """What breaks around the package: a full disk, broken files, odd folders. One sentence, an exit code, old results intact."""
 
 import errno
+import importlib.util
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from common import files, suite, tables
+from common import files, suite, tables, work
 from common.cells import runs_folder
 from common.provenance import ROOT
 
@@ -40,6 +42,29 @@ def test_a_full_disk_is_one_sentence_and_leaves_old_results_as_they_are(results,
     assert everything(results).items() >= before.items()
     assert not list(results.rglob("*.part"))  # nothing half-written is left behind
     monkeypatch.undo()
+
+
+def test_a_disk_without_room_for_the_data_is_said_before_anything_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
+    monkeypatch.setattr(work, "run_program", lambda *_: pytest.fail("a program was started"))
+    assert suite.main(["--preset", "paper", "--only", "omar/table3", "--jobs", "1"]) == 2
+    error = capsys.readouterr().err
+    needed = float(error.split(" GB")[0].split()[-1])
+    assert "the data to be built need" in error and "has 1.0 GB free" in error and "OMZ_DATA" in error and 10 < needed < 100
+    assert error.count("\n") == 1 and not (tmp_path / "data").exists()
+
+
+def test_a_database_without_its_package_is_said_before_anything_starts(monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_MONGO", "mongodb://localhost/x")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert suite.main(["--preset", "smoke", "--only", "omar/table2", "--jobs", "1"]) == 2
+    assert "pip install -e .[mongo]" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        tables.main(suite.find("omar/table2")[0], ["table2.py", "with", "smoke"])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "pip install -e .[mongo]" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", ["not a table", "table,row,column,seed,last,best\ntable1,ma_cql,actor_lr=0.01,0,many,\n"])
