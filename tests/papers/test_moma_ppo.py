@@ -9,6 +9,7 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test
 
+from common import cells as store
 from common.cells import Cell
 from common.population import generator, generators
 from common.rollouts import ACTION_BOUND
@@ -18,12 +19,12 @@ from envs.lockstep import View
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
-from papers.moma_ppo import models, training
+from papers.moma_ppo import calibrate, models, training
 from papers.moma_ppo import world_model as wm
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell, prepare
 from papers.moma_ppo.iql import IQL, IQLConfig, expectile_loss
 from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
-from papers.moma_ppo.settings import LIMITS, VARIANTS
+from papers.moma_ppo.settings import LIMITS, PRESETS, QUANTILE, VARIANTS
 from papers.moma_ppo.td3 import TD3, TD3Config
 
 VIEW = View("toy", "toy", ((0, 1, 2), (0, 3)), 2)  # two agents of different sizes
@@ -406,3 +407,20 @@ def test_options_change_slots_and_programs():
     assert plain.slot != other.slot and training.program_key(plain) != training.program_key(other)
     mapped = cell("smoke", "ant", "po", "medium", "ibc", ANT_OPTIONS | {"mapping": "released"})
     assert isinstance(mapped, Cell) and mapped.config["view"] == "po_released"
+
+
+def test_calibration_proposes_what_the_model_was_stored_with_and_says_how_long_rollouts_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    trained = {"hidden": 32, "layers": 2, "updates": 300, "lr": 1e-3, "scaled": True, "delta": True, "ranking_batches": 2}
+    monkeypatch.setitem(PRESETS["smoke"], "model", trained)  # smoke's own is cut everywhere
+    rows = calibrate.proposals("smoke", "reacher", "expert-mix", [0.01, QUANTILE, 0.9999], 5)
+    stored = store.read(models.model_cell("smoke", "reacher", "expert-mix"))["calibration"]
+    assert rows[1][1:4] == pytest.approx([stored[key] for key in ("l_eps", "lambda_g", "lambda_r")], rel=1e-4)
+    lengths = [row[-1] for row in rows]
+    assert 1 <= lengths[0] < 2 and lengths[0] < lengths[1] <= lengths[2] <= 5
+    assert calibrate.main(["reacher", "expert-mix", "--preset", "smoke", "--quantiles", "0.5"]) == 0
+    assert "mean rollout length" in capsys.readouterr().out
+    for words, message in ((["ant", "medum"], "did you mean 'ant medium'"), (["ant", "random", "--steps", "0"], "one step")):
+        assert calibrate.main(words) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
