@@ -65,11 +65,11 @@ def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Ca
     available(executor)
     interrupt.listen()
     device = work.pick_device(device) if executor == "ray" else device
-    with work.writing(cells):
-        return _run([Task(group, device) for group in work.programs(work.pending(cells))], executor, jobs, device, say)
+    return work.exclusively(cells, lambda todo: _run(todo, executor, jobs, device, say))
 
 
-def _run(tasks: list[Task], executor: str, jobs: int | None, device: str, say: Callable[[str], None]) -> list[str]:
+def _run(todo: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None]) -> list[str]:
+    tasks = [Task(group, device) for group in work.programs(todo)]
     failures, begin = [], on_ray if executor == "ray" else on_slurm
     for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
         names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")

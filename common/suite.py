@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from common import claims, departures, executors, experiment, export, planning, report, scale, scores, tables, work
 from common.cells import runs_folder
-from common.files import write_text
+from common.files import sweep, write_text
 from common.provenance import ROOT
 from common.tables import PRESETS, REFERENCE, Table
 
@@ -63,6 +63,7 @@ def natural(stem: str) -> tuple:
 def run(chosen: list[Table], args, options: dict) -> int:
     """Runs the suite; returns the exit code."""
     experiment.observers()  # what is wrong with them is said now, not after training
+    sweep(runs_folder())
     cells = planning.cells_of(chosen, args.preset, options)
     if args.force:
         work.forget(cells)

@@ -24,7 +24,7 @@ from tabulate import tabulate
 from common import cells as store
 from common import experiment, figures, scale, scores, work
 from common.cells import Cell, runs_folder
-from common.files import read_csv, write_csv, write_json
+from common.files import read_csv, sweep, write_csv, write_json
 from common.provenance import ROOT, versions
 
 PRESETS = ("smoke", "quick", "paper")
@@ -315,6 +315,7 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
 
     def reproduce(_config):
         options = {key: _config[key] for key in (*table.options, "seeds")}
+        sweep(runs_folder())
         try:  # here: Sacred would print a traceback and exit with 1
             code[0] = run(table, _config["preset"], options, _config["jobs"], _config["device"], _config["force"])
         except (ValueError, OSError, work.Busy) as error:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from common import cells as store
 from common import files, interrupt
-from common.cells import Cell, runs_folder
+from common.cells import Cell
 from common.checkpoint import forget_checkpoint
 
 SAVING_SECONDS = 60  # a worker may take to write its checkpoint
@@ -276,19 +276,28 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
     """
     interrupt.listen()
     device = pick_device(device)
-    files.sweep(runs_folder())
-    failures = []
-    if pending(cells):
+    return exclusively(cells, lambda todo: _run(todo, jobs, device, title))
+
+
+def exclusively(cells: list[Cell], go: Callable[[list[Cell]], list[str]]) -> list[str]:
+    """Calls `go` with the cells that are not done, if any, while no other command writes them; returns what failed, as `go` says.
+
+    Raises:
+        Busy: another command is writing these results.
+    """
+    todo, failures = pending(cells), []
+    if todo:
         with writing(cells):
-            todo = pending(cells)
-            check_room(todo)
-            failures = _run(todo, jobs, device, title)
+            failures = go(pending(todo))  # again: another command may have done some just before
     if not failures:
         sweep(cells)
     return failures
 
 
 def _run(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[str]:
+    if not todo:
+        return []
+    check_room(todo)
     groups = programs(todo)
     jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
     total = sum(paper(cell.paper).cost(cell) for cell in todo)

@@ -42,10 +42,16 @@ def scores(folder) -> dict:
     return {path.name: json.loads(path.read_text())["seeds"] for path in sorted(folder.glob("smoke/omar/cells/*.json"))}
 
 
-def run(arguments, results, **more):
-    environment = {"OMZ_SLURM": "cluster=local"} | os.environ | {"OMZ_RESULTS": str(results), "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=400, **more)
+def environment(results) -> dict:
+    """Of a command whose results go there; Slurm is submitit's own processes unless the environment says otherwise."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    own = {"OMZ_RESULTS": str(results), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    return {"OMZ_SLURM": "cluster=local"} | os.environ | own
+
+
+def run(arguments, results):
+    words = [sys.executable, *arguments]
+    return subprocess.run(words, env=environment(results), capture_output=True, text=True, timeout=400)
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +125,8 @@ def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monk
 def test_sigterm_ends_what_was_submitted(tmp_path):
     """Exit code 143; no submitted process is left, and the same command goes on."""
     pytest.importorskip("submitit", reason="submitit is not installed; pip install -e .[cluster]")
-    environment = {"OMZ_SLURM": "cluster=local"} | os.environ
-    environment |= {"OMZ_RESULTS": str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--executor", "slurm"]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("1 of "):
             break
