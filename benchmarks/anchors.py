@@ -14,10 +14,10 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 
 import torch
 
-from common.networks import Actors
-from common.population import Adam, generators, mean_over_batch, per_member
-from common.replay import Replay
-from common.td3bc import TD3BC, Standardiser, TD3BCConfig
+from common.learning.networks import Actors
+from common.learning.population import Adam, generators, mean_over_batch, per_member
+from common.learning.replay import Replay
+from common.learning.td3bc import TD3BC, Standardiser, TD3BCConfig
 from envs import datasets
 from envs.lockstep import View
 from envs.mujoco.behaviour import TRAININGS

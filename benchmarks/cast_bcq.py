@@ -13,8 +13,8 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 
 import torch
 
-from common.cells import Cell
-from common.provenance import machine
+from common.running.cells import Cell
+from common.running.provenance import machine
 from papers.cast_bcq import training
 from papers.cast_bcq.experiment import cell, prepare
 from papers.cast_bcq.settings import METHODS, PRESETS

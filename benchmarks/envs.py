@@ -15,8 +15,8 @@ import mujoco
 import numpy as np
 import torch
 
-from common.networks import Actors
-from common.population import generators
+from common.learning.networks import Actors
+from common.learning.population import generators
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import ROBOTS
 from envs.mujoco.team import RobotTeam

@@ -13,7 +13,7 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 import torch
 from tqdm import tqdm
 
-from common.provenance import machine
+from common.running.provenance import machine
 from papers.cast_bcq.battles import Program
 from papers.cast_bcq.experiment import BATTLE_OPTIONS, battle_cell, prepare
 from papers.cast_bcq.recurrent import chosen

@@ -16,11 +16,11 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 import torch
 from torch import nn
 
-from common.mappo import MAPPO, MAPPOConfig
-from common.memory import positions
-from common.population import generators
-from common.provenance import machine
-from common.rollouts import roll
+from common.learning.mappo import MAPPO, MAPPOConfig
+from common.learning.memory import positions
+from common.learning.population import generators
+from common.learning.rollouts import roll
+from common.running.provenance import machine
 from envs.mujoco.views import view
 from papers.moma_ppo import world_model as wm
 

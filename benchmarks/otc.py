@@ -13,8 +13,8 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 
 import torch
 
-from common.bcq import BCQ, BCQConfig
-from common.provenance import machine
+from common.learning.bcq import BCQ, BCQConfig
+from common.running.provenance import machine
 from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import Experience
 from papers.otc.settings import HYPER

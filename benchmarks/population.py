@@ -14,10 +14,10 @@ import time
 import torch
 from torch import nn
 
-from common import kernels
-from common.population import generators
-from common.provenance import machine
-from common.replay import Replay
+from common.learning import kernels
+from common.learning.population import generators
+from common.learning.replay import Replay
+from common.running.provenance import machine
 from papers.omar.omar import Backbone, BackboneConfig, OMARConfig
 from papers.omar.settings import METHODS
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common import claims, departures, executors, experiment, export, planning, report, scale, scores, tables, work
-from common.cells import runs_folder
-from common.files import sweep, write_text
-from common.provenance import ROOT
-from common.tables import PRESETS, REFERENCE, Table
+from common.reporting import claims, departures, export, planning, report, scores, tables
+from common.reporting.tables import PRESETS, REFERENCE, Table
+from common.running import executors, experiment, work
+from common.running.cells import runs_folder
+from common.running.files import sweep, write_text
+from common.running.provenance import ROOT
 
 PATTERNS = ("table*.py", "figure*.py", "ablation_*.py", "runtime.py", "claims*.py")
 USAGE = """\
@@ -208,7 +209,6 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("command", nargs="?", default="run", choices=COMMANDS)
     parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
-    parser.add_argument("--hours", type=float, help="instead of a preset: as far from quick to paper as this takes here")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
     parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -225,15 +225,9 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = find(args.only)
         if args.seeds and not all(word.isdecimal() for word in args.seeds.split(",")):
             raise experiment.BadInput(f"--seeds is {args.seeds!r}, expected whole numbers with commas between, as 0,1,2")
-        if args.hours is not None and not args.hours > 0:
-            raise experiment.BadInput(f"--hours is {args.hours:g}, expected a number above 0")
         options = {"seeds": [int(word) for word in args.seeds.split(",")]} if args.seeds else {}
         work.pick_device(args.device)
         executors.available(args.executor)
-        if args.hours is not None:
-            jobs = args.jobs or os.cpu_count() or 1
-            args.preset, hours = scale.fit(lambda preset: planning.cells_of(chosen, preset, options), args.hours, jobs)
-            print(f"{args.hours:g} hours with {jobs} processes: preset {args.preset}, about {planning.duration(3600 * hours)}")
         if args.list:
             planning.list_suite(chosen, args.preset, options)
         elif args.dry_run:

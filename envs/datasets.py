@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import atomic, read_csv, sweep, write_csv
-from common.provenance import config_hash
+from common.running.files import atomic, read_csv, sweep, write_csv
+from common.running.provenance import config_hash
 from envs import storage
 from envs.kinematic import data as kinematic
 from envs.mujoco import data as mujoco

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.checkpoint import members_of
-from common.networks import Actors, TwinCritics
-from common.population import Adam, generators, mean_over_batch, normal_, per_member
+from common.learning.networks import Actors, TwinCritics
+from common.learning.population import Adam, generators, mean_over_batch, normal_, per_member
+from common.running.checkpoint import members_of
 
 
 @dataclass(frozen=True)

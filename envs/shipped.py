@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from common.population import Parameters
+from common.learning.population import Parameters
 from envs.storage import DataError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from common.files import atomic, sha256, write_text
+from common.running.files import atomic, sha256, write_text
 
 FORMAT = 1
 CHUNK_BYTES = 1 << 20

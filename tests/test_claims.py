@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common import claims, scores
-from common.claims import Claim, interval, over, verdict
+from common.reporting import claims, scores
+from common.reporting.claims import Claim, interval, over, verdict
 
 ALL = [(paper, claim) for paper in claims.PAPERS for claim in claims.of_paper(paper)]
 

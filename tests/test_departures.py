@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from common import claims, departures
-from common.departures import Effect
-from common.files import write_csv
-from common.provenance import ROOT
-from common.tables import REFERENCE
+from common.reporting import claims, departures
+from common.reporting.departures import Effect
+from common.reporting.tables import REFERENCE
+from common.running.files import write_csv
+from common.running.provenance import ROOT
 
 EFFECTS = [(paper, effect) for paper in claims.PAPERS for effect in departures.effects_of(paper)]
 

@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from common import export, suite, tables
-from common.tables import REFERENCE
+from common import suite
+from common.reporting import export, tables
+from common.reporting.tables import REFERENCE
 
 TABLE = suite.find("omar/table3")[0]
 

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from common import files, suite, tables, work
-from common.cells import runs_folder
-from common.provenance import ROOT
+from common import suite
+from common.reporting import tables
+from common.running import files, work
+from common.running.cells import runs_folder
+from common.running.provenance import ROOT
 
 
 @pytest.fixture

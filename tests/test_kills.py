@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from common.provenance import ROOT
+from common.running.provenance import ROOT
 
 TABLES = ("omar/table4", "cast_bcq/ablation_ambiguities", "moma_ppo/table3", "otc/figure4")
 KILLS, JOBS = 3, 2

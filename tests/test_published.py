@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
+from common.reporting.tables import PUBLISHED
 from common.suite import find
-from common.tables import PUBLISHED
 
 COUNTS = {
     "omar/table1": 3,

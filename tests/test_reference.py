@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from common import scores, suite
-from common.provenance import config_hash
-from common.tables import REFERENCE, number
+from common import suite
+from common.reporting import scores
+from common.reporting.tables import REFERENCE, number
+from common.running.provenance import config_hash
 
 TABLES = [table for table in suite.find("*") if not table.unavailable]
 

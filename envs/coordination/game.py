@@ -10,7 +10,7 @@ Axes: W games, R rows. Actions are 0 (left) and 1 (right).
 import numpy as np
 import torch
 
-from common.population import generator
+from common.learning.population import generator
 from envs.lockstep import View
 
 HORIZON = 10

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.population import generator
+from common.learning.population import generator
 from envs import joint
 from envs.kinematic.worlds import ACTION_DIM, SCENARIOS, KinematicBatch, task_view
 from envs.lockstep import deploy

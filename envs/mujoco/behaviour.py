@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from common.checkpoint import load_checkpoint, save_checkpoint
-from common.files import write_json
-from common.policies import act
-from common.population import Parameters, generator, normal_
+from common.learning.policies import act
+from common.learning.population import Parameters, generator, normal_
+from common.running.checkpoint import load_checkpoint, save_checkpoint
+from common.running.files import write_json
 from envs.lockstep import play
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.sac import SAC, SACConfig

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import sha256
-from common.policies import distribution, squash
-from common.population import Parameters, generator, generators
+from common.learning.policies import distribution, squash
+from common.learning.population import Parameters, generator, generators
+from common.running.files import sha256
 from envs import joint
 from envs.joint import FLAGS, FLOATS
 from envs.mujoco import behaviour

@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from common.files import sha256
+from common.running.files import sha256
 from envs.mujoco.data import D4RL_CONSTANTS, FLAGS, FLOATS
 from envs.mujoco.robots import robot
 from envs.mujoco.views import ACTION_DIMS, STATE_DIMS

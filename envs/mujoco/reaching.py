@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.checkpoint import load_checkpoint, save_checkpoint
-from common.files import sha256, write_json
-from common.mappo import MAPPO, MAPPOConfig
-from common.networks import apply_mlp
-from common.population import Parameters, generator, generators, normal_
-from common.rollouts import ACTION_BOUND, experience, roll
+from common.learning.mappo import MAPPO, MAPPOConfig
+from common.learning.networks import apply_mlp
+from common.learning.population import Parameters, generator, generators, normal_
+from common.learning.rollouts import ACTION_BOUND, experience, roll
+from common.running.checkpoint import load_checkpoint, save_checkpoint
+from common.running.files import sha256, write_json
 from envs import joint
 from envs.lockstep import deploy, play
 from envs.mujoco.batch import RobotBatch

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from common.files import atomic
-from common.population import generator, generators
+from common.learning.population import generator, generators
+from common.running.files import atomic
 from envs.mujoco import behaviour
 from envs.mujoco import team_behaviour as teams
 from envs.mujoco.batch import RobotBatch

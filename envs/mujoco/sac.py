@@ -1,7 +1,7 @@
 """Soft actor-critic (Haarnoja et al., 2018b) on a population: the learner behind D4RL's behaviour policies.
 
 Settings are rlkit's, which D4RL used: 256-256 ReLU networks, Adam at 3e-4, gamma 0.99, tau 0.005, batches of 256, one
-update per environment step, automatic entropy with target -A. Axes as in common.policies, E = 2 critic heads.
+update per environment step, automatic entropy with target -A. Axes as in common.learning.policies, E = 2 critic heads.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.losses import td_loss
-from common.networks import TwinCritics
-from common.policies import SquashedGaussian
-from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member
+from common.learning.losses import td_loss
+from common.learning.networks import TwinCritics
+from common.learning.policies import SquashedGaussian
+from common.learning.population import (
+    Adam,
+    Parameters,
+    generators,
+    mean_over_batch,
+    normal_,
+    per_member,
+)
 
 
 @dataclass(frozen=True)

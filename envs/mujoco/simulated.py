@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.rollouts import Outcome
+from common.learning.rollouts import Outcome
 from envs.mujoco.batch import RobotBatch
 
 
 class SimulatedWorld:
-    """A robot put into given states and stepped; see `common.rollouts`.
+    """A robot put into given states and stepped; see `common.learning.rollouts`.
 
     Args:
         name: of the robot.

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.checkpoint import load_checkpoint, save_checkpoint
-from common.files import write_json
-from common.networks import apply_mlp
-from common.population import Parameters, generators, normal_, uniform_
+from common.learning.networks import apply_mlp
+from common.learning.population import Parameters, generators, normal_, uniform_
+from common.running.checkpoint import load_checkpoint, save_checkpoint
+from common.running.files import write_json
 from envs.matd3 import MATD3, MATD3Config
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.team import RobotTeam

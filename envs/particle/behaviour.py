@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from common.networks import Actors, apply_mlp
-from common.population import Parameters, generators, normal_, uniform_
+from common.learning.networks import Actors, apply_mlp
+from common.learning.population import Parameters, generators, normal_, uniform_
 from envs.matd3 import MATD3, MATD3Config
 from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS

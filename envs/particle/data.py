@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.files import read_csv, sha256
-from common.population import generators
+from common.learning.population import generators
+from common.running.files import read_csv, sha256
 from envs.particle import behaviour
 from envs.particle.batch import by_member, by_world
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
@@ -194,7 +194,7 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
 
 
 def transitions(data: dict) -> dict[str, Tensor]:
-    """What learners need of a loaded data set: tensors [R, N, ...] for `common.replay.Replay`.
+    """What learners need of a loaded data set: tensors [R, N, ...] for `common.learning.replay.Replay`.
 
     The next action is that of the following row; `has_next_action` [R] is false where the clock cut the episode.
     """

@@ -15,7 +15,7 @@ from matplotlib import pyplot
 from matplotlib.patches import Circle
 from PIL import Image
 
-from common.files import atomic
+from common.running.files import atomic
 
 AGENT, PREY = "#0072b2", "#d55e00"
 LANDMARKS = {"landmark": "#555555", "food": "#009e73", "forest": "#b7d8b0"}

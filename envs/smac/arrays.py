@@ -5,7 +5,20 @@ The same arithmetic in the same order as scalar.py, so that both agree bit for b
 
 import numpy as np
 
-from envs.smac.scalar import ATTACK, GOLDEN, HEALTHY, MIX1, MIX2, MOVE, ROUNDS, S11, S27, S30, S31, YIELD_STANDING
+from envs.smac.scalar import (
+    ATTACK,
+    GOLDEN,
+    HEALTHY,
+    MIX1,
+    MIX2,
+    MOVE,
+    ROUNDS,
+    S11,
+    S27,
+    S30,
+    S31,
+    YIELD_STANDING,
+)
 from envs.smac.tables import HEAL_SCAN, SHOOT, SIGHT, Tables
 
 

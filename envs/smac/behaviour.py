@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from common.checkpoint import load_checkpoint, save_checkpoint
-from common.files import write_json
+from common.running.checkpoint import load_checkpoint, save_checkpoint
+from common.running.files import write_json
 from envs.shipped import read_card, read_weights
 from envs.smac.core import VERSION, Battles
 from envs.smac.qmix import Agent, QMIXConfig, play, train

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common.files import sha256
+from common.running.files import sha256
 from envs.smac import behaviour
 from envs.smac.core import VERSION, Battles
 from envs.smac.qmix import play

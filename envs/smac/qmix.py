@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.episodes import traced_targets
+from common.learning.episodes import traced_targets
 from envs.smac.core import Battles
 
 

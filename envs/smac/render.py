@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.files import atomic
+from common.running.files import atomic
 from envs.smac.core import Battles
 from envs.smac.scripted import TEAMS
 

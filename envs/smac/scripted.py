@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 
-from common.files import write_csv
-from common.population import generator
-from common.provenance import ROOT
+from common.learning.population import generator
+from common.running.files import write_csv
+from common.running.provenance import ROOT
 from envs.smac.core import VERSION, Battles
 from envs.smac.units import GRID, MAPS, PROFILES
 

@@ -4,8 +4,8 @@ A1: what agents observe (own joints and torso, or everything); A2: what unmasked
 actions, or the data's); A3: how far latents are clipped (0.5 as BCQ's code, or 0.05).
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq.experiment import OPTIONS, average_return, cell
 
 READINGS = {

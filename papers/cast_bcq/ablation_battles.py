@@ -4,8 +4,8 @@ Not in the paper. Defaults are one-step targets (Eq. 6) and discrete BCQ's thres
 traces of 0.75 (TD(lambda) on the data's actions) and a threshold of 0.5 on StarCraft.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR, battle_cell, win_rate
 
 SHOWN = ("3s_vs_3z", "2s3z")

@@ -4,8 +4,8 @@ The paper's text gives agents their own body parts; drafts of its code gave CAST
 methods their own joints and the torso. Here all decentralised methods see the same: everything.
 """
 
-from common import tables
-from common.tables import Table
+from common.reporting import tables
+from common.reporting.tables import Table
 from papers.cast_bcq.experiment import OPTIONS
 from papers.cast_bcq.figure4 import entries
 

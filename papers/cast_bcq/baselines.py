@@ -1,4 +1,4 @@
-"""The methods CAST-BCQ is compared with: MABCQ and ICQ-MA. Joint and independent BCQ are `common.bcq` on other views.
+"""The methods CAST-BCQ is compared with: MABCQ and ICQ-MA. Joint and independent BCQ are `common.learning.bcq` on other views.
 
 Axes: M members, N agents, B batch, D state, O observation, A an agent's action.
 """
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.bcq import BCQ, KL_WEIGHT, BCQConfig
-from common.losses import gaussian_log_prob, softmax_weights
-from common.networks import apply_mlp, mlp_parameters
-from common.population import Parameters, generators, mean_over_batch, normal_
-from common.replay import Batch
-from common.vae import ConditionalVAE
-from papers.cast_bcq.learner import Learner
+from common.learning.bcq import BCQ, KL_WEIGHT, BCQConfig
+from common.learning.learner import Learner
+from common.learning.losses import gaussian_log_prob, softmax_weights
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import Parameters, generators, mean_over_batch, normal_
+from common.learning.replay import Batch
+from common.learning.vae import ConditionalVAE
 from papers.cast_bcq.rows import TeamBatch
 
 LOG_STD_RANGE = (-6.0, 0.0)

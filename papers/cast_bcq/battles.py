@@ -2,10 +2,10 @@
 
 import torch
 
-from common.cells import Cell, made_with
-from common.checkpoint import train_to_end
-from common.episodes import EpisodeStore
-from common.provenance import code_hashes
+from common.learning.episodes import EpisodeStore
+from common.running.cells import Cell, made_with
+from common.running.checkpoint import train_to_end
+from common.running.provenance import code_hashes
 from envs import datasets
 from envs.smac.core import VERSION, Battles
 from envs.smac.team import advance
@@ -14,10 +14,10 @@ from papers.cast_bcq.training import data_path, data_recipes
 
 SOURCES = [
     *(f"papers/cast_bcq/{name}.py" for name in (
-        "baselines", "battles", "cast", "contributions", "discrete", "learner", "recurrent",
+        "baselines", "battles", "cast", "contributions", "discrete", "recurrent",
     )),
-    *(f"common/{name}" for name in (
-        "episodes.py", "kernels.py", "kernels.c", "networks.py", "population.py", "recurrent.py", "recurrent.c",
+    *(f"common/learning/{name}" for name in (
+        "episodes.py", "learner.py", "kernels.py", "kernels.c", "networks.py", "population.py", "recurrent.py", "recurrent.c",
     )),
     *(f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")),
 ]  # fmt: skip

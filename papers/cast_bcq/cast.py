@@ -11,10 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.losses import td_loss
-from common.networks import TwinCritics, apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member
-from common.vae import ConditionalVAE
+from common.learning.losses import td_loss
+from common.learning.networks import TwinCritics, apply_mlp, mlp_parameters
+from common.learning.population import (
+    Adam,
+    Parameters,
+    generators,
+    mean_over_batch,
+    normal_,
+    per_member,
+)
+from common.learning.vae import ConditionalVAE
 from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams
 from papers.cast_bcq.rows import TeamBatch
 

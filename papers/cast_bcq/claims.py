@@ -5,11 +5,18 @@ the cells of Tables 1 and 2, Figures 1, 5 and 6 and `ablation_observation.py`; n
 differences are of win rates, in points of per cent.
 """
 
-from common import tables
-from common.cells import Cell
-from common.claims import Claim, over
-from common.tables import Entry, Table, paired
-from papers.cast_bcq.experiment import BATTLE_OPTIONS, GRID_OPTIONS, OPTIONS, battle_cell, cell, grid_cell
+from common.reporting import tables
+from common.reporting.claims import Claim, over
+from common.reporting.tables import Entry, Table, paired
+from common.running.cells import Cell
+from papers.cast_bcq.experiment import (
+    BATTLE_OPTIONS,
+    GRID_OPTIONS,
+    OPTIONS,
+    battle_cell,
+    cell,
+    grid_cell,
+)
 from papers.cast_bcq.settings import MAPS, MORE_TRAJECTORIES, QUALITIES, ROBOTS, VARIANTS
 
 DECENTRALISED = ("i_bcq", "icq_ma")

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.losses import softmax_weights
-from common.networks import apply_mlp, mlp_parameters
-from common.population import generators, mean_over_batch
+from common.learning.learner import Learner
+from common.learning.losses import softmax_weights
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import generators, mean_over_batch
 from papers.cast_bcq.cast import EXACT_UP_TO, Variant
 from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams
-from papers.cast_bcq.learner import Learner
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,24 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from common import experiment, tables, work
-from common.cells import Cell
+from common.reporting import tables
+from common.running import experiment, work
+from common.running.cells import Cell
 from envs import datasets
 from envs.smac.units import MAPS as SCENARIOS
 from papers.cast_bcq import battles, grid, training
 from papers.cast_bcq.discrete import DiscreteConfig
-from papers.cast_bcq.settings import ALWAYS_FULL, BATTLES, GRID, MAPS, PRESETS, TRAJECTORIES, VARIANTS, battle_hyper, hyper
+from papers.cast_bcq.settings import (
+    ALWAYS_FULL,
+    BATTLES,
+    GRID,
+    MAPS,
+    PRESETS,
+    TRAJECTORIES,
+    VARIANTS,
+    battle_hyper,
+    hyper,
+)
 
 OPTIONS = {"observation": "own_joints_torso", "others": "policy", "latent_clip": 0.5, "weight": 0.9, "exp_weight": False}
 BATTLE_OPTIONS = {"default": "zero", "others": "policy", "trace": 0.0, "threshold": 0.3, "weight": 0.9, "transitions": True}

@@ -9,8 +9,9 @@ actions at (4, 4), where the paper explains why independent learners fail.
 import numpy as np
 from matplotlib import pyplot
 
-from common import cells, figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
+from common.running import cells
 from envs.grid.world import ACTIONS
 from papers.cast_bcq.experiment import GRID_OPTIONS, grid_cell, solvable_success, success
 from papers.cast_bcq.grid import METHODS

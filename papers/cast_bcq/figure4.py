@@ -1,7 +1,7 @@
 """Figure 4: learning curves of five methods on the uncoordinated data of three robots."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq.experiment import OPTIONS, average_return, cell
 from papers.cast_bcq.settings import METHODS, ROBOTS
 

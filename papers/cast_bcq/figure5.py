@@ -1,7 +1,7 @@
 """Figure 5: learning curves of Table 1's methods, and of behaviour cloning, which is our addition; SMAC-like battles."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq import table1
 from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR
 from papers.cast_bcq.settings import BATTLE_METHODS

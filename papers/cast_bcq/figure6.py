@@ -4,8 +4,8 @@
 only, a reading of ours.
 """
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq.experiment import OPTIONS, average_return, cell
 from papers.cast_bcq.settings import ROBOTS, VARIANTS
 

@@ -7,16 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.cells import Cell, made_with
-from common.networks import apply_mlp
-from common.population import generator, generators
+from common.learning.networks import apply_mlp
+from common.learning.population import generator, generators
+from common.running.cells import Cell, made_with
 from envs.grid import world
 from papers.cast_bcq.cast import Variant
-from papers.cast_bcq.discrete import DiscreteBatch, DiscreteBCQ, DiscreteCAST, DiscreteConfig, DiscreteICQ
+from papers.cast_bcq.discrete import (
+    DiscreteBatch,
+    DiscreteBCQ,
+    DiscreteCAST,
+    DiscreteConfig,
+    DiscreteICQ,
+)
 
 SOURCES = [
-    *(f"papers/cast_bcq/{name}.py" for name in ("cast", "contributions", "discrete", "grid", "learner")),
-    *(f"common/{name}" for name in ("kernels.py", "kernels.c", "losses.py", "networks.py", "population.py")),
+    *(f"papers/cast_bcq/{name}.py" for name in ("cast", "contributions", "discrete", "grid")),
+    *(f"common/learning/{name}" for name in ("learner.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py")),
     "envs/grid/world.py",
 ]
 METHODS = {"i_bcq": DiscreteBCQ, "i_icq": DiscreteICQ, "ours": DiscreteCAST}

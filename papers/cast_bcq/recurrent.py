@@ -3,7 +3,7 @@
 The agents of a team share networks, told apart by a number in the input, as in the code base that ICQ-MA's authors use;
 an agent remembers its own observations and actions. As in discrete.py a cloned categorical distribution takes the VAE's place.
 
-Axes: M members, P positions in time and L lanes (see common.episodes), N agents, B = P L, D state, O observation,
+Axes: M members, P positions in time and L lanes (see common.learning.episodes), N agents, B = P L, D state, O observation,
 U actions, K candidates, S subteams, H hidden.
 """
 
@@ -13,15 +13,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from common.episodes import Lanes, traced_targets
-from common.networks import apply_mlp, mlp_parameters
-from common.population import Parameters, generators, uniform_
-from common.recurrent import linear, recurrent_parameters, step, unroll
+from common.learning.episodes import Lanes, traced_targets
+from common.learning.learner import Learner
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import Parameters, generators, uniform_
+from common.learning.recurrent import linear, recurrent_parameters, step, unroll
 from papers.cast_bcq.baselines import value_deviation
 from papers.cast_bcq.cast import EXACT_UP_TO
 from papers.cast_bcq.contributions import all_subteams, draw_subteams
 from papers.cast_bcq.discrete import allowed
-from papers.cast_bcq.learner import Learner
 
 
 class Sizes(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.replay import Batch
+from common.learning.replay import Batch
 from envs.lockstep import View
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from common.bcq import BCQConfig
+from common.learning.bcq import BCQConfig
 from papers.cast_bcq.baselines import ICQConfig, MABCQConfig
 from papers.cast_bcq.cast import CASTConfig, Variant
 from papers.cast_bcq.recurrent import RecurrentConfig

@@ -1,7 +1,7 @@
 """Table 1: test win rates on four maps, SMAC-like battles of the built-in simulator."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR, battle_cell, win_rate
 from papers.cast_bcq.settings import BATTLE_METHODS, MAPS
 

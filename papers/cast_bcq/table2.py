@@ -1,7 +1,7 @@
 """Table 2: average score (raw return) of five methods on uncoordinated and coordinated data of three robots."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.cast_bcq.experiment import OPTIONS, average_return, cell
 from papers.cast_bcq.settings import METHODS, QUALITIES, ROBOTS
 

@@ -6,11 +6,11 @@ One loop for all methods: they differ in what agents observe and in their learne
 import math
 from pathlib import Path
 
-from common.bcq import BCQ, BCQConfig
-from common.cells import Cell, made_with
-from common.checkpoint import train_to_end
-from common.population import generators
-from common.provenance import code_hashes
+from common.learning.bcq import BCQ, BCQConfig
+from common.learning.population import generators
+from common.running.cells import Cell, made_with
+from common.running.checkpoint import train_to_end
+from common.running.provenance import code_hashes
 from envs import datasets, joint
 from envs.lockstep import View
 from envs.mujoco.team import RobotTeam
@@ -20,9 +20,9 @@ from papers.cast_bcq.cast import CAST, CASTConfig, Variant
 from papers.cast_bcq.rows import Rows
 
 SOURCES = [
-    *(f"papers/cast_bcq/{name}.py" for name in ("baselines", "cast", "contributions", "learner", "rows", "training")),
-    *(f"common/{name}" for name in (
-        "bcq.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py", "vae.py",
+    *(f"papers/cast_bcq/{name}.py" for name in ("baselines", "cast", "contributions", "rows", "training")),
+    *(f"common/learning/{name}" for name in (
+        "bcq.py", "learner.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py", "vae.py",
     )),
     "envs/joint.py", "envs/lockstep.py",
     "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py",

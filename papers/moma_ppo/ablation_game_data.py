@@ -4,8 +4,8 @@ Independent cloning learns each agent's more frequent action in every situation;
 same for all seeds that share a data set.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import OPTIONS, game_cell
 
 DATA_SEEDS = range(6)

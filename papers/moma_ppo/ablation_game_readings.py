@@ -3,8 +3,8 @@
 The released code has one ratio of the whole team and a mixer whose weights may have any sign; MAPPO and QMIX have the others.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.experiment import OPTIONS, game_cell
 

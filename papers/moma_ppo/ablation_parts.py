@@ -3,8 +3,8 @@
 "length" is the mean number of steps of a rollout in the last epochs, of at most ten where nothing else is said.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import ANT_OPTIONS, LENGTH, cell
 
 VARIANTS = {

@@ -13,12 +13,12 @@ import sys
 import torch
 from tabulate import tabulate
 
-from common import work
-from common.experiment import BadInput, nearest
-from common.mappo import MAPPO, MAPPOConfig
-from common.population import generators
-from common.rollouts import roll
-from common.tables import PRESETS
+from common.learning.mappo import MAPPO, MAPPOConfig
+from common.learning.population import generators
+from common.learning.rollouts import roll
+from common.reporting.tables import PRESETS
+from common.running import work
+from common.running.experiment import BadInput, nearest
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo import world_model as wm
 from papers.moma_ppo.experiment import LENGTH

@@ -4,10 +4,10 @@ Everything comes from the cells of Tables 3 and 4, Figure 6 and the ablations; n
 ant "walked" is the difference of forward distances in metres, as scores alone reward standing still.
 """
 
-from common import tables
-from common.cells import Cell
-from common.claims import Claim, over
-from common.tables import Entry, Table, paired
+from common.reporting import tables
+from common.reporting.claims import Claim, over
+from common.reporting.tables import Entry, Table, paired
+from common.running.cells import Cell
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.ablation_parts import VARIANTS
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell

@@ -1,6 +1,6 @@
-"""Which of the README's differences were run in both readings, for the departures ledger (common.departures)."""
+"""Which of the README's differences were run in both readings, for the departures ledger (common.reporting.departures)."""
 
-from common.departures import Effect
+from common.reporting.departures import Effect
 from envs.coordination.game import SETTINGS
 
 GAME = {"ratio of PPO": "ratio of each agent", "value decomposition": "monotone mixer"}

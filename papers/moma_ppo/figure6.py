@@ -1,7 +1,7 @@
 """Figure 6: epistemic against aleatoric uncertainty, with and without adaptive rollouts, on Ant full-replay."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell
 
 SHOWN = ("epistemic, adaptive", "epistemic", "aleatoric 1, adaptive", "aleatoric 5, adaptive", "aleatoric 1", "aleatoric 5")

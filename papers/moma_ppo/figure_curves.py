@@ -1,7 +1,7 @@
 """Learning curves of MOMA-PPO and the baselines on Reacher, over each method's own updates (epochs for MOMA-PPO)."""
 
-from common import figures, tables
-from common.tables import Table
+from common.reporting import figures, tables
+from common.reporting.tables import Table
 from papers.moma_ppo import table4a
 from papers.moma_ppo.experiment import OPTIONS
 

@@ -4,8 +4,8 @@ In standard deviations of the state, root mean square over its numbers: 1 is as 
 calibration proposes from held-out data: l_eps and lambda_g.
 """
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import OPTIONS, model_entries
 
 

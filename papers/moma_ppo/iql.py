@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.losses import gaussian_log_prob
-from common.mixing import Mixer
-from common.networks import apply_mlp
-from common.population import Adam, generators
-from common.rollouts import ACTION_BOUND
+from common.learning.losses import gaussian_log_prob
+from common.learning.mixing import Mixer
+from common.learning.networks import apply_mlp
+from common.learning.population import Adam, generators
+from common.learning.rollouts import ACTION_BOUND
 from papers.moma_ppo.remembering import Remembering
 from papers.moma_ppo.sequences import TeamBatch
 

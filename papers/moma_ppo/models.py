@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from common import scale, work
-from common.cells import Cell, read
-from common.files import sha256
+from common.running import work
+from common.running.cells import Cell, read
+from common.running.files import sha256
 from papers.moma_ppo import tasks
 from papers.moma_ppo import world_model as wm
 from papers.moma_ppo.settings import GAME_PRESETS, QUANTILE, model_config, preset_of
@@ -20,8 +20,6 @@ ERROR_STEPS, ERROR_PIECES = 10, 500
 
 def model_cell(preset: str, task: str, quality: str) -> Cell:
     """The world model of a data set."""
-    if scale.share_of(preset) is not None:
-        return scale.between(model_cell("quick", task, quality), model_cell("paper", task, quality), preset)
     values = GAME_PRESETS[preset] if task == "coordination" else preset_of(preset, task)
     config = {
         "task": task,

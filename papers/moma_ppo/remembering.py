@@ -6,9 +6,9 @@ Axes: M members, N agents, B batch, L history, I observation and action of one a
 import torch
 from torch import Tensor
 
-from common.memory import encode, encoder
-from common.networks import mlp_parameters
-from common.population import Adam, Parameters, generators, per_member
+from common.learning.memory import encode, encoder
+from common.learning.networks import mlp_parameters
+from common.learning.population import Adam, Parameters, generators, per_member
 
 
 class Remembering:

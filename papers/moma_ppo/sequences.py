@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.rollouts import ACTION_BOUND
+from common.learning.rollouts import ACTION_BOUND
 from envs.lockstep import View
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from common.mappo import MAPPOConfig
+from common.learning.mappo import MAPPOConfig
 from papers.moma_ppo.iql import IQLConfig
 from papers.moma_ppo.td3 import TD3Config
 from papers.moma_ppo.world_model import WorldModelConfig

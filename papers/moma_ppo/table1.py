@@ -1,7 +1,7 @@
 """Table 1: behaviour policies of the coordination game's data sets, and their average score."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from envs.coordination import game
 from papers.moma_ppo.tasks import DATA_SEED
 

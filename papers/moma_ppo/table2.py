@@ -5,8 +5,8 @@ Ours are rebuilt from our own behaviour policies; a data set that is not built y
 
 import numpy as np
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from envs import datasets
 from envs.mujoco import data as robots
 from envs.mujoco import reaching

@@ -1,7 +1,7 @@
 """Table 3: the coordination game, four methods on three data sets, ten seeds."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.experiment import OPTIONS, game_cell
 from papers.moma_ppo.settings import GAME

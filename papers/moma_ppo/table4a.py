@@ -1,7 +1,7 @@
 """Table 4a: two-agent Reacher on a mixture of incompatible experts, three observation functions."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import OPTIONS, cell
 from papers.moma_ppo.settings import REACHER, VIEWS
 

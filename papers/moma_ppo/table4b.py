@@ -3,8 +3,8 @@
 An ant that stands still scores 0.315; see table4b_distance.py for how far these walk.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell
 from papers.moma_ppo.settings import ANT, QUALITIES
 

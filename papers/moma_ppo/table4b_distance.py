@@ -1,7 +1,7 @@
 """How far the ants of Table 4b walk in an episode: a motionless one scores 0.315 and must not look good unnoticed."""
 
-from common import tables
-from common.tables import Table
+from common.reporting import tables
+from common.reporting.tables import Table
 from papers.moma_ppo import table4b
 from papers.moma_ppo.experiment import ANT_OPTIONS, distance
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from common.cells import Cell
-from common.population import generators
-from common.rollouts import Recalling
+from common.learning.population import generators
+from common.learning.rollouts import Recalling
+from common.running.cells import Cell
 from envs import datasets
 from envs.coordination import game
 from envs.lockstep import View, play

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.losses import td_loss, uniform_log_density
-from common.mixing import Mixer
-from common.networks import apply_mlp
-from common.population import Adam, generators, mean_over_batch, normal_, uniform_
-from common.zeroth_order import pick, refine_elites, search
+from common.learning.losses import td_loss, uniform_log_density
+from common.learning.mixing import Mixer
+from common.learning.networks import apply_mlp
+from common.learning.population import Adam, generators, mean_over_batch, normal_, uniform_
+from common.learning.zeroth_order import pick, refine_elites, search
 from papers.moma_ppo.remembering import Remembering
 from papers.moma_ppo.sequences import TeamBatch
 

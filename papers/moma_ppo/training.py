@@ -4,12 +4,12 @@ import math
 
 import torch
 
-from common.cells import Cell, made_with
-from common.checkpoint import train_to_end
-from common.mappo import MAPPO, MAPPOConfig
-from common.population import generators, normal_
-from common.provenance import code_hashes
-from common.rollouts import ACTION_BOUND, experience, observed, one_hot, roll
+from common.learning.mappo import MAPPO, MAPPOConfig
+from common.learning.population import generators, normal_
+from common.learning.rollouts import ACTION_BOUND, experience, observed, one_hot, roll
+from common.running.cells import Cell, made_with
+from common.running.checkpoint import train_to_end
+from common.running.provenance import code_hashes
 from envs.mujoco.simulated import SimulatedWorld
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo.iql import IQL, IQLConfig
@@ -21,7 +21,7 @@ SOURCES = [
     *(f"papers/moma_ppo/{name}.py" for name in (
         "iql", "models", "remembering", "sequences", "tasks", "td3", "training", "world_model",
     )),
-    *(f"common/{name}" for name in (
+    *(f"common/learning/{name}" for name in (
         "kernels.py", "kernels.c", "losses.py", "mappo.py", "memory.py", "mixing.py", "networks.py", "population.py",
         "rollouts.py", "zeroth_order.py",
     )),

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.population import Adam, Parameters, generator, generators, per_member
-from common.rollouts import ACTION_BOUND, Outcome
+from common.learning.population import Adam, Parameters, generator, generators, per_member
+from common.learning.rollouts import ACTION_BOUND, Outcome
 
 FINITE = 1e6  # states beyond are numerically lost; only reached without the bounding box
 COMBINE = ("paper", "released", "least")
@@ -198,7 +198,7 @@ class Limits:
 
 
 class WorldModel:
-    """The kept members of an ensemble as a world for rollouts, see `common.rollouts`.
+    """The kept members of an ensemble as a world for rollouts, see `common.learning.rollouts`.
 
     Args:
         kept: members' numbers.
@@ -368,7 +368,7 @@ def save(path: Path, ensemble: Ensemble, kept: Tensor, low: Tensor, high: Tensor
     """The kept members as safetensors."""
     from safetensors.torch import save_file
 
-    from common.files import atomic
+    from common.running.files import atomic
 
     tensors = {f"net/{name}": tensor.contiguous() for name, tensor in ensemble.members(kept).items()}
     tensors |= {"low": low, "high": high} | {f"scale/{i}": part for i, part in enumerate(ensemble.scales)}

@@ -3,8 +3,8 @@
 `ablation_readings.py` changes all of them together; the README's table of differences says what each one is.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import APPENDIX_COEFFICIENTS, QUALITIES, TEXT_BACKBONE, TEXT_HYPER
 

@@ -4,8 +4,8 @@
 gradient clipping, no action penalty, smoothed targets, Eq. 3 as printed, squared norm summed, appendix coefficients.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import METHODS, QUALITIES, READINGS
 

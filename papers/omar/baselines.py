@@ -7,9 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from common.losses import gaussian_log_prob, softmax_weights, td3bc_actor_loss, td_loss, td_target
-from common.population import Adam, Parameters, mean_over_batch, per_member
-from common.replay import Batch
+from common.learning.losses import (
+    gaussian_log_prob,
+    softmax_weights,
+    td3bc_actor_loss,
+    td_loss,
+    td_target,
+)
+from common.learning.population import Adam, Parameters, mean_over_batch, per_member
+from common.learning.replay import Batch
 from papers.omar.omar import Backbone, CQLConfig, conservative_critic_loss
 
 

@@ -1,6 +1,6 @@
-"""What the paper claims, as rows of the claims ledger (common.claims); nothing is trained for this alone."""
+"""What the paper claims, as rows of the claims ledger (common.reporting.claims); nothing is trained for this alone."""
 
-from common.claims import Claim, over
+from common.reporting.claims import Claim, over
 from papers.omar.settings import QUALITIES, TASKS
 
 ROWS = [f"{quality}/{task}" for quality in QUALITIES for task in TASKS]

@@ -1,7 +1,7 @@
 """Figure 1b: learning curves on the two-agent line, medium-replay data, raw return."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import line_cell, raw_return
 
 METHODS = ("ma_td3bc", "ma_cql", "omar")

@@ -1,7 +1,7 @@
 """Figure 1c: improvement of MA-CQL over its behaviour policy on the line, with one to five agents."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import AGENTS, line_cell, over_behaviour
 
 

@@ -7,8 +7,8 @@ The entries are the Q values of those three actions and the highest one of the l
 import numpy as np
 from matplotlib import pyplot
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import landscape_cell
 from papers.omar.landscape import MARKERS
 

@@ -1,7 +1,7 @@
 """Figure 3: OMAR's coefficient (tau of Eq. 2) per data quality, averaged over the three tasks; 0 is MA-CQL."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import QUALITIES, TASKS
 

@@ -1,8 +1,8 @@
 """Figure 4: the sampler's iterations, samples, initial mean and standard deviation; cooperative navigation, mean over
 the four data qualities, with MA-CQL as the line to beat."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import QUALITIES
 

@@ -1,7 +1,7 @@
 """Figure 6 (appendix): learning curves of Table 3."""
 
-from common import figures, tables
-from common.tables import Table
+from common.reporting import figures, tables
+from common.reporting.tables import Table
 from papers.omar import table3
 
 TABLE = Table("omar", "figure6", "learning curves of Table 3", table3.entries, draw=figures.curves)

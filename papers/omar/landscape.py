@@ -4,8 +4,8 @@ import time
 
 import torch
 
-from common import kernels
-from common.cells import Cell
+from common.learning import kernels
+from common.running.cells import Cell
 from papers.omar import training
 from papers.omar.baselines import CQL
 from papers.omar.omar import OMAR, OMARConfig, critic_samples

@@ -13,11 +13,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common import kernels, zeroth_order
-from common.losses import cql_gap, gaussian_log_prob, td_loss, td_target, uniform_log_density
-from common.networks import Actors, TwinCritics, moments
-from common.population import Adam, generators, mean_over_batch, normal_, per_member, uniform_
-from common.replay import Batch
+from common.learning import kernels, zeroth_order
+from common.learning.losses import (
+    cql_gap,
+    gaussian_log_prob,
+    td_loss,
+    td_target,
+    uniform_log_density,
+)
+from common.learning.networks import Actors, TwinCritics, moments
+from common.learning.population import (
+    Adam,
+    generators,
+    mean_over_batch,
+    normal_,
+    per_member,
+    uniform_,
+)
+from common.learning.replay import Batch
 
 
 @dataclass(frozen=True)

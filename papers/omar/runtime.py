@@ -4,8 +4,8 @@ Both train the same population on the same data with nothing else running in the
 entry is the time of OMAR's updates over MA-CQL's, in percent above.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import runtime_cell
 
 

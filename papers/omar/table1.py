@@ -1,7 +1,7 @@
 """Table 1: MA-CQL with a larger learning rate for the actor, raw return on the two-agent line (Section 3.1)."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import line_cell, raw_return
 
 RATES = (0.01, 0.05, 0.1)

@@ -1,7 +1,7 @@
 """Table 2: MA-CQL with more actor updates per critic update, raw return on the two-agent line (Section 3.1)."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import line_cell, raw_return
 
 UPDATES = (1, 5, 20)

@@ -1,7 +1,7 @@
 """Table 3: normalized score of four methods on three particle worlds and four data qualities."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import METHODS, QUALITIES, TASKS
 

@@ -1,7 +1,7 @@
 """Table 4: OMAR with its own sampler, the cross-entropy method and random shooting, cooperative navigation."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import QUALITIES
 

@@ -1,7 +1,7 @@
 """Table 5: the four methods with centralised critics (MATD3), cooperative navigation."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import METHODS, QUALITIES
 

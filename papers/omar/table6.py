@@ -1,7 +1,7 @@
 """Table 6: normalized score of the four methods on two-agent HalfCheetah, whose agents see their own joints only."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.omar.experiment import cell
 from papers.omar.settings import METHODS, QUALITIES, ROBOT
 

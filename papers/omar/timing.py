@@ -2,7 +2,7 @@
 
 import time
 
-from common.cells import Cell
+from common.running.cells import Cell
 from papers.omar import training
 from papers.omar.settings import METHODS, default_hyper
 

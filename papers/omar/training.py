@@ -1,6 +1,6 @@
 """Trains the cells of OMAR's tables: many cells and seeds as the members of one program.
 
-Everything here decides numbers; what runs when, and how results are shown, is in experiment.py and common/tables.py.
+Everything here decides numbers; what runs when, and how results are shown, is in experiment.py and common/reporting/tables.py.
 """
 
 import math
@@ -8,11 +8,11 @@ from dataclasses import fields
 
 import torch
 
-from common.cells import Cell, made_with
-from common.checkpoint import train_to_end
-from common.population import generators
-from common.provenance import code_hashes
-from common.replay import Replay
+from common.learning.population import generators
+from common.learning.replay import Replay
+from common.running.cells import Cell, made_with
+from common.running.checkpoint import train_to_end
+from common.running.provenance import code_hashes
 from envs import datasets
 from envs.mujoco.data import TASKS as ROBOT_TASKS
 from envs.teams import load_team
@@ -23,13 +23,13 @@ LEARNER_SOURCES = [
     "papers/omar/omar.py",
     "papers/omar/baselines.py",
     "papers/omar/training.py",
-    "common/kernels.py",
-    "common/kernels.c",
-    "common/losses.py",
-    "common/networks.py",
-    "common/population.py",
-    "common/replay.py",
-    "common/zeroth_order.py",
+    "common/learning/kernels.py",
+    "common/learning/kernels.c",
+    "common/learning/losses.py",
+    "common/learning/networks.py",
+    "common/learning/population.py",
+    "common/learning/replay.py",
+    "common/learning/zeroth_order.py",
 ]
 ENVIRONMENT_SOURCES = {
     "particle": ["envs/particle/batch.py", "envs/particle/scenarios.py", "envs/particle/world.py"],

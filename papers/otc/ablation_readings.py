@@ -5,8 +5,8 @@ normaliser: the expectation in d_q over the minibatch, or given (s, a_i) as in t
 deployment.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, score_gain
 
 SHOWN = (("halfcheetah", "medium-replay"), ("hopper", "medium"))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.networks import apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, per_member
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import Adam, Parameters, generators, mean_over_batch, per_member
 from papers.otc.experience import Experience
 
 BLOCK = 512  # rows whose priorities are summed, so that a draw looks at a block and not at all rows

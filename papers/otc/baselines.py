@@ -12,10 +12,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.losses import gaussian_log_prob, td_loss, td_target
-from common.networks import TwinCritics, apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member
-from common.replay import Batch
+from common.learning.losses import gaussian_log_prob, td_loss, td_target
+from common.learning.networks import TwinCritics, apply_mlp, mlp_parameters
+from common.learning.population import (
+    Adam,
+    Parameters,
+    generators,
+    mean_over_batch,
+    normal_,
+    per_member,
+)
+from common.learning.replay import Batch
 
 LOG_STD_RANGE = (-6.0, 0.0)  # as in rlkit's launchers
 

@@ -13,10 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.kernels import stacked_mlp_reference
-from common.networks import apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, normal_, per_member
-from common.replay import Batch
+from common.learning.kernels import stacked_mlp_reference
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import (
+    Adam,
+    Parameters,
+    generators,
+    mean_over_batch,
+    normal_,
+    per_member,
+)
+from common.learning.replay import Batch
 
 
 @dataclass(frozen=True)

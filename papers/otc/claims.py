@@ -5,10 +5,10 @@ number is how much more normalised score (points) the first gained by online tun
 from the cells of Tables 1 and 2 and Figures 4 and 5; nothing is trained for this alone.
 """
 
-from common import tables
-from common.cells import Cell
-from common.claims import Claim, over
-from common.tables import Entry, Table, paired
+from common.reporting import tables
+from common.reporting.claims import Claim, over
+from common.reporting.tables import Entry, Table, paired
+from common.running.cells import Cell
 from papers.otc.experiment import MAP, OPTIONS, cell, timing_cell
 from papers.otc.settings import QUALITIES, ROBOTS
 

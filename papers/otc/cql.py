@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.networks import apply_mlp, mlp_parameters
-from common.population import Adam, Parameters, generators, mean_over_batch, per_member
-from common.replay import Batch
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import Adam, Parameters, generators, mean_over_batch, per_member
+from common.learning.replay import Batch
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Which of the README's differences were run in both readings, for the departures ledger (common.departures)."""
+"""Which of the README's differences were run in both readings, for the departures ledger (common.reporting.departures)."""
 
-from common.departures import Effect
+from common.reporting.departures import Effect
 from papers.otc.ablation_readings import SHOWN
 
 PLACES = [f"{task}/{quality}" for task, quality in SHOWN]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.population import generators, normal_
-from common.replay import Batch
-from common.vae import ConditionalVAE
+from common.learning.population import generators, normal_
+from common.learning.replay import Batch
+from common.learning.vae import ConditionalVAE
 from papers.otc.experience import Experience
 
 ACTIVE = 0.01  # variance over the data above which a dimension of the embedding counts as used

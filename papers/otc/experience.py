@@ -8,7 +8,7 @@ Axes: M members, N agents, R rows, B rows of a minibatch, F numbers of a row.
 import torch
 from torch import Tensor
 
-from common.replay import Batch
+from common.learning.replay import Batch
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal")
 

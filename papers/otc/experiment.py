@@ -2,8 +2,9 @@
 
 from tqdm import tqdm
 
-from common import experiment, tables, work
-from common.cells import Cell
+from common.reporting import tables
+from common.running import experiment, work
+from common.running.cells import Cell
 from envs import datasets
 from papers.otc import timing, training
 from papers.otc.settings import METHODS, PRESETS, sizes

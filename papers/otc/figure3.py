@@ -1,7 +1,7 @@
 """Figure 3: returns over deployments, OTC on BCQ with both distances against uniform sampling."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 from papers.otc.settings import QUALITIES, ROBOTS
 

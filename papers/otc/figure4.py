@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib import pyplot
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 from papers.otc.settings import QUALITIES
 

@@ -1,7 +1,7 @@
 """Figure 5: ways of choosing rows, on BCQ: OTC (d_e), Balanced Replay, uniform from the merged data, online rows only."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 from papers.otc.settings import QUALITIES
 

@@ -1,7 +1,7 @@
 """Figure 6b: BREMEN with OTC (d_e) and without, Cooperative Navigation from uniform random data."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 
 TASK = "kinematic_navigation_4"

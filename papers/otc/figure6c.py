@@ -1,7 +1,7 @@
 """Figure 6c: a single agent in a world that changes between deployments, BCQ with OTC (d_e) and without."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 
 

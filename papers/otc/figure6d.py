@@ -1,7 +1,7 @@
 """Figure 6d: CQL with OTC (d_q) and without on 5m_vs_6m, agents exploring in turn; SMAC-like battles of the built-in simulator."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from envs.smac.core import VERSION
 from papers.otc.experiment import MAP, OPTIONS, cell, last_return
 

@@ -1,7 +1,7 @@
 """Figure 7: the number of agents: Cooperative Navigation with N agents, TD3+BC with OTC (d_q) and without."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from envs.kinematic.worlds import NAVIGATION_AGENTS
 from papers.otc.experiment import OPTIONS, cell, last_return
 

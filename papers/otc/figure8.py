@@ -1,7 +1,7 @@
 """Figure 8: ablations on Cooperative Navigation with 4 and 6 agents, TD3+BC and d_q: alpha, and ways of choosing rows."""
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 
 ALPHAS = (0.5, 1.0, 2.0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from common.kernels import Nets, compiled, longs
+from common.learning.kernels import Nets, compiled, longs
 
 SOURCE = Path(__file__).with_name("nearest.c")
 

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict
 
-from common.bcq import BCQ, BCQConfig
-from common.td3bc import TD3BC, TD3BCConfig
+from common.learning.bcq import BCQ, BCQConfig
+from common.learning.td3bc import TD3BC, TD3BCConfig
 from papers.otc.balanced import BalancedConfig
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig

@@ -6,8 +6,8 @@ normalised score.
 
 import functools
 
-from common import figures, tables
-from common.tables import Entry, Table
+from common.reporting import figures, tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, improvement
 from papers.otc.settings import QUALITIES, ROBOTS
 

@@ -2,8 +2,8 @@
 
 import functools
 
-from common import tables
-from common.tables import Table
+from common.reporting import tables
+from common.reporting.tables import Table
 from papers.otc import table1
 from papers.otc.experiment import OPTIONS, score_gain
 

@@ -4,8 +4,8 @@ The claim is that matching costs less than 25 % of BCQ's own time (published: 22
 GPU, at the paper's sizes, for a population of five seeds; two-agent HalfCheetah.
 """
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, timing_cell
 
 COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}

@@ -1,7 +1,7 @@
 """Table 3: hyperparameters, read from the configuration that the code runs with at preset paper."""
 
-from common import tables
-from common.tables import Entry, Table
+from common.reporting import tables
+from common.reporting.tables import Entry, Table
 from papers.otc.settings import BASES, sizes
 
 ROWS = {

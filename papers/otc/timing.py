@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from common.cells import Cell
+from common.running.cells import Cell
 from papers.otc import training
 from papers.otc.settings import METHODS
 

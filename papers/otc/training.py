@@ -8,11 +8,11 @@ import math
 
 import torch
 
-from common.cells import Cell, made_with
-from common.checkpoint import members_of, train_to_end
-from common.population import generators
-from common.provenance import code_hashes
-from common.td3bc import Standardiser
+from common.learning.population import generators
+from common.learning.td3bc import Standardiser
+from common.running.cells import Cell, made_with
+from common.running.checkpoint import members_of, train_to_end
+from common.running.provenance import code_hashes
 from envs import datasets, joint
 from envs.kinematic.worlds import SCENARIOS as KINEMATIC
 from envs.mujoco.data import TASKS as ROBOT_TASKS
@@ -31,7 +31,7 @@ SOURCES = [
         "otc.py", "nearest.py", "nearest.c", "experience.py", "embedding.py", "balanced.py", "tuning.py", "training.py",
         "baselines.py", "bremen.py",
     )),
-    *(f"common/{name}" for name in (
+    *(f"common/learning/{name}" for name in (
         "bcq.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py", "replay.py", "td3bc.py", "vae.py",
     )),
     "envs/joint.py", "envs/lockstep.py",

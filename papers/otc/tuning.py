@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.population import generators
+from common.learning.population import generators
 from papers.otc import otc
 from papers.otc.balanced import BalancedReplay
 from papers.otc.embedding import Embedding

@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from common import kernels
-from common.bcq import BCQ, BCQConfig
-from common.checkpoint import members_of
-from common.population import generators
-from common.replay import Batch
+from common.learning import kernels
+from common.learning.bcq import BCQ, BCQConfig
+from common.learning.population import generators
+from common.learning.replay import Batch
+from common.running.checkpoint import members_of
 
 CONFIG = BCQConfig(
     hidden=32, actor_lr=1e-2, critic_lr=1e-2, vae_lr=1e-2, tau=0.3, target_samples=4, act_samples=5, perturbation=0.2

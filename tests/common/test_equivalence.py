@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from common import cells, equivalence, provenance
-from common.cells import Cell
+from common.running import cells, equivalence, provenance
+from common.running.cells import Cell
 
 
 def result(number=1.0, code="old", **config):

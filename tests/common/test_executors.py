@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from common import executors, suite
-from common.provenance import ROOT
+from common import suite
+from common.running import executors
+from common.running.provenance import ROOT
 
 KILLING = """
 import sys, threading, time
 import ray
 from ray.cluster_utils import Cluster
-from common import executors
+from common.running import executors
 from papers.omar import table4
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -98,7 +99,7 @@ def test_a_ray_node_that_dies_loses_nothing(expected, tmp_path):
 def test_a_failing_program_is_reported_and_the_others_are_stored(tmp_path):
     pytest.importorskip("submitit", reason="submitit is not installed; pip install -e .[cluster]")
     (tmp_path / "go.py").write_text(
-        "from common import executors\nfrom papers.omar.experiment import make_cell\n"
+        "from common.running import executors\nfrom papers.omar.experiment import make_cell\n"
         "from dataclasses import replace\n"
         "good = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_td3bc')\n"
         "bad = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_icq')\n"

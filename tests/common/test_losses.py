@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from common import losses, zeroth_order
-from common.replay import distinct
+from common.learning import losses, zeroth_order
+from common.learning.replay import distinct
 
 
 def test_td_target_takes_the_smaller_head_and_stops_at_terminals():

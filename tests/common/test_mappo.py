@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from common.mappo import MAPPO, Experience, MAPPOConfig, clip_grad_norm_together, returns_and_advantages
-from common.memory import encode, encoder, positions
-from common.mixing import Mixer
-from common.population import generator, generators
-from common.rollouts import Outcome, Recalling, experience, roll
+from common.learning.mappo import (
+    MAPPO,
+    Experience,
+    MAPPOConfig,
+    clip_grad_norm_together,
+    returns_and_advantages,
+)
+from common.learning.memory import encode, encoder, positions
+from common.learning.mixing import Mixer
+from common.learning.population import generator, generators
+from common.learning.rollouts import Outcome, Recalling, experience, roll
 from envs.lockstep import View
 
 SMALL = MAPPOConfig(hidden=8, memory=4, minibatch=5, passes=2, lr=1e-2)

@@ -4,8 +4,8 @@ import torch
 from torch.distributions import Independent, Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from common.policies import SquashedGaussian, distribution, squash
-from common.population import generators
+from common.learning.policies import SquashedGaussian, distribution, squash
+from common.learning.population import generators
 
 
 def test_density_is_torchs(stream):

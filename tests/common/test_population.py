@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from common import kernels
-from common.networks import Actors, RunningMoments, TwinCritics, apply_mlp, moments
-from common.population import Adam, Parameters, generator, generators, per_member, uniform_
+from common.learning import kernels
+from common.learning.networks import Actors, RunningMoments, TwinCritics, apply_mlp, moments
+from common.learning.population import Adam, Parameters, generator, generators, per_member, uniform_
 
 
 def module(params, member, agent, head=None):

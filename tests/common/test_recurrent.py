@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from common import kernels
-from common.episodes import EpisodeStore, lay
-from common.population import Parameters, generators
-from common.recurrent import SOURCE, recurrent_parameters, step, unroll
+from common.learning import kernels
+from common.learning.episodes import EpisodeStore, lay
+from common.learning.population import Parameters, generators
+from common.learning.recurrent import SOURCE, recurrent_parameters, step, unroll
 
 LENGTHS = [3, 5, 2, 7, 4, 1]
 
@@ -19,7 +19,7 @@ HIDDEN = 16
 def form(request, monkeypatch):
     """Both forms, where there is a compiler."""
     if request.param == "torch":
-        monkeypatch.setattr("common.recurrent.native", lambda *a: None)
+        monkeypatch.setattr("common.learning.recurrent.native", lambda *a: None)
     elif kernels.backend() == "torch":
         pytest.skip("no compiled kernels here")
     else:

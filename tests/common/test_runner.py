@@ -10,10 +10,12 @@ import filelock
 import pytest
 import torch
 
-from common import cells as store
-from common import checkpoint, provenance, scores, suite, tables, work
-from common.cells import runs_folder
-from common.files import atomic, sweep, write_json
+from common import suite
+from common.reporting import scores, tables
+from common.running import cells as store
+from common.running import checkpoint, provenance, work
+from common.running.cells import runs_folder
+from common.running.files import atomic, sweep, write_json
 from papers.omar import table4
 from papers.omar.experiment import PAPER, make_cell
 
@@ -42,8 +44,8 @@ def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_
     changed.config["backbone"]["gamma"] = 0.5
     assert PAPER.state(changed) == "stale: configuration changed (backbone)"
     original = store.code_hashes
-    monkeypatch.setattr(store, "code_hashes", lambda names: original(names) | {"common/losses.py": "other"})
-    assert PAPER.state(cell) == "stale: code changed (common/losses.py)"
+    monkeypatch.setattr(store, "code_hashes", lambda names: original(names) | {"common/learning/losses.py": "other"})
+    assert PAPER.state(cell) == "stale: code changed (common/learning/losses.py)"
     monkeypatch.setattr(store, "code_hashes", original)
     now = provenance.versions()
     monkeypatch.setattr(provenance, "versions", lambda: now | {"torch": "99.0+cu126", "mujoco": "99.0", "sacred": "99.0"})
@@ -76,7 +78,7 @@ def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
 
     cell = cells("ma_td3bc")[0]
     PAPER.prepare(cell)
-    monkeypatch.setattr("common.checkpoint.CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("common.running.checkpoint.CHECKPOINT_SECONDS", 0)
     path, rounds = results / "c.pt", []
 
     def interrupt(done, total):
@@ -116,7 +118,7 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path):
 SLOW_TABLE = """
 import sys, time
 from dataclasses import replace
-from common import tables
+from common.reporting import tables
 from papers.omar import experiment, table4, training
 
 def slow(cells, device, path, progress):
@@ -258,7 +260,7 @@ def test_a_kill_while_sacred_writes_leaves_whole_json_files(results, tmp_path):
     """Sacred rewrites metrics.json in place, over and over; ours is replaced by a rename."""
     script = tmp_path / "go.py"
     script.write_text(
-        "import sys\nfrom common import experiment\n"
+        "import sys\nfrom common.running import experiment\n"
         "ex = experiment.create('beat')\nex.observers.extend(experiment.observers())\n"
         "@ex.main\ndef run(_run):\n"
         "    _run.beat_interval = 0.01\n"
@@ -288,7 +290,7 @@ def test_a_record_that_cannot_be_written_is_a_failure_and_the_result_stays(resul
     def full(self, obj, filename):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("common.experiment.AtomicFileStorageObserver.save_json", full)
+    monkeypatch.setattr("common.running.experiment.AtomicFileStorageObserver.save_json", full)
     failures = work.run([cell], jobs=1, device="cpu")
     assert len(failures) == 1 and ("No space left" in failures[0] or "could not write" in failures[0])
     assert PAPER.state(cell) == "done"
@@ -321,7 +323,7 @@ def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
 
 
 def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_path):
-    code = f"import os; from common.files import atomic\nwith atomic('{tmp_path}/a/b-1.json') as part:\n    os.kill(os.getpid(), 9)"
+    code = f"import os; from common.running.files import atomic\nwith atomic('{tmp_path}/a/b-1.json') as part:\n    os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=os.environ | {"PYTHONPATH": str(provenance.ROOT)})
     with atomic(tmp_path / "a" / "mine.json") as part:
         elsewhere = tmp_path / "a" / ".b.json.otherhost-1-x7.part"

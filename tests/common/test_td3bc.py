@@ -3,10 +3,10 @@
 import torch
 from torch import nn
 
-from common import kernels
-from common.population import generators
-from common.replay import Batch
-from common.td3bc import TD3BC, Standardiser, TD3BCConfig
+from common.learning import kernels
+from common.learning.population import generators
+from common.learning.replay import Batch
+from common.learning.td3bc import TD3BC, Standardiser, TD3BCConfig
 
 CONFIG = TD3BCConfig(hidden=32, lr=1e-2, tau=0.3)
 

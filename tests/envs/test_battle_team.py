@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from common.population import generators
+from common.learning.population import generators
 from envs import datasets
 from envs.smac.team import BattleTeam, transitions
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.files import sha256
+from common.running.files import sha256
 from envs import datasets
 from envs.particle import data as particle
 

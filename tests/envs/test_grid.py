@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test
 
-from common.population import generator
+from common.learning.population import generator
 from envs.grid import world
 from envs.grid.parallel import GridEnv
 

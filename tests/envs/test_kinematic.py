@@ -5,7 +5,7 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-from common.population import generators
+from common.learning.population import generators
 from envs import datasets
 from envs.kinematic.parallel import KinematicEnv
 from envs.kinematic.worlds import KinematicBatch, KinematicTeam, flight, task_view

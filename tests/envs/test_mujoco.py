@@ -9,8 +9,8 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
-from common.population import generator
-from common.provenance import ROOT
+from common.learning.population import generator
+from common.running.provenance import ROOT
 from envs.lockstep import observed, play
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.parallel import RobotEnv

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.population import generator
+from common.learning.population import generator
 from envs import datasets, storage
 from envs.mujoco import behaviour, foreign
 from envs.mujoco import data as robots

@@ -5,8 +5,8 @@ import math
 import torch
 from torch import nn
 
-from common import kernels
-from common.population import generators
+from common.learning import kernels
+from common.learning.population import generators
 from envs.mujoco.sac import SAC, SACConfig
 
 

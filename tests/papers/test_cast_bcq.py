@@ -6,21 +6,48 @@ from dataclasses import replace
 import pytest
 import torch
 
-from common import kernels
-from common.bcq import BCQConfig
-from common.networks import apply_mlp
-from common.population import generator, generators
+from common.learning import kernels
+from common.learning.bcq import BCQConfig
+from common.learning.networks import apply_mlp
+from common.learning.population import generator, generators
 from envs.grid import world
 from envs.mujoco.views import view
 from papers.cast_bcq import battles, recurrent, training
-from papers.cast_bcq.baselines import ICQ, MABCQ, ICQConfig, MABCQConfig, transition_normalisation, value_deviation
+from papers.cast_bcq.baselines import (
+    ICQ,
+    MABCQ,
+    ICQConfig,
+    MABCQConfig,
+    transition_normalisation,
+    value_deviation,
+)
 from papers.cast_bcq.cast import CAST, CASTConfig, Variant
-from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams, joint_actions
-from papers.cast_bcq.discrete import DiscreteBatch, DiscreteBCQ, DiscreteCAST, DiscreteConfig, DiscreteICQ, allowed, sample_allowed
+from papers.cast_bcq.contributions import (
+    all_subteams,
+    combined,
+    contributions,
+    draw_subteams,
+    joint_actions,
+)
+from papers.cast_bcq.discrete import (
+    DiscreteBatch,
+    DiscreteBCQ,
+    DiscreteCAST,
+    DiscreteConfig,
+    DiscreteICQ,
+    allowed,
+    sample_allowed,
+)
 from papers.cast_bcq.experiment import battle_cell, cell, grid_cell, prepare
 from papers.cast_bcq.grid import Grid, data_set, encode
 from papers.cast_bcq.grid import train as train_grid
-from papers.cast_bcq.recurrent import RecurrentConfig, Sizes, sampled, softmax_over_filled, traced_targets
+from papers.cast_bcq.recurrent import (
+    RecurrentConfig,
+    Sizes,
+    sampled,
+    softmax_over_filled,
+    traced_targets,
+)
 from papers.cast_bcq.rows import Rows, TeamBatch
 
 SMALL = CASTConfig(hidden=16, vae_hidden=16, candidates=3, act_samples=4)

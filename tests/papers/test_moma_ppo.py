@@ -9,10 +9,10 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test
 
-from common import cells as store
-from common.cells import Cell
-from common.population import generator, generators
-from common.rollouts import ACTION_BOUND
+from common.learning.population import generator, generators
+from common.learning.rollouts import ACTION_BOUND
+from common.running import cells as store
+from common.running.cells import Cell
 from envs.coordination import game
 from envs.coordination.parallel import CoordinationEnv
 from envs.lockstep import View
@@ -349,7 +349,7 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
     one = cell("smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS)
     prepare(one)
     whole = training.train([one], "cpu", tmp_path / "a.pt")[0]
-    monkeypatch.setattr("common.checkpoint.CHECKPOINT_SECONDS", -1)
+    monkeypatch.setattr("common.running.checkpoint.CHECKPOINT_SECONDS", -1)
 
     class Stop(Exception):
         pass

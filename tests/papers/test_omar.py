@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from common import kernels
-from common.checkpoint import load_checkpoint, save_checkpoint
-from common.population import generators
-from common.replay import Batch, Replay
+from common.learning import kernels
+from common.learning.population import generators
+from common.learning.replay import Batch, Replay
+from common.running.checkpoint import load_checkpoint, save_checkpoint
 from papers.omar import training
 from papers.omar.experiment import PAPER, make_cell, over_second
 from papers.omar.omar import Backbone, BackboneConfig, OMARConfig, noisy_gap, rectified_actor_loss

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from common import kernels
-from common.population import generators
-from common.replay import Batch
+from common.learning import kernels
+from common.learning.population import generators
+from common.learning.replay import Batch
 from papers.otc import bremen, otc, table3, training
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig

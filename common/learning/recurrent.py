@@ -1,0 +1,179 @@
+"""Recurrent networks of a population: a ReLU layer, a GRU (Cho et al., 2014) and a linear output, as SMAC's baselines use.
+
+Axes: M members, N networks (agents, or one that a team shares), P positions in time, R rows (episodes, agents), I input,
+H hidden, U outputs. Rows are whole episodes one after the other: `fresh` marks where one begins and memory is cleared.
+
+As in common.learning.kernels there is a CPU form, recurrent.c, that handles one network after another, and a plain torch form for
+everything else; tests hold both together.
+"""
+
+import ctypes
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from common.learning import kernels
+from common.learning.population import Parameters
+
+SOURCE = Path(__file__).with_name("recurrent.c")
+LANES = 16  # as in kernels.c
+
+
+def recurrent_parameters(streams: list[torch.Generator], networks: int, inputs: int, hidden: int, outputs: int) -> dict:
+    """Initial tensors of `networks` networks per member, PyTorch's default for Linear and GRU.
+
+    Args:
+        streams: one per member; a member's networks are drawn from its own stream.
+    """
+    wide = 1 / math.sqrt(hidden)
+    shapes = {
+        "in_w": ((inputs, hidden), 1 / math.sqrt(inputs)), "in_b": ((hidden,), 1 / math.sqrt(inputs)),
+        "x_w": ((hidden, 3 * hidden), wide), "x_b": ((3 * hidden,), wide),
+        "h_w": ((hidden, 3 * hidden), wide), "h_b": ((3 * hidden,), wide),
+        "out_w": ((hidden, outputs), wide), "out_b": ((outputs,), wide),
+    }  # fmt: skip
+    found = {name: [] for name in shapes}
+    for stream in streams:
+        member = [
+            {name: torch.empty(shape).uniform_(-limit, limit, generator=stream) for name, (shape, limit) in shapes.items()}
+            for _ in range(networks)
+        ]
+        for name in shapes:
+            found[name].append(torch.stack([network[name] for network in member]))
+    return {name: torch.stack(values) for name, values in found.items()}
+
+
+def gates(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Reset and update gates [..., 2 H], candidate and next memory [..., H].
+
+    Args:
+        projected, recurrent: [..., 3 H] of the input and of the memory, in PyTorch's order: reset, update, candidate.
+    """
+    size = hidden.shape[-1]
+    both = (projected[..., : 2 * size] + recurrent[..., : 2 * size]).sigmoid()
+    reset, update = both.split(size, -1)
+    candidate = torch.addcmul(projected[..., 2 * size :], reset, recurrent[..., 2 * size :]).tanh()
+    return both, candidate, torch.lerp(candidate, hidden, update)
+
+
+def native(x: Tensor, *widths: int) -> ctypes.CDLL | None:
+    """The compiled form, where it serves input x and layers of these widths."""
+    usable = x.device.type == "cpu" and x.dtype == torch.float32 and all(width % LANES == 0 for width in widths)
+    return kernels.compiled(SOURCE) if usable else None
+
+
+class Linear(torch.autograd.Function):
+    """CPU form of `linear`."""
+
+    @staticmethod
+    def forward(ctx, x, w, b, rectify):
+        lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
+        y, p = x.new_empty(*lead, rows, out), kernels.Nets(lead)
+        library = kernels.compiled(SOURCE)
+        library.linear_forward(*kernels.longs(p.count, rows, size, out, rectify), *(p(t) for t in (x, w, b, y)))
+        ctx.save_for_backward(x, w, y if rectify else None)
+        ctx.rectify = rectify
+        return y
+
+    @staticmethod
+    def backward(ctx, gy):
+        x, w, y = ctx.saved_tensors
+        lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
+        needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:3])
+        gx, gw = x.new_empty(*lead, rows, size if needs_x else 0), w.new_zeros(w.shape if needs_weights else (*lead, 0, 0))
+        gb, p = w.new_zeros(*lead, 1, out), kernels.Nets(lead)
+        gy = gy.clone(memory_format=torch.contiguous_format)
+        kernels.compiled(SOURCE).linear_backward(
+            *kernels.longs(p.count, rows, size, out, ctx.rectify, needs_weights, needs_x),
+            *(p(t) for t in (x, w, gy if y is None else y, gy, gw, gb, gx)),
+        )
+        return gx if needs_x else None, gw if needs_weights else None, gb if needs_weights else None, None
+
+
+def linear(x: Tensor, w: Tensor, b: Tensor, rectify: bool = False) -> Tensor:
+    """[..., B, out] x w + b of every network, or its positive part, for x [..., B, in], w [..., in, out] and b [..., out].
+
+    Leading axes of x broadcast against those of the weights.
+    """
+    out = w.shape[-1]
+    if not native(x):
+        y = x @ w + b.unsqueeze(-2)
+        return y.relu() if rectify else y
+    if missing := -out % LANES:
+        w, b = torch.nn.functional.pad(w, (0, missing)), torch.nn.functional.pad(b, (0, missing))
+    lead = kernels.broadcast_lead(x.shape[:-2], w.shape[:-2])
+    x, w = (t.expand(*lead, *t.shape[-2:]) for t in (x, w))
+    return Linear.apply(x, w, b.unsqueeze(-2).expand(*lead, 1, -1), rectify)[..., :out]
+
+
+class GRU(torch.autograd.Function):
+    """CPU form of `memories`."""
+
+    @staticmethod
+    def forward(ctx, projected, w, b, kept):
+        lead, (steps, rows), size = w.shape[:-2], projected.shape[-3:-1], w.shape[-2]
+        before, candidate, last, after = (projected.new_empty(*lead, steps, rows, size) for _ in range(4))
+        both, p = projected.new_empty(*lead, steps, rows, 2 * size), kernels.Nets(lead)
+        kernels.compiled(SOURCE).gru_forward(
+            *kernels.longs(p.count, steps, rows, size),
+            *(p(t) for t in (projected, w, b, kept, before, both, candidate, last, after)),
+        )
+        ctx.save_for_backward(w, kept, before, both, candidate, last)
+        return after
+
+    @staticmethod
+    def backward(ctx, upstream):
+        w, kept, before, both, candidate, last = ctx.saved_tensors
+        lead, (steps, rows, size) = w.shape[:-2], upstream.shape[-3:]
+        gprojected, gw, gb = upstream.new_empty(*lead, steps, rows, 3 * size), w.new_zeros(w.shape), w.new_zeros(*lead, 1, 3 * size)
+        p = kernels.Nets(lead)
+        kernels.compiled(SOURCE).gru_backward(
+            *kernels.longs(p.count, steps, rows, size),
+            *(p(t) for t in (w, kept, before, both, candidate, last, upstream, gprojected, gw, gb)),
+        )
+        return gprojected, gw, gb, None
+
+
+def memories(projected: Tensor, w: Tensor, b: Tensor, kept: Tensor) -> Tensor:
+    """Memories [M, N, P, R, H] along time.
+
+    Args:
+        projected: [M, N, P, R, 3 H], inputs times their weights.
+        w, b: [M, N, H, 3 H] and [M, N, 3 H], of the memory.
+        kept: [M, N, P, R], 0 where an episode begins, else 1.
+    """
+    if native(projected, w.shape[-2]):
+        return GRU.apply(projected, w, b.unsqueeze(-2), kept.contiguous())
+    hidden, found = projected.new_zeros(*projected.shape[:2], projected.shape[3], w.shape[-2]), []
+    for t in range(projected.shape[2]):
+        hidden = hidden * kept[:, :, t].unsqueeze(-1)
+        hidden = gates(projected[:, :, t], hidden @ w + b.unsqueeze(-2), hidden)[2]
+        found.append(hidden)
+    return torch.stack(found, 2)
+
+
+def unroll(params: Parameters | dict, x: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs [M, N, P, R, U] and memories [M, N, P, R, H] of inputs x [M, N, P, R, I].
+
+    Args:
+        fresh: [M, N, P, R] or broadcastable, 1 where an episode begins.
+    """
+    steps, rows = x.shape[2:4]
+    first = linear(x.flatten(2, 3), params["in_w"], params["in_b"], rectify=True)
+    projected = linear(first, params["x_w"], params["x_b"]).unflatten(2, (steps, rows))
+    memory = memories(projected, params["h_w"], params["h_b"], (1 - fresh).expand(*x.shape[:-1]))
+    return read(params, memory.flatten(2, 3)).unflatten(2, (steps, rows)), memory
+
+
+def read(params: Parameters | dict, memory: Tensor) -> Tensor:
+    """Outputs [M, N, B, U] of memories [M, N, B, H]."""
+    return linear(memory, params["out_w"], params["out_b"])
+
+
+def step(params: Parameters | dict, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs [M, N, R, U] and the next memories [M, N, R, H] of inputs x [M, N, R, I]; acting, one step."""
+    projected = linear(linear(x, params["in_w"], params["in_b"], rectify=True), params["x_w"], params["x_b"])
+    memory = gates(projected, linear(memory, params["h_w"], params["h_b"]), memory)[2]
+    return read(params, memory), memory

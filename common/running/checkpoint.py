@@ -1,0 +1,105 @@
+"""Checkpoints: tensors, numbers and generator states of a program in training, in one file."""
+
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from common.running import interrupt
+from common.running.files import atomic
+
+CHECKPOINT_SECONDS = float(os.environ.get("OMZ_CHECKPOINT_SECONDS") or 60)  # between two checkpoints of a program
+
+
+def save_checkpoint(path: Path, identity: dict, content: dict) -> None:
+    """Writes content (tensors, numbers, strings, lists, dicts) atomically, with the identity of what is trained.
+
+    The checkpoint before it is kept beside it.
+    """
+    with atomic(path) as part:
+        torch.save({"identity": identity, "content": content}, part)
+        if Path(path).exists():
+            os.replace(path, previous(path))
+
+
+def previous(path: Path) -> Path:
+    """Where the last checkpoint but one is."""
+    return Path(path).with_suffix(".previous")
+
+
+def forget_checkpoint(path: Path) -> None:
+    """Deletes a checkpoint and the one before it."""
+    Path(path).unlink(missing_ok=True)
+    previous(path).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, identity: dict) -> dict | None:
+    """The content of a checkpoint of exactly this identity; None where there is none, or it is of something else.
+
+    A file that is damaged (its CRC is checked, a flipped bit loads silently otherwise) counts as none; then the one before
+    it is taken.
+    """
+    found = _read(Path(path), identity)
+    return _read(previous(path), identity) if found is None else found
+
+
+def _read(path: Path, identity: dict) -> dict | None:
+    if not path.exists():
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                return None
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile):
+        return None
+    return saved["content"] if saved.get("identity") == identity else None
+
+
+def train_to_end(
+    program, identity: dict, path: Path, total: int, progress: Callable[[int, int], None], may_save=lambda: True
+) -> float:
+    """Runs a program's updates to the end, continuing from its checkpoint; returns the seconds spent, earlier runs included.
+
+    Args:
+        program: has `updates()`, which yields the number done after every one, `state_dict()` and `load_state_dict()`.
+        identity: of what is trained; a checkpoint of anything else is left alone.
+        path: written every CHECKPOINT_SECONDS and at Ctrl-C or SIGTERM, deleted by the caller once results are stored.
+        total: updates in all.
+        progress: called with (updates done, updates in all) after every update.
+        may_save: whether the program's state can be written at present.
+
+    Raises:
+        Interrupted: by a signal, after the checkpoint.
+    """
+    saved, seconds = load_checkpoint(path, identity), 0.0
+    if saved:
+        program.load_state_dict(saved["state"])
+        seconds = saved["seconds"]
+    began = written = time.monotonic()
+    with interrupt.training():
+        for done in program.updates():
+            progress(done, total)
+            now, number = time.monotonic(), interrupt.requested()
+            if (number or now - written > CHECKPOINT_SECONDS) and may_save():
+                save_checkpoint(path, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
+                written = now
+            if number:
+                raise interrupt.Interrupted(number)
+    return seconds + time.monotonic() - began
+
+
+def members_of(state, members: list[int]):
+    """The part of a learner's state that belongs to some of its members, in this order; a member may be taken twice.
+
+    Args:
+        state: nested dictionaries of tensors [M, ...], lists with an entry per member, and shared numbers.
+    """
+    if isinstance(state, dict):
+        return {name: members_of(part, members) for name, part in state.items()}
+    if isinstance(state, list):
+        return [state[m] for m in members]
+    return state[members] if isinstance(state, torch.Tensor) else state

@@ -1,0 +1,146 @@
+"""Where programs run: processes of this machine, a Ray cluster, or Slurm through submitit. The results are the same.
+
+    ./run_all.sh --executor ray      a running cluster (RAY_ADDRESS) or one of this machine's cores
+    ./run_all.sh --executor slurm    a job array; without Slurm, submitit's processes of this machine
+
+A program is one task. Whoever runs it builds its data if they are not there, writes checkpoints to its own results folder and
+hands the results back; only the command that was started writes them, records them and draws tables.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+
+from common.running import interrupt, work
+from common.running.cells import Cell, runs_folder
+from common.running.provenance import ROOT
+
+EXECUTORS = ("local", "ray", "slurm")
+RETRIES = 3  # of a task whose node died
+SLURM_MINUTES = 24 * 60
+
+
+def available(executor: str) -> None:
+    """Raises ValueError for an executor that is not known or not installed."""
+    if executor not in EXECUTORS:
+        raise ValueError(f"executor is {executor!r}, expected one of: {', '.join(EXECUTORS)}")
+    package = {"ray": "ray", "slurm": "submitit"}.get(executor)
+    if package and importlib.util.find_spec(package) is None:
+        raise ValueError(f"executor {executor!r} needs the package {package}: pip install {package}, or use --executor local")
+
+
+class Task:
+    """One program, to be called where it runs; submitit queues it again from its checkpoint if Slurm takes the node."""
+
+    def __init__(self, group: list[Cell], device: str):
+        self.group, self.device = group, device
+
+    def __call__(self) -> list[dict]:
+        """One result per cell."""
+        torch.set_num_threads(1)
+        known = work.paper(self.group[0].paper)
+        for cell in self.group:
+            known.prepare(cell)
+        path = work.checkpoint_path(self.group)  # left there until the results are stored
+        return known.train(self.group, work.pick_device(self.device), path, lambda done, total: None)
+
+    def checkpoint(self):
+        """What submitit submits again; training goes on from the checkpoint on the shared disk."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None] = print) -> list[str]:
+    """Runs whatever is not done on an executor other than local; returns what failed, a sentence each.
+
+    Raises:
+        Interrupted: at Ctrl-C or SIGTERM, after what is still running was told to end.
+        Busy: another command is writing these results.
+    """
+    available(executor)
+    interrupt.listen()
+    device = work.pick_device(device) if executor == "ray" else device
+    return work.exclusively(cells, lambda todo: _run(todo, executor, jobs, device, say))
+
+
+def _run(todo: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None]) -> list[str]:
+    tasks = [Task(group, device) for group in work.programs(todo)]
+    failures, begin = [], on_ray if executor == "ray" else on_slurm
+    for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
+        names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")
+        if isinstance(results, Exception):
+            lines = [line for line in str(results).splitlines() if "Error" in line] or [str(results)]
+            failures.append(f"{names}: {type(results).__name__}: {lines[-1].strip()}")
+        else:
+            work.keep(task.group, results)
+            work.forget_program(work.checkpoint_path(task.group))
+        say(f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}")
+    return failures
+
+
+def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
+    """Every task with its results or what went wrong, as they finish."""
+    import ray
+
+    if not ray.is_initialized():
+        variables = {name: value for name, value in os.environ.items() if name.startswith("OMZ_")}
+        variables |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+        address = os.environ.get("RAY_ADDRESS", "local")
+        cores = {"num_cpus": jobs or os.cpu_count()} if address == "local" else {}
+        ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, include_dashboard=False, **cores)
+    remote = ray.remote(num_cpus=1, num_gpus=float(device == "cuda"), max_retries=RETRIES)(Task.__call__)
+    waiting = {remote.remote(task): task for task in tasks}
+    try:
+        while waiting:
+            (ready,), _ = ray.wait(list(waiting))
+            task = waiting.pop(ready)
+            try:
+                yield task, ray.get(ready)
+            except Exception as error:  # a failed task must not take the others with it
+                yield task, error
+    finally:
+        for left in waiting:  # none, unless we were told to end
+            ray.cancel(left, force=True)
+
+
+def on_slurm(tasks: list[Task], parallel: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
+    """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM, "partition=gpu,account=x".
+
+    "cluster=local" stands for submitit's own processes, which also serve where there is no Slurm.
+
+    Raises:
+        OSError: Slurm does not take the jobs.
+    """
+    import submitit
+
+    words = [word for word in os.environ.get("OMZ_SLURM", "").split(",") if word]
+    if not all("=" in word for word in words):
+        raise ValueError(f"OMZ_SLURM is {','.join(words)!r}, expected key=value with commas between, as partition=gpu,account=x")
+    extra = dict(word.split("=", 1) for word in words)
+    executor = submitit.AutoExecutor(folder=runs_folder() / "slurm", cluster=extra.pop("cluster", None))
+    executor.update_parameters(
+        timeout_min=SLURM_MINUTES, cpus_per_task=1, gpus_per_node=int(device == "cuda"), name="offline-marl-zoo",
+        **({"slurm_array_parallelism": parallel or len(tasks)} if executor.cluster == "slurm" else {}),
+        **{f"slurm_{key}": value for key, value in extra.items()},
+    )  # fmt: skip
+    print(f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr)
+    try:
+        jobs = dict(zip(executor.submit_array(tasks), tasks, strict=True))
+    except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
+        said = str(error).strip().splitlines()[-1]
+        raise OSError(f"Slurm did not take the jobs: {said}; is it up (sinfo)? OMZ_SLURM=cluster=local does without it") from None
+    try:
+        for job in submitit.helpers.as_completed(list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1):
+            try:
+                results = job.result()
+            except Exception as error:  # a failed task must not take the others with it
+                results = error
+            yield jobs[job], results
+    finally:
+        for job in jobs:  # those that run if we were told to end, and those that Slurm queued again although they had ended
+            job.cancel()
