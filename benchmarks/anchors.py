@@ -2,8 +2,9 @@
 
     python benchmarks/anchors.py [bc] [td3bc] [--size quick] [--updates 100000]
 
-bc: a clone of a robot's expert data must return at least 85 % of the data's mean in the lockstep evaluator.
-td3bc: single-agent TD3+BC on HalfCheetah-medium is known to end near 48 D4RL points (CORL: 48.1).
+bc: a clone of a robot's expert data must return at least 85 % of the data's mean in the lockstep
+evaluator. td3bc: single-agent TD3+BC on HalfCheetah-medium is known to end near 48 D4RL points
+(CORL: 48.1).
 """
 
 import argparse
@@ -34,55 +35,82 @@ def single(robot: str) -> View:
 
 
 def load(robot: str, quality: str, size: str):
-    """A data set as a replay of one agent, its standardiser, its returns, and the team that evaluates."""
+    """A data set as a replay of one agent, its standardiser, its returns, and the team that
+    evaluates.
+    """
     path = datasets.build(robot, quality, [0], size)[0]
     data = datasets.load(path)
     rows = datasets.transitions(data)
     of = single(robot)
-    rows["action"], rows["next_action"] = (rows[key].flatten(1).unsqueeze(1) for key in ("action", "next_action"))
+    rows["action"], rows["next_action"] = (
+        rows[key].flatten(1).unsqueeze(1) for key in ("action", "next_action")
+    )
     rows |= {key: rows[key][:, :1] for key in ("obs", "next_obs", "reward", "terminal")}
     replay = Replay([rows], [0], generators([0], "minibatches"), False, False, "cpu")
     obs = rows["obs"].transpose(0, 1)[None]  # [1, 1, R, O]
-    return replay, Standardiser(obs.mean(-2), obs.std(-2)), datasets.episode_returns(data), RobotTeam(robot, of)
+    return (
+        replay,
+        Standardiser(obs.mean(-2), obs.std(-2)),
+        datasets.episode_returns(data),
+        RobotTeam(robot, of),
+    )
 
 
 def bc(robot: str, size: str, updates: int) -> None:
     """Clones expert data and prints its return over the data's."""
     replay, standardise, returns, team = load(robot, "expert", size)
-    actors = Actors(generators([0], "actor"), [team.obs_dim], team.obs_dim, 256, team.action_dim, input_norm=False)
+    actors = Actors(
+        generators([0], "actor"),
+        [team.obs_dim],
+        team.obs_dim,
+        256,
+        team.action_dim,
+        input_norm=False,
+    )
     adam, start = Adam(actors.params, per_member(3e-4, 1)), time.perf_counter()
     for _ in range(updates):
         batch = replay.draw(256)
-        loss = mean_over_batch((actors.train_actions(standardise(batch.obs)) - batch.action).square())
+        loss = mean_over_batch(
+            (actors.train_actions(standardise(batch.obs)) - batch.action).square()
+        )
         actors.params.zero_grad()
         loss.sum().backward()
         adam.step()
-    score = team.returns(lambda obs: actors.act(standardise(obs)), generators([0], "evaluation"), EPISODES)
+    score = team.returns(
+        lambda obs: actors.act(standardise(obs)), generators([0], "evaluation"), EPISODES
+    )
     share, spent = 100 * score.mean() / returns.mean(), time.perf_counter() - start
     print(
         f"bc {robot} expert ({size}), {updates} updates: return {score.mean():.0f} +- {score.std():.0f}, "
-        f"data {returns.mean():.0f}: {share:.1f} % ({spent:.0f} s)", flush=True,
-    )  # fmt: skip
+        f"data {returns.mean():.0f}: {share:.1f} % ({spent:.0f} s)",
+        flush=True,
+    )
 
 
 def td3bc(size: str, updates: int) -> None:
     """Single-agent TD3+BC on HalfCheetah-medium; prints D4RL points as it goes."""
     replay, standardise, returns, team = load("halfcheetah", "medium", size)
-    learner, start = TD3BC([0], [team.obs_dim], team.action_dim, TD3BCConfig(), standardise), time.perf_counter()
+    learner, start = (
+        TD3BC([0], [team.obs_dim], team.action_dim, TD3BCConfig(), standardise),
+        time.perf_counter(),
+    )
     expert, random = datasets.constants("halfcheetah", source="d4rl")
 
     def points(value):
         return 100 * (value - random) / (expert - random)
 
-    print(f"td3bc halfcheetah medium ({size}): data {points(returns.mean()):.1f} D4RL points, {len(replay.rows)} rows")
+    print(
+        f"td3bc halfcheetah medium ({size}): data {points(returns.mean()):.1f} D4RL points, {len(replay.rows)} rows"
+    )
     for update in range(1, updates + 1):
         learner.update(replay.draw(256))
         if update % max(1, updates // 5) == 0:
             score = team.returns(learner.act, generators([0], "evaluation"), EPISODES)
             print(
                 f"  {update} updates: {points(score.mean()):.1f} +- {score.std() * 100 / (expert - random):.1f} D4RL points "
-                f"({time.perf_counter() - start:.0f} s)", flush=True,
-            )  # fmt: skip
+                f"({time.perf_counter() - start:.0f} s)",
+                flush=True,
+            )
 
 
 def main() -> None:

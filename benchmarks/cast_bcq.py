@@ -1,8 +1,10 @@
-"""What an update of each CAST-BCQ method costs at quick's and at the paper's sizes, seeds batched and one at a time.
+"""What an update of each CAST-BCQ method costs at quick's and at the paper's sizes, seeds batched
+and one at a time.
 
     python benchmarks/cast_bcq.py
 
-On Hopper's uncoordinated data (built if missing), one core, milliseconds per update and seed. The costs in `--list` come from here.
+On Hopper's uncoordinated data (built if missing), one core, milliseconds per update and seed. The
+costs in `--list` come from here.
 """
 
 import sys
@@ -40,12 +42,21 @@ def main() -> None:
     print(f"{found['processor']}, {found['cores']} cores, one thread, kernels {found['kernels']}")
     for preset in ("quick", "paper"):
         for method in METHODS:
-            three, one = (cell(preset, "hopper", "uncoordinated", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [0]))
-            sized = [Cell(c.paper, c.preset, c.slot, c.config | {"data_size": "quick"}) for c in (three, one)]
+            three, one = (
+                cell(preset, "hopper", "uncoordinated", method, {"seeds": seeds})
+                for seeds in ([0, 1, 2], [0])
+            )
+            sized = [
+                Cell(c.paper, c.preset, c.slot, c.config | {"data_size": "quick"})
+                for c in (three, one)
+            ]
             prepare(sized[0])
             together, alone = milliseconds(sized[0]) / 3, milliseconds(sized[1])
             batch = PRESETS[preset]["batch_size"]
-            print(f"{preset} (batch {batch}), {method}: {together:.1f} ms a seed, three batched; {alone:.1f} ms alone", flush=True)
+            print(
+                f"{preset} (batch {batch}), {method}: {together:.1f} ms a seed, three batched; {alone:.1f} ms alone",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Environment steps per second, in one run: particle worlds against mpe2, robots against gymnasium and bare MuJoCo, battles.
+"""Environment steps per second, in one run: particle worlds against mpe2, robots against gymnasium
+and bare MuJoCo, battles.
 
 python benchmarks/envs.py [particle|robots|battles]
 """
@@ -46,7 +47,9 @@ def reference(name: str, least: float = 2.0) -> float:
     """Steps per second of mpe2's parallel environment with continuous actions."""
     from mpe2 import simple_spread_v3, simple_tag_v3
 
-    env = {"simple_spread": simple_spread_v3, "simple_tag": simple_tag_v3}[name].parallel_env(continuous_actions=True)
+    env = {"simple_spread": simple_spread_v3, "simple_tag": simple_tag_v3}[name].parallel_env(
+        continuous_actions=True
+    )
     rng, steps, start = np.random.default_rng(0), 0, time.perf_counter()
     while time.perf_counter() - start < least:
         env.reset(seed=0)
@@ -57,7 +60,9 @@ def reference(name: str, least: float = 2.0) -> float:
 
 
 def bare(name: str, least: float = 2.0) -> float:
-    """Control steps per second of a loop around mj_step alone, on one core: no observation, no reward."""
+    """Control steps per second of a loop around mj_step alone, on one core: no observation, no
+    reward.
+    """
     robot = ROBOTS[name]
     model = robot.model()
     data = mujoco.MjData(model)
@@ -100,31 +105,47 @@ def lockstep(name: str, worlds: int, threads: int, least: float = 2.0) -> float:
 
 
 def make(name: str):
-    names = {"halfcheetah": "HalfCheetah", "hopper": "Hopper", "walker2d": "Walker2d", "ant": "Ant", "reacher": "Reacher"}
+    names = {
+        "halfcheetah": "HalfCheetah",
+        "hopper": "Hopper",
+        "walker2d": "Walker2d",
+        "ant": "Ant",
+        "reacher": "Reacher",
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return gymnasium.make(f"{names[name]}-v4")
 
 
 def evaluation(threads: int, members: int) -> tuple[float, float]:
-    """Seconds of 10 x 1000 steps of a two-agent HalfCheetah policy (256-256): in lockstep, and in a plain loop.
+    """Seconds of 10 x 1000 steps of a two-agent HalfCheetah policy (256-256): in lockstep, and in a
+    plain loop.
 
-    In lockstep the episodes of all members of a population run together, and the time is one member's share.
+    In lockstep the episodes of all members of a population run together, and the time is one
+    member's share.
     """
     of, episodes, seeds = view("halfcheetah", "full"), 10, list(range(members))
-    actors = Actors(generators(seeds, "actor"), of.obs_dims, of.obs_dim, 256, of.action_dim, input_norm=False)
+    actors = Actors(
+        generators(seeds, "actor"), of.obs_dims, of.obs_dim, 256, of.action_dim, input_norm=False
+    )
     team = RobotTeam("halfcheetah", of)
-    team.batches[members * episodes] = RobotBatch("halfcheetah", members * episodes, threads=threads)
+    team.batches[members * episodes] = RobotBatch(
+        "halfcheetah", members * episodes, threads=threads
+    )
     start = time.perf_counter()
     team.returns(actors.act, generators(seeds, "benchmark"), episodes)
     together = (time.perf_counter() - start) / members
     policies = [
         torch.nn.Sequential(
-            torch.nn.Linear(17, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 3),
+            torch.nn.Linear(17, 256),
+            torch.nn.ReLU(),
+            torch.nn.Linear(256, 256),
+            torch.nn.ReLU(),
+            torch.nn.Linear(256, 3),
             torch.nn.Tanh(),
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     env = make("halfcheetah")
     start = time.perf_counter()
     with torch.no_grad():
@@ -132,7 +153,9 @@ def evaluation(threads: int, members: int) -> tuple[float, float]:
             obs, over = env.reset(seed=episode)[0], False
             while not over:
                 x = torch.from_numpy(obs).float()
-                obs, _, terminated, truncated, _ = env.step(np.concatenate([policy(x).numpy() for policy in policies]))
+                obs, _, terminated, truncated, _ = env.step(
+                    np.concatenate([policy(x).numpy() for policy in policies])
+                )
                 over = terminated or truncated
     return together, time.perf_counter() - start
 
@@ -145,13 +168,17 @@ def robots() -> None:
         for threads in sorted({1, cores}):
             rate = lockstep(name, 64, threads)
             share = rate / base / threads
-            print(f"{name:12s} 64 simulations, {threads} threads {rate:9,.0f} steps/s: {share:5.2f} of bare mj_step's "
-                  f"{base:,.0f} a core, {rate / loop:4.1f} x gymnasium's {loop:,.0f}")  # fmt: skip
+            print(
+                f"{name:12s} 64 simulations, {threads} threads {rate:9,.0f} steps/s: {share:5.2f} of bare mj_step's "
+                f"{base:,.0f} a core, {rate / loop:4.1f} x gymnasium's {loop:,.0f}"
+            )
     for threads in sorted({1, cores}):
         for members in (1, 5):
             together, apart = evaluation(threads, members)
-            print(f"10 x 1000 steps of a two-agent policy, {threads} threads, population of {members}: {together:.2f} s, "
-                  f"{apart / together:.1f} x a plain loop's {apart:.2f} s")  # fmt: skip
+            print(
+                f"10 x 1000 steps of a two-agent policy, {threads} threads, population of {members}: {together:.2f} s, "
+                f"{apart / together:.1f} x a plain loop's {apart:.2f} s"
+            )
 
 
 def particle() -> None:
@@ -166,7 +193,9 @@ def particle() -> None:
 
 
 def fighting(name: str, count: int, backend: str, least: float = 2.0) -> float:
-    """Battle steps per second, observations, states and masks included; actions are drawn beforehand from what is available."""
+    """Battle steps per second, observations, states and masks included; actions are drawn
+    beforehand from what is available.
+    """
     made, stream = Battles(name, count, backend=backend), np.random.default_rng(0)
     made.reset()
     made.step(scripted.random(made, stream)), made.obs(), made.state()  # compiled now
@@ -185,8 +214,14 @@ def fighting(name: str, count: int, backend: str, least: float = 2.0) -> float:
 def battles() -> None:
     """The battles' table, one thread."""
     for name in MAPS:
-        rates = {backend: fighting(name, 256, backend) for backend in (["numba"] if has_numba() else []) + ["numpy"]}
-        print(f"{name:12s} 256 battles " + ", ".join(f"{backend} {rate:9,.0f} steps/s" for backend, rate in rates.items()))
+        rates = {
+            backend: fighting(name, 256, backend)
+            for backend in (["numba"] if has_numba() else []) + ["numpy"]
+        }
+        print(
+            f"{name:12s} 256 battles "
+            + ", ".join(f"{backend} {rate:9,.0f} steps/s" for backend, rate in rates.items())
+        )
 
 
 def main() -> None:

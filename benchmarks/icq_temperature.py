@@ -1,7 +1,9 @@
-"""How far ICQ-MA's policies leave the data at several temperatures of their weights, after a few hundred updates.
+"""How far ICQ-MA's policies leave the data at several temperatures of their weights, after a few
+hundred updates.
 
-Prints the geometric mean probability that policies give the data's actions of living agents, beside cloning's, at preset
-quick's sizes. No battle is played: this is what quick's temperature was chosen by (papers/cast_bcq/README.md, "Battles").
+Prints the geometric mean probability that policies give the data's actions of living agents, beside
+cloning's, at preset quick's sizes. No battle is played: this is what quick's temperature was chosen
+by (papers/cast_bcq/README.md, "Battles").
 
     python benchmarks/icq_temperature.py > benchmarks/icq_temperature.txt
 """
@@ -28,7 +30,9 @@ def likelihood(program: Program, network: str) -> float:
     for _ in range(MINIBATCHES):
         lanes = program.store.draw()
         x = program.learner.inputs(lanes.obs, lanes.last)
-        logits = program.learner.along(network, x, lanes).masked_fill(lanes.available < 0.5, -torch.inf)
+        logits = program.learner.along(network, x, lanes).masked_fill(
+            lanes.available < 0.5, -torch.inf
+        )
         alive = (lanes.filled.unsqueeze(-1) > 0) & (lanes.available[..., 0] < 0.5)
         total += chosen(logits.log_softmax(-1), lanes.action)[alive].sum().item()
         count += alive.sum().item()
@@ -44,7 +48,9 @@ def trained(name: str, method: str, temperature: float | None = None) -> Program
         cell.config["hyper"]["policy_temperature"] = temperature
     program = Program([cell], "cpu")
     program.evaluate = lambda: ([], [])
-    for _ in tqdm(program.updates(), total=UPDATES, desc=f"{name} {method} {temperature or ''}", leave=False):
+    for _ in tqdm(
+        program.updates(), total=UPDATES, desc=f"{name} {method} {temperature or ''}", leave=False
+    ):
         pass
     return program
 
@@ -55,7 +61,10 @@ def main() -> None:
     for name in MAPS:
         print(f"{name}: cloning {likelihood(trained(name, 'bc'), 'generator'):.3f}")
         for temperature in TEMPERATURES:
-            print(f"{name}: ICQ-MA at {temperature:g} {likelihood(trained(name, 'icq_ma', temperature), 'actor'):.3f}", flush=True)
+            print(
+                f"{name}: ICQ-MA at {temperature:g} {likelihood(trained(name, 'icq_ma', temperature), 'actor'):.3f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

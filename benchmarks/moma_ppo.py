@@ -1,10 +1,12 @@
-"""Rollouts in a world model: all members and policies at once against a plain loop over both, transitions per second.
+"""Rollouts in a world model: all members and policies at once against a plain loop over both,
+transitions per second.
 
     python benchmarks/moma_ppo.py
 
-Both do the same work: five ensemble members predict state, reward and end for 202 rollouts of 10 steps of each of three
-teams' policies with memory; uncertainties, clipping and cutting included. The loop is written as such code usually is: a
-torch.nn.Sequential for every network, one team and one member at a time.
+Both do the same work: five ensemble members predict state, reward and end for 202 rollouts of 10
+steps of each of three teams' policies with memory; uncertainties, clipping and cutting included.
+The loop is written as such code usually is: a torch.nn.Sequential for every network, one team and
+one member at a time.
 """
 
 import itertools
@@ -32,9 +34,18 @@ def batched(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
     seeds = list(range(TEAMS))
     joint = of.num_agents * of.action_dim
     ensemble = wm.Ensemble(0, state_dim, joint, config)
-    row = {"lambda_r": 1.0, "lambda_g": 1.0, "lambda_a": 0.0, "l_clip": 1e9, "l_stop": 1e9, "box": True}
+    row = {
+        "lambda_r": 1.0,
+        "lambda_g": 1.0,
+        "lambda_a": 0.0,
+        "l_clip": 1e9,
+        "l_stop": 1e9,
+        "box": True,
+    }
     high = torch.full((state_dim + 1,), 10.0)
-    world = wm.WorldModel(ensemble, torch.arange(config.kept), -high, high, wm.Limits.of([row] * TEAMS))
+    world = wm.WorldModel(
+        ensemble, torch.arange(config.kept), -high, high, wm.Limits.of([row] * TEAMS)
+    )
     learner = MAPPO(seeds, of.obs_dims, state_dim, of.action_dim, ppo)
     state = torch.randn(TEAMS, STARTS, state_dim, generator=torch.Generator().manual_seed(0))
     history = torch.zeros(TEAMS, of.num_agents, STARTS, 10, of.obs_dim + of.action_dim)
@@ -49,7 +60,11 @@ class Encoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(inputs, size)
         self.attention = nn.MultiheadAttention(size, 1, batch_first=True)
-        self.norm, self.soft, self.query = nn.LayerNorm(size), nn.Linear(size, size, bias=False), nn.Parameter(torch.randn(size))
+        self.norm, self.soft, self.query = (
+            nn.LayerNorm(size),
+            nn.Linear(size, size, bias=False),
+            nn.Parameter(torch.randn(size)),
+        )
 
     def forward(self, history):
         x = self.embed(history) + positions(history.shape[1], self.query.shape[0])
@@ -66,21 +81,29 @@ def mlp(*sizes: int) -> nn.Sequential:
 
 
 def looped(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
-    """A function that makes the same rollouts one team, one agent and one ensemble member at a time."""
+    """A function that makes the same rollouts one team, one agent and one ensemble member at a
+    time.
+    """
     joint, hidden = of.num_agents * of.action_dim, [config.hidden] * config.layers
     members = [
-        (mlp(state_dim + joint, *hidden, 2 * state_dim), mlp(state_dim + joint, *hidden, 2),
-         mlp(state_dim + joint, *[config.hidden] * config.end_layers, 1))
+        (
+            mlp(state_dim + joint, *hidden, 2 * state_dim),
+            mlp(state_dim + joint, *hidden, 2),
+            mlp(state_dim + joint, *[config.hidden] * config.end_layers, 1),
+        )
         for _ in range(config.kept)
-    ]  # fmt: skip
+    ]
     teams = [
         [
-            (Encoder(dim + of.action_dim, ppo.memory), mlp(ppo.memory + dim, ppo.hidden, ppo.hidden, 2 * of.action_dim),
-             mlp(ppo.memory + dim, ppo.hidden, ppo.hidden, 1))
+            (
+                Encoder(dim + of.action_dim, ppo.memory),
+                mlp(ppo.memory + dim, ppo.hidden, ppo.hidden, 2 * of.action_dim),
+                mlp(ppo.memory + dim, ppo.hidden, ppo.hidden, 1),
+            )
             for dim in of.obs_dims
         ]
         for _ in range(TEAMS)
-    ]  # fmt: skip
+    ]
     start = torch.randn(TEAMS, STARTS, state_dim, generator=torch.Generator().manual_seed(0))
 
     @torch.no_grad()
@@ -95,13 +118,23 @@ def looped(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
                     features = torch.cat([encoder(history[agent]), obs], -1)
                     mean, log_std = policy(features).chunk(2, -1)
                     action = mean + log_std.clamp(-6, 0).exp() * torch.randn_like(mean)
-                    torch.distributions.Normal(mean, log_std.clamp(-6, 0).exp()).log_prob(action).sum(-1)
+                    torch.distributions.Normal(mean, log_std.clamp(-6, 0).exp()).log_prob(
+                        action
+                    ).sum(-1)
                     value(features)
                     actions.append(action.clamp(-1, 1))
-                    history[agent] = torch.cat([history[agent][:, 1:], torch.cat([obs, actions[-1]], -1).unsqueeze(1)], 1)
+                    history[agent] = torch.cat(
+                        [history[agent][:, 1:], torch.cat([obs, actions[-1]], -1).unsqueeze(1)], 1
+                    )
                 x = torch.cat([state, *actions], -1)
-                said = [(t(x).chunk(2, -1)[0], r(x).chunk(2, -1)[0], e(x).sigmoid()) for t, r, e in members]
-                states, rewards = torch.stack([s for s, _, _ in said]), torch.stack([r for _, r, _ in said])
+                said = [
+                    (t(x).chunk(2, -1)[0], r(x).chunk(2, -1)[0], e(x).sigmoid())
+                    for t, r, e in members
+                ]
+                states, rewards = (
+                    torch.stack([s for s, _, _ in said]),
+                    torch.stack([r for _, r, _ in said]),
+                )
                 both = torch.cat([states, rewards], -1)
                 centred = both - both.mean(0)
                 (torch.einsum("ebi,ebj->bij", centred, centred) / 4).flatten(1).norm(dim=1)
@@ -130,10 +163,15 @@ def main() -> None:
     small = wm.WorldModelConfig(hidden=128, layers=2), MAPPOConfig(hidden=64, memory=16)
     full = wm.WorldModelConfig(), MAPPOConfig()
     for name, (config, ppo) in {"quick's sizes": small, "the paper's sizes": full}.items():
-        for robot, of in (("reacher", view("reacher", "leader_only")), ("ant", view("ant", "po_aligned"))):
+        for robot, of in (
+            ("reacher", view("reacher", "leader_only")),
+            ("ant", view("ant", "po_aligned")),
+        ):
             dims = 11 if robot == "reacher" else 27
             fast, slow = rate(batched(of, config, ppo, dims)), rate(looped(of, config, ppo, dims))
-            print(f"{name}, {robot}: batched {fast:,.0f} transitions/s, loop {slow:,.0f}, {fast / slow:.1f} times as many")
+            print(
+                f"{name}, {robot}: batched {fast:,.0f} transitions/s, loop {slow:,.0f}, {fast / slow:.1f} times as many"
+            )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""What tuning a population at once gains: 5 seeds x 3 variants x 2 agents of OTC on BCQ against one agent by itself.
+"""What tuning a population at once gains: 5 seeds x 3 variants x 2 agents of OTC on BCQ against one
+agent by itself.
 
     python benchmarks/otc.py [--rows 100000]
 
-One update at the paper's sizes (512 candidates, pool of 2000, batch 128), matching included, on one core, in one run.
+One update at the paper's sizes (512 candidates, pool of 2000, batch 128), matching included, on one
+core, in one run.
 """
 
 import argparse
@@ -29,7 +31,10 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
     sizes = {"obs": (OBS,), "action": (ACTION,), "reward": (), "next_obs": (OBS,), "terminal": ()}
 
     def data(*lead):
-        fields = {name: torch.rand(*lead, agents, *size, generator=stream) * 2 - 1 for name, size in sizes.items()}
+        fields = {
+            name: torch.rand(*lead, agents, *size, generator=stream) * 2 - 1
+            for name, size in sizes.items()
+        }
         return fields | {"terminal": torch.zeros(*lead, agents)}
 
     names = [name for name in strategies for _ in range(seeds)]
@@ -44,7 +49,9 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
             pass
     prioritised = [float(name in ("embedding", "value")) for name in names]
     adaptive = [bool(alpha) for alpha in prioritised]
-    sampler = Sampler(experience, learner, names, members, prioritised, adaptive, embedding, None, TuningConfig())
+    sampler = Sampler(
+        experience, learner, names, members, prioritised, adaptive, embedding, None, TuningConfig()
+    )
     experience.add(data(len(members), STEPS))
     if embedding:
         embedding.extend(rows, rows + STEPS)
@@ -63,12 +70,16 @@ def milliseconds(update, agents: int, least: float = 4.0) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000)
     args = parser.parse_args()
     torch.set_num_threads(1)
     facts = machine("cpu")
-    print(f"{facts['processor']}, one thread, kernels {facts['kernels']}; milliseconds of one agent's update")
+    print(
+        f"{facts['processor']}, one thread, kernels {facts['kernels']}; milliseconds of one agent's update"
+    )
     strategies = ["embedding", "value", "uniform"]
     alone = [milliseconds(tuning(1, [name], 1, args.rows), 1) for name in strategies]
     for name, time_alone in zip(strategies, alone, strict=True):
@@ -78,7 +89,9 @@ def main() -> None:
         )
     together = milliseconds(tuning(5, strategies, 2, args.rows), 30)
     mean = sum(alone) / 3
-    print(f"    all three  one agent alone {mean:6.2f}, 5 x 3 x 2 together {together:6.2f}: {mean / together:4.1f} x")
+    print(
+        f"    all three  one agent alone {mean:6.2f}, 5 x 3 x 2 together {together:6.2f}: {mean / together:4.1f} x"
+    )
 
 
 if __name__ == "__main__":

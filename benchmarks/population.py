@@ -1,8 +1,9 @@
 """What training a population at once gains, in one run on one core:
 
 (a) the same learner looped over members, one program each: 40 members of 64-64 networks, batch 128;
-(b) plain PyTorch as such code is usually written: a module and an optimizer per agent, minibatches drawn without
-    replacement by permuting the whole buffer; five seeds of OMAR at the paper's sizes on a buffer of --rows rows.
+(b) plain PyTorch as such code is usually written: a module and an optimizer per agent, minibatches
+    drawn without replacement by permuting the whole buffer; five seeds of OMAR at the paper's sizes
+    on a buffer of --rows rows.
 
     python benchmarks/population.py [--rows 1000000] [--device cpu]
 """
@@ -27,8 +28,17 @@ AGENTS, OBS, ACTION = 3, 18, 2
 def data(rows: int) -> dict:
     """One random data set of the cooperative-navigation sizes."""
     stream = torch.Generator().manual_seed(0)
-    sizes = {"obs": (OBS,), "action": (ACTION,), "reward": (), "next_obs": (OBS,), "terminal": (), "next_action": (ACTION,)}
-    fields = {name: torch.rand(rows, AGENTS, *size, generator=stream) for name, size in sizes.items()}
+    sizes = {
+        "obs": (OBS,),
+        "action": (ACTION,),
+        "reward": (),
+        "next_obs": (OBS,),
+        "terminal": (),
+        "next_action": (ACTION,),
+    }
+    fields = {
+        name: torch.rand(rows, AGENTS, *size, generator=stream) for name, size in sizes.items()
+    }
     fields["terminal"].zero_()
     return fields | {"has_next_action": torch.ones(rows, dtype=torch.bool)}
 
@@ -39,22 +49,31 @@ def population(method: str, members: int, batch: int, dataset: dict, device: str
     config = BackboneConfig(batch_size=batch)
     build, kind = METHODS[method]
     learner = build(Backbone(seeds, OBS, ACTION, AGENTS, config, device), kind())
-    replay = Replay([dataset], [0] * members, generators(seeds, "m"), False, method == "ma_icq", device)
+    replay = Replay(
+        [dataset], [0] * members, generators(seeds, "m"), False, method == "ma_icq", device
+    )
     return lambda: learner.update(replay.draw(batch))
 
 
 class PlainAgent:
-    """One agent of OMAR in plain PyTorch: BatchNorm input, twin critics, Adam each, the released update."""
+    """One agent of OMAR in plain PyTorch: BatchNorm input, twin critics, Adam each, the released
+    update.
+    """
 
     def __init__(self, device):
         def mlp(size, out):
-            return nn.Sequential(nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, out)).to(device)
+            return nn.Sequential(
+                nn.Linear(size, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, out)
+            ).to(device)
 
         self.actor = nn.Sequential(nn.BatchNorm1d(OBS).to(device), mlp(OBS, ACTION), nn.Tanh())
         self.norm = nn.BatchNorm1d(OBS + ACTION).to(device)
         self.heads = nn.ModuleList([mlp(OBS + ACTION, 1), mlp(OBS + ACTION, 1)])
         self.critic = nn.ModuleList([self.norm, self.heads])
-        self.target_actor, self.target_critic = copy.deepcopy(self.actor), copy.deepcopy(self.critic)
+        self.target_actor, self.target_critic = (
+            copy.deepcopy(self.actor),
+            copy.deepcopy(self.critic),
+        )
         self.actor_adam = torch.optim.Adam(self.actor.parameters(), 0.01)
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), 0.01)
 
@@ -67,12 +86,21 @@ class PlainAgent:
         """The released MPE update: CQL critics, OMAR's sampler, Polyak averages."""
         batch = len(obs)
         with torch.no_grad():
-            target = reward + 0.95 * torch.minimum(*self.q(self.target_critic, next_obs, self.target_actor(next_obs)))
+            target = reward + 0.95 * torch.minimum(
+                *self.q(self.target_critic, next_obs, self.target_actor(next_obs))
+            )
         repeated = obs.repeat_interleave(10, 0)
-        sampled = self.q(self.critic, repeated, torch.rand(batch * 10, ACTION, device=obs.device) * 2 - 1)
+        sampled = self.q(
+            self.critic, repeated, torch.rand(batch * 10, ACTION, device=obs.device) * 2 - 1
+        )
         loss = 0
         for q, s in zip(self.q(self.critic, obs, action), sampled, strict=True):
-            loss = loss + (q - target).square().mean() + s.view(batch, 10).logsumexp(1).mean() - q.mean()
+            loss = (
+                loss
+                + (q - target).square().mean()
+                + s.view(batch, 10).logsumexp(1).mean()
+                - q.mean()
+            )
         self.step(loss, self.critic, self.critic_adam)
 
         own = self.actor(obs)
@@ -80,7 +108,9 @@ class PlainAgent:
         mean, std = torch.zeros_like(own), torch.full_like(own, 2.0)
         with torch.no_grad():
             for _ in range(3):
-                actions = (mean[:, None] + std[:, None] * torch.randn(batch, 10, ACTION, device=obs.device)).clamp(-1, 1)
+                actions = (
+                    mean[:, None] + std[:, None] * torch.randn(batch, 10, ACTION, device=obs.device)
+                ).clamp(-1, 1)
                 values = self.q(self.critic, repeated, actions.flatten(0, 1))[0].view(batch, 10)
                 mean = (values.softmax(1)[..., None] * actions).sum(1)
                 std = (actions - mean[:, None]).square().mean(1).sqrt()
@@ -129,7 +159,9 @@ def seconds(step, device: str, least: float = 3.0) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
@@ -142,14 +174,20 @@ def main() -> None:
     for method in METHODS:
         together = seconds(population(method, 40, 128, small, args.device), args.device)
         alone = 40 * seconds(population(method, 1, 128, small, args.device), args.device, 1.0)
-        print(f"    {method:9s} {together * 1e3:8.1f} ms a round against {alone * 1e3:8.1f} ms: {alone / together:5.1f} x")
-    print(f"\n(b) OMAR, five seeds, batch 1024, {args.rows:,} rows, against plain per-agent PyTorch")
+        print(
+            f"    {method:9s} {together * 1e3:8.1f} ms a round against {alone * 1e3:8.1f} ms: {alone / together:5.1f} x"
+        )
+    print(
+        f"\n(b) OMAR, five seeds, batch 1024, {args.rows:,} rows, against plain per-agent PyTorch"
+    )
     large = data(args.rows)
     usual = seconds(plain(5, 1024, large, args.device), args.device, 6.0)
     ours = seconds(population("omar", 5, 1024, large, args.device), args.device, 6.0)
     print(f"    {ours * 1e3:.0f} ms a round against {usual * 1e3:.0f} ms: {usual / ours:.1f} x")
     flops = 1.1e9 * 15
-    print(f"    about {flops / ours / 1e9:.0f} and {flops / usual / 1e9:.0f} GFLOP/s at 1.1 GFLOP an agent-update")
+    print(
+        f"    about {flops / ours / 1e9:.0f} and {flops / usual / 1e9:.0f} GFLOP/s at 1.1 GFLOP an agent-update"
+    )
 
 
 if __name__ == "__main__":

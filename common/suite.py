@@ -1,4 +1,5 @@
-"""The whole suite: what there is, what is done, running it, the report, and the comparison with the reference.
+"""The whole suite: what there is, what is done, running it, the report, and the comparison with the
+reference.
 
 Started by run_all.sh; `python -m common.suite --help` says the same as `./run_all.sh --help`.
 """
@@ -47,11 +48,19 @@ def find(pattern: str = "*") -> list[Table]:
     paths = [path for glob in PATTERNS for path in sorted((ROOT / "papers").glob(f"*/{glob}"))]
     paths.sort(key=lambda path: (path.parent.name, *natural(path.stem)))
     names = {f"{path.parent.name}/{path.stem}": path for path in paths}
-    wanted = [name for name in names if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.split("/")[0], pattern)]
+    wanted = [
+        name
+        for name in names
+        if fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.split("/")[0], pattern)
+    ]
     if not wanted:
-        raise experiment.BadInput(f"no script matches {pattern!r}; {experiment.nearest(pattern, names)}")
+        raise experiment.BadInput(
+            f"no script matches {pattern!r}; {experiment.nearest(pattern, names)}"
+        )
     modules = [importlib.import_module(f"papers.{name.replace('/', '.')}") for name in wanted]
-    return [module.TABLE for module in modules if hasattr(module, "TABLE")]  # a claims.py may be a ledger only
+    return [
+        module.TABLE for module in modules if hasattr(module, "TABLE")
+    ]  # a claims.py may be a ledger only
 
 
 def natural(stem: str) -> tuple:
@@ -74,7 +83,12 @@ def run(chosen: list[Table], args, options: dict) -> int:
         failures = executors.run(cells, args.executor, args.jobs, args.device)
     code = 1 if failures else 0
     for table in chosen:
-        code = max(code, tables.run(table, args.preset, options, jobs=1, device=args.device) if not failures else 0)
+        code = max(
+            code,
+            tables.run(table, args.preset, options, jobs=1, device=args.device)
+            if not failures
+            else 0,
+        )
         print()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
@@ -83,7 +97,9 @@ def run(chosen: list[Table], args, options: dict) -> int:
 
 
 def write_report(chosen: list[Table]) -> Path:
-    """Writes the HTML and Markdown report over all presets that have results; returns the HTML's path."""
+    """Writes the HTML and Markdown report over all presets that have results; returns the HTML's
+    path.
+    """
     html, markdown = report.build(chosen)
     write_text(runs_folder() / "report.md", markdown)
     write_text(runs_folder() / "report.html", html)
@@ -96,8 +112,12 @@ def print_claims() -> None:
     claims.write(rows, runs_folder() / "claims.csv")
     for paper in claims.PAPERS:
         shown, widths = report.claim_rows(rows, paper), [22, 52, 20, None, None, None, None, 30]
-        print(f"\n{paper}\n{tabulate(shown, report.CLAIM_HEADER, disable_numparse=True, maxcolwidths=widths)}")
-    print(f"\n{tabulate(claims.counts(rows), ['paper', 'preset', *claims.VERDICTS])}\n\n{runs_folder() / 'claims.csv'}")
+        print(
+            f"\n{paper}\n{tabulate(shown, report.CLAIM_HEADER, disable_numparse=True, maxcolwidths=widths)}"
+        )
+    print(
+        f"\n{tabulate(claims.counts(rows), ['paper', 'preset', *claims.VERDICTS])}\n\n{runs_folder() / 'claims.csv'}"
+    )
 
 
 def print_departures() -> None:
@@ -112,7 +132,9 @@ def print_departures() -> None:
 
 
 def differs(ours: list[float], theirs: list[float]) -> bool:
-    """Whether two samples of seeds differ beyond three standard errors of the difference of their means."""
+    """Whether two samples of seeds differ beyond three standard errors of the difference of their
+    means.
+    """
     if sorted(ours) == sorted(theirs):
         return False
     a, b = scores.summary(ours), scores.summary(theirs)
@@ -123,7 +145,9 @@ def differs(ours: list[float], theirs: list[float]) -> bool:
 
 
 def diff(chosen: list[Table], preset: str) -> int:
-    """Compares fresh results with the committed reference; returns 4 if an entry differs or is gone, else 0."""
+    """Compares fresh results with the committed reference; returns 4 if an entry differs or is
+    gone, else 0.
+    """
     regressions, compared = [], 0
     for table in chosen:
         reference = REFERENCE / preset / table.paper / f"{table.name}.seeds.csv"
@@ -143,10 +167,20 @@ def diff(chosen: list[Table], preset: str) -> int:
             regressions += [f"{table.slot} {key[0]} {key[1]}"] if bad else []
             mean = scores.summary(ours)["mean"] if ours else None
             old = scores.summary(list(values.values()))["mean"]
-            word = "gone" if not ours else "DIFFERS" if bad else "identical" if same else "consistent"
+            word = (
+                "gone" if not ours else "DIFFERS" if bad else "identical" if same else "consistent"
+            )
             d = table.decimals
             theirs = published.get(key, (None,))[0]
-            rows.append([*key, tables.number(theirs, d), tables.number(old, d), tables.number(mean, d), word])
+            rows.append(
+                [
+                    *key,
+                    tables.number(theirs, d),
+                    tables.number(old, d),
+                    tables.number(mean, d),
+                    word,
+                ]
+            )
         header = ["row", "column", "published", "reference", "fresh", "verdict"]
         print(f"\n{table.slot}\n{tabulate(rows, header, disable_numparse=True)}")
     print(f"\n{compared} entries compared, {len(regressions)} differ from the reference")
@@ -154,10 +188,12 @@ def diff(chosen: list[Table], preset: str) -> int:
 
 
 def accept(chosen: list[Table], preset: str) -> int:
-    """Copies finished tables (CSV and JSON) into results/reference; refuses tables with cells that are not done.
+    """Copies finished tables (CSV and JSON) into results/reference; refuses tables with cells that
+    are not done.
 
-    At preset paper, where cells take hours, a table in progress is accepted too: its open entries stay empty and its JSON
-    says which cells are missing. The finished cells themselves are kept as well, for `adopt`.
+    At preset paper, where cells take hours, a table in progress is accepted too: its open entries
+    stay empty and its JSON says which cells are missing. The finished cells themselves are kept as
+    well, for `adopt`.
     """
     refused = 0
     for table in chosen:
@@ -166,7 +202,9 @@ def accept(chosen: list[Table], preset: str) -> int:
         counts = planning.states(table, preset, {})
         partial = preset == "paper" and counts["done"]
         if (counts["missing"] or counts["stale"]) and not partial:
-            print(f"{table.slot}: not accepted, {counts['missing']} cells missing and {counts['stale']} stale at {preset}")
+            print(
+                f"{table.slot}: not accepted, {counts['missing']} cells missing and {counts['stale']} stale at {preset}"
+            )
             refused += 1
             continue
         shown = tables.show(table, preset, {})
@@ -184,12 +222,17 @@ def accept(chosen: list[Table], preset: str) -> int:
     if preset == "paper":
         for cell in planning.cells_of(chosen, preset):
             if work.paper(cell.paper).state(cell) == "done":
-                write_text(REFERENCE / preset / cell.paper / "cells" / cell.path.name, cell.path.read_text())
+                write_text(
+                    REFERENCE / preset / cell.paper / "cells" / cell.path.name,
+                    cell.path.read_text(),
+                )
     return 1 if refused else 0
 
 
 def adopt(chosen: list[Table], preset: str) -> int:
-    """Copies reference cells into the results folder where there is none; stale ones stay stale there."""
+    """Copies reference cells into the results folder where there is none; stale ones stay stale
+    there.
+    """
     cells, taken = planning.cells_of(chosen, preset), 0
     for cell in cells:
         source = REFERENCE / preset / cell.paper / "cells" / cell.path.name
@@ -203,20 +246,44 @@ def adopt(chosen: list[Table], preset: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; see USAGE."""
     parser = argparse.ArgumentParser(
-        prog="./run_all.sh", usage=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        prog="./run_all.sh",
+        usage=USAGE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
         epilog="exit codes: 0 done, 1 a cell failed, 2 bad input, 3 another command is writing these results, "
         "4 differs from the reference (diff), 130 and 143 interrupted",
-    )  # fmt: skip
+    )
     parser.add_argument("command", nargs="?", default="run", choices=COMMANDS)
-    parser.add_argument("--preset", default="quick", choices=PRESETS, help="smoke: seconds a script; quick: minutes; paper: hours")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'")
-    parser.add_argument("--jobs", type=int, help="processes of one thread each; default: the number of cores, 1 on a GPU")
+    parser.add_argument(
+        "--preset",
+        default="quick",
+        choices=PRESETS,
+        help="smoke: seconds a script; quick: minutes; paper: hours",
+    )
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="scripts by name, for example 'omar/table*'"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        help="processes of one thread each; default: the number of cores, 1 on a GPU",
+    )
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--executor", default="local", help="local processes, ray (a cluster) or slurm (through submitit)")
+    parser.add_argument(
+        "--executor",
+        default="local",
+        help="local processes, ray (a cluster) or slurm (through submitit)",
+    )
     parser.add_argument("--seeds", metavar="0,1,2", help="seeds instead of the preset's")
     parser.add_argument("--to", default="marl-eval", help="of export: marl-eval or tensorboard")
-    parser.add_argument("--list", action="store_true", help="what there is, its state, and the time it takes per preset")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run, and for how long")
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="what there is, its state, and the time it takes per preset",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run, and for how long"
+    )
     parser.add_argument("--force", action="store_true", help="run again what is done")
     args = parser.parse_args(arguments)
     try:
@@ -224,7 +291,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise experiment.BadInput(f"--jobs is {args.jobs}, expected 1 or more")
         chosen = find(args.only)
         if args.seeds and not all(word.isdecimal() for word in args.seeds.split(",")):
-            raise experiment.BadInput(f"--seeds is {args.seeds!r}, expected whole numbers with commas between, as 0,1,2")
+            raise experiment.BadInput(
+                f"--seeds is {args.seeds!r}, expected whole numbers with commas between, as 0,1,2"
+            )
         options = {"seeds": [int(word) for word in args.seeds.split(",")]} if args.seeds else {}
         work.pick_device(args.device)
         executors.available(args.executor)
@@ -242,7 +311,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(tabulate(planning.sizing_rows(chosen), planning.SIZING, disable_numparse=True))
             print(f"\n{planning.SIZING_NOTE}")
         elif args.command == "export":
-            print("\n".join(map(str, export.run(chosen, args.preset, args.to))) or f"nothing has been run at preset {args.preset}")
+            print(
+                "\n".join(map(str, export.run(chosen, args.preset, args.to)))
+                or f"nothing has been run at preset {args.preset}"
+            )
         elif args.command == "diff":
             return diff(chosen, args.preset)
         elif args.command == "accept":

@@ -8,11 +8,12 @@
     python -m envs.datasets measure
     python -m envs.datasets train-behaviour [TASK ...]
 
-One HDF5 file per task, quality and seed in the cache folder (`OMZ_DATA`, by default ~/.cache/offline-marl-zoo/data),
-with D4RL's keys: per agent in the particle worlds (`agent_0/observations` ...), of the whole robot for the robots.
-Provenance is in the file, its SHA-256 beside it. Files are built from the policies that ship with the repository and
-are the same bytes each time on one machine. Real D4RL or Minari files are imported beside them, as sizes "d4rl" and
-"minari".
+One HDF5 file per task, quality and seed in the cache folder (`OMZ_DATA`, by default
+~/.cache/offline-marl-zoo/data), with D4RL's keys: per agent in the particle worlds
+(`agent_0/observations` ...), of the whole robot for the robots. Provenance is in the file, its
+SHA-256 beside it. Files are built from the policies that ship with the repository and are the same
+bytes each time on one machine. Real D4RL or Minari files are imported beside them, as sizes "d4rl"
+and "minari".
 """
 
 import argparse
@@ -43,12 +44,15 @@ FAMILIES = (particle, mujoco, reaching, kinematic, smac)
 TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")
-MEASURED = Path(__file__).parent / "data_sizes.csv"  # bytes of data sets that were built, written by `measure`
+MEASURED = (
+    Path(__file__).parent / "data_sizes.csv"
+)  # bytes of data sets that were built, written by `measure`
 COMMAND = "python -m envs.datasets"
 
 
 def family(task: str):
-    """The module that knows a task's data: `envs.particle.data`, `envs.mujoco.data` or `envs.kinematic.data`.
+    """The module that knows a task's data: `envs.particle.data`, `envs.mujoco.data` or
+    `envs.kinematic.data`.
 
     Raises:
         DataError: an unknown task.
@@ -67,22 +71,28 @@ def data_path(task: str, quality: str, seed: int, size: str) -> Path:
     qualities, sizes = family(task).qualities(task), (*SIZES, *IMPORTED)
     for value, known, what in ((quality, qualities, "quality"), (size, sizes, "size")):
         if value not in known:
-            raise DataError(f"unknown {what} {value!r} of {task}, expected one of: {', '.join(known)}")
+            raise DataError(
+                f"unknown {what} {value!r} of {task}, expected one of: {', '.join(known)}"
+            )
     return data_folder() / size / task / f"{quality}-{seed}.h5"
 
 
 @functools.cache
 def recipe(task: str, quality: str, seed: int, size: str) -> str:
-    """Short hash of everything that decides a data set but the machine's rounding: generator, policies, sizes, seed.
+    """Short hash of everything that decides a data set but the machine's rounding: generator,
+    policies, sizes, seed.
 
-    Two machines build the same data up to floating-point rounding, whose files have other checksums; a result stays
-    valid as long as the recipe of its data is the same. An imported data set's recipe is its source file.
+    Two machines build the same data up to floating-point rounding, whose files have other
+    checksums; a result stays valid as long as the recipe of its data is the same. An imported data
+    set's recipe is its source file.
 
     Raises:
         DataError: an imported data set that is not there.
     """
     if size in IMPORTED:
-        facts = storage.read(data_path(task, quality, seed, size), lambda file, facts: None, verify=False)["provenance"]
+        facts = storage.read(
+            data_path(task, quality, seed, size), lambda file, facts: None, verify=False
+        )["provenance"]
         return facts["source"]["sha256"][:16]
     facts = family(task).provenance(task, quality, seed, size)
     return config_hash({key: value for key, value in facts.items() if key != "versions"})
@@ -94,7 +104,8 @@ def constants(task: str, **options) -> tuple[float, float]:
 
 
 def build(task: str, quality: str, seeds: list[int], size: str, say=print, **options) -> list[Path]:
-    """Builds the missing data sets of one task and quality; existing files are left alone. Returns all paths.
+    """Builds the missing data sets of one task and quality; existing files are left alone. Returns
+    all paths.
 
     Raises:
         DataError: an unknown name, or an imported data set that is not there.
@@ -108,7 +119,9 @@ def build(task: str, quality: str, seeds: list[int], size: str, say=print, **opt
     if wanted:
         say(f"building {task} {quality} ({size}), seeds {wanted}")
         sweep(paths[wanted[0]].parent)
-        for seed, (arrays, facts) in zip(wanted, family(task).generate(task, quality, wanted, size, **options), strict=True):
+        for seed, (arrays, facts) in zip(
+            wanted, family(task).generate(task, quality, wanted, size, **options), strict=True
+        ):
             storage.write(paths[seed], arrays, facts)
     return list(paths.values())
 
@@ -124,13 +137,17 @@ def steps_of(task: str, quality: str, size: str) -> int:
 @functools.cache
 def measured() -> dict[tuple[str, str, str], int]:
     """Bytes of a data set by (task, quality, size), as `measure` found them."""
-    return {(row["task"], row["quality"], row["size"]): int(row["bytes"]) for row in read_csv(MEASURED)}
+    return {
+        (row["task"], row["quality"], row["size"]): int(row["bytes"]) for row in read_csv(MEASURED)
+    }
 
 
 def files(task: str, quality: str, seeds: list[int], size: str) -> dict[Path, int]:
-    """Files of data sets and their bytes: their own where they are there, else estimated from measured ones.
+    """Files of data sets and their bytes: their own where they are there, else estimated from
+    measured ones.
 
-    The estimate is the measured mean of that size, or that of another size in proportion to the steps, 0 without any.
+    The estimate is the measured mean of that size, or that of another size in proportion to the
+    steps, 0 without any.
     """
     found = {}
     for seed in seeds:
@@ -138,21 +155,35 @@ def files(task: str, quality: str, seeds: list[int], size: str) -> dict[Path, in
         if path.exists():
             found[path] = path.stat().st_size
             continue
-        known = [(other, measured()[task, quality, other]) for other in (size, *SIZES) if (task, quality, other) in measured()]
+        known = [
+            (other, measured()[task, quality, other])
+            for other in (size, *SIZES)
+            if (task, quality, other) in measured()
+        ]
         of, count = max(known, key=lambda item: (item[0] == size, item[1]), default=(size, 0))
-        found[path] = count if of == size else count * steps_of(task, quality, size) // steps_of(task, quality, of)
+        found[path] = (
+            count
+            if of == size
+            else count * steps_of(task, quality, size) // steps_of(task, quality, of)
+        )
     return found
 
 
 def measure() -> None:
-    """Writes the mean bytes of the data sets in the cache folder to `MEASURED`, beside what is known of others."""
+    """Writes the mean bytes of the data sets in the cache folder to `MEASURED`, beside what is
+    known of others.
+    """
     by_kind: dict[tuple[str, str, str], list[int]] = {}
     for path in existing([]):
         size, task, quality = path.parts[-3], path.parts[-2], path.stem.rpartition("-")[0]
         if size in SIZES:
             by_kind.setdefault((task, quality, size), []).append(path.stat().st_size)
     kinds = measured() | {kind: round(np.mean(found)) for kind, found in by_kind.items()}
-    write_csv(MEASURED, ["task", "quality", "size", "bytes"], [[*kind, kinds[kind]] for kind in sorted(kinds)])
+    write_csv(
+        MEASURED,
+        ["task", "quality", "size", "bytes"],
+        [[*kind, kinds[kind]] for kind in sorted(kinds)],
+    )
 
 
 def load(path: Path, verify: bool = True) -> dict:
@@ -162,15 +193,20 @@ def load(path: Path, verify: bool = True) -> dict:
         `arrays`: per key [R, ...] (in the particle worlds [R, N, ...]); `provenance`; `sha256`.
 
     Raises:
-        DataError: the file is missing, changed since it was written, cut off, or its contents do not fit together.
+        DataError: the file is missing, changed since it was written, cut off, or its contents do
+            not fit together.
     """
-    data = storage.read(path, lambda file, facts: family(facts["task"]).extract(file, facts), verify)
+    data = storage.read(
+        path, lambda file, facts: family(facts["task"]).extract(file, facts), verify
+    )
     family(data["provenance"]["task"]).validate(path, data["arrays"], data["provenance"])
     return data
 
 
 def transitions(data: dict, **options) -> dict[str, Tensor]:
-    """What learners need of a loaded data set: tensors [R, N, ...]; robots take `of`, the agents' view."""
+    """What learners need of a loaded data set: tensors [R, N, ...]; robots take `of`, the agents'
+    view.
+    """
     return family(data["provenance"]["task"]).transitions(data, **options)
 
 
@@ -180,7 +216,8 @@ def episode_returns(data: dict) -> np.ndarray:
 
 
 def build_all(work: list[tuple], jobs: int) -> None:
-    """Builds many data sets, (task, quality, seeds, size, options) each, in processes of one thread each.
+    """Builds many data sets, (task, quality, seeds, size, options) each, in processes of one thread
+    each.
 
     The longest come first: replay data of the particle worlds, which run the training again.
     """
@@ -221,12 +258,25 @@ def describe(path: Path) -> list:
     return [*row, f"{ref['return_mean']} +- {ref['return_sd']}", f"{ref_level:.1f}"]
 
 
-HEADER = ["task", "quality", "seed", "size", "steps", "episodes", "return", "sd", "level", "released return",
-          "released level"]  # fmt: skip
+HEADER = [
+    "task",
+    "quality",
+    "seed",
+    "size",
+    "steps",
+    "episodes",
+    "return",
+    "sd",
+    "level",
+    "released return",
+    "released level",
+]
 
 
 def check(path: Path) -> str | None:
-    """What is wrong with a data set, or None: it must load, and its mean return must be its policy's."""
+    """What is wrong with a data set, or None: it must load, and its mean return must be its
+    policy's.
+    """
     try:
         data = load(path)
     except DataError as error:
@@ -256,17 +306,25 @@ def show(path: Path) -> None:
     if "filled" in arrays:  # whole episodes, padded
         lengths, terminated = arrays["filled"].sum(1), int(arrays["terminated"].sum())
     else:
-        lengths = np.diff(np.concatenate([[-1], np.flatnonzero(arrays["terminals"] | arrays["timeouts"])]))
+        lengths = np.diff(
+            np.concatenate([[-1], np.flatnonzero(arrays["terminals"] | arrays["timeouts"])])
+        )
         terminated = int(arrays["terminals"].sum())
     for what, values in (("return", returns), ("length", lengths)):
         quartiles = np.percentile(values, [0, 25, 50, 75, 100]).round(2).tolist()
-        print(f"{what} mean {values.mean():.2f}, sd {values.std():.2f}; min, quartiles, max {quartiles}")
+        print(
+            f"{what} mean {values.mean():.2f}, sd {values.std():.2f}; min, quartiles, max {quartiles}"
+        )
     print(f"{int(lengths.sum())} steps, {len(returns)} episodes, {terminated} of them terminated")
     for key, values in arrays.items():
         print(f"  {key:24} {values.dtype} {list(values.shape)}")
     figure, axes = pyplot.subplots(figsize=(6, 3.5), layout="constrained")
     axes.hist(returns, bins=60)
-    axes.set(xlabel="episode return", ylabel="episodes", title=f"{facts['task']} {facts['quality']}, seed {facts['seed']}")
+    axes.set(
+        xlabel="episode return",
+        ylabel="episodes",
+        title=f"{facts['task']} {facts['quality']}, seed {facts['seed']}",
+    )
     picture = path.with_suffix(".png")
     with atomic(picture) as part:
         figure.savefig(part, format="png", dpi=120)
@@ -282,7 +340,9 @@ def import_source(task: str, quality: str, source: str, say=print) -> Path:
     arrays, facts = foreign.read(task, quality, kind, where)
     mujoco.validate(Path(where), {key: values.copy() for key, values in arrays.items()}, facts)
     storage.write(path, arrays, facts)
-    say(f"{len(arrays['rewards'])} steps of {task} {quality} from {source} in {path}; use them with size {kind!r}")
+    say(
+        f"{len(arrays['rewards'])} steps of {task} {quality} from {source} in {path}; use them with size {kind!r}"
+    )
     return path
 
 
@@ -303,18 +363,25 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--quality", nargs="+", help="by default all of a task")
             command.add_argument("--seeds", nargs="+", type=int, help="by default all of a task")
             command.add_argument("--size", default="quick", help=", ".join(SIZES))
-            command.add_argument("--jobs", type=int, help="processes; by default the number of cores")
             command.add_argument(
-                "--replay", choices=mujoco.REPLAYS, default="snapshots",
+                "--jobs", type=int, help="processes; by default the number of cores"
+            )
+            command.add_argument(
+                "--replay",
+                choices=mujoco.REPLAYS,
+                default="snapshots",
                 help="robots' replay data: from shipped snapshots (fast), or by running the training again (hours)",
-            )  # fmt: skip
+            )
     for name in ("show", "import"):
         command = commands.add_parser(name)
         command.add_argument("task"), command.add_argument("quality")
         if name == "import":
             command.add_argument("--source", required=True, help="d4rl:DIR or minari:ID")
         else:
-            command.add_argument("--seed", type=int, default=0), command.add_argument("--size", default="quick")
+            (
+                command.add_argument("--seed", type=int, default=0),
+                command.add_argument("--size", default="quick"),
+            )
     return top
 
 
@@ -334,12 +401,16 @@ def main(arguments: list[str] | None = None) -> int:
             for task in args.tasks or TASKS:
                 known = family(task)
                 if not args.tasks and not known.ships(task):
-                    print(f"skipping {task}: its behaviour policies are not there; run `{COMMAND} train-behaviour {task}`")
+                    print(
+                        f"skipping {task}: its behaviour policies are not there; run `{COMMAND} train-behaviour {task}`"
+                    )
                     continue
                 options = {"replay": args.replay} if known is mujoco else {}
                 for quality in args.quality or known.qualities(task):
                     data_path(task, quality, 0, args.size)
-                    work.append((task, quality, args.seeds or known.seeds(task), args.size, options))
+                    work.append(
+                        (task, quality, args.seeds or known.seeds(task), args.size, options)
+                    )
             build_all(work, args.jobs or os.cpu_count() or 1)
         elif args.command == "import":
             import_source(args.task, args.quality, args.source)

@@ -1,10 +1,12 @@
 """What teams of agents do in simulations stepped together, whatever simulates them.
 
-A batch is W simulations of one system (`envs.mujoco.batch.RobotBatch`, `envs.kinematic.worlds.KinematicBatch`): it has
-`worlds`, `steps` [W], `reset(streams)`, `restart(which, streams)` and `step(actions, which)`, see there. A `View` says
-which numbers of the system's state each agent observes and which part of the joint action it chooses.
+A batch is W simulations of one system (`envs.mujoco.batch.RobotBatch`,
+`envs.kinematic.worlds.KinematicBatch`): it has `worlds`, `steps` [W], `reset(streams)`,
+`restart(which, streams)` and `step(actions, which)`, see there. A `View` says which numbers of the
+system's state each agent observes and which part of the joint action it chooses.
 
-Axes: W worlds, M members, N agents, D numbers of the state, U of the joint action, O observation, A an agent's action.
+Axes: W worlds, M members, N agents, D numbers of the state, U of the joint action, O observation, A
+an agent's action.
 """
 
 import functools
@@ -34,7 +36,9 @@ class View:
 
     @functools.cached_property
     def _gather(self) -> Tensor:
-        return torch.tensor([[*index, *[-1] * (self.obs_dim - len(index))] for index in self.indices])
+        return torch.tensor(
+            [[*index, *[-1] * (self.obs_dim - len(index))] for index in self.indices]
+        )
 
     @property
     def num_agents(self) -> int:
@@ -73,7 +77,8 @@ def play(batch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.nda
     """One episode in every simulation, from fresh starts: undiscounted returns [W] and lengths [W].
 
     Args:
-        act: observed states [W, D] -> actions [W, U], for all simulations whether they have finished or not.
+        act: observed states [W, D] -> actions [W, U], for all simulations whether they have
+            finished or not.
         streams: start states; W / len(streams) episodes each.
     """
     observed = batch.reset(streams)
@@ -84,7 +89,9 @@ def play(batch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.nda
         if everyone:
             observed, rewards, terminated, truncated = batch.step(actions)
         else:
-            observed[running], rewards, terminated, truncated = batch.step(actions[running], running)
+            observed[running], rewards, terminated, truncated = batch.step(
+                actions[running], running
+            )
         returns[running] += rewards
         over = terminated | truncated
         if over.any():
@@ -93,10 +100,12 @@ def play(batch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.nda
 
 
 def deploy(batch, act, streams: list[torch.Generator], steps: int) -> dict[str, np.ndarray]:
-    """What members experience in exactly `steps` steps each: arrays [M, steps, ...] with the names of `ROWS`.
+    """What members experience in exactly `steps` steps each: arrays [M, steps, ...] with the names
+    of `ROWS`.
 
-    A member's simulations run side by side, each for an equal number of steps; episodes that end are started again. Rows
-    come simulation by simulation, each in order of time; where a simulation is cut off its last row is a timeout.
+    A member's simulations run side by side, each for an equal number of steps; episodes that end
+    are started again. Rows come simulation by simulation, each in order of time; where a simulation
+    is cut off its last row is a timeout.
 
     Args:
         act: observed states [W, D] -> actions [W, U].
@@ -133,7 +142,11 @@ class Team:
 
     def __init__(self, view: View, simulate, device="cpu"):
         self.view, self.simulate, self.device = view, simulate, device
-        self.num_agents, self.obs_dim, self.action_dim = view.num_agents, view.obs_dim, view.action_dim
+        self.num_agents, self.obs_dim, self.action_dim = (
+            view.num_agents,
+            view.obs_dim,
+            view.action_dim,
+        )
         self.batches: dict[int, object] = {}
 
     def returns(self, act, streams: list[torch.Generator], episodes: int) -> Tensor:
@@ -147,15 +160,25 @@ class Team:
         returns, _ = play(self.batch(members * episodes), self.joint(act, members), streams)
         return torch.from_numpy(returns).view(members, episodes)
 
-    def deploy(self, act, streams: list[torch.Generator], steps: int, worlds: int) -> dict[str, np.ndarray]:
-        """What each member experiences in `steps` steps, in `worlds` simulations side by side, see `deploy`."""
-        return deploy(self.batch(len(streams) * worlds), self.joint(act, len(streams)), streams, steps)
+    def deploy(
+        self, act, streams: list[torch.Generator], steps: int, worlds: int
+    ) -> dict[str, np.ndarray]:
+        """What each member experiences in `steps` steps, in `worlds` simulations side by side, see
+        `deploy`.
+        """
+        return deploy(
+            self.batch(len(streams) * worlds), self.joint(act, len(streams)), streams, steps
+        )
 
     def joint(self, act, members: int):
-        """The population's policy as a function from observed states [W, D] to joint actions [W, U]."""
+        """The population's policy as a function from observed states [W, D] to joint actions [W,
+        U].
+        """
 
         def joint(states: np.ndarray) -> np.ndarray:
-            obs = self.view.observe(torch.from_numpy(states.astype(np.float32)).to(self.device))  # [W, N, O]
+            obs = self.view.observe(
+                torch.from_numpy(states.astype(np.float32)).to(self.device)
+            )  # [W, N, O]
             actions = act(obs.unflatten(0, (members, -1)).transpose(1, 2).contiguous())
             return self.view.join(actions.transpose(1, 2).flatten(0, 1)).cpu().numpy()
 

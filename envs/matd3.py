@@ -1,7 +1,7 @@
 """MATD3 (Ackermann et al., 2019) online, for behaviour policies: a population of teams.
 
-Independent tanh actors on own observations, twin critics per agent on everybody's observations (or the global state)
-and actions, delayed actors, smoothed target policies.
+Independent tanh actors on own observations, twin critics per agent on everybody's observations (or
+the global state) and actions, delayed actors, smoothed target policies.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,8 @@ class MATD3Config:
     target_noise: float = 0.2
     target_clip: float = 0.5
     actor_lr: float = 0.01
-    logit_penalty: float = 1e-3  # weight of the mean squared policy output before its tanh, which keeps it from saturating
+    # weight of the mean squared policy output before its tanh, which keeps it from saturating
+    logit_penalty: float = 1e-3
     input_norm: bool = True  # BatchNorm on the actors' observations
 
 
@@ -36,7 +37,8 @@ class MATD3:
     """A population of teams, M members of N agents.
 
     Args:
-        seeds: one per member; initialisation, minibatches and noise of a member depend on its seed alone.
+        seeds: one per member; initialisation, minibatches and noise of a member depend on its seed
+            alone.
         obs_dims: true observation size of each agent.
         state_dim: size of a global state the critics see in place of everybody's observations.
     """
@@ -54,11 +56,17 @@ class MATD3:
         self.seeds, self.purpose, self.state_dim = seeds, purpose, state_dim
         members, agents, padded = len(seeds), len(obs_dims), max(obs_dims)
         streams = generators(seeds, f"{purpose}/actor")
-        self.actors = Actors(streams, obs_dims, padded, config.hidden, action_dim, config.input_norm)
+        self.actors = Actors(
+            streams, obs_dims, padded, config.hidden, action_dim, config.input_norm
+        )
         joint = (state_dim or sum(obs_dims)) + agents * action_dim
         padded_joint = (state_dim or agents * padded) + agents * action_dim
         self.critics = TwinCritics(
-            generators(seeds, f"{purpose}/critic"), [joint] * agents, padded_joint, config.hidden, input_norm=False
+            generators(seeds, f"{purpose}/critic"),
+            [joint] * agents,
+            padded_joint,
+            config.hidden,
+            input_norm=False,
         )
         self.target_actor = self.actors.params.frozen_copy()
         self.target_critic = self.critics.params.frozen_copy()
@@ -69,12 +77,16 @@ class MATD3:
         self.rounds = 0
 
     def joint(self, values: Tensor) -> Tensor:
-        """[M, N, B, D] of each agent -> [M, 1, B, N * D], the same joint row for every agent's critic."""
+        """[M, N, B, D] of each agent -> [M, 1, B, N * D], the same joint row for every agent's
+        critic.
+        """
         members, agents, batch, size = values.shape
         return values.transpose(1, 2).reshape(members, 1, batch, agents * size)
 
     def context(self, obs: Tensor, state: Tensor | None) -> Tensor:
-        """What every critic sees beside the joint action, [M, 1, B, ...]: everybody's observations, or the state [M, B, D]."""
+        """What every critic sees beside the joint action, [M, 1, B, ...]: everybody's observations,
+        or the state [M, B, D].
+        """
         return self.joint(obs) if state is None else state.unsqueeze(1)
 
     def update(
@@ -86,7 +98,8 @@ class MATD3:
         state: Tensor | None = None,
         next_state: Tensor | None = None,
     ) -> None:
-        """One round on a joint minibatch: obs [M, N, B, O], action [M, N, B, A], reward [M, N, B], state [M, B, D].
+        """One round on a joint minibatch: obs [M, N, B, O], action [M, N, B, A], reward [M, N, B],
+        state [M, B, D].
 
         Episodes are cut by the clock and never terminate.
         """
@@ -94,8 +107,12 @@ class MATD3:
         with torch.no_grad():
             noise = normal_(torch.empty_like(action), self.noise_streams).mul_(config.target_noise)
             next_action = self.actors.train_actions(next_obs, self.target_actor)
-            next_action = (next_action + noise.clamp_(-config.target_clip, config.target_clip)).clamp_(-1, 1)
-            next_q = self.critics.values(self.context(next_obs, next_state), self.joint(next_action), self.target_critic)
+            next_action = (
+                next_action + noise.clamp_(-config.target_clip, config.target_clip)
+            ).clamp_(-1, 1)
+            next_q = self.critics.values(
+                self.context(next_obs, next_state), self.joint(next_action), self.target_critic
+            )
             target = reward + config.gamma * next_q.amin(2)
         q = self.critics.values(self.context(obs, state), self.joint(action))
         self.critics.params.zero_grad()
@@ -110,7 +127,9 @@ class MATD3:
         self.target_critic.average_towards(self.critics.params, config.tau)
 
     def update_actors(self, obs: Tensor, action: Tensor, state: Tensor | None) -> None:
-        """Each agent climbs its own critic in its own action; the others' actions are those of the data."""
+        """Each agent climbs its own critic in its own action; the others' actions are those of the
+        data.
+        """
         agents, size = action.shape[1], action.shape[3]
         logits = self.actors.train_outputs(obs, update_running=True)
         own = logits.tanh()
@@ -125,9 +144,13 @@ class MATD3:
         self.actor_adam.step()
 
     def keep(self, members: list[int]) -> "MATD3":
-        """A learner of only these members, as they are now; it goes on exactly as they would have in this one."""
+        """A learner of only these members, as they are now; it goes on exactly as they would have
+        in this one.
+        """
         seeds = [self.seeds[m] for m in members]
-        rest = MATD3(seeds, self.obs_dims, self.action_dim, self.config, self.purpose, self.state_dim)
+        rest = MATD3(
+            seeds, self.obs_dims, self.action_dim, self.config, self.purpose, self.state_dim
+        )
 
         rest.load_state_dict(members_of(self.state_dict(), members))
         return rest

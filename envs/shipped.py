@@ -1,4 +1,6 @@
-"""Behaviour policies that ship with the repository: their cards, their weights, and the snapshots kept for replay data."""
+"""Behaviour policies that ship with the repository: their cards, their weights, and the snapshots
+kept for replay data.
+"""
 
 import json
 from pathlib import Path
@@ -33,7 +35,8 @@ def read_weights(path: Path, device="cpu") -> dict[str, torch.Tensor]:
     """Tensors of a weights file; safetensors holds numbers only, nothing in it can run.
 
     Raises:
-        DataError: there is no such file, it is damaged or something else, or holds NaN; the message says what to do.
+        DataError: there is no such file, it is damaged or something else, or holds NaN; the message
+            says what to do.
     """
     hint = f"restore it (`git checkout {path.name}` in its folder) or train again with `python -m envs.datasets train-behaviour`"
     try:
@@ -47,7 +50,9 @@ def read_weights(path: Path, device="cpu") -> dict[str, torch.Tensor]:
 
 
 def read_snapshots(policies: Path, task: str) -> dict[int, Parameters]:
-    """The training's snapshots that ship for the replay data, by the count on the card (steps or updates)."""
+    """The training's snapshots that ship for the replay data, by the count on the card (steps or
+    updates).
+    """
     counts = read_card(policies, task)["replay_snapshots"]
     grouped: dict[str, dict] = {index: {} for index in counts}
     for key, tensor in read_weights(policies / task / "replay.safetensors").items():

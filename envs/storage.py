@@ -19,7 +19,11 @@ class DataError(ValueError):
 
 def data_folder() -> Path:
     """Where data sets are kept."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "offline-marl-zoo" / "data"
+    default = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "offline-marl-zoo"
+        / "data"
+    )
     return Path(os.environ.get("OMZ_DATA") or default)
 
 
@@ -27,7 +31,9 @@ def checksum(path: Path) -> str:
     """The SHA-256 recorded beside a data set when it was written."""
     side = path.with_suffix(".h5.sha256")
     if not path.exists() or not side.exists():
-        raise DataError(f"data set {path} is not there; build it with `python -m envs.datasets build`")
+        raise DataError(
+            f"data set {path} is not there; build it with `python -m envs.datasets build`"
+        )
     return side.read_text().split()[0]
 
 
@@ -44,7 +50,9 @@ def write(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
         file.attrs["provenance"] = json.dumps(facts, sort_keys=True)
         for name, values in arrays.items():
             values = np.ascontiguousarray(values)
-            file.create_dataset(name, data=values, fletcher32=bool(values.ndim), chunks=chunks(values))
+            file.create_dataset(
+                name, data=values, fletcher32=bool(values.ndim), chunks=chunks(values)
+            )
     write_text(path.with_suffix(".h5.sha256"), f"{sha256(path)}  {path.name}\n")
 
 
@@ -60,8 +68,8 @@ def read(path: Path, extract, verify: bool = True) -> dict:
     """One data set: `arrays` (what `extract(file, facts)` returns), `provenance`, `sha256`.
 
     Raises:
-        DataError: the file is missing, changed since it was written, cut off, of another format or without what
-            `extract` looks for.
+        DataError: the file is missing, changed since it was written, cut off, of another format or
+            without what `extract` looks for.
     """
     recorded = checksum(path)
     if verify and sha256(path) != recorded:
@@ -76,7 +84,9 @@ def read(path: Path, extract, verify: bool = True) -> dict:
     except (OSError, KeyError, ValueError) as error:
         raise DataError(f"data set {path} cannot be read: {error}") from error
     if facts.get("format") != FORMAT:
-        raise DataError(f"data set {path} has format {facts.get('format')}, expected {FORMAT}; build it again")
+        raise DataError(
+            f"data set {path} has format {facts.get('format')}, expected {FORMAT}; build it again"
+        )
     return {"arrays": arrays, "provenance": facts, "sha256": recorded}
 
 
@@ -89,12 +99,18 @@ def check_arrays(path: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tu
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(f"data set {path}: {key} holds NaN or infinity; build it again")
     if np.abs(arrays["actions"]).max() > 1:
-        raise DataError(f"data set {path}: actions reach {np.abs(arrays['actions']).max():.3f}, expected [-1, 1]")
+        raise DataError(
+            f"data set {path}: actions reach {np.abs(arrays['actions']).max():.3f}, expected [-1, 1]"
+        )
 
 
 def sums_between(rewards: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """[episodes] sums of rewards [R] up to each row where `ends` [R] is true; rows after the last end are left out."""
+    """[episodes] sums of rewards [R] up to each row where `ends` [R] is true; rows after the last
+    end are left out.
+    """
     stops = np.flatnonzero(ends) + 1
     if not len(stops):
         return np.empty(0)
-    return np.add.reduceat(rewards[: stops[-1]].astype(np.float64), np.concatenate([[0], stops[:-1]]))
+    return np.add.reduceat(
+        rewards[: stops[-1]].astype(np.float64), np.concatenate([[0], stops[:-1]])
+    )

@@ -1,4 +1,6 @@
-"""Shared by all tests: one thread, a data and a results folder of the test session, small populations."""
+"""Shared by all tests: one thread, a data and a results folder of the test session, small
+populations.
+"""
 
 import os
 

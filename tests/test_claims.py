@@ -1,4 +1,6 @@
-"""The claims ledger: verdicts by hand, every claim decidable from its table, the committed ledger computed."""
+"""The claims ledger: verdicts by hand, every claim decidable from its table, the committed ledger
+computed.
+"""
 
 import csv
 import importlib
@@ -18,11 +20,17 @@ def decide(claim, values):
 
 
 def test_verdicts_by_hand():
-    ours = {("t", "a"): {0: 5.0, 1: 6.0, 2: 5.5}, ("t", "b"): {0: 1.0, 1: 2.1, 2: 1.4}, ("t", "c"): {0: 1.0, 1: 9.0, 2: 4.0}}
+    ours = {
+        ("t", "a"): {0: 5.0, 1: 6.0, 2: 5.5},
+        ("t", "b"): {0: 1.0, 1: 2.1, 2: 1.4},
+        ("t", "c"): {0: 1.0, 1: 9.0, 2: 4.0},
+    }
     assert decide(Claim("", "a > b", "x", **over("a", ["b"], ["t"])), ours) == "holds"
     assert decide(Claim("", "b > a", "x", **over("b", ["a"], ["t"])), ours) == "contradicted"
     assert decide(Claim("", "a > c", "x", **over("a", ["c"], ["t"])), ours) == "undecided"
-    assert decide(Claim("", "a > b by 10", "x", **over("a", ["b"], ["t"], 10)), ours) == "contradicted"
+    assert (
+        decide(Claim("", "a > b by 10", "x", **over("a", ["b"], ["t"], 10)), ours) == "contradicted"
+    )
     value = ((("t", "a"), None),)
     assert decide(Claim("", "a below 9", "x", value, below=9), ours) == "holds"
     assert decide(Claim("", "a near 0", "x", value, within=10), ours) == "holds"
@@ -31,7 +39,9 @@ def test_verdicts_by_hand():
     assert decide(Claim("", "a > b, c", "x", **both, each=True), ours) == "undecided"
     assert decide(Claim("", "gone", "x", **over("a", ["d"], ["t"])), ours) == "not run"
     premise = Claim("", "b is large", "x", ((("t", "b"), None),), above=100)
-    blocked = verdict(Claim("", "a > b", "x", **over("a", ["b"], ["t"]), premise=premise), lambda table: ours)
+    blocked = verdict(
+        Claim("", "a > b", "x", **over("a", ["b"], ["t"]), premise=premise), lambda table: ours
+    )
     assert blocked["verdict"] == "undecided" and "b is large" in blocked["why"]
     with pytest.raises(ValueError, match="one of above, below and within"):
         Claim("", "nothing", "x", value)
@@ -42,7 +52,9 @@ def test_intervals_are_students_and_one_seed_decides_nothing():
     mean, low, high = interval([sample])
     half = 3.182446 * sample.std(ddof=1) / 2  # t of 3 degrees of freedom
     assert (mean, low, high) == pytest.approx((2.5, 2.5 - half, 2.5 + half))
-    mean, low, high = interval([sample, sample + 10])  # strata: differences between them are not noise
+    mean, low, high = interval(
+        [sample, sample + 10]
+    )  # strata: differences between them are not noise
     half = 2.446912 * sample.std(ddof=1) / 2 / np.sqrt(2)  # 6 degrees
     assert (mean, low, high) == pytest.approx((7.5, 7.5 - half, 7.5 + half))
     assert interval([np.array([3.0])]) == (3.0, -np.inf, np.inf)
@@ -59,7 +71,10 @@ def test_every_claim_names_entries_of_its_table(preset):
     for paper, claim in ALL:
         for part in filter(None, (claim, claim.premise)):
             table = importlib.import_module(f"papers.{paper}.{part.table}").TABLE
-            entries = {(entry.row, entry.column) for entry in table.entries(preset, table.options | {"seeds": None})}
+            entries = {
+                (entry.row, entry.column)
+                for entry in table.entries(preset, table.options | {"seeds": None})
+            }
             named = {name for pair in part.pairs for name in pair if name}
             assert named <= entries, f"{paper}: {claim.says}: {sorted(named - entries)[:3]}"
 
@@ -79,7 +94,9 @@ def test_welch_and_holm_by_hand():
     expected = stats.ttest_ind([1.0, 2.0, 3.0, 4.0], theirs, equal_var=False)
     assert p == pytest.approx(expected.pvalue)
     assert (low, high) == pytest.approx(tuple(expected.confidence_interval()))
-    assert scores.against(ours, 2.5, None, 5)[2] == pytest.approx(1.0)  # no published sd: taken as exact
+    assert scores.against(ours, 2.5, None, 5)[2] == pytest.approx(
+        1.0
+    )  # no published sd: taken as exact
     assert scores.against(scores.summary([1.0, 2.0]), 1.0, 0.1, 5) is None
     assert scores.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
@@ -89,17 +106,30 @@ def test_words_beside_published_numbers():
         return {"row": row, "column": "c", "cells": ["x"]} | scores.summary(values)
 
     entries = [
-        entry("far", [0.0, 0.1, 0.2]), entry("near", [9.0, 11.0, 10.4]), entry("unclear", [8.9, 9.5, 9.3]),
-        entry("two", [1.0, 2.0]), entry("constant", [5.0]) | {"cells": []}, entry("gone", [None, None, None]),
-    ]  # fmt: skip
+        entry("far", [0.0, 0.1, 0.2]),
+        entry("near", [9.0, 11.0, 10.4]),
+        entry("unclear", [8.9, 9.5, 9.3]),
+        entry("two", [1.0, 2.0]),
+        entry("constant", [5.0]) | {"cells": []},
+        entry("gone", [None, None, None]),
+    ]
     published = {(entry["row"], "c"): (10.0, 0.2) for entry in entries}
-    words = {key[0]: found["word"] for key, found in scores.comparisons(entries, published, 5).items()}
-    assert words == {"far": "differs", "near": "consistent", "unclear": "too few runs", "two": "too few runs"}
+    words = {
+        key[0]: found["word"] for key, found in scores.comparisons(entries, published, 5).items()
+    }
+    assert words == {
+        "far": "differs",
+        "near": "consistent",
+        "unclear": "too few runs",
+        "two": "too few runs",
+    }
 
 
 def test_probability_of_improvement_by_hand():
     better, worse = np.array([3.0, 4.0]), np.array([1.0, 3.0])
-    assert scores.probability_of_improvement([(better, worse)])[0] == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert scores.probability_of_improvement([(better, worse)])[0] == pytest.approx(
+        (1 + 0.5 + 1 + 1) / 4
+    )
     found = scores.probability_of_improvement([(better, worse), (worse, better)])
     assert found[0] == pytest.approx(0.5) and found[1] < 0.5 < found[2]
     sure = np.arange(10.0, 20.0)
@@ -107,9 +137,16 @@ def test_probability_of_improvement_by_hand():
 
 
 def test_performance_profile_by_hand():
-    share, low, high = scores.performance_profile([np.array([0.0, 2.0]), np.array([1.0, 3.0])], np.array([-1.0, 0.0, 1.5, 3.0]))
+    share, low, high = scores.performance_profile(
+        [np.array([0.0, 2.0]), np.array([1.0, 3.0])], np.array([-1.0, 0.0, 1.5, 3.0])
+    )
     assert share.tolist() == [1.0, 0.75, 0.5, 0.0]
-    assert (low <= share).all() and (share <= high).all() and low[0] == high[0] == 1.0 and low[2] < high[2]
+    assert (
+        (low <= share).all()
+        and (share <= high).all()
+        and low[0] == high[0] == 1.0
+        and low[2] < high[2]
+    )
 
 
 def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, monkeypatch):
@@ -117,7 +154,9 @@ def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, 
     folder = tmp_path / "quick" / "omar"
     folder.mkdir(parents=True)
     rows = [f"runtime,omar,percent_over_ma_cql,{seed},{5 + seed / 10}," for seed in range(3)]
-    (folder / "runtime.seeds.csv").write_text("\n".join(["table,row,column,seed,last,best", *rows]) + "\n")
+    (folder / "runtime.seeds.csv").write_text(
+        "\n".join(["table,row,column,seed,last,best", *rows]) + "\n"
+    )
 
     def verdict_of(ledger):
         return next(row[5] for row in ledger if row[4] == "quick" and "little more time" in row[2])

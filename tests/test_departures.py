@@ -1,4 +1,6 @@
-"""The departures ledger: the READMEs' tables are its rows, every measured effect can be computed, options exist."""
+"""The departures ledger: the READMEs' tables are its rows, every measured effect can be computed,
+options exist.
+"""
 
 import csv
 import importlib
@@ -26,15 +28,23 @@ def test_a_readmes_table_is_read_whole(paper):
 
 @pytest.mark.parametrize("paper", claims.PAPERS)
 def test_options_that_a_readme_names_are_in_the_code(paper):
-    files = [path for top in (f"papers/{paper}", "common", "envs") for path in (ROOT / top).rglob("*.py")]
+    files = [
+        path for top in (f"papers/{paper}", "common", "envs") for path in (ROOT / top).rglob("*.py")
+    ]
     code = "\n".join(path.read_text() for path in files if path.stem != "departures")
     for row in departures.readme_table(paper)[1]:
         for word in re.findall(r"[A-Za-z_]\w+(?==|\b)", row[-1].split(" of ")[0]):
-            known = re.search(rf"\b{word}\b", code) or word in ("both", "in", "py") or (ROOT / "envs" / word).exists()
+            known = (
+                re.search(rf"\b{word}\b", code)
+                or word in ("both", "in", "py")
+                or (ROOT / "envs" / word).exists()
+            )
             assert known, (row[0], word)
 
 
-@pytest.mark.parametrize(("paper", "effect"), EFFECTS, ids=lambda value: getattr(value, "what", value))
+@pytest.mark.parametrize(
+    ("paper", "effect"), EFFECTS, ids=lambda value: getattr(value, "what", value)
+)
 def test_every_effect_names_a_row_and_entries(paper, effect):
     assert sum(row[0] == effect.what for row in departures.readme_table(paper)[1]) == 1
     table = importlib.import_module(f"papers.{paper}.{effect.table}").TABLE
@@ -45,11 +55,26 @@ def test_every_effect_names_a_row_and_entries(paper, effect):
 
 
 def test_an_effect_is_the_mean_paired_difference(tmp_path):
-    effect = Effect("x", "ablation_options", ((("a", "other"), ("a", "default")), (("b", "other"), ("b", "default"))))
-    rows = [["t", row, column, seed, value, ""] for row, column, values in (
-        ("a", "other", (3.0, 5.0)), ("a", "default", (1.0, 2.0)), ("b", "other", (0.0, 1.0)), ("b", "default", (1.0, 1.0)),
-    ) for seed, value in enumerate(values)]  # fmt: skip
-    write_csv(tmp_path / "quick/omar/ablation_options.seeds.csv", ["table", "row", "column", "seed", "last", "best"], rows)
+    effect = Effect(
+        "x",
+        "ablation_options",
+        ((("a", "other"), ("a", "default")), (("b", "other"), ("b", "default"))),
+    )
+    rows = [
+        ["t", row, column, seed, value, ""]
+        for row, column, values in (
+            ("a", "other", (3.0, 5.0)),
+            ("a", "default", (1.0, 2.0)),
+            ("b", "other", (0.0, 1.0)),
+            ("b", "default", (1.0, 1.0)),
+        )
+        for seed, value in enumerate(values)
+    ]
+    write_csv(
+        tmp_path / "quick/omar/ablation_options.seeds.csv",
+        ["table", "row", "column", "seed", "last", "best"],
+        rows,
+    )
     mean, low, high, count, unit, script = departures.measured("omar", effect, "quick", (tmp_path,))
     assert float(mean) == np.mean([2.5, -0.5]) and float(low) < 1 < float(high)
     assert (count, unit, script) == (4, "normalized score", "ablation_options")

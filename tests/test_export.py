@@ -32,10 +32,16 @@ def test_marl_eval_gets_every_seed_with_its_curve(results, capsys):
         assert {name: run["absolute_metrics"]["score"] for name, run in runs.items()} == {
             f"seed_{seed}": [value] for seed, value in seeds.items()
         }
-        for run in runs.values():  # marl-eval: step_0, step_1, ... with a step_count and a list per metric
+        for run in (
+            runs.values()
+        ):  # marl-eval: step_0, step_1, ... with a step_count and a list per metric
             steps = [run[f"step_{index}"] for index in range(len(run) - 1)]
             counts = [step["step_count"] for step in steps]
-            assert len(steps) > 1 and counts == sorted(counts) and all(isinstance(count, int) for count in counts)
+            assert (
+                len(steps) > 1
+                and counts == sorted(counts)
+                and all(isinstance(count, int) for count in counts)
+            )
             assert all(math.isfinite(value) for step in steps for value in step["score"])
 
 
@@ -45,18 +51,29 @@ def test_a_diverged_seed_has_no_last_score(monkeypatch):
     runs = export.marl_eval(TABLE, "quick")["omar/table3"]["a"]["m"]
     assert runs == {
         "seed_0": {"step_0": {"step_count": 1, "score": [2.0]}},
-        "seed_1": {"step_0": {"step_count": 0, "score": [3.0]}, "absolute_metrics": {"score": [3.0]}},
+        "seed_1": {
+            "step_0": {"step_count": 0, "score": [3.0]},
+            "absolute_metrics": {"score": [3.0]},
+        },
     }
 
 
 def test_tensorboard_gets_the_same_numbers(results):
-    pytest.importorskip("tensorboard", reason="tensorboard is not installed; pip install -e .[export]")
+    pytest.importorskip(
+        "tensorboard", reason="tensorboard is not installed; pip install -e .[export]"
+    )
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     assert suite.main(["export", "--to", "tensorboard", "--only", "omar/table6"]) == 0
-    for (row, column, seed), (points, last) in export.runs_of(suite.find("omar/table6")[0], "quick").items():
-        events = EventAccumulator(str(results / f"quick/export/tensorboard/omar/table6/{row}/{column}/seed_{seed}")).Reload()
-        assert [(event.step, pytest.approx(event.value)) for event in events.Scalars("score")] == points
+    for (row, column, seed), (points, last) in export.runs_of(
+        suite.find("omar/table6")[0], "quick"
+    ).items():
+        events = EventAccumulator(
+            str(results / f"quick/export/tensorboard/omar/table6/{row}/{column}/seed_{seed}")
+        ).Reload()
+        assert [
+            (event.step, pytest.approx(event.value)) for event in events.Scalars("score")
+        ] == points
         assert events.Scalars("last_score")[0].value == pytest.approx(last)
 
 

@@ -1,4 +1,6 @@
-"""What breaks around the package: a full disk, broken files, odd folders. One sentence, an exit code, old results intact."""
+"""What breaks around the package: a full disk, broken files, odd folders. One sentence, an exit
+code, old results intact.
+"""
 
 import errno
 import importlib.util
@@ -26,11 +28,17 @@ def results(tmp_path, monkeypatch):
 
 def everything(folder):
     """Contents of all finished files."""
-    paths = [path for path in sorted((folder / "smoke").rglob("*")) if path.is_file() and "locks" not in path.parts]
+    paths = [
+        path
+        for path in sorted((folder / "smoke").rglob("*"))
+        if path.is_file() and "locks" not in path.parts
+    ]
     return {path.name: path.read_bytes() for path in paths}
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_old_results_as_they_are(results, monkeypatch, capsys):
+def test_a_full_disk_is_one_sentence_and_leaves_old_results_as_they_are(
+    results, monkeypatch, capsys
+):
     before = everything(results)
     capsys.readouterr()
 
@@ -46,7 +54,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_old_results_as_they_are(results,
     monkeypatch.undo()
 
 
-def test_a_disk_without_room_for_the_data_is_said_before_anything_starts(tmp_path, monkeypatch, capsys):
+def test_a_disk_without_room_for_the_data_is_said_before_anything_starts(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**9))
@@ -54,7 +64,12 @@ def test_a_disk_without_room_for_the_data_is_said_before_anything_starts(tmp_pat
     assert suite.main(["--preset", "paper", "--only", "omar/table3", "--jobs", "1"]) == 2
     error = capsys.readouterr().err
     needed = float(error.split(" GB")[0].split()[-1])
-    assert "the data to be built need" in error and "has 1.0 GB free" in error and "OMZ_DATA" in error and 10 < needed < 100
+    assert (
+        "the data to be built need" in error
+        and "has 1.0 GB free" in error
+        and "OMZ_DATA" in error
+        and 10 < needed < 100
+    )
     assert error.count("\n") == 1 and not (tmp_path / "data").exists()
 
 
@@ -69,7 +84,10 @@ def test_a_database_without_its_package_is_said_before_anything_starts(monkeypat
     assert stop.value.code == 2 and "pip install -e .[mongo]" in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("content", ["not a table", "table,row,column,seed,last,best\ntable1,ma_cql,actor_lr=0.01,0,many,\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["not a table", "table,row,column,seed,last,best\ntable1,ma_cql,actor_lr=0.01,0,many,\n"],
+)
 def test_a_broken_csv_is_bad_input(results, content, capsys):
     (runs_folder() / "smoke" / "omar" / "table1.seeds.csv").write_text(content)
     reference = tables.REFERENCE / "quick" / "omar" / "table1.seeds.csv"
@@ -97,14 +115,18 @@ def test_a_truncated_cell_is_trained_again_and_nothing_else(results, capsys):
 def test_a_source_folder_with_spaces_that_cannot_be_written_serves(tmp_path):
     copy = tmp_path / "a folder with spaces"
     for name in ("common", "envs", "papers", "results/published"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
+        shutil.copytree(
+            ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "*.pt")
+        )
     subprocess.run(["chmod", "-R", "a-w", copy], check=True)
     try:
         done = subprocess.run(
             [sys.executable, copy / "papers" / "omar" / "table1.py", "with", "smoke", "jobs=1"],
-            capture_output=True, text=True, cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
             env=files.os.environ | {"PYTHONPATH": str(copy), "OMZ_RESULTS": str(tmp_path / "r")},
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "r" / "smoke" / "omar" / "table1.csv").exists()
     finally:

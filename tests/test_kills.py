@@ -1,4 +1,6 @@
-"""Kill -9 at random moments, in every paper: one clean run afterwards writes the bytes of an undisturbed one."""
+"""Kill -9 at random moments, in every paper: one clean run afterwards writes the bytes of an
+undisturbed one.
+"""
 
 import os
 import random
@@ -18,10 +20,23 @@ KILLS, JOBS = 3, 2
 def start(table, results):
     """The script of a table at smoke, writing a checkpoint after every update."""
     environment = os.environ | {
-        "PYTHONPATH": str(ROOT), "OMZ_RESULTS": str(results), "OMZ_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    words = [sys.executable, "-W", "ignore", ROOT / "papers" / f"{table}.py", "with", "smoke", f"jobs={JOBS}"]
-    return subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        "PYTHONPATH": str(ROOT),
+        "OMZ_RESULTS": str(results),
+        "OMZ_CHECKPOINT_SECONDS": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    words = [
+        sys.executable,
+        "-W",
+        "ignore",
+        ROOT / "papers" / f"{table}.py",
+        "with",
+        "smoke",
+        f"jobs={JOBS}",
+    ]
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
 
 
 def tables_of(folder):
@@ -40,7 +55,9 @@ def test_killed_again_and_again_then_run_once_gives_the_same_bytes(table, tmp_pa
         time.sleep(moments.uniform(0.3, 0.95) * took)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        states.append(len(list((tmp_path / "killed").glob("smoke/*/c*/*"))))  # cells and checkpoints
+        states.append(
+            len(list((tmp_path / "killed").glob("smoke/*/c*/*")))
+        )  # cells and checkpoints
     last = start(table, tmp_path / "killed")
     _, error = last.communicate(timeout=300)
     assert last.returncode == 0, error

@@ -1,4 +1,6 @@
-"""The published tables: complete, in range, and each with a script that produces its rows and columns."""
+"""The published tables: complete, in range, and each with a script that produces its rows and
+columns.
+"""
 
 import csv
 
@@ -27,7 +29,11 @@ COUNTS = {
     "otc/table3": 45,
 }
 RANGES = {"omar": (0, 300), "cast_bcq": (0, 12_000), "moma_ppo": (-400, 4000), "otc": (-40, 4000)}
-DASHES = {"moma_ppo/table4a": 2, "moma_ppo/table4b": 4, "otc/table1": 3}  # cells the papers leave empty
+DASHES = {
+    "moma_ppo/table4a": 2,
+    "moma_ppo/table4b": 4,
+    "otc/table1": 3,
+}  # cells the papers leave empty
 
 
 def rows(name):
@@ -56,8 +62,13 @@ def test_a_published_table_is_complete_and_in_range(name):
 @pytest.mark.parametrize("table", [t for t in find() if not t.unavailable], ids=lambda t: t.slot)
 @pytest.mark.parametrize("preset", ["smoke", "quick", "paper"])
 def test_every_published_entry_has_a_cell_and_the_same_order(table, preset):
-    published = [(row["row"], row["column"]) for row in rows(table.slot)] if table.published() else None
-    entries = [(entry.row, entry.column) for entry in table.entries(preset, table.options | {"seeds": None})]
+    published = (
+        [(row["row"], row["column"]) for row in rows(table.slot)] if table.published() else None
+    )
+    entries = [
+        (entry.row, entry.column)
+        for entry in table.entries(preset, table.options | {"seeds": None})
+    ]
     assert len(set(entries)) == len(entries)
     if published:
         assert entries == published

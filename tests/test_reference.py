@@ -23,7 +23,9 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
     folder = REFERENCE / "quick" / table.paper
     shown = rows(folder / f"{table.name}.csv")
     entries = table.entries("quick", table.options | {"seeds": None})
-    assert [(row["row"], row["column"]) for row in shown] == [(entry.row, entry.column) for entry in entries]
+    assert [(row["row"], row["column"]) for row in shown] == [
+        (entry.row, entry.column) for entry in entries
+    ]
     by_entry, missing = {}, {(entry.row, entry.column) for entry in entries if entry.missing}
     for line in rows(folder / f"{table.name}.seeds.csv"):
         by_entry.setdefault((line["row"], line["column"]), []).append(float(line["last"]))
@@ -32,7 +34,9 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
             assert row["mean"] == ""
             continue
         facts = scores.summary(by_entry[row["row"], row["column"]])
-        assert row["mean"] == number(facts["mean"], table.decimals) and row["std"] == number(facts["std"], table.decimals)
+        assert row["mean"] == number(facts["mean"], table.decimals) and row["std"] == number(
+            facts["std"], table.decimals
+        )
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.slot)
@@ -42,9 +46,13 @@ def test_quick_reference_says_what_it_was_made_with(table):
     if not table.cells("quick"):
         return  # numbers of the code's configuration
     assert facts["code"] and facts["machine"]["processor"]
-    reasons = {entry.missing for entry in table.entries("quick", table.options | {"seeds": None})} - {None}
+    reasons = {
+        entry.missing for entry in table.entries("quick", table.options | {"seeds": None})
+    } - {None}
     shown = [entry for entry in facts["entries"] if entry["state"] not in reasons]
-    assert shown and all(entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in shown)
+    assert shown and all(
+        entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in shown
+    )
 
 
 def means(name, preset="quick", paper="omar"):
@@ -53,20 +61,29 @@ def means(name, preset="quick", paper="omar"):
 
 
 def test_claims_that_reproduce_at_quick_still_do():
-    """Orderings the paper states and our quick reference shows; what it does not show is in papers/omar/README.md."""
+    """Orderings the paper states and our quick reference shows; what it does not show is in
+    papers/omar/README.md.
+    """
     table3 = means("table3")
     for quality in ("random", "medium-replay", "medium", "expert"):
         for task in ("predator_prey", "world"):
             row = f"{quality}/{task}"
             assert table3[row, "omar"] > table3[row, "ma_cql"], row
     for task in ("cooperative_navigation", "predator_prey", "world"):
-        assert table3[f"expert/{task}", "ma_icq"] > 70 > 10 > table3[f"random/{task}", "ma_icq"], task
+        assert table3[f"expert/{task}", "ma_icq"] > 70 > 10 > table3[f"random/{task}", "ma_icq"], (
+            task
+        )
     table1 = means("table1")
     assert table1["ma_cql", "actor_lr=0.01"] > table1["ma_cql", "actor_lr=0.05"] + 30
     table2 = means("table2")
     assert max(table2.values()) - table2["ma_cql", "actor_updates=1"] < 20
     figure3 = {column: mean for (row, column), mean in means("figure3").items() if row == "medium"}
-    assert max(figure3, key=figure3.get) in ("coefficient=0.3", "coefficient=0.5", "coefficient=0.7", "coefficient=0.9")
+    assert max(figure3, key=figure3.get) in (
+        "coefficient=0.3",
+        "coefficient=0.5",
+        "coefficient=0.7",
+        "coefficient=0.9",
+    )
 
     table6 = means("table6")
     for quality in ("medium-replay", "medium", "expert"):
@@ -74,39 +91,63 @@ def test_claims_that_reproduce_at_quick_still_do():
     assert table6["omar", "medium-replay"] == max(
         table6[method, "medium-replay"] for method in ("ma_icq", "ma_td3bc", "ma_cql", "omar")
     )
-    assert all(5 < table6[method, "random"] < 12 for method in ("ma_icq", "ma_td3bc"))  # a cheetah that stands still
+    assert all(
+        5 < table6[method, "random"] < 12 for method in ("ma_icq", "ma_td3bc")
+    )  # a cheetah that stands still
 
 
 def test_claims_that_reproduce_at_paper_scale_still_do():
-    """Table 3 with five seeds at the paper's sizes: complete, and the orderings papers/omar/README.md reports."""
+    """Table 3 with five seeds at the paper's sizes: complete, and the orderings
+    papers/omar/README.md reports.
+    """
     table3 = means("table3", "paper")
     assert len(table3) == 48
-    qualities, tasks = ("random", "medium-replay", "medium", "expert"), ("cooperative_navigation", "predator_prey", "world")
+    qualities, tasks = (
+        ("random", "medium-replay", "medium", "expert"),
+        ("cooperative_navigation", "predator_prey", "world"),
+    )
     table = [f"{quality}/{task}" for quality in qualities for task in tasks]
     above = [row for row in table if table3[row, "omar"] > table3[row, "ma_cql"]]
     assert set(table) - set(above) == {"expert/world"}
     assert table3["expert/cooperative_navigation", "ma_td3bc"] >= 90
-    best = [row for row in table if table3[row, "omar"] == max(table3[row, m] for m in ("ma_icq", "ma_td3bc", "ma_cql", "omar"))]
+    best = [
+        row
+        for row in table
+        if table3[row, "omar"]
+        == max(table3[row, m] for m in ("ma_icq", "ma_td3bc", "ma_cql", "omar"))
+    ]
     assert len(best) == 7
 
 
 def test_what_otc_shows_at_quick_still_shows():
-    """See papers/otc/README.md; most of its claims do not show, and nothing is asserted about those."""
+    """See papers/otc/README.md; most of its claims do not show, and nothing is asserted about
+    those.
+    """
     folder = REFERENCE / "quick" / "otc"
-    facts = {(e["row"], e["column"]): e for e in json.loads((folder / "claims.json").read_text())["entries"]}
+    facts = {
+        (e["row"], e["column"]): e
+        for e in json.loads((folder / "claims.json").read_text())["entries"]
+    }
     assert facts["d_e - online", "bcq"]["low"] > 0  # online only over-fits
     assert facts["d_e - uniform", "awac"]["low"] > 0
     assert facts["adaptive - fixed alpha", "bcq"]["mean"] > 0
     figure5 = means("figure5", paper="otc")
     for row in ("random/halfcheetah", "medium/walker2d", "medium/hopper"):
-        assert figure5[row, "online_only"] < min(figure5[row, other] for other in ("otc", "uniform", "balanced_replay")), row
+        assert figure5[row, "online_only"] < min(
+            figure5[row, other] for other in ("otc", "uniform", "balanced_replay")
+        ), row
 
 
 def test_committed_paper_cells_are_intact():
     for path in sorted((REFERENCE / "paper").glob("*/cells/*.json")):
         result = json.loads(path.read_text())
-        assert result["preset"] == "paper" and result["config_hash"] == config_hash(result["config"]), path.name
-        assert len(result["seeds"]) == len(result["data"]) == 5 and result["config"]["data_size"] == "paper"
+        assert result["preset"] == "paper" and result["config_hash"] == config_hash(
+            result["config"]
+        ), path.name
+        assert (
+            len(result["seeds"]) == len(result["data"]) == 5
+            and result["config"]["data_size"] == "paper"
+        )
 
 
 def test_what_reproduces_of_moma_ppo_and_cast_bcq_at_quick():
@@ -114,14 +155,24 @@ def test_what_reproduces_of_moma_ppo_and_cast_bcq_at_quick():
     game = means("table3", paper="moma_ppo")
     for setting in ("favorable", "neutral", "unfavorable"):
         assert game[setting, "moma_ppo"] == game[setting, "iql"] == 1
-    assert game["neutral", "maiql"] > 0.8 and game["unfavorable", "maiql"] < 0.2 and game["unfavorable", "ibc"] == 0
+    assert (
+        game["neutral", "maiql"] > 0.8
+        and game["unfavorable", "maiql"] < 0.2
+        and game["unfavorable", "ibc"] == 0
+    )
     reacher = filled("table4a", "moma_ppo")
     for row in ("all-observant", "independent", "leader-only"):
-        assert reacher[row, "moma_ppo"] == max(value for (name, _), value in reacher.items() if name == row)
-    grid, own, full = (means(name, paper="cast_bcq") for name in ("figure1", "table2", "ablation_observation"))
+        assert reacher[row, "moma_ppo"] == max(
+            value for (name, _), value in reacher.items() if name == row
+        )
+    grid, own, full = (
+        means(name, paper="cast_bcq") for name in ("figure1", "table2", "ablation_observation")
+    )
     assert grid["success, 1000 trajectories", "ours"] == 100
     assert full["hopper_3x1", "ours"] > 3 * own["medium-expert/hopper_3x1", "ours"]
-    assert full["hopper_3x1", "ours"] == max(value for (row, _), value in full.items() if row == "hopper_3x1")
+    assert full["hopper_3x1", "ours"] == max(
+        value for (row, _), value in full.items() if row == "hopper_3x1"
+    )
 
 
 def filled(name, paper):

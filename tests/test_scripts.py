@@ -16,7 +16,9 @@ SCRIPTS = suite.find("*")
 
 
 def python(*arguments, **options):
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, **options)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, **options
+    )
 
 
 def run_main(table, *words) -> int:
@@ -37,12 +39,21 @@ def test_a_script_runs_at_smoke_and_writes_everything(table, capsys):
         rows = list(csv.DictReader(file))
     entries = table.entries("smoke", table.options | {"seeds": None})
     assert len(rows) == len(entries)
-    assert all(bool(row["mean"]) != bool(entry.missing) for row, entry in zip(rows, entries, strict=True))
+    assert all(
+        bool(row["mean"]) != bool(entry.missing) for row, entry in zip(rows, entries, strict=True)
+    )
     facts = json.loads((folder / f"{table.name}.json").read_text())
     assert facts["preset"] == "smoke"
-    assert all(entry["state"] == (made.missing or "done") for entry, made in zip(facts["entries"], entries, strict=True))
+    assert all(
+        entry["state"] == (made.missing or "done")
+        for entry, made in zip(facts["entries"], entries, strict=True)
+    )
     if table.cells("smoke"):
-        assert all(entry["data"] for entry, made in zip(facts["entries"], entries, strict=True) if not made.missing)
+        assert all(
+            entry["data"]
+            for entry, made in zip(facts["entries"], entries, strict=True)
+            if not made.missing
+        )
         assert facts["code"] and facts["machine"]["kernels"] in ("native", "torch")
     with open(folder / f"{table.name}.seeds.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == sum(entry["n"] for entry in facts["entries"])
@@ -124,7 +135,9 @@ def test_diff_passes_on_equal_results_and_fails_on_a_regression(tmp_path, monkey
     assert "identical" in capsys.readouterr().out
     path = tmp_path / "smoke/omar/table1.seeds.csv"
     header, *lines = path.read_text().splitlines()
-    moved = [",".join([*line.split(",")[:4], str(float(line.split(",")[4]) + 1e4), ""]) for line in lines]
+    moved = [
+        ",".join([*line.split(",")[:4], str(float(line.split(",")[4]) + 1e4), ""]) for line in lines
+    ]
     path.write_text("\n".join([header, *moved]) + "\n")
     assert suite.main(["diff", "--only", "omar/table1", "--preset", "smoke"]) == 4
     assert "DIFFERS" in capsys.readouterr().out

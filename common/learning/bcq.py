@@ -1,8 +1,11 @@
-"""BCQ (Fujimoto, Meger and Precup, 2019) on a population, every agent by itself: the authors' algorithm with all its parts.
+"""BCQ (Fujimoto, Meger and Precup, 2019) on a population, every agent by itself: the authors'
+algorithm with all its parts.
 
-A conditional VAE proposes actions like those of the data, a network perturbs them a little, twin critics choose.
+A conditional VAE proposes actions like those of the data, a network perturbs them a little, twin
+critics choose.
 
-Axes: M members, N agents, E = 2 critic heads, B batch, K candidates, O observation, A action, Z = 2 A latent.
+Axes: M members, N agents, E = 2 critic heads, B batch, K candidates, O observation, A action, Z = 2
+A latent.
 """
 
 import copy
@@ -38,7 +41,9 @@ class BCQConfig:
     vae_lr: float = 1e-3
     gamma: float = 0.99
     tau: float = 0.005
-    minimum_weight: float = 0.75  # lambda: of the smaller of both target values, the rest is the larger one's
+    minimum_weight: float = (
+        0.75  # lambda: of the smaller of both target values, the rest is the larger one's
+    )
     target_samples: int = 10  # candidates per next observation in the target
     act_samples: int = 100  # candidates in acting
     perturbation: float = 0.05  # Phi: largest correction of a proposed action
@@ -53,19 +58,46 @@ class BCQ:
         obs_dims: true observation size of each agent.
     """
 
-    def __init__(self, seeds: list[int], obs_dims: list[int], action_dim: int, config: BCQConfig, device="cpu"):
-        self.config, self.action_dim, self.latent, padded = config, action_dim, 2 * action_dim, max(obs_dims)
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        action_dim: int,
+        config: BCQConfig,
+        device="cpu",
+    ):
+        self.config, self.action_dim, self.latent, padded = (
+            config,
+            action_dim,
+            2 * action_dim,
+            max(obs_dims),
+        )
         self.vae = ConditionalVAE(
-            generators(seeds, "vae"), obs_dims, padded, action_dim, self.latent, config.vae_hidden or config.hidden, config.vae_lr,
+            generators(seeds, "vae"),
+            obs_dims,
+            padded,
+            action_dim,
+            self.latent,
+            config.vae_hidden or config.hidden,
+            config.vae_lr,
             device,
-        )  # fmt: skip
+        )
         inputs, width = [dim + action_dim for dim in obs_dims], padded + action_dim
-        tensors = mlp_parameters(generators(seeds, "actor"), inputs, width, config.hidden, action_dim, input_norm=False)
+        tensors = mlp_parameters(
+            generators(seeds, "actor"), inputs, width, config.hidden, action_dim, input_norm=False
+        )
         self.actor = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-        self.critics = TwinCritics(generators(seeds, "critic"), inputs, width, config.hidden, False, device)
-        self.target_actor, self.target_critic = self.actor.frozen_copy(), self.critics.params.frozen_copy()
+        self.critics = TwinCritics(
+            generators(seeds, "critic"), inputs, width, config.hidden, False, device
+        )
+        self.target_actor, self.target_critic = (
+            self.actor.frozen_copy(),
+            self.critics.params.frozen_copy(),
+        )
         self.actor_adam = Adam(self.actor, per_member(config.actor_lr, len(seeds), device))
-        self.critic_adam = Adam(self.critics.params, per_member(config.critic_lr, len(seeds), device))
+        self.critic_adam = Adam(
+            self.critics.params, per_member(config.critic_lr, len(seeds), device)
+        )
         self.noise_streams = generators(seeds, "noise", device)
 
     def noise(self, like: Tensor, streams=None) -> Tensor:
@@ -79,7 +111,9 @@ class BCQ:
 
     def perturb(self, obs: Tensor, action: Tensor, actor: Parameters) -> Tensor:
         """Actions [M, N, B, A] corrected by at most Phi."""
-        correction = self.config.perturbation * apply_mlp(actor, torch.cat([obs, action], -1), None).tanh()
+        correction = (
+            self.config.perturbation * apply_mlp(actor, torch.cat([obs, action], -1), None).tanh()
+        )
         return (action + correction).clamp(-1, 1)
 
     def update(self, batch: Batch) -> None:
@@ -88,23 +122,35 @@ class BCQ:
         self.vae.update(obs, batch.action, self.noise(obs), KL_WEIGHT)
 
         with torch.no_grad():
-            repeated = batch.next_obs.repeat_interleave(config.target_samples, dim=2)  # [M, N, B K, O]
+            repeated = batch.next_obs.repeat_interleave(
+                config.target_samples, dim=2
+            )  # [M, N, B K, O]
             candidates = self.propose(repeated, self.noise(repeated), self.target_actor)
             values = self.critics.values(repeated, candidates, self.target_critic)  # [M, N, E, B K]
-            mixed = config.minimum_weight * values.amin(2) + (1 - config.minimum_weight) * values.amax(2)
+            mixed = config.minimum_weight * values.amin(2) + (
+                1 - config.minimum_weight
+            ) * values.amax(2)
             best = mixed.unflatten(-1, (-1, config.target_samples)).amax(-1)
             target = batch.reward + config.gamma * (1 - batch.terminal) * best
         self._descend(self.critic_loss(batch, target, best), self.critics.params, self.critic_adam)
 
         with torch.no_grad():
-            proposed = self.vae.decode(obs, self.noise(obs).clamp(-config.latent_clip, config.latent_clip))
+            proposed = self.vae.decode(
+                obs, self.noise(obs).clamp(-config.latent_clip, config.latent_clip)
+            )
         own = self.perturb(obs, proposed, self.actor)
-        self._descend(-mean_over_batch(self.critics.values(obs, own, self.critics.constant, head=0)), self.actor, self.actor_adam)
+        self._descend(
+            -mean_over_batch(self.critics.values(obs, own, self.critics.constant, head=0)),
+            self.actor,
+            self.actor_adam,
+        )
         self.target_critic.average_towards(self.critics.params, config.tau)
         self.target_actor.average_towards(self.actor, config.tau)
 
     def critic_loss(self, batch: Batch, target: Tensor, next_value: Tensor) -> Tensor:
-        """[M, N] squared error against the target [M, N, B]; next_value [M, N, B] is what the target bootstraps from."""
+        """[M, N] squared error against the target [M, N, B]; next_value [M, N, B] is what the
+        target bootstraps from.
+        """
         return td_loss(self.critics.values(batch.obs, batch.action), target)
 
     @staticmethod
@@ -115,11 +161,15 @@ class BCQ:
 
     @torch.no_grad()
     def act(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
-        """[M, N, B, A]: the best of `act_samples` candidates by the first critic, for obs [M, N, B, O]."""
+        """[M, N, B, A]: the best of `act_samples` candidates by the first critic, for obs [M, N, B,
+        O].
+        """
         samples = self.config.act_samples
         repeated = obs.repeat_interleave(samples, dim=2)
         candidates = self.propose(repeated, self.noise(repeated, streams), self.actor)
-        best = self.q(repeated, candidates).unflatten(-1, (-1, samples)).argmax(-1, keepdim=True)  # [M, N, B, 1]
+        best = (
+            self.q(repeated, candidates).unflatten(-1, (-1, samples)).argmax(-1, keepdim=True)
+        )  # [M, N, B, 1]
         picked = candidates.unflatten(2, (-1, samples))
         return picked.gather(3, best.unsqueeze(-1).expand(*best.shape, self.action_dim)).squeeze(3)
 
@@ -136,7 +186,9 @@ class BCQ:
         return self.q(repeated, proposed).unflatten(-1, (-1, samples)).mean(-1)
 
     def part(self, members: slice) -> "BCQ":
-        """Some of the members, to act and to be valued by, not to train; it follows the population's training."""
+        """Some of the members, to act and to be valued by, not to train; it follows the
+        population's training.
+        """
         part = copy.copy(self)
         part.vae, part.critics = copy.copy(self.vae), copy.copy(self.critics)
         part.vae.decoder, part.actor = self.vae.decoder.views(members), self.actor.views(members)

@@ -1,12 +1,14 @@
 """The places where a population spends its time, with a CPU form that keeps its data in cache.
 
-`stacked_mlp` evaluates many small networks, `mean_logsumexp` and `sample_values` a Q function at many sampled actions,
-`adam_step` is the optimiser's. Each has a plain torch form (`*_reference`): it runs on a GPU, in float64, and wherever
-the CPU form cannot be had. The CPU form is `kernels.c`, compiled once per machine with the C compiler found there;
-tests hold both forms together to float tolerance and `benchmarks/population.py` measures the gain. `OMZ_KERNELS=torch`
-switches it off, and every result records which form ran (`backend`).
+`stacked_mlp` evaluates many small networks, `mean_logsumexp` and `sample_values` a Q function at
+many sampled actions, `adam_step` is the optimiser's. Each has a plain torch form (`*_reference`):
+it runs on a GPU, in float64, and wherever the CPU form cannot be had. The CPU form is `kernels.c`,
+compiled once per machine with the C compiler found there; tests hold both forms together to float
+tolerance and `benchmarks/population.py` measures the gain. `OMZ_KERNELS=torch` switches it off, and
+every result records which form ran (`backend`).
 
-The CPU form handles one network after another, so a member's result does not depend on its neighbours, bit for bit.
+The CPU form handles one network after another, so a member's result does not depend on its
+neighbours, bit for bit.
 
 Axes of weights: leading [...] (members, agents, heads), then [in, out]; biases are [..., 1, out].
 """
@@ -43,14 +45,22 @@ def library() -> ctypes.CDLL | None:
 
 @functools.cache
 def compiled(source: Path) -> ctypes.CDLL | None:
-    """A C file's functions, compiled for this machine at first use; None where there is no compiler or kernels are off."""
+    """A C file's functions, compiled for this machine at first use; None where there is no compiler
+    or kernels are off.
+    """
     if os.environ.get("OMZ_KERNELS", "native") == "torch":
         return None
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler = (
+        os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    )
     if not compiler:
         return None
     processor = Path("/proc/cpuinfo")
-    flags_of_cpu = next((x for x in processor.read_text().splitlines() if x.startswith("flags")), "") if processor.exists() else ""
+    flags_of_cpu = (
+        next((x for x in processor.read_text().splitlines() if x.startswith("flags")), "")
+        if processor.exists()
+        else ""
+    )
     key = "\0".join([source.read_text(), compiler, *FLAGS, platform.machine(), flags_of_cpu])
     path = cache_folder() / f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     if not path.exists():
@@ -58,7 +68,9 @@ def compiled(source: Path) -> ctypes.CDLL | None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 built = Path(folder) / path.name
-                subprocess.run([compiler, *FLAGS, "-o", built, source, "-lm"], check=True, capture_output=True)
+                subprocess.run(
+                    [compiler, *FLAGS, "-o", built, source, "-lm"], check=True, capture_output=True
+                )
                 os.replace(built, path)
         except (OSError, subprocess.CalledProcessError):
             return None
@@ -67,7 +79,9 @@ def compiled(source: Path) -> ctypes.CDLL | None:
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to keep freed activations instead of returning them to the system: a quarter of an update's time."""
+    """Tells glibc to keep freed activations instead of returning them to the system: a quarter of
+    an update's time.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
@@ -84,7 +98,12 @@ def backend() -> str:
 
 def fused(x: Tensor, width: int) -> bool:
     """Whether the CPU form serves input x and hidden layers of this width."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and width % 16 == 0 and library() is not None
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and width % 16 == 0
+        and library() is not None
+    )
 
 
 @functools.lru_cache(maxsize=4096)
@@ -114,12 +133,17 @@ class Nets:
         self.alive = []
 
     def __call__(self, tensor: Tensor):
-        """Pointers of tensor [lead or broadcastable to it, ...], whose trailing axes must be contiguous."""
+        """Pointers of tensor [lead or broadcastable to it, ...], whose trailing axes must be
+        contiguous.
+        """
         axes = len(self.lead)
         tail = tensor.shape[axes:]
         if not _contiguous(tail, tensor.stride()[axes:]):
             tensor = tensor.contiguous()
-        strides = tuple(0 if have == 1 else s for have, s in zip(tensor.shape[:axes], tensor.stride()[:axes], strict=True))
+        strides = tuple(
+            0 if have == 1 else s
+            for have, s in zip(tensor.shape[:axes], tensor.stride()[:axes], strict=True)
+        )
         pointers = _offsets(self.lead, strides) + tensor.data_ptr()
         self.alive += [tensor, pointers]
         return ctypes.c_void_p(pointers.ctypes.data)
@@ -160,7 +184,9 @@ class StackedMLP(torch.autograd.Function):
         lead, (rows, size) = w1.shape[:-2], x.shape[-2:]
         width, out = w3.shape[-2:]
         gx = x.new_empty(*lead, rows, size if needs_x else 0)
-        weights = (w1.shape, w2.shape, (*lead, out, width)) if needs_weights else [(*lead, 0, 0)] * 3
+        weights = (
+            (w1.shape, w2.shape, (*lead, out, width)) if needs_weights else [(*lead, 0, 0)] * 3
+        )
         gw1, gw2, gw3t = (x.new_zeros(shape) for shape in weights)
         gb1, gb2 = x.new_zeros(*lead, 1, width), x.new_zeros(*lead, 1, width)
         p = Nets(lead)
@@ -203,7 +229,9 @@ def stacked_mlp(x: Tensor, w1, b1, w2, b2, w3, b3) -> Tensor:
 
 
 class MeanLogSumExp(torch.autograd.Function):
-    """CPU form of `mean_logsumexp`. The gradient is computed with the value, block by block, and kept."""
+    """CPU form of `mean_logsumexp`. The gradient is computed with the value, block by block, and
+    kept.
+    """
 
     @staticmethod
     def forward(ctx, obs, actions, w1, b1, w2, b2, w3, b3):
@@ -254,7 +282,9 @@ def mean_logsumexp(obs: Tensor, actions: Tensor, *weights: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sample_values(obs: Tensor, actions: Tensor, *weights: Tensor) -> Tensor:
-    """[..., B, K] values of K sampled actions per observation, without gradients. Arguments as `mean_logsumexp`."""
+    """[..., B, K] values of K sampled actions per observation, without gradients. Arguments as
+    `mean_logsumexp`.
+    """
     if not fused(obs, weights[2].shape[-1]):
         return sample_values_reference(obs, actions, *weights)
     lead = broadcast_lead(obs.shape[:-2], weights[0].shape[:-2])
@@ -278,8 +308,18 @@ def adam_step_reference(param, grad, mean, square, rate, betas, scale, eps) -> N
 
 
 @torch.no_grad()
-def adam_step(param: Tensor, grad: Tensor, mean: Tensor, square: Tensor, rate: Tensor, betas, scale: float, eps: float) -> None:
-    """One step of Adam in place: moments [M, ...] move towards the gradient, parameters along their ratio.
+def adam_step(
+    param: Tensor,
+    grad: Tensor,
+    mean: Tensor,
+    square: Tensor,
+    rate: Tensor,
+    betas,
+    scale: float,
+    eps: float,
+) -> None:
+    """One step of Adam in place: moments [M, ...] move towards the gradient, parameters along their
+    ratio.
 
     Args:
         rate: [M], learning rates over the first moment's bias correction.

@@ -1,4 +1,6 @@
-"""What several learners share: named networks of a population with optimisers, target networks and noise."""
+"""What several learners share: named networks of a population with optimisers, target networks and
+noise.
+"""
 
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ class Learner:
     """Holds networks; a subclass adds them and says how they learn.
 
     Attributes:
-        parts, targets, adams: networks, their target networks where there are any, and optimisers, by name.
+        parts, targets, adams: networks, their target networks where there are any, and optimisers,
+            by name.
         streams: random numbers of learning, one stream per member.
         max_norm: gradients of a network are clipped to it; None for no clipping.
     """
@@ -24,7 +27,9 @@ class Learner:
 
     def hold(self, name: str, tensors: dict[str, Tensor], lr: float, target: bool) -> None:
         """A network for every member, its optimiser and, with `target`, a copy that follows it."""
-        self.parts[name] = Parameters({key: tensor.to(self.device) for key, tensor in tensors.items()})
+        self.parts[name] = Parameters(
+            {key: tensor.to(self.device) for key, tensor in tensors.items()}
+        )
         self.adams[name] = Adam(self.parts[name], per_member(lr, len(self.seeds), self.device))
         if target:
             self.targets[name] = self.parts[name].frozen_copy()
@@ -33,7 +38,9 @@ class Learner:
         """One optimiser step of some networks."""
         for name in names:
             self.parts[name].zero_grad()
-        loss.sum().backward(inputs=[tensor for name in names for tensor in self.parts[name].tensors.values()])
+        loss.sum().backward(
+            inputs=[tensor for name in names for tensor in self.parts[name].tensors.values()]
+        )
         for name in names:
             if self.max_norm is not None:
                 self.parts[name].clip_grad_norm(self.max_norm)

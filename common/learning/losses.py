@@ -1,7 +1,7 @@
 """Losses and targets that more than one learner uses, as pure functions.
 
-Axes: M members, N agents, E critic heads, B batch, K sampled actions, A action. Losses are reduced over the batch
-only; the caller sums them over members and agents.
+Axes: M members, N agents, E critic heads, B batch, K sampled actions, A action. Losses are reduced
+over the batch only; the caller sums them over members and agents.
 """
 
 import math
@@ -16,7 +16,8 @@ def td_target(reward: Tensor, terminal: Tensor, next_q: Tensor, gamma: float) ->
     """r + gamma (1 - d) min_k Q_k(o', a'), twin-critic target (Fujimoto et al., 2018).
 
     Args:
-        reward, terminal: [M, N, B]; terminal is 1 where the episode ended, 0 where only its clock ran out.
+        reward, terminal: [M, N, B]; terminal is 1 where the episode ended, 0 where only its clock
+            ran out.
         next_q: [M, N, E, B].
 
     Returns:
@@ -26,7 +27,9 @@ def td_target(reward: Tensor, terminal: Tensor, next_q: Tensor, gamma: float) ->
 
 
 def td_loss(q: Tensor, target: Tensor) -> Tensor:
-    """[M, N] squared error of every head against the target, summed over heads: q [M, N, E, B], target [M, N, B]."""
+    """[M, N] squared error of every head against the target, summed over heads: q [M, N, E, B],
+    target [M, N, B].
+    """
     return mean_over_batch((q - target.unsqueeze(2)).square().sum(2))
 
 
@@ -52,11 +55,13 @@ def uniform_log_density(action_dim: int) -> float:
 
 
 def td3bc_actor_loss(q: Tensor, policy_action: Tensor, action: Tensor, bc_weight: Tensor) -> Tensor:
-    """TD3+BC objective, Fujimoto and Gu (2021), Eqs. 3 and 5: (pi - a)^2 - lambda Q, lambda = alpha / mean |Q|.
+    """TD3+BC objective, Fujimoto and Gu (2021), Eqs. 3 and 5: (pi - a)^2 - lambda Q, lambda = alpha
+    / mean |Q|.
 
     Args:
         q: [M, N, B], first critic at the policy's action.
-        policy_action, action: [M, N, B, A]; the square is averaged over components, as in the authors' code.
+        policy_action, action: [M, N, B, A]; the square is averaged over components, as in the
+            authors' code.
         bc_weight: alpha [M].
 
     Returns:
@@ -67,11 +72,15 @@ def td3bc_actor_loss(q: Tensor, policy_action: Tensor, action: Tensor, bc_weight
 
 
 def gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """[M, N, B] log density of a diagonal Gaussian: mean and action [M, N, B, A], log_std [M, N, 1, A]."""
+    """[M, N, B] log density of a diagonal Gaussian: mean and action [M, N, B, A], log_std [M, N, 1,
+    A].
+    """
     z = (action - mean) / log_std.exp()
     return (-0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
 def softmax_weights(values: Tensor, temperature: float) -> Tensor:
-    """B times the softmax over the batch of values / temperature: importance weights with mean 1, [M, N, B]."""
+    """B times the softmax over the batch of values / temperature: importance weights with mean 1,
+    [M, N, B].
+    """
     return torch.softmax(values / temperature, dim=-1) * values.shape[-1]

@@ -1,12 +1,14 @@
-"""MAPPO with value decomposition and memory, on a population: the learner of MOMA-PPO (Barde et al., 2024, section 3.2).
+"""MAPPO with value decomposition and memory, on a population: the learner of MOMA-PPO (Barde et
+al., 2024, section 3.2).
 
-Every agent has its own encoder of past steps, policy and value; a mixer makes the team's value of theirs. What the text
-leaves open follows the authors' code: one likelihood ratio of the whole team, returns that are sums of rewards up to the
-rollout's end, an entropy coefficient that follows a target, a penalty on means beyond the actions' bounds, one loss and
-one gradient norm for everything.
+Every agent has its own encoder of past steps, policy and value; a mixer makes the team's value of
+theirs. What the text leaves open follows the authors' code: one likelihood ratio of the whole team,
+returns that are sums of rewards up to the rollout's end, an entropy coefficient that follows a
+target, a penalty on means beyond the actions' bounds, one loss and one gradient norm for
+everything.
 
-Axes: M members, N agents, T steps of a rollout, B batch, L history, I observation and action of one agent, O observation,
-A action, D state.
+Axes: M members, N agents, T steps of a rollout, B batch, L history, I observation and action of one
+agent, O observation, A action, D state.
 """
 
 from dataclasses import dataclass, fields
@@ -83,7 +85,13 @@ class Experience:
 
 
 def returns_and_advantages(
-    reward: Tensor, alive: Tensor, running: Tensor, value: Tensor, next_value: Tensor, gamma: float, gae_lambda: float
+    reward: Tensor,
+    alive: Tensor,
+    running: Tensor,
+    value: Tensor,
+    next_value: Tensor,
+    gamma: float,
+    gae_lambda: float,
 ) -> tuple[Tensor, Tensor]:
     """Targets and advantages of rollouts [M, T, B], all arguments alike.
 
@@ -93,7 +101,8 @@ def returns_and_advantages(
 
     Args:
         alive: f, 0 where the environment ended the episode (no value behind it), else 1.
-        running: z, 0 where the rollout was cut (its value goes on in V'), else 1; the last step's must be 0 or ended.
+        running: z, 0 where the rollout was cut (its value goes on in V'), else 1; the last step's
+            must be 0 or ended.
     """
     targets, advantages = torch.empty_like(reward), torch.empty_like(reward)
     later_target = later_advantage = torch.zeros_like(reward[:, 0])
@@ -107,8 +116,12 @@ def returns_and_advantages(
 
 
 def clip_grad_norm_together(networks: list[Parameters], max_norm: float) -> None:
-    """Scales each member's gradient, over all agents of all networks, to a norm of at most max_norm."""
-    squares = torch.stack([network.grad.square().flatten(1).sum(1) for network in networks]).sum(0)  # [M]
+    """Scales each member's gradient, over all agents of all networks, to a norm of at most
+    max_norm.
+    """
+    squares = torch.stack([network.grad.square().flatten(1).sum(1) for network in networks]).sum(
+        0
+    )  # [M]
     factor = (max_norm / (squares.sqrt() + 1e-6)).clamp_max(1.0)
     for network in networks:
         network.grad.mul_(factor.view(-1, 1, 1))
@@ -126,41 +139,69 @@ class MAPPO:
     """
 
     def __init__(
-        self, seeds: list[int], obs_dims: list[int], state_dim: int, action_dim: int, config: MAPPOConfig, device="cpu",
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: MAPPOConfig,
+        device="cpu",
         discrete: bool = False,
-    ):  # fmt: skip
+    ):
         if config.ratio not in RATIOS:
-            raise ValueError(f"unknown ratio {config.ratio!r}, expected one of: {', '.join(RATIOS)}")
-        self.config, self.action_dim, self.discrete, self.agents = config, action_dim, discrete, len(obs_dims)
+            raise ValueError(
+                f"unknown ratio {config.ratio!r}, expected one of: {', '.join(RATIOS)}"
+            )
+        self.config, self.action_dim, self.discrete, self.agents = (
+            config,
+            action_dim,
+            discrete,
+            len(obs_dims),
+        )
         padded, size = max(obs_dims), config.memory
         self.memory = None
         if size:
             inputs = [dim + action_dim for dim in obs_dims]
-            self.memory = encoder(generators(seeds, "memory"), inputs, padded + action_dim, size, device)
+            self.memory = encoder(
+                generators(seeds, "memory"), inputs, padded + action_dim, size, device
+            )
 
         def network(purpose: str, outputs: int) -> dict[str, Tensor]:
             streams, sizes = generators(seeds, purpose), [size + dim for dim in obs_dims]
-            return mlp_parameters(streams, sizes, size + padded, config.hidden, outputs, input_norm=False)
+            return mlp_parameters(
+                streams, sizes, size + padded, config.hidden, outputs, input_norm=False
+            )
 
         policy = network("policy", action_dim if discrete else 2 * action_dim)
         policy["w3"], policy["b3"] = 0.1 * policy["w3"], torch.zeros_like(policy["b3"])
         if not discrete:
             policy["b3"][..., action_dim:] = config.initial_log_std
         self.policy, self.value = (
-            Parameters({name: tensor.to(device) for name, tensor in tensors.items()}) for tensors in (policy, network("value", 1))
+            Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
+            for tensors in (policy, network("value", 1))
         )
-        self.mixer = Mixer(generators(seeds, "mixer"), state_dim, self.agents, config.hidden, config.mixer, device)
-        self.trained = [part for part in (self.memory, self.policy, self.value, self.mixer.params) if part is not None]
+        self.mixer = Mixer(
+            generators(seeds, "mixer"), state_dim, self.agents, config.hidden, config.mixer, device
+        )
+        self.trained = [
+            part
+            for part in (self.memory, self.policy, self.value, self.mixer.params)
+            if part is not None
+        ]
         rates = per_member(config.lr, len(seeds), device)
         self.adams = [Adam(part, rates) for part in self.trained]
         self.entropy_weight = torch.zeros(len(seeds), device=device)
 
     def features(self, obs: Tensor, history: Tensor) -> Tensor:
-        """What policies and values see: [M, N, B, H + O] of obs [M, N, B, O] and history [M, N, B, L, I]."""
+        """What policies and values see: [M, N, B, H + O] of obs [M, N, B, O] and history [M, N, B,
+        L, I].
+        """
         return obs if self.memory is None else torch.cat([encode(self.memory, history), obs], -1)
 
     def distribution(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean and log standard deviation [M, N, B, A] of actions; log probabilities and None where they are discrete."""
+        """Mean and log standard deviation [M, N, B, A] of actions; log probabilities and None where
+        they are discrete.
+        """
         output = apply_mlp(self.policy, features, None)
         if self.discrete:
             return output.log_softmax(-1), None
@@ -183,12 +224,15 @@ class MAPPO:
         """Actions, their log probabilities [M, N, B], and features.
 
         Args:
-            noise: [M, N, B, A], standard normal; uniform in (0, 1) for discrete actions, whose indices [M, N, B, 1] return.
+            noise: [M, N, B, A], standard normal; uniform in (0, 1) for discrete actions, whose
+                indices [M, N, B, 1] return.
         """
         features = self.features(obs, history)
         distribution = self.distribution(features)
         if self.discrete:
-            action = (distribution[0] - (-noise.log()).log()).argmax(-1, keepdim=True).float()  # Gumbel-max
+            action = (
+                (distribution[0] - (-noise.log()).log()).argmax(-1, keepdim=True).float()
+            )  # Gumbel-max
         else:
             action = distribution[0] + distribution[1].exp() * noise
         return action, self.log_prob(distribution, action), features
@@ -206,7 +250,8 @@ class MAPPO:
             streams: order of minibatches, one per member, on the CPU.
 
         Returns:
-            Means over the epoch [M]: "policy", "value", "entropy", "clipped" (fraction of steps beyond the clip).
+            Means over the epoch [M]: "policy", "value", "entropy", "clipped" (fraction of steps
+                beyond the clip).
         """
         config, advantage = self.config, experience.advantage
         spread = advantage.std(1, keepdim=True) + 1e-3
@@ -216,9 +261,13 @@ class MAPPO:
         size = min(config.minibatch, count)
         facts: dict[str, list] = {}
         for _ in range(config.passes):
-            order = torch.stack([torch.randperm(count, generator=stream) for stream in streams]).to(advantage.device)
+            order = torch.stack([torch.randperm(count, generator=stream) for stream in streams]).to(
+                advantage.device
+            )
             for start in range(0, count - size + 1, size):
-                for name, value in self.step(experience.take(order[:, start : start + size])).items():
+                for name, value in self.step(
+                    experience.take(order[:, start : start + size])
+                ).items():
                     facts.setdefault(name, []).append(value)
         return {name: torch.stack(values).mean(0) for name, values in facts.items()}
 
@@ -228,7 +277,9 @@ class MAPPO:
         loss, entropy, facts = self.loss(batch)
         for part in self.trained:
             part.zero_grad()
-        loss.sum().backward(inputs=[tensor for part in self.trained for tensor in part.tensors.values()])
+        loss.sum().backward(
+            inputs=[tensor for part in self.trained for tensor in part.tensors.values()]
+        )
         clip_grad_norm_together(self.trained, config.max_norm)
         for adam in self.adams:
             adam.step()
@@ -259,11 +310,17 @@ class MAPPO:
             beyond = (distribution[0].abs() - 1).clamp_min(0).square().sum(-1)  # [M, N, B]
             if config.ratio == "joint":
                 beyond = beyond.sum(1, keepdim=True)
-            # the ratio only weighs: a gradient through it would make taken actions unlikely, and push means further out
+            # the ratio only weighs: a gradient through it would make taken actions unlikely, and
+            # push means further out
             weight = torch.maximum(ratio, clipped).detach()
             loss = loss + config.bound_weight * (weight * beyond).sum(1).mean(-1)
         outside = ((ratio - 1).abs() > config.clip).float()
-        facts = {"policy": policy, "value": value_loss, "entropy": entropy, "clipped": mean_over_batch(outside, 1)}
+        facts = {
+            "policy": policy,
+            "value": value_loss,
+            "entropy": entropy,
+            "clipped": mean_over_batch(outside, 1),
+        }
         return loss, entropy.detach(), {name: fact.detach() for name, fact in facts.items()}
 
     def state_dict(self) -> dict:
@@ -280,4 +337,3 @@ class MAPPO:
         for adam, saved in zip(self.adams, state["adams"], strict=True):
             adam.load_state_dict(saved)
         self.entropy_weight.copy_(state["entropy_weight"])
-

@@ -1,9 +1,10 @@
-"""The networks of a population: stacked multilayer perceptrons with an optional BatchNorm input layer.
+"""The networks of a population: stacked multilayer perceptrons with an optional BatchNorm input
+layer.
 
-A network is a `Parameters` set: `w1 b1 w2 b2 w3 b3` (two hidden ReLU layers) and, with an input norm, `norm_weight
-norm_bias`. Weights are [M, N, in, out], or [M, N, E, in, out] for the E heads of a critic, which share one input
-norm. Agents of different sizes share the axis by padding inputs with zeros; each layer is initialised with its true
-fan-in.
+A network is a `Parameters` set: `w1 b1 w2 b2 w3 b3` (two hidden ReLU layers) and, with an input
+norm, `norm_weight norm_bias`. Weights are [M, N, in, out], or [M, N, E, in, out] for the E heads of
+a critic, which share one input norm. Agents of different sizes share the axis by padding inputs
+with zeros; each layer is initialised with its true fan-in.
 """
 
 import math
@@ -34,7 +35,8 @@ def mlp_parameters(
         streams: one per member; a member's networks are drawn from its own stream.
         inputs: true input size of each agent, at most padded_inputs.
         heads: E, number of heads with their own weights; None for a network without that axis.
-        output_bound: the output layer's weights are drawn from U(-bound, bound); None for the default.
+        output_bound: the output layer's weights are drawn from U(-bound, bound); None for the
+            default.
     """
     widths = [hidden, hidden, outputs]
 
@@ -70,16 +72,23 @@ def mlp_parameters(
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over the batch of x [..., B, D], as BatchNorm1d normalises with in training."""
+    """Mean and biased variance over the batch of x [..., B, D], as BatchNorm1d normalises with in
+    training.
+    """
     mean = x.mean(-2)
-    return mean, (x - mean.unsqueeze(-2)).square().mean(-2)  # five times as fast as torch.var_mean along this axis
+    return mean, (x - mean.unsqueeze(-2)).square().mean(
+        -2
+    )  # five times as fast as torch.var_mean along this axis
 
 
-def first_layer(params: Parameters, statistics: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+def first_layer(
+    params: Parameters, statistics: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
     """Weights and bias of the first layer with the input norm folded in.
 
-    BatchNorm followed by a linear layer is a linear layer: W ((x - mean) / std * g + b) + c. Folding it costs nothing
-    per row and keeps gradients to g, b, W, c and to whatever the statistics were computed from.
+    BatchNorm followed by a linear layer is a linear layer: W ((x - mean) / std * g + b) + c.
+    Folding it costs nothing per row and keeps gradients to g, b, W, c and to whatever the
+    statistics were computed from.
 
     Args:
         params: of the network.
@@ -100,15 +109,25 @@ def first_layer(params: Parameters, statistics: tuple[Tensor, Tensor] | None) ->
     return w * scale.unsqueeze(-1), b + (shift.unsqueeze(-1) * w).sum(-2, keepdim=True)
 
 
-def apply_mlp(params: Parameters, x: Tensor, statistics: tuple[Tensor, Tensor] | None, head: int | None = None) -> Tensor:
-    """Output [M, N, B, out] of every network for x [M, N, B, D]; [M, N, E, B, out] for a network with heads.
+def apply_mlp(
+    params: Parameters, x: Tensor, statistics: tuple[Tensor, Tensor] | None, head: int | None = None
+) -> Tensor:
+    """Output [M, N, B, out] of every network for x [M, N, B, D]; [M, N, E, B, out] for a network
+    with heads.
 
     Args:
         statistics: what the input norm uses, see `first_layer`; None for none.
         head: evaluate this head only, [M, N, B, out].
     """
     w1, b1 = first_layer(params, statistics)
-    tensors = [w1, b1, params["w2"], params["b2"].unsqueeze(-2), params["w3"], params["b3"].unsqueeze(-2)]
+    tensors = [
+        w1,
+        b1,
+        params["w2"],
+        params["b2"].unsqueeze(-2),
+        params["w3"],
+        params["b3"].unsqueeze(-2),
+    ]
     if head is not None:
         tensors = [tensor[:, :, head] for tensor in tensors]
     elif w1.ndim == 5:
@@ -140,20 +159,31 @@ class Actors:
         streams: initialisation, one per member.
         obs_dims: true observation size of each agent.
         padded: observation size in the tensors.
-        input_norm: BatchNorm on the raw observation, batch statistics in training and running ones in evaluation.
+        input_norm: BatchNorm on the raw observation, batch statistics in training and running ones
+            in evaluation.
     """
 
-    def __init__(self, streams, obs_dims, padded, hidden, action_dim, input_norm=True, device="cpu"):
-        tensors = mlp_parameters(streams, obs_dims, padded, hidden, action_dim, input_norm=input_norm, output_bound=3e-3)
+    def __init__(
+        self, streams, obs_dims, padded, hidden, action_dim, input_norm=True, device="cpu"
+    ):
+        tensors = mlp_parameters(
+            streams, obs_dims, padded, hidden, action_dim, input_norm=input_norm, output_bound=3e-3
+        )
         self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
         self.input_norm = input_norm
-        self.running = RunningMoments(len(streams), len(obs_dims), padded, device) if input_norm else None
+        self.running = (
+            RunningMoments(len(streams), len(obs_dims), padded, device) if input_norm else None
+        )
 
-    def train_actions(self, obs: Tensor, params: Parameters | None = None, update_running: bool = False) -> Tensor:
+    def train_actions(
+        self, obs: Tensor, params: Parameters | None = None, update_running: bool = False
+    ) -> Tensor:
         """[M, N, B, A] actions for obs [M, N, B, O] under batch statistics (training mode)."""
         return self.train_outputs(obs, params, update_running).tanh()
 
-    def train_outputs(self, obs: Tensor, params: Parameters | None = None, update_running: bool = False) -> Tensor:
+    def train_outputs(
+        self, obs: Tensor, params: Parameters | None = None, update_running: bool = False
+    ) -> Tensor:
         """As `train_actions`, before the tanh."""
         statistics = moments(obs) if self.input_norm else None
         if update_running and self.input_norm:
@@ -162,7 +192,9 @@ class Actors:
 
     @torch.no_grad()
     def act(self, obs: Tensor) -> Tensor:
-        """[M, N, B, A] actions for obs [M, N, B, O] under running statistics (evaluation mode), no noise."""
+        """[M, N, B, A] actions for obs [M, N, B, O] under running statistics (evaluation mode), no
+        noise.
+        """
         return apply_mlp(self.params, obs, self.running and tuple(self.running)).tanh()
 
     def state_dict(self) -> dict:
@@ -179,7 +211,8 @@ class Actors:
 
 
 class TwinCritics:
-    """Two Q heads per member and agent that share one input norm; always evaluated under batch statistics.
+    """Two Q heads per member and agent that share one input norm; always evaluated under batch
+    statistics.
 
     The input is an observation (or the joint state) followed by an action (own, or joint).
     """
@@ -190,26 +223,36 @@ class TwinCritics:
         self.constant = {name: tensor.detach() for name, tensor in self.params.tensors.items()}
         self.input_norm = input_norm
 
-    def values(self, obs: Tensor, action: Tensor, params: Parameters | None = None, head: int | None = None) -> Tensor:
+    def values(
+        self, obs: Tensor, action: Tensor, params: Parameters | None = None, head: int | None = None
+    ) -> Tensor:
         """[M, N, E, B] values of obs [M, N, B, O] and action [M, N, B, A]; [M, N, B] of one head.
 
         Args:
-            params: other parameters: a target network's, or `self.constant`, the same values without gradients to them.
+            params: other parameters: a target network's, or `self.constant`, the same values
+                without gradients to them.
         """
         x = torch.cat([obs, action], dim=-1)
-        return apply_mlp(params or self.params, x, moments(x) if self.input_norm else None, head).squeeze(-1)
+        return apply_mlp(
+            params or self.params, x, moments(x) if self.input_norm else None, head
+        ).squeeze(-1)
 
     def sample_layer(self, obs_moments, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """First layer for K sampled actions per observation, with the input norm of that pass folded in.
+        """First layer for K sampled actions per observation, with the input norm of that pass
+        folded in.
 
-        Repeating an observation K times leaves its moments as they are, so only the actions' are computed.
+        Repeating an observation K times leaves its moments as they are, so only the actions' are
+        computed.
 
         Args:
-            obs_moments: mean and variance [M, N, O] of the observations, or None without input norm.
+            obs_moments: mean and variance [M, N, O] of the observations, or None without input
+                norm.
             actions: [M, N, B, K, A].
         """
         if not self.input_norm:
             return first_layer(self.params, None)
         mean, variance = moments(actions.flatten(2, 3))
-        statistics = tuple(torch.cat(pair, dim=-1) for pair in zip(obs_moments, (mean, variance), strict=True))
+        statistics = tuple(
+            torch.cat(pair, dim=-1) for pair in zip(obs_moments, (mean, variance), strict=True)
+        )
         return first_layer(self.params, statistics)

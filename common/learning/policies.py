@@ -15,21 +15,28 @@ LOG_STD_RANGE = (-20.0, 2.0)
 
 
 class SquashedGaussian:
-    """One tanh-squashed Gaussian policy per member and agent, in [-1, 1] (Haarnoja et al., 2018, appendix C).
+    """One tanh-squashed Gaussian policy per member and agent, in [-1, 1] (Haarnoja et al., 2018,
+    appendix C).
 
-    The network's output is the mean and the log standard deviation before the tanh, both functions of the observation.
+    The network's output is the mean and the log standard deviation before the tanh, both functions
+    of the observation.
 
     Args:
         streams: initialisation, one per member.
         obs_dims: true observation size of each agent, padded to `padded` in the tensors.
     """
 
-    def __init__(self, streams, obs_dims: list[int], padded: int, hidden: int, action_dim: int, device="cpu"):
-        tensors = mlp_parameters(streams, obs_dims, padded, hidden, 2 * action_dim, input_norm=False, output_bound=3e-3)
+    def __init__(
+        self, streams, obs_dims: list[int], padded: int, hidden: int, action_dim: int, device="cpu"
+    ):
+        tensors = mlp_parameters(
+            streams, obs_dims, padded, hidden, 2 * action_dim, input_norm=False, output_bound=3e-3
+        )
         self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
 
     def sample(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Actions [M, N, B, A] and their log densities [M, N, B], by reparametrisation: differentiable.
+        """Actions [M, N, B, A] and their log densities [M, N, B], by reparametrisation:
+        differentiable.
 
         Args:
             obs: [M, N, B, O].
@@ -50,7 +57,9 @@ def distribution(params: Parameters, obs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def squash(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """tanh(mean + std noise) and its log density under the squashed Gaussian, summed over components."""
+    """tanh(mean + std noise) and its log density under the squashed Gaussian, summed over
+    components.
+    """
     z = mean + log_std.exp() * noise
     log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
     # log(1 - tanh(z)^2), written so that it stays finite for large |z|

@@ -1,8 +1,9 @@
 """Populations: many networks trained at once, one slice of a tensor per member.
 
-Axes, always in this order: M members (seed x setting), N agents, E ensemble, B batch, then features. Member m is
-exactly what a run of its seed and setting alone would train: losses are reduced over the batch only and summed over
-members, and whatever looks at all parameters of a network looks at one member's one agent.
+Axes, always in this order: M members (seed x setting), N agents, E ensemble, B batch, then
+features. Member m is exactly what a run of its seed and setting alone would train: losses are
+reduced over the batch only and summed over members, and whatever looks at all parameters of a
+network looks at one member's one agent.
 """
 
 import hashlib
@@ -17,7 +18,8 @@ from common.learning.kernels import adam_step
 def generator(seed: int, purpose: str, device="cpu") -> torch.Generator:
     """The random stream of one member for one purpose ("minibatch", "noise", "evaluation"...).
 
-    Streams are keyed by seed and purpose alone, so a member draws the same numbers whatever it is batched with.
+    Streams are keyed by seed and purpose alone, so a member draws the same numbers whatever it is
+    batched with.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
@@ -53,15 +55,18 @@ def mean_over_batch(values: Tensor, leading: int = 2) -> Tensor:
 class Parameters:
     """Named tensors [M, N, ...] that share one flat storage [M, N, P].
 
-    The flat storage makes everything that runs over all parameters of a network (Adam, norm clip, target averaging,
-    checkpoints) one operation. `self[name]` is a leaf of the autograd graph whose gradient is a view of `self.grad`.
+    The flat storage makes everything that runs over all parameters of a network (Adam, norm clip,
+    target averaging, checkpoints) one operation. `self[name]` is a leaf of the autograd graph whose
+    gradient is a view of `self.grad`.
     """
 
     def __init__(self, tensors: dict[str, Tensor], trainable: bool = True):
         self.shapes = {name: tuple(tensor.shape[2:]) for name, tensor in tensors.items()}
         first = next(iter(tensors.values()))
         members, agents = first.shape[:2]
-        self.flat = torch.cat([tensor.reshape(members, agents, -1) for tensor in tensors.values()], dim=-1)
+        self.flat = torch.cat(
+            [tensor.reshape(members, agents, -1) for tensor in tensors.values()], dim=-1
+        )
         self.grad = torch.zeros_like(self.flat) if trainable else None
         self.tensors = self._views(self.flat)
         if trainable:
@@ -82,7 +87,9 @@ class Parameters:
         return self.tensors[name]
 
     def views(self, members: slice) -> dict[str, Tensor]:
-        """Tensors of some members without gradients; they share memory with these and follow their training."""
+        """Tensors of some members without gradients; they share memory with these and follow their
+        training.
+        """
         return {name: tensor.detach()[members] for name, tensor in self.tensors.items()}
 
     def zero_grad(self) -> None:
@@ -90,7 +97,9 @@ class Parameters:
 
     def frozen_copy(self) -> "Parameters":
         """A copy without gradients: a target network, or a snapshot."""
-        return Parameters({name: tensor.detach() for name, tensor in self.tensors.items()}, trainable=False)
+        return Parameters(
+            {name: tensor.detach() for name, tensor in self.tensors.items()}, trainable=False
+        )
 
     def average_towards(self, online: "Parameters", tau: float) -> None:
         """Polyak average: self <- (1 - tau) self + tau online."""
@@ -98,13 +107,16 @@ class Parameters:
             self.flat.lerp_(online.flat, tau)
 
     def clip_grad_norm(self, max_norm: float) -> None:
-        """Scales each network's gradient to a norm of at most max_norm, as torch.nn.utils.clip_grad_norm_ does."""
+        """Scales each network's gradient to a norm of at most max_norm, as
+        torch.nn.utils.clip_grad_norm_ does.
+        """
         norm = self.grad.norm(dim=-1, keepdim=True)  # [M, N, 1]
         self.grad.mul_((max_norm / (norm + 1e-6)).clamp_max(1.0))
 
 
 class Adam:
-    """Adam (Kingma and Ba, 2015) on a population, equal to torch.optim.Adam with one learning rate per member.
+    """Adam (Kingma and Ba, 2015) on a population, equal to torch.optim.Adam with one learning rate
+    per member.
 
     Args:
         parameters: what to train.
@@ -125,7 +137,16 @@ class Adam:
         beta1, beta2 = self.betas
         scale = math.sqrt(1 - beta2**self.steps)
         rate = self.lr / (1 - beta1**self.steps)
-        adam_step(self.parameters.flat, self.parameters.grad, self.mean, self.square, rate, self.betas, scale, self.eps)
+        adam_step(
+            self.parameters.flat,
+            self.parameters.grad,
+            self.mean,
+            self.square,
+            rate,
+            self.betas,
+            scale,
+            self.eps,
+        )
 
     def state_dict(self) -> dict:
         return {"mean": self.mean, "square": self.square, "steps": self.steps}
@@ -136,7 +157,9 @@ class Adam:
         self.steps = state["steps"]
 
 
-def uniform_(out: Tensor, streams: list[torch.Generator], low: float = -1.0, high: float = 1.0) -> Tensor:
+def uniform_(
+    out: Tensor, streams: list[torch.Generator], low: float = -1.0, high: float = 1.0
+) -> Tensor:
     """Fills out [M, ...], each member from its own stream."""
     for member, stream in zip(out, streams, strict=True):
         member.uniform_(low, high, generator=stream)

@@ -1,10 +1,12 @@
-"""Recurrent networks of a population: a ReLU layer, a GRU (Cho et al., 2014) and a linear output, as SMAC's baselines use.
+"""Recurrent networks of a population: a ReLU layer, a GRU (Cho et al., 2014) and a linear output,
+as SMAC's baselines use.
 
-Axes: M members, N networks (agents, or one that a team shares), P positions in time, R rows (episodes, agents), I input,
-H hidden, U outputs. Rows are whole episodes one after the other: `fresh` marks where one begins and memory is cleared.
+Axes: M members, N networks (agents, or one that a team shares), P positions in time, R rows
+(episodes, agents), I input, H hidden, U outputs. Rows are whole episodes one after the other:
+`fresh` marks where one begins and memory is cleared.
 
-As in common.learning.kernels there is a CPU form, recurrent.c, that handles one network after another, and a plain torch form for
-everything else; tests hold both together.
+As in common.learning.kernels there is a CPU form, recurrent.c, that handles one network after
+another, and a plain torch form for everything else; tests hold both together.
 """
 
 import ctypes
@@ -21,7 +23,9 @@ SOURCE = Path(__file__).with_name("recurrent.c")
 LANES = 16  # as in kernels.c
 
 
-def recurrent_parameters(streams: list[torch.Generator], networks: int, inputs: int, hidden: int, outputs: int) -> dict:
+def recurrent_parameters(
+    streams: list[torch.Generator], networks: int, inputs: int, hidden: int, outputs: int
+) -> dict:
     """Initial tensors of `networks` networks per member, PyTorch's default for Linear and GRU.
 
     Args:
@@ -29,15 +33,22 @@ def recurrent_parameters(streams: list[torch.Generator], networks: int, inputs: 
     """
     wide = 1 / math.sqrt(hidden)
     shapes = {
-        "in_w": ((inputs, hidden), 1 / math.sqrt(inputs)), "in_b": ((hidden,), 1 / math.sqrt(inputs)),
-        "x_w": ((hidden, 3 * hidden), wide), "x_b": ((3 * hidden,), wide),
-        "h_w": ((hidden, 3 * hidden), wide), "h_b": ((3 * hidden,), wide),
-        "out_w": ((hidden, outputs), wide), "out_b": ((outputs,), wide),
-    }  # fmt: skip
+        "in_w": ((inputs, hidden), 1 / math.sqrt(inputs)),
+        "in_b": ((hidden,), 1 / math.sqrt(inputs)),
+        "x_w": ((hidden, 3 * hidden), wide),
+        "x_b": ((3 * hidden,), wide),
+        "h_w": ((hidden, 3 * hidden), wide),
+        "h_b": ((3 * hidden,), wide),
+        "out_w": ((hidden, outputs), wide),
+        "out_b": ((outputs,), wide),
+    }
     found = {name: [] for name in shapes}
     for stream in streams:
         member = [
-            {name: torch.empty(shape).uniform_(-limit, limit, generator=stream) for name, (shape, limit) in shapes.items()}
+            {
+                name: torch.empty(shape).uniform_(-limit, limit, generator=stream)
+                for name, (shape, limit) in shapes.items()
+            }
             for _ in range(networks)
         ]
         for name in shapes:
@@ -49,7 +60,8 @@ def gates(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> tuple[Tensor,
     """Reset and update gates [..., 2 H], candidate and next memory [..., H].
 
     Args:
-        projected, recurrent: [..., 3 H] of the input and of the memory, in PyTorch's order: reset, update, candidate.
+        projected, recurrent: [..., 3 H] of the input and of the memory, in PyTorch's order: reset,
+            update, candidate.
     """
     size = hidden.shape[-1]
     both = (projected[..., : 2 * size] + recurrent[..., : 2 * size]).sigmoid()
@@ -60,7 +72,11 @@ def gates(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> tuple[Tensor,
 
 def native(x: Tensor, *widths: int) -> ctypes.CDLL | None:
     """The compiled form, where it serves input x and layers of these widths."""
-    usable = x.device.type == "cpu" and x.dtype == torch.float32 and all(width % LANES == 0 for width in widths)
+    usable = (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and all(width % LANES == 0 for width in widths)
+    )
     return kernels.compiled(SOURCE) if usable else None
 
 
@@ -72,7 +88,9 @@ class Linear(torch.autograd.Function):
         lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
         y, p = x.new_empty(*lead, rows, out), kernels.Nets(lead)
         library = kernels.compiled(SOURCE)
-        library.linear_forward(*kernels.longs(p.count, rows, size, out, rectify), *(p(t) for t in (x, w, b, y)))
+        library.linear_forward(
+            *kernels.longs(p.count, rows, size, out, rectify), *(p(t) for t in (x, w, b, y))
+        )
         ctx.save_for_backward(x, w, y if rectify else None)
         ctx.rectify = rectify
         return y
@@ -82,18 +100,27 @@ class Linear(torch.autograd.Function):
         x, w, y = ctx.saved_tensors
         lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
         needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:3])
-        gx, gw = x.new_empty(*lead, rows, size if needs_x else 0), w.new_zeros(w.shape if needs_weights else (*lead, 0, 0))
+        gx, gw = (
+            x.new_empty(*lead, rows, size if needs_x else 0),
+            w.new_zeros(w.shape if needs_weights else (*lead, 0, 0)),
+        )
         gb, p = w.new_zeros(*lead, 1, out), kernels.Nets(lead)
         gy = gy.clone(memory_format=torch.contiguous_format)
         kernels.compiled(SOURCE).linear_backward(
             *kernels.longs(p.count, rows, size, out, ctx.rectify, needs_weights, needs_x),
             *(p(t) for t in (x, w, gy if y is None else y, gy, gw, gb, gx)),
         )
-        return gx if needs_x else None, gw if needs_weights else None, gb if needs_weights else None, None
+        return (
+            gx if needs_x else None,
+            gw if needs_weights else None,
+            gb if needs_weights else None,
+            None,
+        )
 
 
 def linear(x: Tensor, w: Tensor, b: Tensor, rectify: bool = False) -> Tensor:
-    """[..., B, out] x w + b of every network, or its positive part, for x [..., B, in], w [..., in, out] and b [..., out].
+    """[..., B, out] x w + b of every network, or its positive part, for x [..., B, in], w [..., in,
+    out] and b [..., out].
 
     Leading axes of x broadcast against those of the weights.
     """
@@ -114,7 +141,9 @@ class GRU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, projected, w, b, kept):
         lead, (steps, rows), size = w.shape[:-2], projected.shape[-3:-1], w.shape[-2]
-        before, candidate, last, after = (projected.new_empty(*lead, steps, rows, size) for _ in range(4))
+        before, candidate, last, after = (
+            projected.new_empty(*lead, steps, rows, size) for _ in range(4)
+        )
         both, p = projected.new_empty(*lead, steps, rows, 2 * size), kernels.Nets(lead)
         kernels.compiled(SOURCE).gru_forward(
             *kernels.longs(p.count, steps, rows, size),
@@ -127,7 +156,11 @@ class GRU(torch.autograd.Function):
     def backward(ctx, upstream):
         w, kept, before, both, candidate, last = ctx.saved_tensors
         lead, (steps, rows, size) = w.shape[:-2], upstream.shape[-3:]
-        gprojected, gw, gb = upstream.new_empty(*lead, steps, rows, 3 * size), w.new_zeros(w.shape), w.new_zeros(*lead, 1, 3 * size)
+        gprojected, gw, gb = (
+            upstream.new_empty(*lead, steps, rows, 3 * size),
+            w.new_zeros(w.shape),
+            w.new_zeros(*lead, 1, 3 * size),
+        )
         p = kernels.Nets(lead)
         kernels.compiled(SOURCE).gru_backward(
             *kernels.longs(p.count, steps, rows, size),
@@ -173,7 +206,11 @@ def read(params: Parameters | dict, memory: Tensor) -> Tensor:
 
 
 def step(params: Parameters | dict, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """Outputs [M, N, R, U] and the next memories [M, N, R, H] of inputs x [M, N, R, I]; acting, one step."""
-    projected = linear(linear(x, params["in_w"], params["in_b"], rectify=True), params["x_w"], params["x_b"])
+    """Outputs [M, N, R, U] and the next memories [M, N, R, H] of inputs x [M, N, R, I]; acting, one
+    step.
+    """
+    projected = linear(
+        linear(x, params["in_w"], params["in_b"], rectify=True), params["x_w"], params["x_b"]
+    )
     memory = gates(projected, linear(memory, params["h_w"], params["h_b"]), memory)[2]
     return read(params, memory), memory

@@ -1,8 +1,8 @@
 """Transitions of a population on the device, and minibatches as index gathers.
 
-Every data set is one table of rows [R, N, F]; a member draws rows of its own data set. Rows hold each agent's
-observation, action, reward, next observation, terminal flag and next action side by side, so that one gather fetches a
-transition.
+Every data set is one table of rows [R, N, F]; a member draws rows of its own data set. Rows hold
+each agent's observation, action, reward, next observation, terminal flag and next action side by
+side, so that one gather fetches a transition.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ class Batch:
     """A minibatch per member and agent.
 
     Attributes:
-        obs, next_obs: [M, N, B, O], the agent's own; action, next_action: [M, N, B, A]; reward, terminal: [M, N, B].
-            next_action is None where it is not known.
-        team: the joint rows of a centralised draw, the same fields for all agents: [M, N, B, N, F]; None otherwise.
+        obs, next_obs: [M, N, B, O], the agent's own; action, next_action: [M, N, B, A]; reward,
+            terminal: [M, N, B]. next_action is None where it is not known.
+        team: the joint rows of a centralised draw, the same fields for all agents: [M, N, B, N, F];
+            None otherwise.
     """
 
     obs: Tensor
@@ -41,7 +42,9 @@ def distinct(rows: int, shape: tuple[int, int], stream: torch.Generator) -> Tens
         ValueError: more rows are asked for than there are.
     """
     if shape[1] > rows:
-        raise ValueError(f"a minibatch of {shape[1]} rows does not fit a data set of {rows} rows; lower batch_size")
+        raise ValueError(
+            f"a minibatch of {shape[1]} rows does not fit a data set of {rows} rows; lower batch_size"
+        )
     index = torch.randint(rows, shape, generator=stream)
     while True:
         ordered, order = index.sort(dim=-1, stable=True)
@@ -57,20 +60,35 @@ class Replay:
     """The data sets of a population.
 
     Args:
-        datasets: one per distinct data set, fields as in `envs.datasets.Transitions`: tensors [R, N, ...].
+        datasets: one per distinct data set, fields as in `envs.datasets.Transitions`: tensors [R,
+            N, ...].
         which: [M] index of each member's data set.
-        streams: minibatch streams, one per member, on the CPU: a member draws the same rows on every device.
+        streams: minibatch streams, one per member, on the CPU: a member draws the same rows on
+            every device.
         centralised: also hand out the joint rows.
         successors: draw only rows whose next action is known (SARSA targets).
     """
 
-    def __init__(self, datasets: list[dict[str, Tensor]], which: list[int], streams, centralised, successors, device):
+    def __init__(
+        self,
+        datasets: list[dict[str, Tensor]],
+        which: list[int],
+        streams,
+        centralised,
+        successors,
+        device,
+    ):
         first = datasets[0]
         self.obs_dim, self.action_dim = first["obs"].shape[-1], first["action"].shape[-1]
         self.widths = [self.obs_dim, self.action_dim, 1, self.obs_dim, 1, self.action_dim]
         kept = [data["has_next_action"] if successors else None for data in datasets]
-        sizes = [len(data["obs"]) if keep is None else int(keep.sum()) for data, keep in zip(datasets, kept, strict=True)]
-        self.rows = torch.empty(sum(sizes), first["obs"].shape[1], sum(self.widths), device=device)  # [R, N, F]
+        sizes = [
+            len(data["obs"]) if keep is None else int(keep.sum())
+            for data, keep in zip(datasets, kept, strict=True)
+        ]
+        self.rows = torch.empty(
+            sum(sizes), first["obs"].shape[1], sum(self.widths), device=device
+        )  # [R, N, F]
         start = 0
         for data, keep, size in zip(datasets, kept, sizes, strict=True):
             column = 0

@@ -1,6 +1,8 @@
-"""TD3+BC (Fujimoto and Gu, 2021) on a population, with independent critics: the authors' algorithm with all its parts.
+"""TD3+BC (Fujimoto and Gu, 2021) on a population, with independent critics: the authors' algorithm
+with all its parts.
 
-Axes: M members, N agents, B batch, O observation, A action. Inputs are standardised by the data's moments.
+Axes: M members, N agents, B batch, O observation, A action. Inputs are standardised by the data's
+moments.
 """
 
 import copy
@@ -31,7 +33,8 @@ class TD3BCConfig:
 
 
 class Standardiser:
-    """Zero mean and unit variance per member's data set and agent, as the authors do with epsilon 1e-3.
+    """Zero mean and unit variance per member's data set and agent, as the authors do with epsilon
+    1e-3.
 
     Args:
         mean, std: [M, N, O].
@@ -60,11 +63,31 @@ class TD3BC:
         standardise: of the observations, see `Standardiser`.
     """
 
-    def __init__(self, seeds, obs_dims, action_dim, config: TD3BCConfig, standardise: Standardiser, device="cpu"):
-        self.config, self.standardise, members, padded = config, standardise, len(seeds), max(obs_dims)
-        self.actors = Actors(generators(seeds, "actor"), obs_dims, padded, config.hidden, action_dim, False, device)
+    def __init__(
+        self,
+        seeds,
+        obs_dims,
+        action_dim,
+        config: TD3BCConfig,
+        standardise: Standardiser,
+        device="cpu",
+    ):
+        self.config, self.standardise, members, padded = (
+            config,
+            standardise,
+            len(seeds),
+            max(obs_dims),
+        )
+        self.actors = Actors(
+            generators(seeds, "actor"), obs_dims, padded, config.hidden, action_dim, False, device
+        )
         self.critics = TwinCritics(
-            generators(seeds, "critic"), [dim + action_dim for dim in obs_dims], padded + action_dim, config.hidden, False, device
+            generators(seeds, "critic"),
+            [dim + action_dim for dim in obs_dims],
+            padded + action_dim,
+            config.hidden,
+            False,
+            device,
         )
         self.target_actor = self.actors.params.frozen_copy()
         self.target_critic = self.critics.params.frozen_copy()
@@ -79,17 +102,29 @@ class TD3BC:
         config = self.config
         obs, next_obs = self.standardise(batch.obs), self.standardise(batch.next_obs)
         with torch.no_grad():
-            noise = normal_(torch.empty_like(batch.action), self.noise_streams).mul_(config.target_noise)
+            noise = normal_(torch.empty_like(batch.action), self.noise_streams).mul_(
+                config.target_noise
+            )
             next_action = self.actors.train_actions(next_obs, self.target_actor)
-            next_action = (next_action + noise.clamp_(-config.target_clip, config.target_clip)).clamp_(-1, 1)
+            next_action = (
+                next_action + noise.clamp_(-config.target_clip, config.target_clip)
+            ).clamp_(-1, 1)
             next_q = self.critics.values(next_obs, next_action, self.target_critic)
             target = td_target(batch.reward, batch.terminal, next_q, config.gamma)
-        self._descend(td_loss(self.critics.values(obs, batch.action), target), self.critics.params, self.critic_adam)
+        self._descend(
+            td_loss(self.critics.values(obs, batch.action), target),
+            self.critics.params,
+            self.critic_adam,
+        )
         self.updates += 1
         if self.updates % config.policy_delay == 0:
             own = self.actors.train_actions(obs)
             q = self.critics.values(obs, own, self.critics.constant, head=0)
-            self._descend(td3bc_actor_loss(q, own, batch.action, self.bc_weight), self.actors.params, self.actor_adam)
+            self._descend(
+                td3bc_actor_loss(q, own, batch.action, self.bc_weight),
+                self.actors.params,
+                self.actor_adam,
+            )
             self.target_critic.average_towards(self.critics.params, config.tau)
             self.target_actor.average_towards(self.actors.params, config.tau)
 
@@ -113,14 +148,19 @@ class TD3BC:
         return self.q(obs, self.act(obs))
 
     def part(self, members: slice) -> "TD3BC":
-        """Some of the members, to act and to be valued by, not to train; it follows the population's training."""
+        """Some of the members, to act and to be valued by, not to train; it follows the
+        population's training.
+        """
         part = copy.copy(self)
         part.actors, part.critics, part.standardise = (
             copy.copy(self.actors),
             copy.copy(self.critics),
             self.standardise.part(members),
         )
-        part.actors.params, part.critics.constant = self.actors.params.views(members), self.critics.params.views(members)
+        part.actors.params, part.critics.constant = (
+            self.actors.params.views(members),
+            self.critics.params.views(members),
+        )
         return part
 
     def state_dict(self) -> dict:

@@ -1,4 +1,5 @@
-"""Conditional variational autoencoders of a population (Kingma and Welling, 2013; Sohn et al., 2015).
+"""Conditional variational autoencoders of a population (Kingma and Welling, 2013; Sohn et al.,
+2015).
 
 Axes: M members, N agents, B batch, C condition, A action, Z latent.
 """
@@ -22,10 +23,22 @@ class ConditionalVAE:
         lr: of Adam.
     """
 
-    def __init__(self, streams, conditions: list[int], padded: int, action_dim: int, latent: int, hidden: int, lr, device="cpu"):
+    def __init__(
+        self,
+        streams,
+        conditions: list[int],
+        padded: int,
+        action_dim: int,
+        latent: int,
+        hidden: int,
+        lr,
+        device="cpu",
+    ):
         def network(inputs: int, outputs: int) -> Parameters:
             sizes = [size + inputs for size in conditions]
-            tensors = mlp_parameters(streams, sizes, padded + inputs, hidden, outputs, input_norm=False)
+            tensors = mlp_parameters(
+                streams, sizes, padded + inputs, hidden, outputs, input_norm=False
+            )
             return Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
 
         self.encoder, self.decoder = network(action_dim, 2 * latent), network(latent, action_dim)
@@ -33,8 +46,12 @@ class ConditionalVAE:
         self.adams = [Adam(self.encoder, rates), Adam(self.decoder, rates)]
 
     def encode(self, condition: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation [M, N, B, Z] of the latent given condition [M, N, B, C] and action [M, N, B, A]."""
-        mean, log_std = apply_mlp(self.encoder, torch.cat([action, condition], -1), None).chunk(2, dim=-1)
+        """Mean and log standard deviation [M, N, B, Z] of the latent given condition [M, N, B, C]
+        and action [M, N, B, A].
+        """
+        mean, log_std = apply_mlp(self.encoder, torch.cat([action, condition], -1), None).chunk(
+            2, dim=-1
+        )
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def decode(self, condition: Tensor, z: Tensor) -> Tensor:
@@ -42,7 +59,8 @@ class ConditionalVAE:
         return apply_mlp(self.decoder, torch.cat([z, condition], -1), None).tanh()
 
     def losses(self, condition: Tensor, action: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """[M, N] mean squared reconstruction error, and mean Kullback-Leibler divergence per latent dimension in nats.
+        """[M, N] mean squared reconstruction error, and mean Kullback-Leibler divergence per latent
+        dimension in nats.
 
         Args:
             noise: [M, N, B, Z], standard normal.
@@ -52,7 +70,9 @@ class ConditionalVAE:
         divergence = -0.5 * (1 + 2 * log_std - mean.square() - (2 * log_std).exp())
         return mean_over_batch((rebuilt - action).square()), mean_over_batch(divergence)
 
-    def update(self, condition: Tensor, action: Tensor, noise: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
+    def update(
+        self, condition: Tensor, action: Tensor, noise: Tensor, kl_weight: float
+    ) -> tuple[Tensor, Tensor]:
         """One step on reconstruction + kl_weight * divergence; returns both."""
         rebuilt, divergence = self.losses(condition, action, noise)
         for part in (self.encoder, self.decoder):

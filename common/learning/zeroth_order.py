@@ -1,8 +1,9 @@
 """Zeroth-order optimisers over one agent's action: OMAR's sampler and the two it is compared with.
 
-Each draws J populations of K actions around a mean with a standard deviation, clips them to [-1, 1], values them with
-the first critic, and refines the two; `pick` then takes the best of the last population and the policy's own action.
-Each iteration is one call of `refine_*`, a pure function of the population drawn.
+Each draws J populations of K actions around a mean with a standard deviation, clips them to [-1,
+1], values them with the first critic, and refines the two; `pick` then takes the best of the last
+population and the policy's own action. Each iteration is one call of `refine_*`, a pure function of
+the population drawn.
 
 Axes: leading [M, N, B] (members, agents, batch), K samples, A action.
 """
@@ -15,13 +16,15 @@ from torch import Tensor
 SMALLEST_STD = 1e-10  # a distribution that collapsed stays drawable
 
 
-def refine_softmax(actions: Tensor, q: Tensor, mean: Tensor, beta: float, sigma: str) -> tuple[Tensor, Tensor]:
+def refine_softmax(
+    actions: Tensor, q: Tensor, mean: Tensor, beta: float, sigma: str
+) -> tuple[Tensor, Tensor]:
     """OMAR's update, Eq. 3: mean = sum_k softmax_k(beta Q_k) a_k, and the spread of the samples.
 
     Args:
         actions: [..., K, A]; q: [..., K]; mean: [..., A], the mean they were drawn around.
-        sigma: "released": root mean square distance to the new mean; "text": root of the sum of squared distances to
-            the old mean, as Eq. 3 is printed.
+        sigma: "released": root mean square distance to the new mean; "text": root of the sum of
+            squared distances to the old mean, as Eq. 3 is printed.
 
     Returns:
         New mean and standard deviation, [..., A].
@@ -40,8 +43,11 @@ def best(actions: Tensor, q: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return actions.gather(-2, index.unsqueeze(-1).expand(*index.shape, actions.shape[-1])), values
 
 
-def refine_elites(actions: Tensor, q: Tensor, elites: int, correction: int = 0) -> tuple[Tensor, Tensor]:
-    """Cross-entropy method: mean and standard deviation of the `elites` best samples, [..., A] each.
+def refine_elites(
+    actions: Tensor, q: Tensor, elites: int, correction: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy method: mean and standard deviation of the `elites` best samples, [..., A]
+    each.
 
     Args:
         correction: of the variance; 1 for the unbiased one.
@@ -86,7 +92,9 @@ def search(
 
 
 def pick(actions: Tensor, q: Tensor, policy_action: Tensor, policy_q: Tensor) -> Tensor:
-    """[..., A] the action of highest value among the samples and the policy's own (Algorithm 1, line 12)."""
+    """[..., A] the action of highest value among the samples and the policy's own (Algorithm 1,
+    line 12).
+    """
     best_q, index = q.max(-1)
     index = index[..., None, None].expand(*index.shape, 1, actions.shape[-1])
     best = actions.gather(-2, index).squeeze(-2)

@@ -1,8 +1,10 @@
-"""The departures ledger: every difference between a paper's text, its released code and this package, with its measured effect.
+"""The departures ledger: every difference between a paper's text, its released code and this
+package, with its measured effect.
 
-The rows are those of the table of differences in each paper's README, so what people read is what is counted. Where a script
-runs the other reading beside the default, `EFFECTS` in papers/<paper>/departures.py names the entries; the effect is their
-difference, seed by seed, with its 95 % interval.
+The rows are those of the table of differences in each paper's README, so what people read is what
+is counted. Where a script runs the other reading beside the default, `EFFECTS` in
+papers/<paper>/departures.py names the entries; the effect is their difference, seed by seed, with
+its 95 % interval.
 """
 
 import importlib
@@ -16,7 +18,20 @@ from common.running.cells import runs_folder
 from common.running.files import write_csv
 from common.running.provenance import ROOT
 
-HEADER = ["paper", "what", "elsewhere", "here", "option", "preset", "effect", "low", "high", "n", "unit", "from"]
+HEADER = [
+    "paper",
+    "what",
+    "elsewhere",
+    "here",
+    "option",
+    "preset",
+    "effect",
+    "low",
+    "high",
+    "n",
+    "unit",
+    "from",
+]
 COLUMN = "effect of the other reading [95 %]"
 
 
@@ -42,13 +57,17 @@ def readme_table(paper: str) -> tuple[list[str], list[list[str]], list[str]]:
         ValueError: the README has no such section.
     """
     path = ROOT / "papers" / paper / "README.md"
-    section = re.search(r"## (?:Differences|Readings).*?\n(.*?)(?=\n## |\Z)", path.read_text(), re.DOTALL)
+    section = re.search(
+        r"## (?:Differences|Readings).*?\n(.*?)(?=\n## |\Z)", path.read_text(), re.DOTALL
+    )
     if section is None:
         raise ValueError(f"{path} has no section whose title begins with Differences or Readings")
     rows, other = [], []
     for block in section.group(1).replace("`", "").strip().split("\n\n"):
         if block.startswith("|"):
-            rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+            rows += [
+                [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()
+            ]
         else:
             other.append(" ".join(block.split()))
     body = [row for row in rows[1:] if not set("".join(row)) <= set("-: ")]
@@ -68,21 +87,34 @@ def measured(paper: str, effect: Effect, preset: str, sources: tuple[Path, ...])
         if samples:
             mean, low, high = claims.interval(samples)
             unit = importlib.import_module(f"papers.{paper}.{effect.table}").TABLE.unit
-            return [*(f"{value:.4g}" for value in (mean, low, high)), sum(map(len, samples)), unit, effect.table]
+            return [
+                *(f"{value:.4g}" for value in (mean, low, high)),
+                sum(map(len, samples)),
+                unit,
+                effect.table,
+            ]
     return None
 
 
-def ledger(papers=claims.PAPERS, presets=("quick", "paper"), sources: tuple[Path, ...] = ()) -> list[list]:
-    """Rows of HEADER: one for every measured effect and preset, one for every difference that has none.
+def ledger(
+    papers=claims.PAPERS, presets=("quick", "paper"), sources: tuple[Path, ...] = ()
+) -> list[list]:
+    """Rows of HEADER: one for every measured effect and preset, one for every difference that has
+    none.
 
     Args:
-        sources: results folders, the first that has the numbers counts; this machine's, then the reference, by default.
+        sources: results folders, the first that has the numbers counts; this machine's, then the
+            reference, by default.
     """
     sources, rows = sources or (runs_folder(), REFERENCE), []
     for paper in papers:
         header, body, _ = readme_table(paper)
         for row in body:
-            elsewhere = "; ".join(f"{name}: {value}" for name, value in zip(header[1:-2], row[1:-2], strict=True) if value)
+            elsewhere = "; ".join(
+                f"{name}: {value}"
+                for name, value in zip(header[1:-2], row[1:-2], strict=True)
+                if value
+            )
             found = [
                 [preset, *numbers]
                 for effect in effects_of(paper)
@@ -98,7 +130,11 @@ def ledger(papers=claims.PAPERS, presets=("quick", "paper"), sources: tuple[Path
 def shown(numbers: list) -> str:
     """The measured part of a ledger row in words; "" where there is none."""
     preset, mean, low, high, count, unit, table = numbers
-    return f"{float(mean):+.3g} [{low}, {high}] {unit}, n = {count} ({table}, {preset})" if preset else ""
+    return (
+        f"{float(mean):+.3g} [{low}, {high}] {unit}, n = {count} ({table}, {preset})"
+        if preset
+        else ""
+    )
 
 
 def table_of(paper: str, rows: list[list]) -> tuple[list[str], list[list[str]]]:

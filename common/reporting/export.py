@@ -3,8 +3,9 @@
     ./run_all.sh export --to marl-eval
     ./run_all.sh export --to tensorboard
 
-Rows of a table are tasks, its columns algorithms. Both come from a table's curves and seeds CSV, of this machine where it has
-been run here, else of the committed reference; entries without a learning curve have their last score only.
+Rows of a table are tasks, its columns algorithms. Both come from a table's curves and seeds CSV, of
+this machine where it has been run here, else of the committed reference; entries without a learning
+curve have their last score only.
 """
 
 import importlib.util
@@ -20,8 +21,12 @@ FORMATS = ("marl-eval", "tensorboard")
 METRIC = "score"
 
 
-def runs_of(table: Table, preset: str) -> dict[tuple[str, str, int], tuple[list[tuple[int, float]], float | None]]:
-    """Of every row, column and seed of a table the points (round, score) of its curve, and its last score; {} if not run."""
+def runs_of(
+    table: Table, preset: str
+) -> dict[tuple[str, str, int], tuple[list[tuple[int, float]], float | None]]:
+    """Of every row, column and seed of a table the points (round, score) of its curve, and its last
+    score; {} if not run.
+    """
     found = report.stored(table, preset)
     if not found:
         return {}
@@ -32,12 +37,20 @@ def runs_of(table: Table, preset: str) -> dict[tuple[str, str, int], tuple[list[
         if row["score"]:
             key = row["row"], row["column"], int(row["seed"])
             points.setdefault(key, []).append((int(float(row["round"])), float(row["score"])))
-    last = {(*name, seed): value for name, values in tables.read_seeds(seeds).items() for seed, value in values.items()}
-    return {key: (points.get(key, []), None if value != value else value) for key, value in last.items()}
+    last = {
+        (*name, seed): value
+        for name, values in tables.read_seeds(seeds).items()
+        for seed, value in values.items()
+    }
+    return {
+        key: (points.get(key, []), None if value != value else value) for key, value in last.items()
+    }
 
 
 def marl_eval(table: Table, preset: str) -> dict:
-    """{environment: {task: {algorithm: {run: {step: ..., "absolute_metrics": ...}}}}}, as marl-eval's README describes."""
+    """{environment: {task: {algorithm: {run: {step: ..., "absolute_metrics": ...}}}}}, as
+    marl-eval's README describes.
+    """
     tasks: dict = {}
     for (row, column, seed), (points, last) in runs_of(table, preset).items():
         steps = {

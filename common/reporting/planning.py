@@ -1,4 +1,6 @@
-"""What running a suite takes: states of its cells, hours and gigabytes, from measured costs of updates and measured files."""
+"""What running a suite takes: states of its cells, hours and gigabytes, from measured costs of
+updates and measured files.
+"""
 
 from tabulate import tabulate
 
@@ -7,7 +9,15 @@ from common.running import work
 from common.running.cells import Cell
 
 CORES = (2, 16, 64)
-SIZING = ["paper", "cells", "data", "one core", *(f"{count} cores" for count in CORES), "longest program", "dominated by"]
+SIZING = [
+    "paper",
+    "cells",
+    "data",
+    "one core",
+    *(f"{count} cores" for count in CORES),
+    "longest program",
+    "dominated by",
+]
 SIZING_NOTE = (
     "From costs measured on one core (benchmarks/); scripts share cells and data. Programs are what can run side by side, so "
     "no number of cores is faster than the longest one. GPUs: not measured, no GPU has run this yet."
@@ -37,19 +47,33 @@ def states(table: Table, preset: str, options: dict) -> dict[str, int]:
 
 
 def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
-    """Prints every script: what it shows, its state, its estimated time on one core and its data's size per preset."""
+    """Prints every script: what it shows, its state, its estimated time on one core and its data's
+    size per preset.
+    """
     rows = []
     for table in chosen:
         if table.unavailable:
-            rows.append([table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)])
+            rows.append(
+                [table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)]
+            )
             continue
         counts = states(table, preset, options)
         state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        rows.append([table.slot, table.title, state, *(needs(table.cells(p, options)) for p in PRESETS)])
-    print(tabulate(rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core, data" for p in PRESETS)]))
+        rows.append(
+            [table.slot, table.title, state, *(needs(table.cells(p, options)) for p in PRESETS)]
+        )
+    print(
+        tabulate(
+            rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core, data" for p in PRESETS)]
+        )
+    )
     total = [needs(cells_of(chosen, p, options)) for p in PRESETS]
-    print(f"\nTogether: {', '.join(f'{p} {text}' for p, text in zip(PRESETS, total, strict=True))}.")
-    print("Estimates from measured costs per update and measured files, each script alone; scripts share cells and data.")
+    print(
+        f"\nTogether: {', '.join(f'{p} {text}' for p, text in zip(PRESETS, total, strict=True))}."
+    )
+    print(
+        "Estimates from measured costs per update and measured files, each script alone; scripts share cells and data."
+    )
 
 
 def needs(cells: list[Cell]) -> str:
@@ -60,7 +84,13 @@ def needs(cells: list[Cell]) -> str:
 
 def data_bytes(cells: list[Cell]) -> int:
     """Bytes of the data sets of some cells, each once."""
-    return sum({path: size for cell in cells for path, size in work.paper(cell.paper).files(cell).items()}.values())
+    return sum(
+        {
+            path: size
+            for cell in cells
+            for path, size in work.paper(cell.paper).files(cell).items()
+        }.values()
+    )
 
 
 def gigabytes(size: int) -> str:
@@ -75,10 +105,14 @@ def plan(chosen: list[Table], preset: str, options: dict) -> float:
     total = sum(work.paper(cell.paper).cost(cell) for cell in pending)
     for cell in pending:
         print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
-    print(f"{len(cells) - len(pending)} of {len(cells)} cells are done; the rest takes about {duration(total)} on one core")
+    print(
+        f"{len(cells) - len(pending)} of {len(cells)} cells are done; the rest takes about {duration(total)} on one core"
+    )
     missing = work.missing_data(pending)
     if missing:
-        print(f"{len(missing)} data sets have to be built for it, about {gigabytes(sum(missing.values()))}")
+        print(
+            f"{len(missing)} data sets have to be built for it, about {gigabytes(sum(missing.values()))}"
+        )
     return total
 
 
@@ -86,16 +120,26 @@ def sizing_rows(chosen: list[Table]) -> list[list]:
     """Rows of SIZING: what preset paper takes, by paper and together."""
     rows, everything, longest_of_all = [], {}, 0.0
     for name in dict.fromkeys(table.paper for table in chosen):
-        cells, known = {table.name: table.cells("paper") for table in chosen if table.paper == name}, work.paper(name)
+        cells, known = (
+            {table.name: table.cells("paper") for table in chosen if table.paper == name},
+            work.paper(name),
+        )
         costs = {cell: known.cost(cell) for mine in cells.values() for cell in mine}
-        longest = max((sum(costs[cell] for cell in group) for group in work.programs(list(costs))), default=0.0)
+        longest = max(
+            (sum(costs[cell] for cell in group) for group in work.programs(list(costs))),
+            default=0.0,
+        )
         by_script = {script: sum(costs[cell] for cell in mine) for script, mine in cells.items()}
-        trained = [script for script in by_script if script != "claims"]  # claims are computed from other scripts' cells
+        trained = [
+            script for script in by_script if script != "claims"
+        ]  # claims are computed from other scripts' cells
         heaviest = sorted(trained, key=by_script.get, reverse=True)[:2]
         rows.append(sizing_row(name, costs, longest, ", ".join(heaviest)))
         everything |= costs
         longest_of_all = max(longest, longest_of_all)
-    most = max(rows, key=lambda row: sum(everything[cell] for cell in everything if cell.paper == row[0]))[0]
+    most = max(
+        rows, key=lambda row: sum(everything[cell] for cell in everything if cell.paper == row[0])
+    )[0]
     return [*rows, sizing_row("all", everything, longest_of_all, most)]
 
 
@@ -103,4 +147,12 @@ def sizing_row(name: str, costs: dict[Cell, float], longest: float, dominated: s
     """A row of SIZING from the cells' seconds on one core."""
     total = sum(costs.values())
     spread = [duration(max(total / cores, longest)) for cores in CORES]
-    return [name, len(costs), gigabytes(data_bytes(list(costs))), duration(total), *spread, duration(longest), dominated]
+    return [
+        name,
+        len(costs),
+        gigabytes(data_bytes(list(costs))),
+        duration(total),
+        *spread,
+        duration(longest),
+        dominated,
+    ]

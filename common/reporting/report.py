@@ -1,7 +1,8 @@
-"""One offline report: the state of everything, the claims ledger, every table beside the published numbers, pictures.
+"""One offline report: the state of everything, the claims ledger, every table beside the published
+numbers, pictures.
 
-One HTML file without scripts or anything from the network, and the same as Markdown. Every number says which file it is from
-and which command made it.
+One HTML file without scripts or anything from the network, and the same as Markdown. Every number
+says which file it is from and which command made it.
 """
 
 import base64
@@ -45,7 +46,16 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
 TITLE = "offline-marl-zoo: reproduced beside published"
 NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( \+- [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
 NAMES = {"omar": "OMAR", "cast_bcq": "CAST-BCQ", "moma_ppo": "MOMA-PPO", "otc": "OTC"}
-CLAIM_HEADER = ["where", "claim", "holds if", "preset", "verdict", "mean [95 % interval]", "n", "why"]
+CLAIM_HEADER = [
+    "where",
+    "claim",
+    "holds if",
+    "preset",
+    "verdict",
+    "mean [95 % interval]",
+    "n",
+    "why",
+]
 INTRODUCTION = (
     "Every number below was computed from files that runs wrote; nothing is typed in. Preset quick is a small budget (minutes on "
     "two CPU cores), preset paper the papers' own. A verdict on a claim comes from a 95 % interval of the numbers it names; at "
@@ -54,7 +64,9 @@ INTRODUCTION = (
 
 
 def stored(table: Table, preset: str) -> tuple[dict, str, object] | None:
-    """JSON of a table at a preset, where it comes from, and its folder: a run on this machine, else the reference."""
+    """JSON of a table at a preset, where it comes from, and its folder: a run on this machine, else
+    the reference.
+    """
     for source, folder in (("this machine", runs_folder()), ("committed reference", REFERENCE)):
         path = folder / preset / table.paper / f"{table.name}.json"
         if path.exists():
@@ -64,7 +76,10 @@ def stored(table: Table, preset: str) -> tuple[dict, str, object] | None:
 
 def facts_line(table: Table, facts: dict, source: str, preset: str) -> str:
     """One line of provenance."""
-    machine, seconds = facts.get("machine") or {}, sum(entry.get("seconds", 0) for entry in facts["entries"])
+    machine, seconds = (
+        facts.get("machine") or {},
+        sum(entry.get("seconds", 0) for entry in facts["entries"]),
+    )
     versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
     kind = "runs" if source == "this machine" else "reference"
     return (
@@ -86,11 +101,16 @@ def state_of(table: Table, preset: str) -> str:
     if there == len(entries):
         return "complete"
     waiting = any(entry["state"].startswith(("missing", "stale")) for entry in entries)
-    return f"{there} of {len(entries)} entries" if waiting else f"complete, {len(entries) - there} without a number by design"
+    return (
+        f"{there} of {len(entries)} entries"
+        if waiting
+        else f"complete, {len(entries) - there} without a number by design"
+    )
 
 
 def html_table(rows: list[list], header: list[str], caption: str, links: list[str] = ()) -> str:
-    """A table that scrolls by itself and that a screen reader can name; words of verdict get their class.
+    """A table that scrolls by itself and that a screen reader can name; words of verdict get their
+    class.
 
     Args:
         links: of every row, the file that its number in column "ours" comes from.
@@ -100,11 +120,16 @@ def html_table(rows: list[list], header: list[str], caption: str, links: list[st
     def cell(value, link: str = "") -> str:
         text = str(value)
         kind = text.split()[0] if text in words else "number" if NUMBER.fullmatch(text) else ""
-        shown = f'<a href="{quoted(link)}">{escape.escape(text)}</a>' if link else escape.escape(text)
-        return f'<td{f" class={kind}" if kind else ""}>{shown}</td>'
+        shown = (
+            f'<a href="{quoted(link)}">{escape.escape(text)}</a>' if link else escape.escape(text)
+        )
+        return f"<td{f' class={kind}' if kind else ''}>{shown}</td>"
 
     def line(row: list, link: str) -> str:
-        return "".join(cell(value, link if title == "ours" else "") for title, value in zip(header, row, strict=True))
+        return "".join(
+            cell(value, link if title == "ours" else "")
+            for title, value in zip(header, row, strict=True)
+        )
 
     name = escape.escape(caption, quote=True)
     head = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
@@ -119,7 +144,9 @@ def claim_rows(ledger: list[list], paper: str) -> list[list]:
     rows = []
     for owner, where, says, test, preset, verdict, mean, low, high, count, why in ledger:
         interval = f"{mean} [{low or '-inf'}, {high or 'inf'}]" if mean != "" else ""
-        rows += [[where, says, test, preset, verdict, interval, count, why]] if owner == paper else []
+        rows += (
+            [[where, says, test, preset, verdict, interval, count, why]] if owner == paper else []
+        )
     return rows
 
 
@@ -139,12 +166,21 @@ class Page:
         self.html.append(f"<p{f' class={kind}' if kind else ''}>{escape.escape(text)}</p>")
         self.markdown.append(f"{text}\n")
 
-    def table(self, rows: list[list], header: list[str], caption: str, folded: bool = False, links: list[str] = ()) -> None:
+    def table(
+        self,
+        rows: list[list],
+        header: list[str],
+        caption: str,
+        folded: bool = False,
+        links: list[str] = (),
+    ) -> None:
         table = html_table(rows, header, caption, links)
         if folded:
             table = f"<details><summary>{escape.escape(caption)}</summary>{table}</details>"
         self.html.append(table)
-        self.markdown.append(f"{tabulate(rows, header, tablefmt='github', disable_numparse=True)}\n")
+        self.markdown.append(
+            f"{tabulate(rows, header, tablefmt='github', disable_numparse=True)}\n"
+        )
 
 
 def front(page: Page, chosen: list[Table], ledger: list[list]) -> None:
@@ -155,10 +191,21 @@ def front(page: Page, chosen: list[Table], ledger: list[list]) -> None:
     links = "".join(f'<li><a href="#{paper}">{NAMES[paper]}</a></li>' for paper in papers)
     page.html.append(f'<nav aria-label="papers"><ul>{links}</ul></nav>')
     page.heading(2, "Claims of the papers")
-    page.table(claims.counts(ledger), ["paper", "preset", *claims.VERDICTS], "How many claims have which verdict")
+    page.table(
+        claims.counts(ledger),
+        ["paper", "preset", *claims.VERDICTS],
+        "How many claims have which verdict",
+    )
     page.heading(2, "State of every table")
-    rows = [[table.slot, table.title, state_of(table, "quick"), state_of(table, "paper")] for table in chosen]
-    page.table(rows, ["script", "shows", "quick", "paper"], "Results there are, from this machine or committed")
+    rows = [
+        [table.slot, table.title, state_of(table, "quick"), state_of(table, "paper")]
+        for table in chosen
+    ]
+    page.table(
+        rows,
+        ["script", "shows", "quick", "paper"],
+        "Results there are, from this machine or committed",
+    )
     page.heading(2, "What preset paper takes")
     page.table(planning.sizing_rows(chosen), planning.SIZING, "Hours and gigabytes, estimated")
     page.paragraph(planning.SIZING_NOTE, "facts")
@@ -183,7 +230,12 @@ def build(chosen: list[Table]) -> tuple[str, str]:
 def begin_paper(page: Page, paper: str, ledger: list[list]) -> None:
     """A paper's claims and departures."""
     page.heading(2, NAMES[paper], paper)
-    page.table(claim_rows(ledger, paper), CLAIM_HEADER, f"Claims of {NAMES[paper]}: {len(claims.of_paper(paper))}", folded=True)
+    page.table(
+        claim_rows(ledger, paper),
+        CLAIM_HEADER,
+        f"Claims of {NAMES[paper]}: {len(claims.of_paper(paper))}",
+        folded=True,
+    )
     header, rows = departures.table_of(paper, departures.ledger([paper]))
     measured = sum(bool(row[-1]) for row in rows)
     title = f"Differences between text, released code and this package: {len(rows)}, {measured} of them measured"
@@ -203,7 +255,10 @@ def show_table(page: Page, table: Table) -> None:
     for preset, (facts, source, folder) in found:
         page.paragraph(facts_line(table, facts, source, preset), "facts")
         page.html.append(files_line(table, folder))
-        rows, title = tables.rows_of(table, facts["entries"]), f"{table.slot} at preset {preset}: {len(facts['entries'])} entries"
+        rows, title = (
+            tables.rows_of(table, facts["entries"]),
+            f"{table.slot} at preset {preset}: {len(facts['entries'])} entries",
+        )
         links = [file_of(table, entry, folder) for entry in facts["entries"]]
         page.table(rows, tables.HEADER, title, folded=len(rows) > 16, links=links)
         if table.ours:
@@ -224,7 +279,9 @@ def relative(path: Path) -> str:
 
 
 def file_of(table: Table, entry: dict, folder: Path) -> str:
-    """The file an entry's number comes from: its cell's where it is made of one and was run here, else the table's seeds."""
+    """The file an entry's number comes from: its cell's where it is made of one and was run here,
+    else the table's seeds.
+    """
     cells = [folder / "cells" / f"{slot.replace('/', '__')}.json" for slot in entry["cells"]]
     if len(cells) == 1 and cells[0].exists():
         return relative(cells[0])
@@ -234,29 +291,55 @@ def file_of(table: Table, entry: dict, folder: Path) -> str:
 def files_line(table: Table, folder: Path) -> str:
     """Links to a table's files, HTML."""
     names = [f"{table.name}.{kind}" for kind in ("csv", "seeds.csv", "curves.csv", "json")]
-    links = [f'<a href="{quoted(relative(folder / name))}">{name}</a>' for name in names if (folder / name).exists()]
+    links = [
+        f'<a href="{quoted(relative(folder / name))}">{name}</a>'
+        for name in names
+        if (folder / name).exists()
+    ]
     return f"<p class=facts>files: {', '.join(links)}</p>"
 
 
 def show_picture(page: Page, path: Path, says: str) -> None:
     """A PNG inside the page."""
     data = base64.b64encode(path.read_bytes()).decode()
-    page.html.append(f'<img alt="{escape.escape(says, quote=True)}" loading="lazy" src="data:image/png;base64,{data}">')
+    page.html.append(
+        f'<img alt="{escape.escape(says, quote=True)}" loading="lazy" src="data:image/png;base64,{data}">'
+    )
 
 
 def show_aggregates(page: Page, table: Table, path: Path, preset: str) -> None:
-    """Over a table's tasks: the probability of improvement of the paper's method, and performance profiles."""
-    values = {name: np.array(list(found.values())) for name, found in claims.seeds_of(path).items() if found}
+    """Over a table's tasks: the probability of improvement of the paper's method, and performance
+    profiles.
+    """
+    values = {
+        name: np.array(list(found.values()))
+        for name, found in claims.seeds_of(path).items()
+        if found
+    }
     title = f"Probability that a run of {table.ours} beats one of another method on the same task"
-    page.table(improvement_rows(table, values), ["over", "probability", "95 % interval", "tasks"], title)
+    page.table(
+        improvement_rows(table, values), ["over", "probability", "95 % interval", "tasks"], title
+    )
     tasks = [row for row, column in values if column == table.ours]
-    methods = [name for name in dict.fromkeys(column for _, column in values) if all((row, name) in values for row in tasks)]
-    if len(tasks) < 2 or len(methods) < 2 or "return" in table.unit:  # raw returns of different tasks do not compare
+    methods = [
+        name
+        for name in dict.fromkeys(column for _, column in values)
+        if all((row, name) in values for row in tasks)
+    ]
+    if (
+        len(tasks) < 2 or len(methods) < 2 or "return" in table.unit
+    ):  # raw returns of different tasks do not compare
         return
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "profile.png"
-        figures.profiles(table, {name: [values[row, name] for row in tasks] for name in methods}, picture, preset)
-        show_picture(page, picture, f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks at preset {preset}")
+        figures.profiles(
+            table, {name: [values[row, name] for row in tasks] for name in methods}, picture, preset
+        )
+        show_picture(
+            page,
+            picture,
+            f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks at preset {preset}",
+        )
 
 
 def improvement_rows(table: Table, values: dict[tuple[str, str], np.ndarray]) -> list[list[str]]:
@@ -266,6 +349,8 @@ def improvement_rows(table: Table, values: dict[tuple[str, str], np.ndarray]) ->
         tasks = [row for row, column in values if column == other and (row, table.ours) in values]
         if not tasks:
             continue
-        found = scores.probability_of_improvement([(values[row, table.ours], values[row, other]) for row in tasks])
+        found = scores.probability_of_improvement(
+            [(values[row, table.ours], values[row, other]) for row in tasks]
+        )
         rows.append([other, f"{found[0]:.2f}", f"[{found[1]:.2f}, {found[2]:.2f}]", len(tasks)])
     return rows

@@ -1,4 +1,6 @@
-"""Statistics of a cell: mean, standard deviation, interquartile mean and a bootstrap interval over seeds."""
+"""Statistics of a cell: mean, standard deviation, interquartile mean and a bootstrap interval over
+seeds.
+"""
 
 import math
 from typing import NamedTuple
@@ -15,7 +17,9 @@ def iqm(values: np.ndarray) -> float:
 
 
 def bootstrap_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over seeds; the resamples are seeded, so it is the same each time."""
+    """Percentile bootstrap interval of the mean over seeds; the resamples are seeded, so it is the
+    same each time.
+    """
     values = np.asarray(values, float)
     picks = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     tail = 100 * (1 - level) / 2
@@ -26,9 +30,12 @@ def bootstrap_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, 
 def summary(values: list[float | None]) -> dict:
     """Mean, sd (over n, as the papers' code), IQM and 95 % interval of one value per seed.
 
-    Seeds without a finite value diverged: they are counted in `diverged`, and the rest is summarised.
+    Seeds without a finite value diverged: they are counted in `diverged`, and the rest is
+    summarised.
     """
-    finite = np.array([value for value in values if value is not None and math.isfinite(value)], float)
+    finite = np.array(
+        [value for value in values if value is not None and math.isfinite(value)], float
+    )
     facts = {"n": len(values), "diverged": len(values) - len(finite)}
     if not len(finite):
         return facts | {"mean": None, "std": None, "iqm": None, "low": None, "high": None}
@@ -49,7 +56,9 @@ def standard_error(facts: dict) -> float:
 
 
 class Student(NamedTuple):
-    """Uncertainty of a sum or mean of independent parts: standard error and degrees of freedom (Welch-Satterthwaite)."""
+    """Uncertainty of a sum or mean of independent parts: standard error and degrees of freedom
+    (Welch-Satterthwaite).
+    """
 
     error: float
     freedom: float
@@ -60,22 +69,32 @@ class Student(NamedTuple):
 
     def p(self, gap: float) -> float:
         """Two-sided p-value of a difference as large as `gap` where there is none."""
-        return float(2 * stats.t.sf(abs(gap) / self.error, self.freedom)) if self.error else float(gap == 0)
+        return (
+            float(2 * stats.t.sf(abs(gap) / self.error, self.freedom))
+            if self.error
+            else float(gap == 0)
+        )
 
 
 def student(parts: list[tuple[float, int]]) -> Student:
     """Of parts with these variances of their means and degrees of freedom."""
     variance = math.fsum(part for part, _ in parts)
-    return Student(math.sqrt(variance), variance**2 / math.fsum(part**2 / df for part, df in parts) if variance else math.inf)
+    return Student(
+        math.sqrt(variance),
+        variance**2 / math.fsum(part**2 / df for part, df in parts) if variance else math.inf,
+    )
 
 
-def against(facts: dict, mean: float, std: float | None, count: int) -> tuple[float, float, float] | None:
-    """95 % interval of ours minus published, and the p-value of no difference: Welch's t from both summaries.
+def against(
+    facts: dict, mean: float, std: float | None, count: int
+) -> tuple[float, float, float] | None:
+    """95 % interval of ours minus published, and the p-value of no difference: Welch's t from both
+    summaries.
 
     Args:
         facts: our summary.
-        mean, std, count: the published mean, its sd (over n, as ours) and number of runs. Without an sd the published mean
-            is taken as exact, and the interval is that of our mean.
+        mean, std, count: the published mean, its sd (over n, as ours) and number of runs. Without
+            an sd the published mean is taken as exact, and the interval is that of our mean.
 
     Returns:
         None with fewer than three runs of ours.
@@ -92,7 +111,11 @@ def against(facts: dict, mean: float, std: float | None, count: int) -> tuple[fl
 
 def holm(values: list[float]) -> list[float]:
     """P-values adjusted for their number (Holm, 1979), in the same order."""
-    order, found, least = sorted(range(len(values)), key=values.__getitem__), [0.0] * len(values), 0.0
+    order, found, least = (
+        sorted(range(len(values)), key=values.__getitem__),
+        [0.0] * len(values),
+        0.0,
+    )
     for rank, index in enumerate(order):
         least = max(least, min(1.0, (len(values) - rank) * values[index]))
         found[index] = least
@@ -100,31 +123,42 @@ def holm(values: list[float]) -> list[float]:
 
 
 def comparisons(entries: list[dict], published: dict, count: int) -> dict[tuple[str, str], dict]:
-    """How every entry of a table stands to its published number: interval of the difference, and a word.
+    """How every entry of a table stands to its published number: interval of the difference, and a
+    word.
 
-    `differs` where Holm's p-value over the table's compared entries is below 0.05, `consistent` where the interval of the
-    difference contains 0, `too few runs` in between and below three runs: the interval leaves 0 out, but that happens to
-    one of twenty entries by chance. Scores made at a smaller budget than the paper's differ for that reason alone.
+    `differs` where Holm's p-value over the table's compared entries is below 0.05, `consistent`
+    where the interval of the difference contains 0, `too few runs` in between and below three runs:
+    the interval leaves 0 out, but that happens to one of twenty entries by chance. Scores made at a
+    smaller budget than the paper's differ for that reason alone.
 
     Args:
-        entries: summaries with row and column; published: {(row, column): (mean, sd or None)}; count: its runs.
+        entries: summaries with row and column; published: {(row, column): (mean, sd or None)};
+            count: its runs.
     """
     found, tested = {}, {}
     for entry in entries:
         key = entry["row"], entry["column"]
-        if key in published and entry["mean"] is not None and entry["cells"]:  # a number of the configuration is no sample
+        if (
+            key in published and entry["mean"] is not None and entry["cells"]
+        ):  # a number of the configuration is no sample
             result = against(entry, *published[key], count)
             found[key] = {"low": None, "high": None, "word": "too few runs"}
             if result:
                 found[key], tested[key] = {"low": result[0], "high": result[1]}, result[2]
     for key, p in zip(tested, holm(list(tested.values())), strict=True):
         inside = found[key]["low"] <= 0 <= found[key]["high"]
-        found[key] |= {"p": p, "word": "differs" if p < 0.05 else "consistent" if inside else "too few runs"}
+        found[key] |= {
+            "p": p,
+            "word": "differs" if p < 0.05 else "consistent" if inside else "too few runs",
+        }
     return found
 
 
-def probability_of_improvement(tasks: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
-    """Chance that a run of the first method beats one of the second on the same task, mean over tasks (Agarwal et al., 2021).
+def probability_of_improvement(
+    tasks: list[tuple[np.ndarray, np.ndarray]],
+) -> tuple[float, float, float]:
+    """Chance that a run of the first method beats one of the second on the same task, mean over
+    tasks (Agarwal et al., 2021).
 
     Args:
         tasks: of every task the runs of both methods; ties count half.
@@ -139,14 +173,20 @@ def probability_of_improvement(tasks: list[tuple[np.ndarray, np.ndarray]]) -> tu
 
     random = np.random.default_rng(0)
     drawn = [
-        mean(*(runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))] for runs in pair)) for pair in tasks
+        mean(
+            *(runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))] for runs in pair)
+        )
+        for pair in tasks
     ]
     low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5])
     return float(np.mean([mean(*pair) for pair in tasks])), float(low), float(high)
 
 
-def performance_profile(tasks: list[np.ndarray], at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share of a method's runs that score above each of some values, mean over tasks (Agarwal et al., 2021, section 4.2).
+def performance_profile(
+    tasks: list[np.ndarray], at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share of a method's runs that score above each of some values, mean over tasks (Agarwal et
+    al., 2021, section 4.2).
 
     Args:
         tasks: of every task the runs; at: [T] values.
@@ -157,7 +197,10 @@ def performance_profile(tasks: list[np.ndarray], at: np.ndarray) -> tuple[np.nda
     random = np.random.default_rng(0)
     shares = [(runs[:, None] > at).mean(0) for runs in tasks]
     drawn = [
-        (runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))][..., None] > at).mean(1) for runs in tasks
+        (runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))][..., None] > at).mean(
+            1
+        )
+        for runs in tasks
     ]
     low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5], axis=0)
     return np.mean(shares, 0), low, high

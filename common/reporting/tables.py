@@ -1,13 +1,13 @@
-"""Tables and figures: which cells they consist of, and how their results are shown beside the published numbers.
+"""Tables and figures: which cells they consist of, and how their results are shown beside the
+published numbers.
 
-A script in papers/<paper>/ defines one `Table` and calls `main`. Running it trains what is missing, then writes, in
-results/runs/<preset>/<paper>/:
+A script in papers/<paper>/ defines one `Table` and calls `main`. Running it trains what is missing,
+then writes, in results/runs/<preset>/<paper>/:
 
-    NAME.csv          table,row,column,mean,std in the rows, columns and rounding of results/published
-    NAME.seeds.csv    one line per row, column and seed: last and best score
-    NAME.curves.csv   learning curves: row, column, seed, round, score
-    NAME.json         n, IQM, interval and state of every entry, and what it was made with
-    NAME.png          the picture
+    NAME.csv          table,row,column,mean,std in the rows, columns and rounding of
+    results/published NAME.seeds.csv    one line per row, column and seed: last and best score
+    NAME.curves.csv   learning curves: row, column, seed, round, score NAME.json         n, IQM,
+    interval and state of every entry, and what it was made with NAME.png          the picture
 """
 
 import csv
@@ -44,11 +44,16 @@ def mean_of(results: list[dict], key: str) -> dict[int, float | None]:
     for result in results:
         for seed in result["seeds"]:
             by_seed.setdefault(seed["seed"], []).append(seed[key])
-    return {seed: None if None in values else sum(values) / len(values) for seed, values in by_seed.items()}
+    return {
+        seed: None if None in values else sum(values) / len(values)
+        for seed, values in by_seed.items()
+    }
 
 
 def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
-    """Differences of a value between results 0 and 1, 2 and 3, ..., seed by seed; keys of what it returns just count."""
+    """Differences of a value between results 0 and 1, 2 and 3, ..., seed by seed; keys of what it
+    returns just count.
+    """
 
     def differences(results: list[dict]) -> dict[int, float | None]:
         found = []
@@ -87,10 +92,12 @@ class Table:
     Attributes:
         paper, name: papers/<paper>/<name>.py.
         title: what it shows, one line.
-        entries: (preset, options) -> entries, in published order; options are the keys of `options`.
+        entries: (preset, options) -> entries, in published order; options are the keys of
+            `options`.
         unit: of the numbers.
         decimals: rounding in the CSV, that of the published table.
-        published_runs: seeds behind a published number; published_sem: its +- is the standard error, not the sd.
+        published_runs: seeds behind a published number; published_sem: its +- is the standard
+            error, not the sd.
         ours: the column of the paper's method, where rows are tasks and columns methods.
         draw: (table, shown entries, path) -> None.
         x: what learning curves are drawn over.
@@ -122,34 +129,60 @@ class Table:
 
     def cells(self, preset: str, options: dict | None = None) -> list[Cell]:
         """All cells, each once."""
-        return list(dict.fromkeys(cell for entry in self.entries_at(preset, options) for cell in entry.cells))
+        return list(
+            dict.fromkeys(
+                cell for entry in self.entries_at(preset, options) for cell in entry.cells
+            )
+        )
 
     def published(self) -> dict[tuple[str, str], tuple[float, float | None]]:
         """Published mean and std by (row, column); {} for a figure whose numbers were not printed."""
         path = PUBLISHED / self.paper / f"{self.name}.csv"
         rows = read_csv(path) if path.exists() else []
         return {
-            (row["row"], row["column"]): (float(row["mean"]), float(row["std"]) if row["std"] else None)
+            (row["row"], row["column"]): (
+                float(row["mean"]),
+                float(row["std"]) if row["std"] else None,
+            )
             for row in rows
             if row["mean"]
         }
 
 
 def variant(table: Table, options: dict) -> str:
-    """File name of a table run with options other than the defaults: they never overwrite the plain one."""
-    changed = [f"{k}={v}".replace(" ", "") for k, v in sorted(options.items()) if v is not None and v != table.options.get(k)]
+    """File name of a table run with options other than the defaults: they never overwrite the plain
+    one.
+    """
+    changed = [
+        f"{k}={v}".replace(" ", "")
+        for k, v in sorted(options.items())
+        if v is not None and v != table.options.get(k)
+    ]
     return ".".join([table.name, *changed])
 
 
 def show(table: Table, preset: str, options: dict) -> list[dict]:
-    """What is known of every entry: published and our statistics, per-seed values, curves, or why there are none."""
+    """What is known of every entry: published and our statistics, per-seed values, curves, or why
+    there are none.
+    """
     published, shown = table.published(), []
     for entry in table.entries_at(preset, options):
         states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
         bad = sorted({state for state in states.values() if state != "done"})
-        item = {"row": entry.row, "column": entry.column, "cells": list(states), "state": entry.missing or "; ".join(bad) or "done"}
+        item = {
+            "row": entry.row,
+            "column": entry.column,
+            "cells": list(states),
+            "state": entry.missing or "; ".join(bad) or "done",
+        }
         mean, std = published.get((entry.row, entry.column), (None, None))
-        item |= {"published_mean": mean, "published_std": std, "seeds": {}, "best": {}, "curves": {}}
+        item |= {
+            "published_mean": mean,
+            "published_std": std,
+            "seeds": {},
+            "best": {},
+            "curves": {},
+        }
         results = [] if bad else [store.read(cell) for cell in entry.cells]
         if not entry.cells and not entry.missing:
             item["seeds"], item["data"] = entry.value([]), {}
@@ -162,7 +195,9 @@ def show(table: Table, preset: str, options: dict) -> list[dict]:
                 item["curves"] = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
             item["extra"] = [result.get("extra") for result in results]
             item["constants"] = results[0].get("constants")
-            item["data"] = {cell.slot: result["data"] for cell, result in zip(entry.cells, results, strict=True)}
+            item["data"] = {
+                cell.slot: result["data"] for cell, result in zip(entry.cells, results, strict=True)
+            }
             item["code"] = results[0]["code"]
             item["machine"] = results[0]["machine"]
             item["seconds"] = sum(result["seconds"] for result in results)
@@ -171,7 +206,8 @@ def show(table: Table, preset: str, options: dict) -> list[dict]:
 
 
 def read_seeds(path: Path) -> dict[tuple[str, str], dict[int, float]]:
-    """Per-seed values of a table's seeds CSV: {(row, column): {seed: last}}, NaN where a seed diverged.
+    """Per-seed values of a table's seeds CSV: {(row, column): {seed: last}}, NaN where a seed
+    diverged.
 
     Raises:
         BadInput: the file is not such a table.
@@ -187,7 +223,9 @@ def read_seeds(path: Path) -> dict[tuple[str, str], dict[int, float]]:
                 found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
     except (ValueError, TypeError) as error:
         hint = "delete it and run its script again"
-        raise experiment.BadInput(f"{path} is not a table of seeds (row, column, seed, last): {error}; {hint}") from None
+        raise experiment.BadInput(
+            f"{path} is not a table of seeds (row, column, seed, last): {error}; {hint}"
+        ) from None
     return found
 
 
@@ -233,18 +271,35 @@ def rows_of(table: Table, entries: list[dict]) -> list[list[str]]:
     return rows
 
 
-HEADER = ["row", "column", "published", "ours", "95 % interval", "n", "IQM", "ours - published [95 %]", "verdict"]
+HEADER = [
+    "row",
+    "column",
+    "published",
+    "ours",
+    "95 % interval",
+    "n",
+    "IQM",
+    "ours - published [95 %]",
+    "verdict",
+]
 
 
 def write(table: Table, preset: str, options: dict, shown: list[dict]) -> Path:
     """Writes the CSVs, the JSON and the picture; returns the CSV's path."""
     folder, name, d = runs_folder() / preset / table.paper, variant(table, options), table.decimals
-    rows = [[table.name, i["row"], i["column"], number(i["mean"], d), number(i["std"], d)] for i in shown]
+    rows = [
+        [table.name, i["row"], i["column"], number(i["mean"], d), number(i["std"], d)]
+        for i in shown
+    ]
     write_csv(folder / f"{name}.csv", ["table", "row", "column", "mean", "std"], rows)
     seeds = [
-        [table.name, i["row"], i["column"], seed, value, i["best"].get(seed)] for i in shown for seed, value in i["seeds"].items()
+        [table.name, i["row"], i["column"], seed, value, i["best"].get(seed)]
+        for i in shown
+        for seed, value in i["seeds"].items()
     ]
-    write_csv(folder / f"{name}.seeds.csv", ["table", "row", "column", "seed", "last", "best"], seeds)
+    write_csv(
+        folder / f"{name}.seeds.csv", ["table", "row", "column", "seed", "last", "best"], seeds
+    )
     curves = [
         [i["row"], i["column"], seed, point, value]
         for i in shown
@@ -252,8 +307,25 @@ def write(table: Table, preset: str, options: dict, shown: list[dict]) -> Path:
         for point, value in zip(i["rounds"], curve, strict=True)
     ]
     if curves:
-        write_csv(folder / f"{name}.curves.csv", ["row", "column", "seed", "round", "score"], curves)
-    keep = ("row", "column", "cells", "state", "n", "diverged", "mean", "std", "iqm", "low", "high", "extra", "data", "seconds")
+        write_csv(
+            folder / f"{name}.curves.csv", ["row", "column", "seed", "round", "score"], curves
+        )
+    keep = (
+        "row",
+        "column",
+        "cells",
+        "state",
+        "n",
+        "diverged",
+        "mean",
+        "std",
+        "iqm",
+        "low",
+        "high",
+        "extra",
+        "data",
+        "seconds",
+    )
     done = next((i for i in shown if i["state"] == "done"), {})
     facts = {
         "table": table.slot,
@@ -275,7 +347,9 @@ def write(table: Table, preset: str, options: dict, shown: list[dict]) -> Path:
 
 
 def run(table: Table, preset: str, options: dict, jobs=None, device="auto", force=False) -> int:
-    """Trains what is missing, prints and writes the table; returns the exit code (0, or 1 if a cell failed)."""
+    """Trains what is missing, prints and writes the table; returns the exit code (0, or 1 if a cell
+    failed).
+    """
     if table.unavailable:
         print(f"{table.slot}: {table.unavailable}")
         return 0
@@ -299,7 +373,14 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     python papers/omar/table3.py with paper seeds=[0,1] device=cuda jobs=1
     """
     arguments = sys.argv if arguments is None else arguments
-    defaults = {"preset": "quick", "seeds": None, "device": "auto", "jobs": None, "force": False, **table.options}
+    defaults = {
+        "preset": "quick",
+        "seeds": None,
+        "device": "auto",
+        "jobs": None,
+        "force": False,
+        **table.options,
+    }
     ex = experiment.create(table.slot)
     ex.add_config(**defaults, seed=0)
     named = {preset: {"preset": preset} for preset in PRESETS}
@@ -311,7 +392,14 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
         options = {key: _config[key] for key in (*table.options, "seeds")}
         sweep(runs_folder())
         try:  # here: Sacred would print a traceback and exit with 1
-            code[0] = run(table, _config["preset"], options, _config["jobs"], _config["device"], _config["force"])
+            code[0] = run(
+                table,
+                _config["preset"],
+                options,
+                _config["jobs"],
+                _config["device"],
+                _config["force"],
+            )
         except (ValueError, OSError, work.Busy) as error:
             print(f"error: {error}", file=sys.stderr)
             code[0] = 3 if isinstance(error, work.Busy) else 2
@@ -325,15 +413,25 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     try:
         words = arguments[1:]
         if any(word in ("-i", "--id") or word.startswith("--id=") for word in words):
-            raise experiment.BadInput("--id is not supported: runs are numbered; choose another folder with OMZ_RESULTS")
+            raise experiment.BadInput(
+                "--id is not supported: runs are numbered; choose another folder with OMZ_RESULTS"
+            )
         if "with" in words:
-            updates = itertools.takewhile(lambda word: not word.startswith("-"), words[words.index("with") + 1 :])
+            updates = itertools.takewhile(
+                lambda word: not word.startswith("-"), words[words.index("with") + 1 :]
+            )
             values = experiment.parse(list(updates), defaults | {"seed": 0}, named)
             check(values, table)
-        elif words and not words[0].startswith("-") and words[0] not in ("print_config", "help", "print_named_configs"):
+        elif (
+            words
+            and not words[0].startswith("-")
+            and words[0] not in ("print_config", "help", "print_named_configs")
+        ):
             known = [*named, *defaults]
             hint = experiment.nearest(words[0], known)
-            raise experiment.BadInput(f"unknown command {words[0]!r}, write `with {words[0]}`? {hint}")
+            raise experiment.BadInput(
+                f"unknown command {words[0]!r}, write `with {words[0]}`? {hint}"
+            )
         work.pick_device(str(values.get("device", "auto")) if "with" in words else "auto")
         ex.observers.extend(experiment.observers())
         ex.run_commandline([arguments[0], *words])
@@ -349,11 +447,19 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
 def check(values: dict, table: Table) -> None:
     """Raises BadInput for a value that cannot be run."""
     if values.get("preset", "quick") not in PRESETS:
-        raise experiment.BadInput(f"unknown preset {values['preset']!r}; {experiment.nearest(str(values['preset']), PRESETS)}")
+        raise experiment.BadInput(
+            f"unknown preset {values['preset']!r}; {experiment.nearest(str(values['preset']), PRESETS)}"
+        )
     seeds = values.get("seeds")
-    if seeds is not None and not (isinstance(seeds, list | tuple) and seeds and all(type(s) is int and s >= 0 for s in seeds)):
-        raise experiment.BadInput(f"seeds is {seeds!r}, expected a list of whole numbers, for example [0,1,2]")
+    if seeds is not None and not (
+        isinstance(seeds, list | tuple) and seeds and all(type(s) is int and s >= 0 for s in seeds)
+    ):
+        raise experiment.BadInput(
+            f"seeds is {seeds!r}, expected a list of whole numbers, for example [0,1,2]"
+        )
     if values.get("jobs") is not None and not (type(values["jobs"]) is int and values["jobs"] > 0):
         raise experiment.BadInput(f"jobs is {values['jobs']!r}, expected a whole number above 0")
     if values.get("reading", "released") not in ("released", "text"):
-        raise experiment.BadInput(f"reading is {values['reading']!r}, expected 'released' or 'text'")
+        raise experiment.BadInput(
+            f"reading is {values['reading']!r}, expected 'released' or 'text'"
+        )

@@ -1,8 +1,10 @@
-"""Cells: the unit of work and of results. One cell is one method on one data set with one setting, for all its seeds.
+"""Cells: the unit of work and of results. One cell is one method on one data set with one setting,
+for all its seeds.
 
-A cell's result is one JSON file, written atomically when the cell is complete, with everything that decides its
-numbers: configuration, code and data checksums, versions of packages. A result whose configuration, code, data or packages
-are no longer the present ones is stale: it is shown as such and never reused.
+A cell's result is one JSON file, written atomically when the cell is complete, with everything that
+decides its numbers: configuration, code and data checksums, versions of packages. A result whose
+configuration, code, data or packages are no longer the present ones is stale: it is shown as such
+and never reused.
 """
 
 import json
@@ -32,7 +34,8 @@ class Cell:
     Attributes:
         paper: folder under papers/.
         preset: "smoke", "quick" or "paper".
-        slot: readable name, unique for the paper and preset: letters, digits and ._=- between slashes.
+        slot: readable name, unique for the paper and preset: letters, digits and ._=- between
+            slashes.
         config: everything that decides the numbers, as JSON values.
     """
 
@@ -47,7 +50,13 @@ class Cell:
     @property
     def path(self) -> Path:
         """File of the cell's result."""
-        return runs_folder() / self.preset / self.paper / "cells" / f"{self.slot.replace('/', '__')}.json"
+        return (
+            runs_folder()
+            / self.preset
+            / self.paper
+            / "cells"
+            / f"{self.slot.replace('/', '__')}.json"
+        )
 
     @property
     def hash(self) -> str:
@@ -73,17 +82,26 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
 
     Args:
         sources: files whose code decides the numbers.
-        data_recipes: present recipes of the cell's data sets, see `envs.datasets.recipe`; {} where they are not known.
+        data_recipes: present recipes of the cell's data sets, see `envs.datasets.recipe`; {} where
+            they are not known.
     """
     result = read(cell)
     if result is None:
         return "missing"
     result = carried(result, cell.config, sources)
     if result["config_hash"] != cell.hash:
-        changed = sorted(key for key in {*result["config"], *cell.config} if result["config"].get(key) != cell.config.get(key))
+        changed = sorted(
+            key
+            for key in {*result["config"], *cell.config}
+            if result["config"].get(key) != cell.config.get(key)
+        )
         return f"stale: configuration changed ({', '.join(changed)})"
     present = code_hashes(sources)
-    changed = sorted(name for name in {*present, *result["code"]} if present.get(name) != result["code"].get(name))
+    changed = sorted(
+        name
+        for name in {*present, *result["code"]}
+        if present.get(name) != result["code"].get(name)
+    )
     if changed:
         return f"stale: code changed ({', '.join(changed)})"
     recipes = data_recipes(cell)
@@ -97,10 +115,15 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
 
 def store(cell: Cell, result: dict) -> None:
     """Writes a complete result."""
-    write_json(cell.path, {"format": FORMAT, "slot": cell.slot, "paper": cell.paper, "preset": cell.preset, **result})
+    write_json(
+        cell.path,
+        {"format": FORMAT, "slot": cell.slot, "paper": cell.paper, "preset": cell.preset, **result},
+    )
 
 
-def made_with(cell: Cell, data: dict[str, str], recipes: dict, seconds: float, device: str, sources: list[str]) -> dict:
+def made_with(
+    cell: Cell, data: dict[str, str], recipes: dict, seconds: float, device: str, sources: list[str]
+) -> dict:
     """What every result says about its making.
 
     Args:

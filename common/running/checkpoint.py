@@ -11,11 +11,14 @@ import torch
 from common.running import interrupt
 from common.running.files import atomic
 
-CHECKPOINT_SECONDS = float(os.environ.get("OMZ_CHECKPOINT_SECONDS") or 60)  # between two checkpoints of a program
+CHECKPOINT_SECONDS = float(
+    os.environ.get("OMZ_CHECKPOINT_SECONDS") or 60
+)  # between two checkpoints of a program
 
 
 def save_checkpoint(path: Path, identity: dict, content: dict) -> None:
-    """Writes content (tensors, numbers, strings, lists, dicts) atomically, with the identity of what is trained.
+    """Writes content (tensors, numbers, strings, lists, dicts) atomically, with the identity of
+    what is trained.
 
     The checkpoint before it is kept beside it.
     """
@@ -37,10 +40,11 @@ def forget_checkpoint(path: Path) -> None:
 
 
 def load_checkpoint(path: Path, identity: dict) -> dict | None:
-    """The content of a checkpoint of exactly this identity; None where there is none, or it is of something else.
+    """The content of a checkpoint of exactly this identity; None where there is none, or it is of
+    something else.
 
-    A file that is damaged (its CRC is checked, a flipped bit loads silently otherwise) counts as none; then the one before
-    it is taken.
+    A file that is damaged (its CRC is checked, a flipped bit loads silently otherwise) counts as
+    none; then the one before it is taken.
     """
     found = _read(Path(path), identity)
     return _read(previous(path), identity) if found is None else found
@@ -60,14 +64,22 @@ def _read(path: Path, identity: dict) -> dict | None:
 
 
 def train_to_end(
-    program, identity: dict, path: Path, total: int, progress: Callable[[int, int], None], may_save=lambda: True
+    program,
+    identity: dict,
+    path: Path,
+    total: int,
+    progress: Callable[[int, int], None],
+    may_save=lambda: True,
 ) -> float:
-    """Runs a program's updates to the end, continuing from its checkpoint; returns the seconds spent, earlier runs included.
+    """Runs a program's updates to the end, continuing from its checkpoint; returns the seconds
+    spent, earlier runs included.
 
     Args:
-        program: has `updates()`, which yields the number done after every one, `state_dict()` and `load_state_dict()`.
+        program: has `updates()`, which yields the number done after every one, `state_dict()` and
+            `load_state_dict()`.
         identity: of what is trained; a checkpoint of anything else is left alone.
-        path: written every CHECKPOINT_SECONDS and at Ctrl-C or SIGTERM, deleted by the caller once results are stored.
+        path: written every CHECKPOINT_SECONDS and at Ctrl-C or SIGTERM, deleted by the caller once
+            results are stored.
         total: updates in all.
         progress: called with (updates done, updates in all) after every update.
         may_save: whether the program's state can be written at present.
@@ -85,7 +97,11 @@ def train_to_end(
             progress(done, total)
             now, number = time.monotonic(), interrupt.requested()
             if (number or now - written > CHECKPOINT_SECONDS) and may_save():
-                save_checkpoint(path, identity, {"state": program.state_dict(), "seconds": seconds + now - began})
+                save_checkpoint(
+                    path,
+                    identity,
+                    {"state": program.state_dict(), "seconds": seconds + now - began},
+                )
                 written = now
             if number:
                 raise interrupt.Interrupted(number)
@@ -93,10 +109,12 @@ def train_to_end(
 
 
 def members_of(state, members: list[int]):
-    """The part of a learner's state that belongs to some of its members, in this order; a member may be taken twice.
+    """The part of a learner's state that belongs to some of its members, in this order; a member
+    may be taken twice.
 
     Args:
-        state: nested dictionaries of tensors [M, ...], lists with an entry per member, and shared numbers.
+        state: nested dictionaries of tensors [M, ...], lists with an entry per member, and shared
+            numbers.
     """
     if isinstance(state, dict):
         return {name: members_of(part, members) for name, part in state.items()}

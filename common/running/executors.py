@@ -1,10 +1,13 @@
-"""Where programs run: processes of this machine, a Ray cluster, or Slurm through submitit. The results are the same.
+"""Where programs run: processes of this machine, a Ray cluster, or Slurm through submitit. The
+results are the same.
 
     ./run_all.sh --executor ray      a running cluster (RAY_ADDRESS) or one of this machine's cores
-    ./run_all.sh --executor slurm    a job array; without Slurm, submitit's processes of this machine
+    ./run_all.sh --executor slurm    a job array; without Slurm, submitit's processes of this
+    machine
 
-A program is one task. Whoever runs it builds its data if they are not there, writes checkpoints to its own results folder and
-hands the results back; only the command that was started writes them, records them and draws tables.
+A program is one task. Whoever runs it builds its data if they are not there, writes checkpoints to
+its own results folder and hands the results back; only the command that was started writes them,
+records them and draws tables.
 """
 
 import importlib.util
@@ -30,11 +33,15 @@ def available(executor: str) -> None:
         raise ValueError(f"executor is {executor!r}, expected one of: {', '.join(EXECUTORS)}")
     package = {"ray": "ray", "slurm": "submitit"}.get(executor)
     if package and importlib.util.find_spec(package) is None:
-        raise ValueError(f"executor {executor!r} needs the package {package}: pip install {package}, or use --executor local")
+        raise ValueError(
+            f"executor {executor!r} needs the package {package}: pip install {package}, or use --executor local"
+        )
 
 
 class Task:
-    """One program, to be called where it runs; submitit queues it again from its checkpoint if Slurm takes the node."""
+    """One program, to be called where it runs; submitit queues it again from its checkpoint if
+    Slurm takes the node.
+    """
 
     def __init__(self, group: list[Cell], device: str):
         self.group, self.device = group, device
@@ -46,7 +53,9 @@ class Task:
         for cell in self.group:
             known.prepare(cell)
         path = work.checkpoint_path(self.group)  # left there until the results are stored
-        return known.train(self.group, work.pick_device(self.device), path, lambda done, total: None)
+        return known.train(
+            self.group, work.pick_device(self.device), path, lambda done, total: None
+        )
 
     def checkpoint(self):
         """What submitit submits again; training goes on from the checkpoint on the shared disk."""
@@ -55,8 +64,15 @@ class Task:
         return DelayedSubmission(self)
 
 
-def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None] = print) -> list[str]:
-    """Runs whatever is not done on an executor other than local; returns what failed, a sentence each.
+def run(
+    cells: list[Cell],
+    executor: str,
+    jobs: int | None,
+    device: str,
+    say: Callable[[str], None] = print,
+) -> list[str]:
+    """Runs whatever is not done on an executor other than local; returns what failed, a sentence
+    each.
 
     Raises:
         Interrupted: at Ctrl-C or SIGTERM, after what is still running was told to end.
@@ -68,32 +84,53 @@ def run(cells: list[Cell], executor: str, jobs: int | None, device: str, say: Ca
     return work.exclusively(cells, lambda todo: _run(todo, executor, jobs, device, say))
 
 
-def _run(todo: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None]) -> list[str]:
+def _run(
+    todo: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None]
+) -> list[str]:
     tasks = [Task(group, device) for group in work.programs(todo)]
     failures, begin = [], on_ray if executor == "ray" else on_slurm
     for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
-        names = f"{task.group[0].paper}/{task.group[0].slot}" + (f" and {len(task.group) - 1} more" if task.group[1:] else "")
+        names = f"{task.group[0].paper}/{task.group[0].slot}" + (
+            f" and {len(task.group) - 1} more" if task.group[1:] else ""
+        )
         if isinstance(results, Exception):
-            lines = [line for line in str(results).splitlines() if "Error" in line] or [str(results)]
+            lines = [line for line in str(results).splitlines() if "Error" in line] or [
+                str(results)
+            ]
             failures.append(f"{names}: {type(results).__name__}: {lines[-1].strip()}")
         else:
             work.keep(task.group, results)
             work.forget_program(work.checkpoint_path(task.group))
-        say(f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}")
+        say(
+            f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}"
+        )
     return failures
 
 
-def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
+def on_ray(
+    tasks: list[Task], jobs: int | None, device: str
+) -> Iterator[tuple[Task, list[dict] | Exception]]:
     """Every task with its results or what went wrong, as they finish."""
     import ray
 
     if not ray.is_initialized():
         variables = {name: value for name, value in os.environ.items() if name.startswith("OMZ_")}
-        variables |= {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "OMP_NUM_THREADS": "1"}
+        variables |= {
+            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "OMP_NUM_THREADS": "1",
+        }
         address = os.environ.get("RAY_ADDRESS", "local")
         cores = {"num_cpus": jobs or os.cpu_count()} if address == "local" else {}
-        ray.init(address=address, runtime_env={"env_vars": variables}, log_to_driver=False, include_dashboard=False, **cores)
-    remote = ray.remote(num_cpus=1, num_gpus=float(device == "cuda"), max_retries=RETRIES)(Task.__call__)
+        ray.init(
+            address=address,
+            runtime_env={"env_vars": variables},
+            log_to_driver=False,
+            include_dashboard=False,
+            **cores,
+        )
+    remote = ray.remote(num_cpus=1, num_gpus=float(device == "cuda"), max_retries=RETRIES)(
+        Task.__call__
+    )
     waiting = {remote.remote(task): task for task in tasks}
     try:
         while waiting:
@@ -108,8 +145,11 @@ def on_ray(tasks: list[Task], jobs: int | None, device: str) -> Iterator[tuple[T
             ray.cancel(left, force=True)
 
 
-def on_slurm(tasks: list[Task], parallel: int | None, device: str) -> Iterator[tuple[Task, list[dict] | Exception]]:
-    """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM, "partition=gpu,account=x".
+def on_slurm(
+    tasks: list[Task], parallel: int | None, device: str
+) -> Iterator[tuple[Task, list[dict] | Exception]]:
+    """As `on_ray`, as one job array; what Slurm is told beyond that comes from OMZ_SLURM,
+    "partition=gpu,account=x".
 
     "cluster=local" stands for submitit's own processes, which also serve where there is no Slurm.
 
@@ -120,27 +160,46 @@ def on_slurm(tasks: list[Task], parallel: int | None, device: str) -> Iterator[t
 
     words = [word for word in os.environ.get("OMZ_SLURM", "").split(",") if word]
     if not all("=" in word for word in words):
-        raise ValueError(f"OMZ_SLURM is {','.join(words)!r}, expected key=value with commas between, as partition=gpu,account=x")
+        raise ValueError(
+            f"OMZ_SLURM is {','.join(words)!r}, expected key=value with commas between, as partition=gpu,account=x"
+        )
     extra = dict(word.split("=", 1) for word in words)
-    executor = submitit.AutoExecutor(folder=runs_folder() / "slurm", cluster=extra.pop("cluster", None))
+    executor = submitit.AutoExecutor(
+        folder=runs_folder() / "slurm", cluster=extra.pop("cluster", None)
+    )
     executor.update_parameters(
-        timeout_min=SLURM_MINUTES, cpus_per_task=1, gpus_per_node=int(device == "cuda"), name="offline-marl-zoo",
-        **({"slurm_array_parallelism": parallel or len(tasks)} if executor.cluster == "slurm" else {}),
+        timeout_min=SLURM_MINUTES,
+        cpus_per_task=1,
+        gpus_per_node=int(device == "cuda"),
+        name="offline-marl-zoo",
+        **(
+            {"slurm_array_parallelism": parallel or len(tasks)}
+            if executor.cluster == "slurm"
+            else {}
+        ),
         **{f"slurm_{key}": value for key, value in extra.items()},
-    )  # fmt: skip
-    print(f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr)
+    )
+    print(
+        f"{len(tasks)} programs on {executor.cluster}, logs in {executor.folder}", file=sys.stderr
+    )
     try:
         jobs = dict(zip(executor.submit_array(tasks), tasks, strict=True))
     except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
         said = str(error).strip().splitlines()[-1]
-        raise OSError(f"Slurm did not take the jobs: {said}; is it up (sinfo)? OMZ_SLURM=cluster=local does without it") from None
+        raise OSError(
+            f"Slurm did not take the jobs: {said}; is it up (sinfo)? OMZ_SLURM=cluster=local does without it"
+        ) from None
     try:
-        for job in submitit.helpers.as_completed(list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1):
+        for job in submitit.helpers.as_completed(
+            list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1
+        ):
             try:
                 results = job.result()
             except Exception as error:  # a failed task must not take the others with it
                 results = error
             yield jobs[job], results
     finally:
-        for job in jobs:  # those that run if we were told to end, and those that Slurm queued again although they had ended
+        # those that run if we were told to end, and those that Slurm queued again although they had
+        # ended
+        for job in jobs:
             job.cancel()

@@ -1,9 +1,10 @@
-"""Sacred, set up once: experiments with strict command lines, and an observer that writes atomically.
+"""Sacred, set up once: experiments with strict command lines, and an observer that writes
+atomically.
 
-Sacred records configurations, metrics and the environment of a run; our own CSV and JSON files are the store of
-results. Four of its habits are guarded here: a value of another type or a misspelled nested key is only warned about,
-JSON files are rewritten in place, `--id` may point outside the results folder, and a failing observer leaves the run
-COMPLETED.
+Sacred records configurations, metrics and the environment of a run; our own CSV and JSON files are
+the store of results. Four of its habits are guarded here: a value of another type or a misspelled
+nested key is only warned about, JSON files are rewritten in place, `--id` may point outside the
+results folder, and a failing observer leaves the run COMPLETED.
 """
 
 import difflib
@@ -32,7 +33,9 @@ class BadInput(ValueError):
 
 
 class AtomicFileStorageObserver(FileStorageObserver):
-    """Sacred's file observer, writing every JSON file with a rename so that a kill leaves no half file."""
+    """Sacred's file observer, writing every JSON file with a rename so that a kill leaves no half
+    file.
+    """
 
     def save_json(self, obj, filename):
         from sacred.serializer import flatten
@@ -58,7 +61,9 @@ def observers() -> list:
     url = os.environ.get("OMZ_MONGO")
     if url:
         if importlib.util.find_spec("pymongo") is None:
-            raise BadInput("OMZ_MONGO is set, but pymongo is not installed: pip install -e .[mongo], or unset OMZ_MONGO")
+            raise BadInput(
+                "OMZ_MONGO is set, but pymongo is not installed: pip install -e .[mongo], or unset OMZ_MONGO"
+            )
         return [MongoObserver(url=url, db_name=url.rsplit("/", 1)[-1])]
     return [AtomicFileStorageObserver(runs_folder() / "sacred")]
 
@@ -84,7 +89,8 @@ def nearest(word: str, known) -> str:
 
 
 def check_values(given: dict, defaults: dict, where: str = "") -> None:
-    """Raises BadInput for a key that defaults do not have or a value of another type; an int serves as a float.
+    """Raises BadInput for a key that defaults do not have or a value of another type; an int serves
+    as a float.
 
     Args:
         given, defaults: nested dictionaries; a default of None accepts anything.
@@ -98,7 +104,9 @@ def check_values(given: dict, defaults: dict, where: str = "") -> None:
             check_values(value, default, f"{name}.")
         elif default is not None and not _same_kind(value, default):
             kind = type(default).__name__
-            raise BadInput(f"{name} is {value!r} ({type(value).__name__}), expected {kind}, for example {default!r}")
+            raise BadInput(
+                f"{name} is {value!r} ({type(value).__name__}), expected {kind}, for example {default!r}"
+            )
 
 
 def _same_kind(value, default) -> bool:
@@ -112,7 +120,8 @@ def _same_kind(value, default) -> bool:
 
 
 def parse(arguments: list[str], defaults: dict, named: dict[str, dict]) -> dict:
-    """Sacred's `with` syntax, read by Sacred and checked by us: named configs and key=value updates.
+    """Sacred's `with` syntax, read by Sacred and checked by us: named configs and key=value
+    updates.
 
     Raises:
         BadInput: what Sacred would only warn about.
@@ -138,13 +147,17 @@ def record_cell(cell: Cell, result: dict) -> None:
     @ex.main
     def report(_run):
         for seed in result["seeds"]:
-            for round_index, score in zip(result.get("rounds", []), seed.get("curve", []), strict=True):
+            for round_index, score in zip(
+                result.get("rounds", []), seed.get("curve", []), strict=True
+            ):
                 _run.log_scalar(f"score/{seed['seed']}", score, round_index)
         return {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
 
     ex.run()
     if ex.current_run._failed_observers:
-        raise OSError(f"Sacred could not write the run of {cell.slot} to {runs_folder() / 'sacred'}")
+        raise OSError(
+            f"Sacred could not write the run of {cell.slot} to {runs_folder() / 'sacred'}"
+        )
 
 
 def fail(error: Exception) -> None:

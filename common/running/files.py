@@ -1,4 +1,6 @@
-"""Writing files so that a killed run leaves either the old file or the new one, and reading them back checked."""
+"""Writing files so that a killed run leaves either the old file or the new one, and reading them
+back checked.
+"""
 
 import csv
 import hashlib
@@ -14,15 +16,19 @@ from pathlib import Path
 
 @contextmanager
 def atomic(path: Path, durable: bool = True):
-    """Yields a temporary path beside `path`, which replaces it when the block ends without an error.
+    """Yields a temporary path beside `path`, which replaces it when the block ends without an
+    error.
 
     Args:
-        durable: wait until the content is on the disk; without, a power failure may leave a torn file.
+        durable: wait until the content is on the disk; without, a power failure may leave a torn
+            file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     owner = f"{socket.gethostname()}-{os.getpid()}"
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.{owner}-", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name}.{owner}-", suffix=".part", dir=path.parent
+    )
     os.close(handle)
     part = Path(name)
     try:
@@ -37,7 +43,9 @@ def atomic(path: Path, durable: bool = True):
 
 
 def sweep(folder: Path) -> None:
-    """Deletes what processes of this machine that were killed left half-written in a folder and below."""
+    """Deletes what processes of this machine that were killed left half-written in a folder and
+    below.
+    """
     for part in Path(folder).rglob(".*.part"):
         owner = re.search(rf"\.{re.escape(socket.gethostname())}-(\d+)-[^-]*\.part$", part.name)
         if owner and not _alive(int(owner.group(1))):

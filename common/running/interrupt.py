@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM: training ends at the next update with a checkpoint, everything else at once.
 
-`listen` is called once in every process that trains. The first signal during training is noted, `requested` says so and the
-training loop saves and raises `Interrupted`; a second one, or one outside of training, raises it where the process is.
+`listen` is called once in every process that trains. The first signal during training is noted,
+`requested` says so and the training loop saves and raises `Interrupted`; a second one, or one
+outside of training, raises it where the process is.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ def _handle(number: int, frame) -> None:
 
 
 def listen(relay_only: bool = False) -> None:
-    """Installs the handlers; a worker (`relay_only`) leaves Ctrl-C to its parent, which passes it on as SIGTERM."""
+    """Installs the handlers; a worker (`relay_only`) leaves Ctrl-C to its parent, which passes it
+    on as SIGTERM.
+    """
     signal.signal(signal.SIGTERM, _handle)
     signal.signal(signal.SIGINT, signal.SIG_IGN if relay_only else _handle)
 

@@ -1,4 +1,6 @@
-"""What a result was made with: hashes of the code that decides its numbers, versions, and the machine."""
+"""What a result was made with: hashes of the code that decides its numbers, versions, and the
+machine.
+"""
 
 import ast
 import functools
@@ -15,11 +17,15 @@ import torch
 from common.learning import kernels
 
 ROOT = Path(__file__).resolve().parents[2]
-EQUIVALENCES = ROOT / "results" / "reference" / "equivalences.json"  # see common.running.equivalence
+EQUIVALENCES = (
+    ROOT / "results" / "reference" / "equivalences.json"
+)  # see common.running.equivalence
 
 
 def code_of(path: Path) -> bytes:
-    """What of a source file can change a number: Python without comments and docstrings, other files as they are."""
+    """What of a source file can change a number: Python without comments and docstrings, other
+    files as they are.
+    """
     text = path.read_text()
     if path.suffix != ".py":
         return text.encode()
@@ -28,7 +34,11 @@ def code_of(path: Path) -> bytes:
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = body[1:]
     return ast.dump(tree).encode()
 
@@ -39,7 +49,9 @@ def _code_hash(path: Path, changed: int) -> str:
 
 
 def code_hashes(sources: list[str]) -> dict[str, str]:
-    """Short hash of each source file (paths relative to the repository), comments and docstrings left out."""
+    """Short hash of each source file (paths relative to the repository), comments and docstrings
+    left out.
+    """
     return {name: _code_hash(ROOT / name, (ROOT / name).stat().st_mtime_ns) for name in sources}
 
 
@@ -49,11 +61,13 @@ def _equivalences(changed: int) -> list[dict]:
 
 
 def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
-    """A stored result under the names of the present code, where a change since was shown to change no number.
+    """A stored result under the names of the present code, where a change since was shown to change
+    no number.
 
-    Each record of `common.running.equivalence` replaces the old hashes of changed files by the new ones, if all of those the
-    result names are the old ones, and fills in options that did not exist then at their recorded values, as far as
-    the present `config` has them. A file that was no source of the result then is taken in if it is one of the present `sources`.
+    Each record of `common.running.equivalence` replaces the old hashes of changed files by the new
+    ones, if all of those the result names are the old ones, and fills in options that did not exist
+    then at their recorded values, as far as the present `config` has them. A file that was no
+    source of the result then is taken in if it is one of the present `sources`.
     """
     if not EQUIVALENCES.exists():
         return result
@@ -64,7 +78,11 @@ def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
         result = result | {
             "code": result["code"]
             | {name: new for name, (_, new) in mine.items()}
-            | {name: new for name, (_, new) in record["code"].items() if name not in result["code"] and name in sources},
+            | {
+                name: new
+                for name, (_, new) in record["code"].items()
+                if name not in result["code"] and name in sources
+            },
             "config": _filled(result["config"], record["added_config"], config),
         }
         result["config_hash"] = config_hash(result["config"])
@@ -72,7 +90,9 @@ def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
 
 
 def _filled(config: dict, added: dict, present: dict) -> dict:
-    """Configuration with the missing options, named with dots, that `present` has, at their recorded values."""
+    """Configuration with the missing options, named with dots, that `present` has, at their
+    recorded values.
+    """
     config = json.loads(json.dumps(config))
     for name, value in added.items():
         *groups, key = name.split(".")
@@ -103,17 +123,29 @@ def versions() -> dict[str, str]:
 
 
 def changed_packages(recorded: dict[str, str], sources: list[str]) -> list[str]:
-    """Packages that decide numbers and whose version is no longer the recorded one, as "torch 2.12.0 -> 2.13.0".
+    """Packages that decide numbers and whose version is no longer the recorded one, as "torch
+    2.12.0 -> 2.13.0".
 
-    Builds of one version ("+cpu", "+cu126") count as the same; MuJoCo counts where the robots are among the sources.
+    Builds of one version ("+cpu", "+cu126") count as the same; MuJoCo counts where the robots are
+    among the sources.
     """
-    names = ("torch", "numpy", *(["mujoco"] if any(name.startswith("envs/mujoco/") for name in sources) else []))
+    names = (
+        "torch",
+        "numpy",
+        *(["mujoco"] if any(name.startswith("envs/mujoco/") for name in sources) else []),
+    )
     pairs = [(name, recorded.get(name, versions()[name]), versions()[name]) for name in names]
-    return [f"{name} {old} -> {new}" for name, old, new in pairs if old.split("+")[0] != new.split("+")[0]]
+    return [
+        f"{name} {old} -> {new}"
+        for name, old, new in pairs
+        if old.split("+")[0] != new.split("+")[0]
+    ]
 
 
 def matmul_error() -> float:
-    """Relative error of a float32 product under the current matmul precision; 1e-3 and more means bfloat16."""
+    """Relative error of a float32 product under the current matmul precision; 1e-3 and more means
+    bfloat16.
+    """
     stream = torch.Generator().manual_seed(0)
     a, b = torch.randn(128, 64, generator=stream), torch.randn(64, 64, generator=stream)
     exact = a.double() @ b.double()
@@ -139,4 +171,7 @@ def machine(device: str) -> dict:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )

@@ -1,8 +1,9 @@
 """Runs cells: groups them into programs, shares the programs among processes, survives kills.
 
-A command holds the results it writes by a lock (the kernel frees the lock of a killed process); a second command on the same
-results is refused. Its workers take programs by locking them, skip cells that are done, and store each cell's result when
-the program ends. A killed program continues from its checkpoint.
+A command holds the results it writes by a lock (the kernel frees the lock of a killed process); a
+second command on the same results is refused. Its workers take programs by locking them, skip cells
+that are done, and store each cell's result when the program ends. A killed program continues from
+its checkpoint.
 """
 
 import contextlib
@@ -32,7 +33,11 @@ from common.running.cells import Cell
 from common.running.checkpoint import forget_checkpoint
 
 SAVING_SECONDS = 60  # a worker may take to write its checkpoint
-MAX_MEMBERS = {"smoke": 1000, "quick": 60, "paper": 5}  # of one program: what fits in cache and memory
+MAX_MEMBERS = {
+    "smoke": 1000,
+    "quick": 60,
+    "paper": 5,
+}  # of one program: what fits in cache and memory
 
 
 class Busy(RuntimeError):
@@ -41,7 +46,8 @@ class Busy(RuntimeError):
 
 @dataclass(frozen=True)
 class Paper:
-    """What the runner needs to know of a paper; each papers/<name>/experiment.py defines one as PAPER.
+    """What the runner needs to know of a paper; each papers/<name>/experiment.py defines one as
+    PAPER.
 
     Attributes:
         sources: files whose code decides a cell's numbers, relative to the repository.
@@ -85,7 +91,9 @@ def pick_device(device: str) -> str:
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda, but torch finds no GPU; use device=cpu, or install a CUDA build of torch")
+        raise ValueError(
+            "device=cuda, but torch finds no GPU; use device=cpu, or install a CUDA build of torch"
+        )
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
@@ -116,12 +124,15 @@ def check_room(cells: list[Cell]) -> None:
     needed, free = sum(missing.values()), shutil.disk_usage(folder).free
     if needed > free:
         hint = "make room, name another folder with OMZ_DATA, or run fewer scripts (--only)"
-        raise OSError(f"the data to be built need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; {hint}")
+        raise OSError(
+            f"the data to be built need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; {hint}"
+        )
 
 
 @contextlib.contextmanager
 def writing(cells: list[Cell]):
-    """Holds the results of these cells' papers and presets, so that no other command writes them meanwhile.
+    """Holds the results of these cells' papers and presets, so that no other command writes them
+    meanwhile.
 
     Raises:
         Busy: another command holds them; the message says which.
@@ -138,7 +149,10 @@ def writing(cells: list[Cell]):
                 hint = "wait until it has ended, or choose another folder with OMZ_RESULTS"
                 raise Busy(f"{folder} is being written by {who}; {hint}") from None
             command, since = " ".join(sys.argv)[:200], time.strftime("%F %T")
-            files.write_text(holder, f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})\n")
+            files.write_text(
+                holder,
+                f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})\n",
+            )
         yield
 
 
@@ -154,12 +168,16 @@ def forget(cells: list[Cell]) -> None:
 
 
 def programs(cells: list[Cell]) -> list[list[Cell]]:
-    """Cells grouped into programs, in order of first appearance, each within the preset's number of members."""
+    """Cells grouped into programs, in order of first appearance, each within the preset's number of
+    members.
+    """
     groups: dict[tuple, list[list[Cell]]] = {}
     for cell in dict.fromkeys(cells):
         batches = groups.setdefault((cell.preset, *paper(cell.paper).program_key(cell)), [[]])
         members = sum(len(other.config["seeds"]) for other in batches[-1])
-        most = paper(cell.paper).max_members.get(cell.preset, MAX_MEMBERS.get(cell.preset, MAX_MEMBERS["paper"]))
+        most = paper(cell.paper).max_members.get(
+            cell.preset, MAX_MEMBERS.get(cell.preset, MAX_MEMBERS["paper"])
+        )
         if batches[-1] and members + len(cell.config["seeds"]) > most:
             batches.append([])
         batches[-1].append(cell)
@@ -190,7 +208,9 @@ def forget_program(checkpoint: Path) -> None:
 
 
 def sweep(cells: list[Cell]) -> None:
-    """Deletes checkpoints of programs that consist of these cells, all done: of those killed just after they were stored."""
+    """Deletes checkpoints of programs that consist of these cells, all done: of those killed just
+    after they were stored.
+    """
     slots = {cell.slot for cell in cells}
     for folder in {cell.path.parent.parent / "checkpoints" for cell in cells}:
         for note in folder.glob("*.cells"):
@@ -198,11 +218,15 @@ def sweep(cells: list[Cell]) -> None:
                 forget_program(note.with_suffix(".pt"))
 
 
-def run_program(cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool) -> bool:
-    """Trains the cells of one program that are not done; False if another process is at it and wait is off.
+def run_program(
+    cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool
+) -> bool:
+    """Trains the cells of one program that are not done; False if another process is at it and wait
+    is off.
 
     Args:
-        progress: called with the seconds of estimated cost that were just worked off by this process.
+        progress: called with the seconds of estimated cost that were just worked off by this
+            process.
     """
     first, known = cells[0], paper(cells[0].paper)
     lock = filelock.FileLock(_folder(first, "locks") / f"{_name(cells)}.lock")
@@ -227,10 +251,15 @@ def run_program(cells: list[Cell], device: str, progress: Callable[[float], None
 
 
 def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None]) -> list[str]:
-    """Runs programs in order, those that another process holds last; returns what failed, a sentence each."""
+    """Runs programs in order, those that another process holds last; returns what failed, a
+    sentence each.
+    """
     torch.set_num_threads(1)
-    # Parameters are views of one storage; torch notices that their gradients are laid out likewise, which is meant
-    warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
+    # Parameters are views of one storage; torch notices that their gradients are laid out likewise,
+    # which is meant
+    warnings.filterwarnings(
+        "ignore", message="grad and param do not obey the gradient layout contract"
+    )
     failures, busy = [], []
     for wait, todo in ((False, groups), (True, busy)):
         for group in todo:
@@ -239,7 +268,9 @@ def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None
                     busy.append(group)
             except Exception as error:  # one failed program must not take the others with it
                 traceback.print_exc()
-                failures.append(f"{group[0].slot} and {len(group) - 1} more: {type(error).__name__}: {error}")
+                failures.append(
+                    f"{group[0].slot} and {len(group) - 1} more: {type(error).__name__}: {error}"
+                )
     return failures
 
 
@@ -256,13 +287,19 @@ def _worker(index: int, jobs: int, groups, device, messages) -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     start = index * len(groups) // jobs
     try:
-        failures = work(groups[start:] + groups[:start], device, lambda cost: messages.send(cost) if cost else None)
+        failures = work(
+            groups[start:] + groups[:start],
+            device,
+            lambda cost: messages.send(cost) if cost else None,
+        )
     except interrupt.Interrupted as stop:
         raise SystemExit(stop.code) from None
     messages.send(failures)
 
 
-def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title: str = "") -> list[str]:
+def run(
+    cells: list[Cell], jobs: int | None = None, device: str = "auto", title: str = ""
+) -> list[str]:
     """Runs whatever is not done; returns what failed.
 
     Args:
@@ -280,7 +317,8 @@ def run(cells: list[Cell], jobs: int | None = None, device: str = "auto", title:
 
 
 def exclusively(cells: list[Cell], go: Callable[[list[Cell]], list[str]]) -> list[str]:
-    """Calls `go` with the cells that are not done, if any, while no other command writes them; returns what failed, as `go` says.
+    """Calls `go` with the cells that are not done, if any, while no other command writes them;
+    returns what failed, as `go` says.
 
     Raises:
         Busy: another command is writing these results.
@@ -302,11 +340,19 @@ def _run(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[st
     jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
     total = sum(paper(cell.paper).cost(cell) for cell in todo)
     layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-    with tqdm(total=total, desc=f"{title} ({len(todo)} cells)", bar_format=layout, file=sys.stderr, mininterval=1) as bar:
+    with tqdm(
+        total=total,
+        desc=f"{title} ({len(todo)} cells)",
+        bar_format=layout,
+        file=sys.stderr,
+        mininterval=1,
+    ) as bar:
         if jobs == 1:
             return work(groups, device, lambda cost: bar.update(min(cost, bar.total - bar.n)))
         failures, died = _run_parallel(groups, jobs, device, bar)
-        if died and not failures and (left := programs(pending(todo))):  # what a dead worker held goes on from its checkpoint, once
+        if (
+            died and not failures and (left := programs(pending(todo)))
+        ):  # what a dead worker held goes on from its checkpoint, once
             failures, died = _run_parallel(left, min(jobs, len(left)), device, bar)
         if died and pending(todo):
             failures.append(f"{died} worker processes died; run the same command to continue")
@@ -339,7 +385,9 @@ def _run_parallel(groups, jobs, device, bar) -> tuple[list[str], int]:
 
 
 def _collect(receivers: list, bar) -> tuple[list[str], int]:
-    """Moves the bar until all workers have ended; returns what failed, and how many died without a word."""
+    """Moves the bar until all workers have ended; returns what failed, and how many died without a
+    word.
+    """
     failures, died = [], 0
     while receivers:
         for receiver in multiprocessing.connection.wait(receivers):
@@ -349,7 +397,10 @@ def _collect(receivers: list, bar) -> tuple[list[str], int]:
                 receivers, died = [other for other in receivers if other is not receiver], died + 1
                 continue
             if isinstance(message, list):
-                receivers, failures = [other for other in receivers if other is not receiver], failures + message
+                receivers, failures = (
+                    [other for other in receivers if other is not receiver],
+                    failures + message,
+                )
             else:
                 bar.update(min(message, bar.total - bar.n))
     return failures, died

@@ -8,7 +8,9 @@ from envs.coordination import game
 
 
 class CoordinationEnv(ParallelEnv):
-    """Two agents are rewarded for doing the same, see game.py. Action: 0 left, 1 right. Episodes are cut after 10 steps."""
+    """Two agents are rewarded for doing the same, see game.py. Action: 0 left, 1 right. Episodes
+    are cut after 10 steps.
+    """
 
     metadata = {"name": "coordination", "render_modes": [], "is_parallelizable": True}
 

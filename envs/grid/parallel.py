@@ -8,7 +8,8 @@ from envs.grid import world
 
 
 class GridEnv(ParallelEnv):
-    """Two agents move one robot, see world.py. Observation: x and y, from 0. Action: 0 stay, 1 forward, 2 backward.
+    """Two agents move one robot, see world.py. Observation: x and y, from 0. Action: 0 stay, 1
+    forward, 2 backward.
 
     Falling off the grid terminates; the last observation is then the cell that was left.
     """
@@ -19,7 +20,9 @@ class GridEnv(ParallelEnv):
         self.render_mode = render_mode
         self.possible_agents = ["x", "y"]
         self.agents: list[str] = []
-        self.observation_spaces = {agent: MultiDiscrete([world.WIDTH, world.HEIGHT]) for agent in self.possible_agents}
+        self.observation_spaces = {
+            agent: MultiDiscrete([world.WIDTH, world.HEIGHT]) for agent in self.possible_agents
+        }
         self.action_spaces = {agent: Discrete(len(world.ACTIONS)) for agent in self.possible_agents}
 
     def observation_space(self, agent):
@@ -41,7 +44,9 @@ class GridEnv(ParallelEnv):
         """
         chosen = [actions[agent] for agent in self.agents]
         if any(int(action) not in range(len(world.ACTIONS)) for action in chosen):
-            raise ValueError(f"actions are {chosen}, expected 0 (stay), 1 (forward) or 2 (backward)")
+            raise ValueError(
+                f"actions are {chosen}, expected 0 (stay), 1 (forward) or 2 (backward)"
+            )
         following, reward, over = world.step(np.array([self.where]), np.array([chosen]))
         self.steps += 1
         if following[0] != world.CLIFF:

@@ -1,10 +1,13 @@
-"""CAST-BCQ's 4 x 6 grid world (Section 2.3): one robot, agent 0 moves it along x, agent 1 along y, both at once.
+"""CAST-BCQ's 4 x 6 grid world (Section 2.3): one robot, agent 0 moves it along x, agent 1 along y,
+both at once.
 
-Cells are (x, y), x in 1..6, y in 1..4. The robot starts at (1, 1); (6, 4) is the goal, everything outside is a cliff.
-Every step costs 1, the goal brings 10, the cliff -10, and both end the episode; so does the clock, after 30 steps. The
-shortest way takes 5 steps and returns 5. Both agents observe the robot's cell.
+Cells are (x, y), x in 1..6, y in 1..4. The robot starts at (1, 1); (6, 4) is the goal, everything
+outside is a cliff. Every step costs 1, the goal brings 10, the cliff -10, and both end the episode;
+so does the clock, after 30 steps. The shortest way takes 5 steps and returns 5. Both agents observe
+the robot's cell.
 
-A state is the index 4 (x - 1) + (y - 1), or one of the absorbing GOAL and CLIFF. Actions are stay, forward, backward.
+A state is the index 4 (x - 1) + (y - 1), or one of the absorbing GOAL and CLIFF. Actions are stay,
+forward, backward.
 
 Axes: W worlds.
 """
@@ -46,22 +49,27 @@ def step(states: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def collect(episodes: int, behaviour: str, stream: torch.Generator) -> dict[str, np.ndarray]:
-    """Transitions of random behaviour, row by row in order of time: state, action [R, 2], reward, next_state, terminal.
+    """Transitions of random behaviour, row by row in order of time: state, action [R, 2], reward,
+    next_state, terminal.
 
     Args:
-        behaviour: "uniform" over actions, or "dirichlet": every trajectory has, per agent, its own distribution over the
-            three actions, drawn from Dirichlet(1, 1, 1).
+        behaviour: "uniform" over actions, or "dirichlet": every trajectory has, per agent, its own
+            distribution over the three actions, drawn from Dirichlet(1, 1, 1).
 
     Raises:
         ValueError: unknown behaviour.
     """
     if behaviour not in BEHAVIOURS:
-        raise ValueError(f"unknown behaviour {behaviour!r}, expected one of: {', '.join(BEHAVIOURS)}")
+        raise ValueError(
+            f"unknown behaviour {behaviour!r}, expected one of: {', '.join(BEHAVIOURS)}"
+        )
     rows = []
     for _ in range(episodes):
         weights = torch.ones(2, 3)
         if behaviour == "dirichlet":
-            weights = torch.empty(2, 3).exponential_(generator=stream)  # normalised exponentials are Dirichlet(1, 1, 1)
+            weights = torch.empty(2, 3).exponential_(
+                generator=stream
+            )  # normalised exponentials are Dirichlet(1, 1, 1)
         state = START
         for _ in range(HORIZON):
             action = torch.multinomial(weights, 1, generator=stream)[:, 0].numpy()
@@ -70,8 +78,16 @@ def collect(episodes: int, behaviour: str, stream: torch.Generator) -> dict[str,
             if over[0]:
                 break
             state = int(following[0])
-    state, action, reward, following, over = (np.array(column) for column in zip(*rows, strict=True))
-    return {"state": state, "action": action, "reward": reward, "next_state": following, "terminal": over}
+    state, action, reward, following, over = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
+    return {
+        "state": state,
+        "action": action,
+        "reward": reward,
+        "next_state": following,
+        "terminal": over,
+    }
 
 
 def play(act, worlds: int) -> tuple[np.ndarray, np.ndarray]:

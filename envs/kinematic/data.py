@@ -58,13 +58,18 @@ def size_of(task: str, size: str) -> int:
 
 def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple[dict, dict]]:
     """Arrays by name in the file, and provenance, of the data set of each seed."""
-    return [(collect(task, seed, size_of(task, size)), provenance(task, quality, seed, size)) for seed in seeds]
+    return [
+        (collect(task, seed, size_of(task, size)), provenance(task, quality, seed, size))
+        for seed in seeds
+    ]
 
 
 def collect(task: str, seed: int, steps: int) -> dict[str, np.ndarray]:
     """Rows [R, ...] of uniform random actions, episodes one after the other."""
     batch = KinematicBatch(task, min(COLLECT_WORLDS, max(1, steps // SCENARIOS[task].horizon)))
-    starts, actions = (generator(seed, f"data/{task}/{purpose}") for purpose in ("starts", "actions"))
+    starts, actions = (
+        generator(seed, f"data/{task}/{purpose}") for purpose in ("starts", "actions")
+    )
 
     def act(states: np.ndarray) -> np.ndarray:
         return torch.empty(len(states), batch.action_dim).uniform_(-1, 1, generator=actions).numpy()
@@ -83,7 +88,11 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
         "size": size,
         "rows": size_of(task, size),
         "environment": {"family": "kinematic", "horizon": SCENARIOS[task].horizon},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
 
 

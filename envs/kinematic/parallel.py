@@ -12,9 +12,10 @@ from envs.lockstep import observed
 class KinematicEnv(ParallelEnv):
     """The learning agents of a task in worlds.py; a prey is part of the world.
 
-    Observation: own position, the others' in a fixed order, then the prey's or the landmarks', all in [-1, 1].
-    Action: displacement [2] in [-0.1, 0.1] (in shifting navigation in [-1, 1], to be multiplied by beta). Reward: shared.
-    Terminates when the landmark of shifting navigation is reached; truncated after 25 steps, there after 50.
+    Observation: own position, the others' in a fixed order, then the prey's or the landmarks', all
+    in [-1, 1]. Action: displacement [2] in [-0.1, 0.1] (in shifting navigation in [-1, 1], to be
+    multiplied by beta). Reward: shared. Terminates when the landmark of shifting navigation is
+    reached; truncated after 25 steps, there after 50.
 
     Args:
         task: name in `worlds.SCENARIOS`.
@@ -27,7 +28,10 @@ class KinematicEnv(ParallelEnv):
         self.batch, self.render_mode = KinematicBatch(task, 1, beta), render_mode
         self.view, self.speed = task_view(task), self.batch.scenario.speed
         self.possible_agents = [f"agent_{i}" for i in range(self.view.num_agents)]
-        seen, act = Box(-1.0, 1.0, (self.view.obs_dim,), np.float32), Box(-self.speed, self.speed, (2,), np.float32)
+        seen, act = (
+            Box(-1.0, 1.0, (self.view.obs_dim,), np.float32),
+            Box(-self.speed, self.speed, (2,), np.float32),
+        )
         self.observation_spaces = dict.fromkeys(self.possible_agents, seen)
         self.action_spaces = dict.fromkeys(self.possible_agents, act)
         self.agents: list[str] = []
@@ -73,4 +77,7 @@ class KinematicEnv(ParallelEnv):
         return frame(self.batch.scenario, self.batch.points[0])
 
     def _named(self, state):
-        return {agent: observed(state, i, self.view).astype(np.float32) for i, agent in enumerate(self.possible_agents)}
+        return {
+            agent: observed(state, i, self.view).astype(np.float32)
+            for i, agent in enumerate(self.possible_agents)
+        }

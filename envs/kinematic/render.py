@@ -17,7 +17,11 @@ def frame(scenario, points: np.ndarray) -> np.ndarray:
     figure, axes = pyplot.subplots(figsize=(3.2, 3.2), dpi=80, layout="constrained")
     agents, others = np.split(points, [scenario.num_agents])
     for position in others:
-        axes.add_patch(Circle(position, CONTACT, color=PREY if scenario.kind == "chase" else LANDMARK, alpha=0.5))
+        axes.add_patch(
+            Circle(
+                position, CONTACT, color=PREY if scenario.kind == "chase" else LANDMARK, alpha=0.5
+            )
+        )
     for position in agents:
         axes.add_patch(Circle(position, 0.03, color=AGENT))
     axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xticks=[], yticks=[])

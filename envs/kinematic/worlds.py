@@ -1,17 +1,23 @@
-"""Kinematic point worlds: OTC's Predator-Prey, Cooperative Navigation and non-stationary navigation, as batches.
+"""Kinematic point worlds: OTC's Predator-Prey, Cooperative Navigation and non-stationary
+navigation, as batches.
 
-An action is a displacement: agents have neither mass nor size and do not collide. The paper gives the rewards and that
-actions are speeds in [-0.1, 0.1]; arena, starts, horizon, observations and the prey's rule are decisions of ours (see
-papers/otc/README.md). Everything happens in the square [-1, 1]^2, starts are uniform in it.
+An action is a displacement: agents have neither mass nor size and do not collide. The paper gives
+the rewards and that actions are speeds in [-0.1, 0.1]; arena, starts, horizon, observations and the
+prey's rule are decisions of ours (see papers/otc/README.md). Everything happens in the square [-1,
+1]^2, starts are uniform in it.
 
-    kinematic_predator_prey    three predators (speed 0.1) and a prey (0.13) that runs straight away from the nearest
-                               one and slides along walls; all get +1 for every predator within 0.1 of it
-    kinematic_navigation_N     N agents cover N landmarks: minus the sum of each landmark's distance to the closest agent
-    shifting_navigation        one agent, 10 for coming within 0.1 of the landmark, which ends the episode; it moves by
-                               beta * action, with beta uniform in [-0.2, 0.2] at every step, or set from outside
+    kinematic_predator_prey    three predators (speed 0.1) and a prey (0.13) that runs straight away
+                               from the nearest one and slides along walls; all get +1 for every
+                               predator within 0.1 of it
+    kinematic_navigation_N     N agents cover N landmarks: minus the sum of each landmark's distance
+    to the closest agent shifting_navigation        one agent, 10 for coming within 0.1 of the
+    landmark, which ends the episode; it moves by
+                               beta * action, with beta uniform in [-0.2, 0.2] at every step, or set
+                               from outside
 
-Actions are in [-1, 1] here and in data sets, in units of the top speed; the PettingZoo environment takes speeds. The
-state of a world is the position of every agent, then of the prey or the landmarks.
+Actions are in [-1, 1] here and in data sets, in units of the top speed; the PettingZoo environment
+takes speeds. The state of a world is the position of every agent, then of the prey or the
+landmarks.
 
 Axes: W worlds, N agents, D = 2 (N + others) numbers of the state, U = 2 N of the joint action.
 """
@@ -62,7 +68,8 @@ class KinematicBatch:
 
     Args:
         task: name in `SCENARIOS`.
-        beta: of shifting navigation: the same at all steps; None for a draw at each step, from the first stream.
+        beta: of shifting navigation: the same at all steps; None for a draw at each step, from the
+            first stream.
 
     Raises:
         ValueError: unknown task.
@@ -85,7 +92,9 @@ class KinematicBatch:
     def restart(self, which: np.ndarray, streams: list[torch.Generator]) -> np.ndarray:
         """Starts new episodes in the worlds `which`, equally many per stream; returns all states."""
         shape = (len(which) // len(streams), *self.points.shape[1:])
-        draws = [torch.rand(shape, generator=stream, dtype=torch.float64).numpy() for stream in streams]
+        draws = [
+            torch.rand(shape, generator=stream, dtype=torch.float64).numpy() for stream in streams
+        ]
         self.points[which] = np.concatenate(draws) * 2 - 1
         self.steps[which] = 0
         return self.observe()
@@ -101,15 +110,22 @@ class KinematicBatch:
             actions: [W, U] (or one row for each of `which`), clipped to [-1, 1].
 
         Returns:
-            states [W, D], rewards [W], terminated [W], truncated [W]; rows of the stepped worlds only.
+            states [W, D], rewards [W], terminated [W], truncated [W]; rows of the stepped worlds
+            only.
 
         Raises:
             ValueError: actions of another shape, or not finite.
         """
-        rows, scenario, count = slice(None) if which is None else which, self.scenario, self.scenario.num_agents
+        rows, scenario, count = (
+            slice(None) if which is None else which,
+            self.scenario,
+            self.scenario.num_agents,
+        )
         actions, before = np.asarray(actions, np.float64), self.points[rows]
         if actions.shape != (len(before), self.action_dim):
-            raise ValueError(f"actions have shape {actions.shape}, expected {(len(before), self.action_dim)}")
+            raise ValueError(
+                f"actions have shape {actions.shape}, expected {(len(before), self.action_dim)}"
+            )
         if not np.isfinite(actions).all():
             raise ValueError("actions hold NaN or infinity, expected numbers in [-1, 1]")
         moves = np.zeros_like(before)
@@ -130,17 +146,25 @@ class KinematicBatch:
         else:
             terminated = apart[:, 0, 0] < CONTACT
             rewards = GOAL_REWARD * terminated
-        return points.reshape(len(points), -1), rewards, terminated, (self.steps[rows] >= scenario.horizon) & ~terminated
+        return (
+            points.reshape(len(points), -1),
+            rewards,
+            terminated,
+            (self.steps[rows] >= scenario.horizon) & ~terminated,
+        )
 
     def _betas(self, count: int) -> np.ndarray:
         """[count] the random variable that turns actions into displacements."""
         if self.beta is not None:
             return np.full(count, self.beta)
-        return (torch.rand(count, generator=self.beta_stream, dtype=torch.float64).numpy() * 2 - 1) * BETA_RANGE
+        return (
+            torch.rand(count, generator=self.beta_stream, dtype=torch.float64).numpy() * 2 - 1
+        ) * BETA_RANGE
 
 
 def flight(predators: np.ndarray, prey: np.ndarray) -> np.ndarray:
-    """[W, 1, 2] the prey's move: straight away from the nearest predator. Clipping to the square makes it slide along walls.
+    """[W, 1, 2] the prey's move: straight away from the nearest predator. Clipping to the square
+    makes it slide along walls.
 
     Args:
         predators: [W, N, 2]; prey: [W, 1, 2].
@@ -148,16 +172,22 @@ def flight(predators: np.ndarray, prey: np.ndarray) -> np.ndarray:
     away = prey - predators
     apart = np.sqrt(np.square(away).sum(-1, keepdims=True))  # [W, N, 1]
     nearest = apart.argmin(1)[..., None]  # [W, 1, 1]
-    direction = np.take_along_axis(away, nearest, 1) / np.maximum(np.take_along_axis(apart, nearest, 1), 1e-9)
+    direction = np.take_along_axis(away, nearest, 1) / np.maximum(
+        np.take_along_axis(apart, nearest, 1), 1e-9
+    )
     return PREY_SPEED * direction
 
 
 def task_view(task: str) -> View:
-    """Every agent sees all positions: its own first, then the other agents' in a fixed order, then the rest."""
+    """Every agent sees all positions: its own first, then the other agents' in a fixed order, then
+    the rest.
+    """
     scenario = SCENARIOS[task]
     count, points = scenario.num_agents, scenario.num_agents + scenario.others
     orders = ([*range(i, count), *range(i), *range(count, points)] for i in range(count))
-    indices = tuple(tuple(axis for point in order for axis in (2 * point, 2 * point + 1)) for order in orders)
+    indices = tuple(
+        tuple(axis for point in order for axis in (2 * point, 2 * point + 1)) for order in orders
+    )
     return View(task, "full", indices, ACTION_DIM)
 
 
@@ -171,7 +201,9 @@ class KinematicTeam(Team):
 
     def __init__(self, task: str, beta: float | None = None, device="cpu"):
         self.beta = beta
-        super().__init__(task_view(task), lambda worlds: KinematicBatch(task, worlds, self.beta), device)
+        super().__init__(
+            task_view(task), lambda worlds: KinematicBatch(task, worlds, self.beta), device
+        )
 
     def batch(self, worlds: int) -> KinematicBatch:
         """A batch of this size with the present beta."""

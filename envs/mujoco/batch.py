@@ -13,7 +13,8 @@ from envs.mujoco.robots import robot
 class RobotBatch:
     """W simulations of one robot.
 
-    Every simulation has its own clock, so finished ones can be restarted while others run on. All arrays are float64.
+    Every simulation has its own clock, so finished ones can be restarted while others run on. All
+    arrays are float64.
 
     Args:
         name: of the robot.
@@ -22,7 +23,9 @@ class RobotBatch:
         threads: of the physics; None for as many as torch uses.
     """
 
-    def __init__(self, name: str, worlds: int, contact_margins: str = "pre-3.5", threads: int | None = None):
+    def __init__(
+        self, name: str, worlds: int, contact_margins: str = "pre-3.5", threads: int | None = None
+    ):
         self.robot, self.worlds, self.contact_margins = robot(name), worlds, contact_margins
         self.model = self.robot.model(contact_margins)
         self.dt = self.model.opt.timestep * self.robot.frame_skip
@@ -33,7 +36,9 @@ class RobotBatch:
         self.warmstart = self.simulations.bind("qacc_warmstart")
         self.steps = np.zeros(worlds, np.int64)
         self.simulations.reset()
-        self.xpos = self._xpos.copy()  # of the bodies; after a step they trail qpos by a substep, as in MuJoCo
+        self.xpos = (
+            self._xpos.copy()
+        )  # of the bodies; after a step they trail qpos by a substep, as in MuJoCo
         self.state_dim = self.observe().shape[1]
 
     def reset(self, streams: list[torch.Generator]) -> np.ndarray:
@@ -41,12 +46,17 @@ class RobotBatch:
         return self.restart(np.arange(self.worlds), streams)
 
     def restart(self, which: np.ndarray, streams: list[torch.Generator]) -> np.ndarray:
-        """Starts new episodes in the simulations `which`, equally many per stream; returns all observed states."""
+        """Starts new episodes in the simulations `which`, equally many per stream; returns all
+        observed states.
+        """
         start = self.robot.start(self.model, streams, len(which) // len(streams))
         return self.set_state(*start, which)
 
-    def set_state(self, qpos: np.ndarray, qvel: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
-        """Puts simulations (all, or `which`) into states qpos [W, nq] and qvel [W, nv] at step 0; returns all observed states.
+    def set_state(
+        self, qpos: np.ndarray, qvel: np.ndarray, which: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Puts simulations (all, or `which`) into states qpos [W, nq] and qvel [W, nv] at step 0;
+        returns all observed states.
 
         Exact but for the solver's warm start, which begins afresh as after any reset.
         """
@@ -59,18 +69,32 @@ class RobotBatch:
         return self.observe()
 
     def set_observed(self, observed: np.ndarray) -> np.ndarray:
-        """Puts all simulations into observed states [W, D], as stored in data; `robot.not_observed` says what is lost."""
+        """Puts all simulations into observed states [W, D], as stored in data; `robot.not_observed`
+        says what is lost.
+        """
         return self.set_state(*self.robot.state_of(self.model, np.asarray(observed)))
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """Everything `restore` needs to continue bit for bit: state, the solver's warm start, trailing positions, clocks."""
-        arrays = {"qpos": self.qpos, "qvel": self.qvel, "warmstart": self.warmstart, "xpos": self.xpos, "steps": self.steps}
+        """Everything `restore` needs to continue bit for bit: state, the solver's warm start,
+        trailing positions, clocks.
+        """
+        arrays = {
+            "qpos": self.qpos,
+            "qvel": self.qvel,
+            "warmstart": self.warmstart,
+            "xpos": self.xpos,
+            "steps": self.steps,
+        }
         return {name: values.copy() for name, values in arrays.items()}
 
     def restore(self, saved: dict[str, np.ndarray]) -> np.ndarray:
         """Continues from `snapshot`, of a batch of the same size; returns observed states [W, D]."""
         self.set_state(saved["qpos"], saved["qvel"])
-        self.warmstart[:], self.xpos[:], self.steps[:] = saved["warmstart"], saved["xpos"], saved["steps"]
+        self.warmstart[:], self.xpos[:], self.steps[:] = (
+            saved["warmstart"],
+            saved["xpos"],
+            saved["steps"],
+        )
         return self.observe()
 
     def observe(self) -> np.ndarray:
@@ -84,7 +108,8 @@ class RobotBatch:
             actions: [W, U] (or one row for each of `which`), clipped to [-1, 1].
 
         Returns:
-            observed states [W, D], rewards [W], terminated [W], truncated [W]; rows of the stepped simulations only.
+            observed states [W, D], rewards [W], terminated [W], truncated [W]; rows of the stepped
+            simulations only.
 
         Raises:
             ValueError: actions of another shape, or not finite.

@@ -1,8 +1,10 @@
-"""The policies that collect the robots' data: SAC trained online on the single-agent task, as D4RL's were.
+"""The policies that collect the robots' data: SAC trained online on the single-agent task, as
+D4RL's were.
 
-Training keeps a snapshot of the policy every 10,000 steps and evaluates it; medium and expert are picked from the
-snapshots by the rule of `pick`, and ship as safetensors with a card. A few snapshots in between ship too, in half
-precision, so that the training's replay can be rebuilt without training again.
+Training keeps a snapshot of the policy every 10,000 steps and evaluates it; medium and expert are
+picked from the snapshots by the rule of `pick`, and ship as safetensors with a card. A few
+snapshots in between ship too, in half precision, so that the training's replay can be rebuilt
+without training again.
 """
 
 import platform
@@ -39,7 +41,8 @@ class Training:
     """Online training of one robot's behaviour policy."""
 
     steps: int  # environment steps in all, and updates
-    medium_level: float  # of the way from random to expert, so that medium is about where D4RL's medium data are
+    # of the way from random to expert, so that medium is about where D4RL's medium data are
+    medium_level: float
     worlds: int = 5  # simulations stepped together, with as many updates after each step
     warmup: int = 5_000  # first steps, uniform random and without updates
     seed: int = SEED
@@ -54,7 +57,9 @@ TRAININGS = {
 
 
 class Buffer:
-    """Every transition of a training, in order: rows of state, action, reward, next state, terminal, timeout."""
+    """Every transition of a training, in order: rows of state, action, reward, next state,
+    terminal, timeout.
+    """
 
     def __init__(self, capacity: int, state_dim: int, action_dim: int):
         self.widths = [state_dim, action_dim, 1, state_dim, 1, 1]
@@ -71,7 +76,9 @@ class Buffer:
     def draw(self, batch_size: int, stream: torch.Generator) -> list[torch.Tensor]:
         """State, action, reward, next state, terminal of random rows, with axes [1, 1, B, ...]."""
         rows = self.rows[torch.randint(self.size, (batch_size,), generator=stream)]
-        state, action, reward, following, terminal, _ = (part.contiguous()[None, None] for part in rows.split(self.widths, -1))
+        state, action, reward, following, terminal, _ = (
+            part.contiguous()[None, None] for part in rows.split(self.widths, -1)
+        )
         return [state, action, reward.squeeze(-1), following, terminal.squeeze(-1)]
 
 
@@ -87,7 +94,9 @@ class OnlineTraining:
         self.robot, self.training, self.config = robot, training, config or SACConfig()
         self.batch = RobotBatch(robot, training.worlds, threads=1)
         self.evaluation = RobotBatch(robot, EVALUATION_EPISODES, threads=1)
-        self.learner = SAC([training.seed], self.batch.state_dim, self.batch.action_dim, self.config)
+        self.learner = SAC(
+            [training.seed], self.batch.state_dim, self.batch.action_dim, self.config
+        )
         self.buffer = Buffer(training.steps, self.batch.state_dim, self.batch.action_dim)
         purposes = ("starts", "exploration", "minibatches")
         self.streams = {name: generator(training.seed, f"{robot}/{name}") for name in purposes}
@@ -101,7 +110,9 @@ class OnlineTraining:
             self.collect()
             if self.buffer.size > self.training.warmup:
                 for _ in range(worlds):
-                    self.learner.update(*self.buffer.draw(self.config.batch_size, self.streams["minibatches"]))
+                    self.learner.update(
+                        *self.buffer.draw(self.config.batch_size, self.streams["minibatches"])
+                    )
             if self.buffer.size % EVALUATE_EVERY < worlds:
                 self.snapshot()
             yield self.buffer.size
@@ -125,7 +136,9 @@ class OnlineTraining:
     def snapshot(self) -> None:
         """Evaluates and keeps the policy."""
         params = self.learner.policy.params.frozen_copy()
-        returns, _ = play(self.evaluation, deterministic(params), [generator(self.training.seed, "evaluation")])
+        returns, _ = play(
+            self.evaluation, deterministic(params), [generator(self.training.seed, "evaluation")]
+        )
         self.curve.append((self.buffer.size, float(returns.mean())))
         self.snapshots.append({name: tensor.clone() for name, tensor in params.tensors.items()})
 
@@ -136,7 +149,9 @@ class OnlineTraining:
             "streams": {name: stream.get_state() for name, stream in self.streams.items()},
             "curve": self.curve,
             "snapshots": self.snapshots,
-            "simulations": {name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()},
+            "simulations": {
+                name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()
+            },
             "state": torch.from_numpy(self.state),
         }
 
@@ -152,11 +167,17 @@ class OnlineTraining:
 
 
 def train_robot(robot: str, training: Training | None = None, say=print) -> OnlineTraining:
-    """Trains one robot's policy, continuing from its checkpoint if there is one, also from that of a shorter training."""
+    """Trains one robot's policy, continuing from its checkpoint if there is one, also from that of
+    a shorter training.
+    """
     training = training or TRAININGS[robot]
     run = OnlineTraining(robot, training)
     path = data_folder().parent / "behaviour" / f"{robot}-sac-{training.seed}.pt"
-    same = {key: value for key, value in asdict(training).items() if key not in ("steps", "medium_level")}
+    same = {
+        key: value
+        for key, value in asdict(training).items()
+        if key not in ("steps", "medium_level")
+    }
     identity = {"training": same, "config": asdict(run.config), "mujoco": mujoco.__version__}
     if saved := load_checkpoint(path, identity):
         run.load_state_dict(saved)
@@ -166,8 +187,10 @@ def train_robot(robot: str, training: Training | None = None, say=print) -> Onli
         if steps % EVALUATE_EVERY < training.worlds:
             rate = (steps - first) / (time.monotonic() - began)
             temperature = float(run.learner.temperature.flat.exp())
-            say(f"{robot}: {steps}/{training.steps} steps, return {run.curve[-1][1]:.0f}, {rate:.0f} steps/s, "
-                f"temperature {temperature:.3f}")  # fmt: skip
+            say(
+                f"{robot}: {steps}/{training.steps} steps, return {run.curve[-1][1]:.0f}, {rate:.0f} steps/s, "
+                f"temperature {temperature:.3f}"
+            )
         if steps % CHECKPOINT_EVERY < training.worlds:
             save_checkpoint(path, identity, run.state_dict())
     return run
@@ -176,8 +199,8 @@ def train_robot(robot: str, training: Training | None = None, say=print) -> Onli
 def pick(curve: list[tuple[int, float]], random_return: float, level: float) -> tuple[int, int]:
     """Indices of the medium and the expert snapshot.
 
-    expert: the best snapshot of the last tenth of training. medium: the first whose evaluation, averaged with the two
-    before, reaches `level` of the way from random to expert.
+    expert: the best snapshot of the last tenth of training. medium: the first whose evaluation,
+    averaged with the two before, reaches `level` of the way from random to expert.
     """
     returns = np.array([value for _, value in curve])
     tail = max(1, len(returns) // 10)
@@ -190,12 +213,15 @@ def pick(curve: list[tuple[int, float]], random_return: float, level: float) -> 
 
 
 def ship(run: OnlineTraining) -> dict:
-    """Writes medium, expert and the replay's snapshots of a finished training to `policies/`, with their card."""
+    """Writes medium, expert and the replay's snapshots of a finished training to `policies/`, with
+    their card.
+    """
     robot, training = run.robot, run.training
     random_returns, random_lengths = play(
-        RobotBatch(robot, 200), uniform(run.batch.action_dim, [generator(training.seed, "random")]),
+        RobotBatch(robot, 200),
+        uniform(run.batch.action_dim, [generator(training.seed, "random")]),
         [generator(training.seed, "random starts")],
-    )  # fmt: skip
+    )
     medium, expert = pick(run.curve, float(random_returns.mean()), training.medium_level)
     folder = POLICIES / robot
     folder.mkdir(parents=True, exist_ok=True)
@@ -218,13 +244,18 @@ def ship(run: OnlineTraining) -> dict:
             played = play(batch, act_, [generator(training.seed, "card starts")])
             facts.setdefault(quality, {"steps": run.curve[index][0]})[mode] = _summary(*played)
     kept = sorted({int(i) for i in np.linspace(0, expert, REPLAY_SNAPSHOTS)} | {medium})
-    halves = {f"{i}/{name}": tensor.half() for i in kept for name, tensor in run.snapshots[i].items()}
+    halves = {
+        f"{i}/{name}": tensor.half() for i in kept for name, tensor in run.snapshots[i].items()
+    }
     save_file(halves, folder / "replay.safetensors")
     facts["replay_snapshots"] = {str(i): run.curve[i][0] for i in kept}
     facts["curve"] = [[steps, round(value, 1)] for steps, value in run.curve]
     facts["versions"] = {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "mujoco": mujoco.__version__,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "mujoco": mujoco.__version__,
+    }
     write_json(folder / "card.json", facts)
     return facts
 
@@ -248,7 +279,9 @@ def load_policy(robot: str, quality: str) -> Parameters:
     card(robot)
     path = POLICIES / robot / f"{quality}.safetensors"
     if not path.exists():
-        raise FileNotFoundError(f"no policy {quality!r} of {robot} in {POLICIES}, expected medium or expert")
+        raise FileNotFoundError(
+            f"no policy {quality!r} of {robot} in {POLICIES}, expected medium or expert"
+        )
     return Parameters(read_weights(path), trainable=False)
 
 
@@ -277,7 +310,10 @@ def uniform(action_dim: int, streams: list[torch.Generator]):
     """Uniform random actions in [-1, 1]."""
 
     def random(states):
-        draws = [torch.empty(len(states) // len(streams), action_dim).uniform_(-1, 1, generator=s) for s in streams]
+        draws = [
+            torch.empty(len(states) // len(streams), action_dim).uniform_(-1, 1, generator=s)
+            for s in streams
+        ]
         return torch.cat(draws).numpy()
 
     return random

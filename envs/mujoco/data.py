@@ -1,4 +1,5 @@
-"""Data sets of the robots, as D4RL's: single-agent rows of the whole robot, which views turn into multi-agent data.
+"""Data sets of the robots, as D4RL's: single-agent rows of the whole robot, which views turn into
+multi-agent data.
 
 Collected by the shipped SAC policies, with stochastic actions:
 
@@ -9,14 +10,16 @@ Collected by the shipped SAC policies, with stochastic actions:
     full-replay     the replay buffer until the expert snapshot
     uncoordinated   every agent on medium or expert, all combinations in equal parts (CAST-BCQ)
 
-Replay data are rebuilt by default from training snapshots that ship with the repository: each plays for as many steps
-as the training spent around it, after a start of uniform actions. `replay="exact"` runs the training again.
+Replay data are rebuilt by default from training snapshots that ship with the repository: each plays
+for as many steps as the training spent around it, after a start of uniform actions.
+`replay="exact"` runs the training again.
 
-Two-agent HalfCheetah (OMAR) has random, medium-replay, medium and expert data of five MATD3 teams instead, see
-`envs.mujoco.team_behaviour`.
+Two-agent HalfCheetah (OMAR) has random, medium-replay, medium and expert data of five MATD3 teams
+instead, see `envs.mujoco.team_behaviour`.
 
-Keys are D4RL's: observations, actions, rewards, next_observations, terminals, timeouts, infos/qpos, infos/qvel,
-infos/action_log_probs, metadata/policy/... The data are cut to their size, so the last episode may lack its end.
+Keys are D4RL's: observations, actions, rewards, next_observations, terminals, timeouts, infos/qpos,
+infos/qvel, infos/action_log_probs, metadata/policy/... The data are cut to their size, so the last
+episode may lack its end.
 """
 
 import itertools
@@ -43,9 +46,26 @@ from envs.storage import FORMAT
 
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = (*behaviour.TRAININGS, *TASK_VIEWS)
-QUALITIES = ("random", "medium", "expert", "medium-expert", "medium-replay", "full-replay", "uncoordinated")
-SIZES = {"smoke": 4_000, "quick": 100_000, "paper": 1_000_000}  # steps of random, medium and expert data
-MEDIUM_REPLAY = {"halfcheetah": 0.2, "hopper": 0.4, "walker2d": 0.3, "ant": 0.3}  # of that, as in D4RL v2
+QUALITIES = (
+    "random",
+    "medium",
+    "expert",
+    "medium-expert",
+    "medium-replay",
+    "full-replay",
+    "uncoordinated",
+)
+SIZES = {
+    "smoke": 4_000,
+    "quick": 100_000,
+    "paper": 1_000_000,
+}  # steps of random, medium and expert data
+MEDIUM_REPLAY = {
+    "halfcheetah": 0.2,
+    "hopper": 0.4,
+    "walker2d": 0.3,
+    "ant": 0.3,
+}  # of that, as in D4RL v2
 INFOS = ("infos/qpos", "infos/qvel", "infos/action_log_probs")
 KEYS = FLOATS + FLAGS + INFOS
 COLLECT_WORLDS = 50  # simulations collected from together
@@ -89,7 +109,8 @@ def constants(task: str, source: str = "ours") -> tuple[float, float]:
     """Expert and random return that normalised scores are relative to.
 
     Args:
-        source: "ours", from the policies' card (expert with stochastic actions, as in the data), or "d4rl".
+        source: "ours", from the policies' card (expert with stochastic actions, as in the data), or
+            "d4rl".
     """
     if source == "d4rl":
         return D4RL_CONSTANTS[robot_of(task)]
@@ -108,41 +129,56 @@ def train_behaviour(task: str) -> None:
         behaviour.ship(behaviour.train_robot(task))
 
 
-def generate(task: str, quality: str, seeds: list[int], size: str, replay: str = "snapshots") -> list[tuple[dict, dict]]:
+def generate(
+    task: str, quality: str, seeds: list[int], size: str, replay: str = "snapshots"
+) -> list[tuple[dict, dict]]:
     """Arrays by name in the file, and provenance, of the data set of each seed."""
     if task in TASK_VIEWS:
         data = team_rows(task, quality, seeds, SIZES[size])
     else:
         data = [rows(task, quality, seed, size, replay) for seed in seeds]
-    return [(arrays, provenance(task, quality, seed, size, replay)) for seed, arrays in zip(seeds, data, strict=True)]
+    return [
+        (arrays, provenance(task, quality, seed, size, replay))
+        for seed, arrays in zip(seeds, data, strict=True)
+    ]
 
 
 def team_rows(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[str, np.ndarray]]:
     """The data sets of some of the five teams: whole episodes, one after the other.
 
-    random: uniform actions. medium, expert: the teams with N(0, 0.1) action noise. medium-replay: a start of uniform
-    actions, then the training's snapshots with the training's noise, each for its share of the training until medium.
+    random: uniform actions. medium, expert: the teams with N(0, 0.1) action noise. medium-replay: a
+    start of uniform actions, then the training's snapshots with the training's noise, each for its
+    share of the training until medium.
     """
     card, team = teams.card(task), RobotTeam(task)
     if quality != "medium-replay":
         policy = None if quality == "random" else teams.load_policy(task, quality)
         return play_team(team, policy, teams.DATA_NOISE, seeds, f"data/{task}/{quality}", steps)
-    warmup, noise, snapshots = card["config"]["warmup"], card["config"]["exploration"], teams.load_snapshots(task)
+    warmup, noise, snapshots = (
+        card["config"]["warmup"],
+        card["config"]["exploration"],
+        teams.load_snapshots(task),
+    )
     per_seed = []
     for seed in seeds:
         end = card["medium"]["updates"][teams.SEEDS.index(seed)]
         policies = [None, *(policy for count, policy in sorted(snapshots.items()) if count <= end)]
-        until = shares(warmup, [warmup + count for count in sorted(snapshots) if count <= end], warmup + end)
+        until = shares(
+            warmup, [warmup + count for count in sorted(snapshots) if count <= end], warmup + end
+        )
 
         def play(i: int, wanted: int, seed=seed, policies=policies) -> dict[str, np.ndarray]:
-            return play_team(team, policies[i], noise, [seed], f"data/{task}/{quality}/{i}", wanted)[0]
+            return play_team(
+                team, policies[i], noise, [seed], f"data/{task}/{quality}/{i}", wanted
+            )[0]
 
         per_seed.append(join(in_proportion(until, min(steps, warmup + end), play)))
     return per_seed
 
 
 def shares(warmup: int, snapshots: list[int], end: int) -> list[float]:
-    """The step of training up to which each policy stands for it: uniform actions first, then every snapshot.
+    """The step of training up to which each policy stands for it: uniform actions first, then every
+    snapshot.
 
     Args:
         snapshots: steps they were taken at, in order, none after `end`.
@@ -151,7 +187,9 @@ def shares(warmup: int, snapshots: list[int], end: int) -> list[float]:
 
 
 def in_proportion(until: list[float], steps: int, play) -> list[dict[str, np.ndarray]]:
-    """Pieces of whole episodes, play(i, rows) of each policy, so that rows follow `until` (see `shares`)."""
+    """Pieces of whole episodes, play(i, rows) of each policy, so that rows follow `until` (see
+    `shares`).
+    """
     pieces, done = [], 0
     for i, last in enumerate(until):
         wanted = round(steps * last / until[-1]) - done
@@ -162,9 +200,16 @@ def in_proportion(until: list[float], steps: int, play) -> list[dict[str, np.nda
 
 
 def play_team(
-    team: RobotTeam, policy: Parameters | None, noise: float, seeds: list[int], purpose: str, steps: int
+    team: RobotTeam,
+    policy: Parameters | None,
+    noise: float,
+    seeds: list[int],
+    purpose: str,
+    steps: int,
 ) -> list[dict[str, np.ndarray]]:
-    """Whole episodes of some of the five teams, at least `steps` steps of each; uniform actions without a policy."""
+    """Whole episodes of some of the five teams, at least `steps` steps of each; uniform actions
+    without a policy.
+    """
     horizon, members = robot(team.view.system).horizon, len(seeds)
     episodes = -(-steps // horizon)
     batch = RobotBatch(team.view.system, members * episodes)
@@ -173,7 +218,9 @@ def play_team(
         act = teams.uniform(team, streams)
     else:
         mine = [teams.SEEDS.index(seed) for seed in seeds]
-        own = Parameters({name: tensor[mine] for name, tensor in policy.tensors.items()}, trainable=False)
+        own = Parameters(
+            {name: tensor[mine] for name, tensor in policy.tensors.items()}, trainable=False
+        )
         act = teams.noisy(own, streams, noise)
     state, columns = batch.reset(generators(seeds, f"{purpose}/starts")), []
     for _ in range(horizon):
@@ -182,12 +229,27 @@ def play_team(
         joint = team.view.join(action.transpose(1, 2).flatten(0, 1)).numpy()
         before = batch.qpos.astype(np.float32), batch.qvel.astype(np.float32)
         following, reward, terminated, truncated = batch.step(joint)
-        columns.append((state.astype(np.float32), joint, reward.astype(np.float32), following.astype(np.float32),
-                        terminated, truncated, *before))  # fmt: skip
+        columns.append(
+            (
+                state.astype(np.float32),
+                joint,
+                reward.astype(np.float32),
+                following.astype(np.float32),
+                terminated,
+                truncated,
+                *before,
+            )
+        )
         state = following
     keys = (*FLOATS, *FLAGS, "infos/qpos", "infos/qvel")
-    stacked = {key: np.stack(column, axis=1) for key, column in zip(keys, zip(*columns, strict=True), strict=True)}
-    shaped = {key: values.reshape(members, episodes * horizon, *values.shape[2:]) for key, values in stacked.items()}
+    stacked = {
+        key: np.stack(column, axis=1)
+        for key, column in zip(keys, zip(*columns, strict=True), strict=True)
+    }
+    shaped = {
+        key: values.reshape(members, episodes * horizon, *values.shape[2:])
+        for key, values in stacked.items()
+    }
     return [{key: values[m] for key, values in shaped.items()} for m in range(members)]
 
 
@@ -196,7 +258,9 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
     steps, purpose = SIZES[size], f"data/{task}/{quality}"
     if quality == "medium-expert":
         medium, expert = (rows(task, part, seed, size, replay) for part in ("medium", "expert"))
-        last = np.flatnonzero(medium["terminals"] | medium["timeouts"])[-1] + 1  # of medium's last whole episode
+        last = (
+            np.flatnonzero(medium["terminals"] | medium["timeouts"])[-1] + 1
+        )  # of medium's last whole episode
         return join([join([medium], last), expert])
     if quality in ("medium-replay", "full-replay"):
         if quality == "medium-replay":
@@ -208,20 +272,28 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
         teams = itertools.product(("medium", "expert"), repeat=robot(task).agents)
         teams = [[behaviour.load_policy(task, name) for name in names] for names in teams]
         share = -(-steps // len(teams))
-        return join([collect(task, team, seed, f"{purpose}/{i}", share) for i, team in enumerate(teams)], steps)
+        return join(
+            [collect(task, team, seed, f"{purpose}/{i}", share) for i, team in enumerate(teams)],
+            steps,
+        )
     policy = None if quality == "random" else behaviour.load_policy(task, quality)
-    return join([collect(task, policy and [policy], seed, purpose, steps)], steps) | (metadata(policy) if policy else {})
+    return join([collect(task, policy and [policy], seed, purpose, steps)], steps) | (
+        metadata(policy) if policy else {}
+    )
 
 
-def collect(task: str, team: list[Parameters] | None, seed: int, purpose: str, steps: int) -> dict[str, np.ndarray]:
-    """Rolls out policies with sampled actions for at least `steps` steps, whole episodes one after the other.
+def collect(
+    task: str, team: list[Parameters] | None, seed: int, purpose: str, steps: int
+) -> dict[str, np.ndarray]:
+    """Rolls out policies with sampled actions for at least `steps` steps, whole episodes one after
+    the other.
 
-    Every simulation plays its share of the steps and then ends its episode, so that long and short episodes come in
-    the proportion in which the policy plays them.
+    Every simulation plays its share of the steps and then ends its episode, so that long and short
+    episodes come in the proportion in which the policy plays them.
 
     Args:
-        team: one policy for the whole robot, or one per agent, of which each agent's slice is taken; None for uniform
-            actions.
+        team: one policy for the whole robot, or one per agent, of which each agent's slice is
+            taken; None for uniform actions.
     """
     worlds = min(COLLECT_WORLDS, max(1, steps // robot(task).horizon))
     batch, share = RobotBatch(task, worlds), -(-steps // worlds)
@@ -242,13 +314,22 @@ def collect(task: str, team: list[Parameters] | None, seed: int, purpose: str, s
         running = running[~over | again]
     world = np.concatenate([piece[0] for piece in pieces])
     order = np.argsort(world, kind="stable")  # simulation by simulation, each in order of time
-    states, actions, qpos, qvel, log_probs = (np.concatenate(part)[order] for part in zip(*(p[1] for p in pieces), strict=True))
-    rewards, following, terminals, timeouts = (np.concatenate(part)[order] for part in list(zip(*pieces, strict=True))[2:])
+    states, actions, qpos, qvel, log_probs = (
+        np.concatenate(part)[order] for part in zip(*(p[1] for p in pieces), strict=True)
+    )
+    rewards, following, terminals, timeouts = (
+        np.concatenate(part)[order] for part in list(zip(*pieces, strict=True))[2:]
+    )
     values = (states, actions, rewards, following, terminals, timeouts, qpos, qvel, log_probs)
-    return {key: part.astype(bool if key in FLAGS else np.float32) for key, part in zip(KEYS, values, strict=True)}
+    return {
+        key: part.astype(bool if key in FLAGS else np.float32)
+        for key, part in zip(KEYS, values, strict=True)
+    }
 
 
-def act(team, batch: RobotBatch, state: np.ndarray, noise: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+def act(
+    team, batch: RobotBatch, state: np.ndarray, noise: torch.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Sampled joint actions [W, U] and their log densities [W] under a team (see `collect`)."""
     shape = (batch.worlds, batch.action_dim)
     if team is None:
@@ -266,15 +347,27 @@ def act(team, batch: RobotBatch, state: np.ndarray, noise: torch.Generator) -> t
 
 
 def join(pieces: list[dict], steps: int | None = None) -> dict[str, np.ndarray]:
-    """Pieces of whole episodes one after the other, cut to `steps` rows, so that the last episode may lack its end."""
-    return {key: np.concatenate([piece[key] for piece in pieces])[:steps] for key in pieces[0] if key in KEYS}
+    """Pieces of whole episodes one after the other, cut to `steps` rows, so that the last episode
+    may lack its end.
+    """
+    return {
+        key: np.concatenate([piece[key] for piece in pieces])[:steps]
+        for key in pieces[0]
+        if key in KEYS
+    }
 
 
 def snapshot_replay(task: str, quality: str, seed: int, steps: int) -> dict[str, np.ndarray]:
-    """Rolls out the training's snapshots, each for its share of the training up to the medium or expert snapshot."""
+    """Rolls out the training's snapshots, each for its share of the training up to the medium or
+    expert snapshot.
+    """
     card = behaviour.card(task)
     end, warmup = card[quality_end(quality)]["steps"], card["training"]["warmup"]
-    snapshots = {count: policy for count, policy in sorted(behaviour.load_snapshots(task).items()) if count <= end}
+    snapshots = {
+        count: policy
+        for count, policy in sorted(behaviour.load_snapshots(task).items())
+        if count <= end
+    }
     players = [None, *([policy] for policy in snapshots.values())]
 
     def play(i: int, wanted: int) -> dict[str, np.ndarray]:
@@ -284,10 +377,11 @@ def snapshot_replay(task: str, quality: str, seed: int, steps: int) -> dict[str,
 
 
 def exact_replay(task: str, quality: str) -> dict[str, np.ndarray]:
-    """The whole replay buffer of the training itself, run again up to the medium or expert snapshot.
+    """The whole replay buffer of the training itself, run again up to the medium or expert
+    snapshot.
 
-    Simulation by simulation, each in order of time; where a simulation's last episode had not ended, its last row is
-    flagged as a timeout.
+    Simulation by simulation, each in order of time; where a simulation's last episode had not
+    ended, its last row is flagged as a timeout.
     """
     card = behaviour.card(task)
     training = behaviour.Training(**card["training"])
@@ -295,9 +389,13 @@ def exact_replay(task: str, quality: str) -> dict[str, np.ndarray]:
     for done in run.run():
         if done >= card[quality_end(quality)]["steps"]:
             break
-    rows = run.buffer.rows[: run.buffer.size].unflatten(0, (-1, training.worlds)).transpose(0, 1)  # [worlds, T, F]
+    rows = (
+        run.buffer.rows[: run.buffer.size].unflatten(0, (-1, training.worlds)).transpose(0, 1)
+    )  # [worlds, T, F]
     parts = [part.squeeze(-1).numpy() for part in rows.split(run.buffer.widths, dim=-1)]
-    arrays = dict(zip(("observations", "actions", "rewards", "next_observations", *FLAGS), parts, strict=True))
+    arrays = dict(
+        zip(("observations", "actions", "rewards", "next_observations", *FLAGS), parts, strict=True)
+    )
     arrays |= {flag: arrays[flag].astype(bool) for flag in FLAGS}
     arrays["timeouts"][:, -1] |= ~arrays["terminals"][:, -1]
     return {key: values.reshape(-1, *values.shape[2:]) for key, values in arrays.items()}
@@ -320,7 +418,10 @@ def metadata(policy: Parameters) -> dict[str, np.ndarray]:
     }
     named = {}
     for name, (weight, bias) in layers.items():
-        named[f"metadata/policy/{name}/weight"], named[f"metadata/policy/{name}/bias"] = weight.T, bias
+        named[f"metadata/policy/{name}/weight"], named[f"metadata/policy/{name}/bias"] = (
+            weight.T,
+            bias,
+        )
     return named
 
 
@@ -340,14 +441,18 @@ def provenance(task: str, quality: str, seed: int, size: str, replay: str = "sna
             "model": sha256(xml_path(robot(robot_of(task)).xml)),
         },
         "versions": {
-            "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
             "mujoco": mujoco.__version__,
         },
-    }  # fmt: skip
+    }
     files = {"random": (), "medium-replay": ("replay",), "full-replay": ("replay",)}.get(quality)
     if files is None:
         files = (quality,) if quality in ("medium", "expert") else ("medium", "expert")
-    facts["policies"] = {name: sha256(behaviour.POLICIES / task / f"{name}.safetensors") for name in files}
+    facts["policies"] = {
+        name: sha256(behaviour.POLICIES / task / f"{name}.safetensors") for name in files
+    }
     if files == ("replay",):
         facts["replay"] = replay
     facts["constants"] = {source: constants(task, source) for source in ("ours", "d4rl")}
@@ -362,18 +467,25 @@ def extract(file, facts: dict) -> dict[str, np.ndarray]:
 def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     """Raises DataError unless the rows are what this robot can have done, see `joint.validate`."""
     name = robot_of(facts["task"])
-    joint.validate(path, arrays, STATE_DIMS[name], robot(name).agents * ACTION_DIMS[name], robot(name).horizon)
+    joint.validate(
+        path, arrays, STATE_DIMS[name], robot(name).agents * ACTION_DIMS[name], robot(name).horizon
+    )
 
 
-def transitions(data: dict, of: str | None = None, terminal_timeouts: bool = False) -> dict[str, Tensor]:
-    """What learners need of a loaded data set, seen by the agents of a view, see `joint.transitions`.
+def transitions(
+    data: dict, of: str | None = None, terminal_timeouts: bool = False
+) -> dict[str, Tensor]:
+    """What learners need of a loaded data set, seen by the agents of a view, see
+    `joint.transitions`.
 
     Args:
         of: name of the view; by default the task's own.
         terminal_timeouts: as OMAR's released HalfCheetah data do.
     """
     task = data["provenance"]["task"]
-    return joint.transitions(data["arrays"], view(robot_of(task), of) if of else task_view(task), terminal_timeouts)
+    return joint.transitions(
+        data["arrays"], view(robot_of(task), of) if of else task_view(task), terminal_timeouts
+    )
 
 
 def episode_returns(data: dict) -> np.ndarray:
@@ -381,19 +493,29 @@ def episode_returns(data: dict) -> np.ndarray:
     return joint.episode_returns(data["arrays"])
 
 
-# Returns inside D4RL's v2 files, quoted in the public code of Decision Transformer; of OMAR's data, measured by og-marl
+# Returns inside D4RL's v2 files, quoted in the public code of Decision Transformer; of OMAR's data,
+# measured by og-marl
 RELEASED_RETURNS = {
-    ("two_agent_halfcheetah", "random"): (-282.89, 77.50), ("two_agent_halfcheetah", "medium-replay"): (423.49, 655.68),
-    ("two_agent_halfcheetah", "medium"): (1568.87, 273.38), ("two_agent_halfcheetah", "expert"): (3338.69, 252.58),
-    ("halfcheetah", "random"): (-288.8, 80.4), ("halfcheetah", "medium"): (4770.3, 355.8),
+    ("two_agent_halfcheetah", "random"): (-282.89, 77.50),
+    ("two_agent_halfcheetah", "medium-replay"): (423.49, 655.68),
+    ("two_agent_halfcheetah", "medium"): (1568.87, 273.38),
+    ("two_agent_halfcheetah", "expert"): (3338.69, 252.58),
+    ("halfcheetah", "random"): (-288.8, 80.4),
+    ("halfcheetah", "medium"): (4770.3, 355.8),
     ("halfcheetah", "expert"): (10656.4, 441.7),
-    ("hopper", "random"): (18.4, 17.5), ("hopper", "medium"): (1422.1, 379.0), ("hopper", "expert"): (3511.4, 328.6),
-    ("walker2d", "random"): (1.9, 5.8), ("walker2d", "medium"): (2852.1, 1095.4), ("walker2d", "expert"): (4920.5, 136.4),
-}  # fmt: skip
+    ("hopper", "random"): (18.4, 17.5),
+    ("hopper", "medium"): (1422.1, 379.0),
+    ("hopper", "expert"): (3511.4, 328.6),
+    ("walker2d", "random"): (1.9, 5.8),
+    ("walker2d", "medium"): (2852.1, 1095.4),
+    ("walker2d", "expert"): (4920.5, 136.4),
+}
 
 
 def released(task: str, quality: str) -> dict | None:
-    """Mean and standard deviation of the returns in D4RL's v2 file or OMAR's data, the yardstick for ours."""
+    """Mean and standard deviation of the returns in D4RL's v2 file or OMAR's data, the yardstick
+    for ours.
+    """
     if (task, quality) not in RELEASED_RETURNS:
         return None
     mean, sd = RELEASED_RETURNS[task, quality]
@@ -401,7 +523,9 @@ def released(task: str, quality: str) -> dict | None:
 
 
 def expected_return(facts: dict) -> tuple[float, float, int] | None:
-    """Mean and standard deviation of the behaviour's return, and episodes they are over; None for mixtures and replays."""
+    """Mean and standard deviation of the behaviour's return, and episodes they are over; None for
+    mixtures and replays.
+    """
     if facts["quality"] not in ("random", "medium", "expert") or "source" in facts:
         return None
     if facts["task"] in TASK_VIEWS:

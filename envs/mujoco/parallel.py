@@ -1,4 +1,6 @@
-"""A robot as a PettingZoo ParallelEnv: one simulation with PettingZoo's interface, over the batched core."""
+"""A robot as a PettingZoo ParallelEnv: one simulation with PettingZoo's interface, over the batched
+core.
+"""
 
 import numpy as np
 import torch
@@ -13,8 +15,9 @@ from envs.mujoco.views import view
 class RobotEnv(ParallelEnv):
     """Agents `agent_0`... share a robot and its reward.
 
-    Observations: see `envs.mujoco.views`; actions: torques in [-1, 1] of the agent's own actuators, clipped. Reward,
-    termination and start: gymnasium's v4 task, see `envs.mujoco.robots`. Truncated after 1000 steps (Reacher: 50).
+    Observations: see `envs.mujoco.views`; actions: torques in [-1, 1] of the agent's own actuators,
+    clipped. Reward, termination and start: gymnasium's v4 task, see `envs.mujoco.robots`. Truncated
+    after 1000 steps (Reacher: 50).
 
     Args:
         robot: "halfcheetah", "hopper", "walker2d", "ant" or "reacher".
@@ -24,7 +27,13 @@ class RobotEnv(ParallelEnv):
 
     metadata = {"name": "mujoco", "render_modes": ["rgb_array"], "is_parallelizable": True}
 
-    def __init__(self, robot: str, observation: str = "full", contact_margins: str = "pre-3.5", render_mode: str | None = None):
+    def __init__(
+        self,
+        robot: str,
+        observation: str = "full",
+        contact_margins: str = "pre-3.5",
+        render_mode: str | None = None,
+    ):
         self.view = view(robot, observation)
         self.batch = RobotBatch(robot, 1, contact_margins, threads=1)
         self.render_mode = render_mode
@@ -33,7 +42,10 @@ class RobotEnv(ParallelEnv):
             agent: Box(-np.inf, np.inf, (size,), np.float32)
             for agent, size in zip(self.possible_agents, self.view.obs_dims, strict=True)
         }
-        self.action_spaces = {agent: Box(-1.0, 1.0, (self.view.action_dim,), np.float32) for agent in self.possible_agents}
+        self.action_spaces = {
+            agent: Box(-1.0, 1.0, (self.view.action_dim,), np.float32)
+            for agent in self.possible_agents
+        }
         self.agents: list[str] = []
         self.stream = torch.Generator()
         self.stream.seed()
@@ -84,4 +96,7 @@ class RobotEnv(ParallelEnv):
             self.renderer.close()
 
     def _named(self, state):
-        return {agent: observed(state, i, self.view).astype(np.float32) for i, agent in enumerate(self.possible_agents)}
+        return {
+            agent: observed(state, i, self.view).astype(np.float32)
+            for i, agent in enumerate(self.possible_agents)
+        }

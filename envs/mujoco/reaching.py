@@ -1,8 +1,10 @@
-"""Two-agent Reacher: two MAPPO teams that reach in incompatible ways, and the mixture of their data (MOMA-PPO).
+"""Two-agent Reacher: two MAPPO teams that reach in incompatible ways, and the mixture of their data
+(MOMA-PPO).
 
-The arm can reach a point with its elbow on either side. A team's convention shows in the sign of the second joint's
-angle: positive is counter-clockwise. Teams observe everything and are trained online without memory; of several seeds
-the best of each convention ships. Each fills half of the data set "expert-mix" with stochastic actions.
+The arm can reach a point with its elbow on either side. A team's convention shows in the sign of
+the second joint's angle: positive is counter-clockwise. Teams observe everything and are trained
+online without memory; of several seeds the best of each convention ships. Each fills half of the
+data set "expert-mix" with stochastic actions.
 """
 
 import platform
@@ -39,7 +41,8 @@ SIZES = {"smoke": 4_000, "quick": 100_000, "paper": 1_000_000}
 POLICIES = Path(__file__).parent / "policies"
 SIDED = 0.9  # of the steps with the elbow on one side make a convention
 ELBOW = 3  # of the state: sine of the second joint's angle
-# Return of the data's teams, and of an untrained network's mean actions, that the paper normalises with
+# Return of the data's teams, and of an untrained network's mean actions, that the paper normalises
+# with
 PAPER_CONSTANTS = (-4.2370844, -11.144625)
 EVALUATION_EPISODES = 100
 CHECKPOINT_EVERY = 50  # epochs
@@ -49,8 +52,9 @@ CHECKPOINT_EVERY = 50  # epochs
 class Training:
     """Online MAPPO with the real arm.
 
-    An episode's end by the clock counts as terminal and gamma is 0.95: with values of the cut states, which are never
-    trained, arms that spin ever faster promise ever more, and values diverge.
+    An episode's end by the clock counts as terminal and gamma is 0.95: with values of the cut
+    states, which are never trained, arms that spin ever faster promise ever more, and values
+    diverge.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
@@ -63,16 +67,31 @@ class Training:
 
 
 def mappo_config(training: Training) -> MAPPOConfig:
-    """Configuration of the teams: MOMA-PPO's but for sizes, and no memory, as everything is observed."""
-    return MAPPOConfig(hidden=training.hidden, memory=0, lr=training.lr, gamma=training.gamma, minibatch=training.minibatch)
+    """Configuration of the teams: MOMA-PPO's but for sizes, and no memory, as everything is
+    observed.
+    """
+    return MAPPOConfig(
+        hidden=training.hidden,
+        memory=0,
+        lr=training.lr,
+        gamma=training.gamma,
+        minibatch=training.minibatch,
+    )
 
 
 def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
-    """The trained teams, and the learning curve [(epoch, [greedy return of each], [elbow side of each])]."""
+    """The trained teams, and the learning curve [(epoch, [greedy return of each], [elbow side of
+    each])].
+    """
     training = training or Training()
     seeds, view_ = list(training.seeds), view("reacher", "full")
-    learner = MAPPO(seeds, view_.obs_dims, STATE_DIMS["reacher"], view_.action_dim, mappo_config(training))
-    world, starts = SimulatedWorld("reacher", robot("reacher").horizon), RobotBatch("reacher", len(seeds) * training.worlds)
+    learner = MAPPO(
+        seeds, view_.obs_dims, STATE_DIMS["reacher"], view_.action_dim, mappo_config(training)
+    )
+    world, starts = (
+        SimulatedWorld("reacher", robot("reacher").horizon),
+        RobotBatch("reacher", len(seeds) * training.worlds),
+    )
     path = data_folder().parent / "behaviour" / "reacher-mappo.pt"
     identity, curve, first = {"training": asdict(training), "mujoco": mujoco.__version__}, [], 0
     if saved := load_checkpoint(path, identity):
@@ -80,22 +99,48 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
         curve, first = saved["curve"], saved["epoch"]
         say(f"reacher: continuing at epoch {first}")
     began, config = time.monotonic(), learner.config
-    none = torch.zeros(len(seeds), view_.num_agents, training.worlds, 0, view_.obs_dim + view_.action_dim)
+    none = torch.zeros(
+        len(seeds), view_.num_agents, training.worlds, 0, view_.obs_dim + view_.action_dim
+    )
     for epoch in range(first, training.epochs):
-        state = torch.from_numpy(starts.reset(generators(seeds, f"starts/{epoch}")).astype(np.float32))
+        state = torch.from_numpy(
+            starts.reset(generators(seeds, f"starts/{epoch}")).astype(np.float32)
+        )
         rollouts = roll(
-            learner, world, view_, state.view(len(seeds), training.worlds, -1), none, robot("reacher").horizon,
-            generators(seeds, f"actions/{epoch}"), None,
-        )  # fmt: skip
-        steps = experience(view_, [rollouts], training.worlds * robot("reacher").horizon, 0, config.gamma, config.gae_lambda)
+            learner,
+            world,
+            view_,
+            state.view(len(seeds), training.worlds, -1),
+            none,
+            robot("reacher").horizon,
+            generators(seeds, f"actions/{epoch}"),
+            None,
+        )
+        steps = experience(
+            view_,
+            [rollouts],
+            training.worlds * robot("reacher").horizon,
+            0,
+            config.gamma,
+            config.gae_lambda,
+        )
         learner.update(steps, generators(seeds, f"order/{epoch}"))
         if (epoch + 1) % CHECKPOINT_EVERY == 0:
             teams = [learner.policy.views(slice(m, m + 1)) for m in range(len(seeds))]
-            returns, sides = zip(*(measure(team, seed, False) for team, seed in zip(teams, seeds, strict=True)), strict=True)
+            returns, sides = zip(
+                *(measure(team, seed, False) for team, seed in zip(teams, seeds, strict=True)),
+                strict=True,
+            )
             curve.append([epoch + 1, [float(r.mean()) for r in returns], list(sides)])
-            say(f"reacher: epoch {epoch + 1}, returns {[round(r, 2) for r in curve[-1][1]]}, elbow {[round(s, 2) for s in sides]}, "
-                f"{(time.monotonic() - began) / (epoch + 1 - first):.2f} s an epoch")  # fmt: skip
-            save_checkpoint(path, identity, {"learner": learner.state_dict(), "curve": curve, "epoch": epoch + 1})
+            say(
+                f"reacher: epoch {epoch + 1}, returns {[round(r, 2) for r in curve[-1][1]]}, elbow {[round(s, 2) for s in sides]}, "
+                f"{(time.monotonic() - began) / (epoch + 1 - first):.2f} s an epoch"
+            )
+            save_checkpoint(
+                path,
+                identity,
+                {"learner": learner.state_dict(), "curve": curve, "epoch": epoch + 1},
+            )
     return learner, curve
 
 
@@ -104,7 +149,9 @@ def acting(policy: Parameters | dict[str, Tensor], noise: torch.Generator | None
     config, of = MAPPOConfig(), view("reacher", "full")
 
     def act(states: np.ndarray) -> np.ndarray:
-        obs = of.observe(torch.from_numpy(states.astype(np.float32))).transpose(0, 1)[None]  # [1, N, W, O]
+        obs = of.observe(torch.from_numpy(states.astype(np.float32))).transpose(0, 1)[
+            None
+        ]  # [1, N, W, O]
         mean, log_std = apply_mlp(policy, obs, None).chunk(2, dim=-1)
         if noise is not None:
             spread = log_std.clamp(config.log_std_min, config.log_std_max).exp()
@@ -114,8 +161,12 @@ def acting(policy: Parameters | dict[str, Tensor], noise: torch.Generator | None
     return act
 
 
-def measure(policy: Parameters | dict[str, Tensor], seed: int, stochastic: bool) -> tuple[np.ndarray, float]:
-    """Returns [episodes] of a team, and the fraction of steps on which its elbow is on the counter-clockwise side."""
+def measure(
+    policy: Parameters | dict[str, Tensor], seed: int, stochastic: bool
+) -> tuple[np.ndarray, float]:
+    """Returns [episodes] of a team, and the fraction of steps on which its elbow is on the
+    counter-clockwise side.
+    """
     batch, inside = RobotBatch("reacher", EVALUATION_EPISODES), []
     act = acting(policy, generator(seed, "card/noise") if stochastic else None)
 
@@ -133,35 +184,65 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
     Raises:
         RuntimeError: a convention has no team.
     """
-    found = [measure(learner.policy.views(slice(m, m + 1)), seed, True) for m, seed in enumerate(training.seeds)]
-    sides = {"counter-clockwise": [s > SIDED for _, s in found], "clockwise": [s < 1 - SIDED for _, s in found]}
+    found = [
+        measure(learner.policy.views(slice(m, m + 1)), seed, True)
+        for m, seed in enumerate(training.seeds)
+    ]
+    sides = {
+        "counter-clockwise": [s > SIDED for _, s in found],
+        "clockwise": [s < 1 - SIDED for _, s in found],
+    }
     folder = POLICIES / "reacher"
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
-        "task": "reacher", "algorithm": "MAPPO, full observation, no memory", "training": asdict(training),
-        "config": asdict(learner.config), "steps": training.epochs * training.worlds * robot("reacher").horizon,
-    }  # fmt: skip
+        "task": "reacher",
+        "algorithm": "MAPPO, full observation, no memory",
+        "training": asdict(training),
+        "config": asdict(learner.config),
+        "steps": training.epochs * training.worlds * robot("reacher").horizon,
+    }
     for convention, fits in sides.items():
         if not any(fits):
-            raise RuntimeError(f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; train more seeds")
+            raise RuntimeError(
+                f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; train more seeds"
+            )
         member = max((m for m, fit in enumerate(fits) if fit), key=lambda m: found[m][0].mean())
         chosen = learner.policy.views(slice(member, member + 1))
-        save_file({name: tensor.contiguous() for name, tensor in chosen.items()}, folder / f"{convention}.safetensors")
-        facts[convention] = {"seed": training.seeds[member], "elbow_counter_clockwise": found[member][1]}
+        save_file(
+            {name: tensor.contiguous() for name, tensor in chosen.items()},
+            folder / f"{convention}.safetensors",
+        )
+        facts[convention] = {
+            "seed": training.seeds[member],
+            "elbow_counter_clockwise": found[member][1],
+        }
         for kind, stochastic in (("deterministic", False), ("stochastic", True)):
             returns, _ = measure(chosen, training.seeds[member], stochastic)
             facts[convention][kind] = {
-                "return_mean": round(float(returns.mean()), 3), "return_sd": round(float(returns.std()), 3),
+                "return_mean": round(float(returns.mean()), 3),
+                "return_sd": round(float(returns.std()), 3),
                 "episodes": EVALUATION_EPISODES,
-            }  # fmt: skip
+            }
     untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).policy
-    returns = [measure(untrained.views(slice(m, m + 1)), seed, False)[0] for m, seed in enumerate(training.seeds)]
+    returns = [
+        measure(untrained.views(slice(m, m + 1)), seed, False)[0]
+        for m, seed in enumerate(training.seeds)
+    ]
     returns = np.concatenate(returns)
-    facts["untrained"] = {"return_mean": round(float(returns.mean()), 3), "return_sd": round(float(returns.std()), 3)}
-    facts["curve"] = [[epoch, [round(r, 2) for r in returns], [round(s, 2) for s in sides]] for epoch, returns, sides in curve]
+    facts["untrained"] = {
+        "return_mean": round(float(returns.mean()), 3),
+        "return_sd": round(float(returns.std()), 3),
+    }
+    facts["curve"] = [
+        [epoch, [round(r, 2) for r in returns], [round(s, 2) for s in sides]]
+        for epoch, returns, sides in curve
+    ]
     facts["versions"] = {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "mujoco": mujoco.__version__,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "mujoco": mujoco.__version__,
+    }
     write_json(folder / "card.json", facts)
     return facts
 
@@ -195,7 +276,8 @@ def card(task: str = "reacher") -> dict:
 
 
 def constants(task: str, source: str = "ours") -> tuple[float, float]:
-    """Expert and random return that scores are relative to: the data's mean return, and an untrained network's.
+    """Expert and random return that scores are relative to: the data's mean return, and an
+    untrained network's.
 
     Args:
         source: "ours", or "paper" for its printed constants.
@@ -203,7 +285,9 @@ def constants(task: str, source: str = "ours") -> tuple[float, float]:
     if source == "paper":
         return PAPER_CONSTANTS
     facts = card(task)
-    return float(np.mean([facts[c]["stochastic"]["return_mean"] for c in CONVENTIONS])), facts["untrained"]["return_mean"]
+    return float(np.mean([facts[c]["stochastic"]["return_mean"] for c in CONVENTIONS])), facts[
+        "untrained"
+    ]["return_mean"]
 
 
 def train_behaviour(task: str) -> None:
@@ -215,16 +299,22 @@ def train_behaviour(task: str) -> None:
 def load_policy(convention: str) -> Parameters:
     """The shipped team of a convention, tensors [1, N, ...]."""
     card()
-    return Parameters(read_weights(POLICIES / "reacher" / f"{convention}.safetensors"), trainable=False)
+    return Parameters(
+        read_weights(POLICIES / "reacher" / f"{convention}.safetensors"), trainable=False
+    )
 
 
 def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple[dict, dict]]:
     """Arrays by name in the file, and provenance, of the data set of each seed."""
-    return [(rows(quality, seed, SIZES[size]), provenance(task, quality, seed, size)) for seed in seeds]
+    return [
+        (rows(quality, seed, SIZES[size]), provenance(task, quality, seed, size)) for seed in seeds
+    ]
 
 
 def rows(quality: str, seed: int, steps: int) -> dict[str, np.ndarray]:
-    """Whole episodes of a team's sampled actions, clipped to [-1, 1]; of both teams in halves for expert-mix."""
+    """Whole episodes of a team's sampled actions, clipped to [-1, 1]; of both teams in halves for
+    expert-mix.
+    """
     if quality == "expert-mix":
         halves = [rows(convention, seed, steps // 2) for convention in CONVENTIONS]
         return {key: np.concatenate([half[key] for half in halves]) for key in halves[0]}
@@ -234,10 +324,15 @@ def rows(quality: str, seed: int, steps: int) -> dict[str, np.ndarray]:
     if quality == "random":
 
         def act(states: np.ndarray) -> np.ndarray:
-            return torch.empty(len(states), batch.action_dim).uniform_(-1, 1, generator=noise).numpy()
+            return (
+                torch.empty(len(states), batch.action_dim).uniform_(-1, 1, generator=noise).numpy()
+            )
     else:
         act = acting(load_policy(quality), noise)
-    return {key: values[0] for key, values in deploy(batch, act, [generator(seed, f"{purpose}/starts")], steps).items()}
+    return {
+        key: values[0]
+        for key, values in deploy(batch, act, [generator(seed, f"{purpose}/starts")], steps).items()
+    }
 
 
 def provenance(task: str, quality: str, seed: int, size: str) -> dict:
@@ -252,16 +347,20 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
         "size": size,
         "rows": SIZES[size],
         "environment": {
-            "family": "mujoco", "rules": "gymnasium v4", "contact_margins": "pre-3.5",
+            "family": "mujoco",
+            "rules": "gymnasium v4",
+            "contact_margins": "pre-3.5",
             "model": sha256(xml_path(robot("reacher").xml)),
         },
         "policies": {name: sha256(POLICIES / task / f"{name}.safetensors") for name in used},
         "constants": {source: constants(task, source) for source in ("ours", "paper")},
         "versions": {
-            "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
             "mujoco": mujoco.__version__,
         },
-    }  # fmt: skip
+    }
 
 
 def extract(file, facts: dict) -> dict[str, np.ndarray]:
@@ -275,7 +374,9 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
 
 
 def transitions(data: dict, of: str = "full") -> dict[str, Tensor]:
-    """What learners need of a loaded data set, seen by the agents of a view, see `joint.transitions`."""
+    """What learners need of a loaded data set, seen by the agents of a view, see
+    `joint.transitions`.
+    """
     return joint.transitions(data["arrays"], view("reacher", of))
 
 
@@ -286,14 +387,20 @@ def episode_returns(data: dict) -> np.ndarray:
 
 def released(task: str, quality: str) -> dict | None:
     """The mean return of the authors' expert-mix; its spread was not published."""
-    known = {"expert-mix": PAPER_CONSTANTS[0], "expert": PAPER_CONSTANTS[0], "random": PAPER_CONSTANTS[1]}
+    known = {
+        "expert-mix": PAPER_CONSTANTS[0],
+        "expert": PAPER_CONSTANTS[0],
+        "random": PAPER_CONSTANTS[1],
+    }
     if quality not in known:
         return None
     return {"task": task, "quality": quality, "return_mean": known[quality], "return_sd": ""}
 
 
 def expected_return(facts: dict) -> tuple[float, float, int] | None:
-    """Mean and standard deviation of the team's return, and episodes they are over; None for the others."""
+    """Mean and standard deviation of the team's return, and episodes they are over; None for the
+    others.
+    """
     if facts["quality"] not in CONVENTIONS:
         return None
     stats = card(facts["task"])[facts["quality"]]["stochastic"]

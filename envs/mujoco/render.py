@@ -2,7 +2,8 @@
 
     python -m envs.mujoco.render two_agent_halfcheetah expert run.gif [steps]
 
-On Linux this needs EGL (Debian and Ubuntu: `apt-get install libegl1`) or, with MUJOCO_GL=osmesa, `libosmesa6`.
+On Linux this needs EGL (Debian and Ubuntu: `apt-get install libegl1`) or, with MUJOCO_GL=osmesa,
+`libosmesa6`.
 """
 
 import sys
@@ -25,7 +26,13 @@ NEEDS = (
     "drawing robots needs off-screen OpenGL, which this machine lacks: on Debian or Ubuntu run `apt-get install libegl1`, "
     "or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa; if mujoco was imported before envs.mujoco, set MUJOCO_GL=egl"
 )
-CAMERAS = {"reacher": None, "ant": "track", "halfcheetah": "track", "hopper": "track", "walker2d": "track"}
+CAMERAS = {
+    "reacher": None,
+    "ant": "track",
+    "halfcheetah": "track",
+    "hopper": "track",
+    "walker2d": "track",
+}
 
 
 class Camera:
@@ -46,7 +53,9 @@ class Camera:
         """RGB array [H, W, 3] of one simulation."""
         self.data.qpos[:], self.data.qvel[:] = self.batch.qpos[world], self.batch.qvel[world]
         mujoco.mj_forward(self.batch.model, self.data)
-        self.renderer.update_scene(self.data, camera=CAMERAS[self.batch.robot.name] or self._above())
+        self.renderer.update_scene(
+            self.data, camera=CAMERAS[self.batch.robot.name] or self._above()
+        )
         return self.renderer.render()
 
     def _above(self) -> mujoco.MjvCamera:
@@ -63,12 +72,21 @@ def save_gif(frames: list[np.ndarray], path: Path, seconds_per_frame: float) -> 
     images = [Image.fromarray(frame) for frame in frames]
     with atomic(path) as part:
         images[0].save(
-            part, format="GIF", save_all=True, append_images=images[1:], duration=max(20, 1000 * seconds_per_frame), loop=0
+            part,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=max(20, 1000 * seconds_per_frame),
+            loop=0,
         )
 
 
-def episode(robot: str, act, streams, steps: int, every: int = 2, contact_margins: str = "pre-3.5") -> list[np.ndarray]:
-    """Every other frame of one episode of a policy, states [1, D] -> actions [1, U], at most `steps` long."""
+def episode(
+    robot: str, act, streams, steps: int, every: int = 2, contact_margins: str = "pre-3.5"
+) -> list[np.ndarray]:
+    """Every other frame of one episode of a policy, states [1, D] -> actions [1, U], at most
+    `steps` long.
+    """
     batch = RobotBatch(robot, 1, contact_margins, threads=1)
     camera = Camera(batch)
     state, frames = batch.reset(streams), []
@@ -83,7 +101,9 @@ def episode(robot: str, act, streams, steps: int, every: int = 2, contact_margin
 
 
 def shipped_policy(task: str, quality: str):
-    """Deterministic joint actions of a shipped policy (of the first team), states [1, D] -> actions [1, U]."""
+    """Deterministic joint actions of a shipped policy (of the first team), states [1, D] -> actions
+    [1, U].
+    """
     if task not in TASK_VIEWS:
         return behaviour.deterministic(behaviour.load_policy(task, quality))
     of, policy = task_view(task), teams.load_policy(task, quality)
@@ -99,13 +119,21 @@ def shipped_policy(task: str, quality: str):
 def main(arguments: list[str]) -> int:
     """Command line; returns the exit code."""
     if len(arguments) not in (3, 4) or not arguments[2].endswith(".gif"):
-        print("usage: python -m envs.mujoco.render TASK medium|expert FILE.gif [STEPS]", file=sys.stderr)
+        print(
+            "usage: python -m envs.mujoco.render TASK medium|expert FILE.gif [STEPS]",
+            file=sys.stderr,
+        )
         return 2
     name, quality, path = arguments[:3]
     try:
         steps = int(arguments[3]) if len(arguments) == 4 else 200
         which = robot(task_view(name).system)
-        frames = episode(which.name, shipped_policy(name, quality), [generator(0, "render")], min(steps, which.horizon))
+        frames = episode(
+            which.name,
+            shipped_policy(name, quality),
+            [generator(0, "render")],
+            min(steps, which.horizon),
+        )
         save_gif(frames, Path(path), 2 * RobotBatch(which.name, 1).dt)
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -14,6 +14,8 @@ class RobotTeam(Team):
         device: where policies live; physics runs on the CPU.
     """
 
-    def __init__(self, task: str, of: View | None = None, device="cpu", contact_margins: str = "pre-3.5"):
+    def __init__(
+        self, task: str, of: View | None = None, device="cpu", contact_margins: str = "pre-3.5"
+    ):
         of = of or task_view(task)
         super().__init__(of, lambda worlds: RobotBatch(of.system, worlds, contact_margins), device)

@@ -1,7 +1,9 @@
-"""The policies behind OMAR's two-agent HalfCheetah data: five MATD3 teams, each agent seeing its own joints only.
+"""The policies behind OMAR's two-agent HalfCheetah data: five MATD3 teams, each agent seeing its
+own joints only.
 
-Critics see the whole robot. All five teams are one population; snapshots are evaluated as training goes, the last
-ones are the experts, medium is the first that reaches `MEDIUM_LEVEL` of the way from random to expert.
+Critics see the whole robot. All five teams are one population; snapshots are evaluated as training
+goes, the last ones are the experts, medium is the first that reaches `MEDIUM_LEVEL` of the way from
+random to expert.
 """
 
 import platform
@@ -63,18 +65,24 @@ class TeamsInTraining:
         self.team = RobotTeam(task)
         view, members = self.team.view, len(seeds)
         self.batch = RobotBatch(view.system, members * config.worlds)
-        self.learner = MATD3(seeds, view.obs_dims, view.action_dim, config, task, self.batch.state_dim)
+        self.learner = MATD3(
+            seeds, view.obs_dims, view.action_dim, config, task, self.batch.state_dim
+        )
         purposes = ("starts", "exploration", "minibatches")
         self.streams = {name: generators(seeds, f"{task}/{name}") for name in purposes}
         self.widths = [self.batch.state_dim, self.batch.action_dim, 1, self.batch.state_dim]
-        self.rows = torch.empty(members, config.updates + config.warmup + config.worlds, sum(self.widths))
+        self.rows = torch.empty(
+            members, config.updates + config.warmup + config.worlds, sum(self.widths)
+        )
         self.size = 0  # rows of every team
         self.state = self.batch.reset(self.streams["starts"])
 
     def policy(self, states: np.ndarray) -> Tensor:
         """[M, N, worlds, A] deterministic actions in states [M worlds, D]."""
         obs = self.team.view.observe(torch.from_numpy(states).float())
-        return self.learner.actors.act(obs.unflatten(0, (len(self.seeds), -1)).transpose(1, 2).contiguous())
+        return self.learner.actors.act(
+            obs.unflatten(0, (len(self.seeds), -1)).transpose(1, 2).contiguous()
+        )
 
     def collect(self) -> None:
         """One step of every simulation, with Gaussian noise; uniform actions during the warm-up."""
@@ -86,7 +94,10 @@ class TeamsInTraining:
             action = (action + self.config.exploration * noise).clamp(-1, 1)
         joint = self.team.view.join(action.transpose(1, 2).flatten(0, 1))
         following, reward, _, truncated = self.batch.step(joint.numpy())
-        parts = (torch.from_numpy(np.asarray(part)).float() for part in (self.state, joint, reward[:, None], following))
+        parts = (
+            torch.from_numpy(np.asarray(part)).float()
+            for part in (self.state, joint, reward[:, None], following)
+        )
         new = torch.cat(list(parts), dim=-1).unflatten(0, (len(self.seeds), -1))
         self.rows[:, self.size : self.size + new.shape[1]] = new
         self.size += new.shape[1]
@@ -96,8 +107,13 @@ class TeamsInTraining:
 
     def update(self) -> None:
         """One update of every team on its own rows."""
-        index = [torch.randint(self.size, (self.config.batch_size,), generator=g) for g in self.streams["minibatches"]]
-        rows = torch.stack([member[i] for member, i in zip(self.rows, index, strict=True)])  # [M, B, F]
+        index = [
+            torch.randint(self.size, (self.config.batch_size,), generator=g)
+            for g in self.streams["minibatches"]
+        ]
+        rows = torch.stack(
+            [member[i] for member, i in zip(self.rows, index, strict=True)]
+        )  # [M, B, F]
         state, action, reward, following = rows.split(self.widths, dim=-1)
         view = self.team.view
 
@@ -106,16 +122,24 @@ class TeamsInTraining:
 
         agents = (len(self.seeds), view.num_agents, self.config.batch_size)
         self.learner.update(
-            by_agent(view.observe(state)), by_agent(view.split(action)), reward.transpose(1, 2).expand(agents),
-            by_agent(view.observe(following)), state, following,
-        )  # fmt: skip
+            by_agent(view.observe(state)),
+            by_agent(view.split(action)),
+            reward.transpose(1, 2).expand(agents),
+            by_agent(view.observe(following)),
+            state,
+            following,
+        )
 
     def state_dict(self) -> dict:
         return {
             "learner": self.learner.state_dict(),
-            "streams": {name: [s.get_state() for s in streams] for name, streams in self.streams.items()},
+            "streams": {
+                name: [s.get_state() for s in streams] for name, streams in self.streams.items()
+            },
             "rows": self.rows[:, : self.size].clone(),
-            "simulations": {name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()},
+            "simulations": {
+                name: torch.from_numpy(values) for name, values in self.batch.snapshot().items()
+            },
             "state": torch.from_numpy(self.state),
         }
 
@@ -134,7 +158,8 @@ def train(task: str, config: TeamTraining | None = None, seeds: list[int] = SEED
     """Trains the teams, continuing from a checkpoint if there is one.
 
     Returns:
-        The teams; the curve [(updates, [return of every team])]; the policies' tensors at each point of it.
+        The teams; the curve [(updates, [return of every team])]; the policies' tensors at each
+        point of it.
     """
     config = config or TeamTraining()
     run = TeamsInTraining(task, config, seeds)
@@ -154,13 +179,27 @@ def train(task: str, config: TeamTraining | None = None, seeds: list[int] = SEED
             run.update()
         updates += config.worlds
         if updates % EVALUATE_EVERY < config.worlds:
-            returns = run.team.returns(run.learner.actors.act, generators(seeds, f"{task}/evaluation"), EVALUATION_EPISODES)
+            returns = run.team.returns(
+                run.learner.actors.act, generators(seeds, f"{task}/evaluation"), EVALUATION_EPISODES
+            )
             curve.append((updates, returns.mean(1).tolist()))
-            snapshots.append({name: tensor.detach().clone() for name, tensor in run.learner.actors.params.tensors.items()})
+            snapshots.append(
+                {
+                    name: tensor.detach().clone()
+                    for name, tensor in run.learner.actors.params.tensors.items()
+                }
+            )
             rate = (updates - first) / (time.monotonic() - began)
-            say(f"{task}: {updates}/{config.updates} updates, returns {[round(x) for x in curve[-1][1]]}, {rate:.0f} updates/s")
+            say(
+                f"{task}: {updates}/{config.updates} updates, returns {[round(x) for x in curve[-1][1]]}, {rate:.0f} updates/s"
+            )
         if updates % CHECKPOINT_EVERY < config.worlds:
-            content = {"run": run.state_dict(), "curve": curve, "snapshots": snapshots, "updates": updates}
+            content = {
+                "run": run.state_dict(),
+                "curve": curve,
+                "snapshots": snapshots,
+                "updates": updates,
+            }
             save_checkpoint(path, identity, content)
     return run, [tuple(point) for point in curve], snapshots
 
@@ -189,7 +228,9 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
     }
     for quality, index in chosen.items():
         picks = [snapshots[i] for i in index.tolist()]
-        tensors = {name: torch.stack([pick[name][m] for m, pick in enumerate(picks)]) for name in picks[0]}
+        tensors = {
+            name: torch.stack([pick[name][m] for m, pick in enumerate(picks)]) for name in picks[0]
+        }
         save_file(tensors, folder / f"{quality}.safetensors")
         act = noisy(Parameters(tensors, trainable=False), generators(seeds, f"{task}/card noise"))
         played = team.returns(act, generators(seeds, f"{task}/card"), 20)
@@ -200,12 +241,18 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
             "episodes": played.shape[1],
         }
     kept = sorted({int(i) for i in np.linspace(0, int(reached.max()), REPLAY_SNAPSHOTS)})
-    save_file({f"{i}/{name}": t.half() for i in kept for name, t in snapshots[i].items()}, folder / "replay.safetensors")
+    save_file(
+        {f"{i}/{name}": t.half() for i in kept for name, t in snapshots[i].items()},
+        folder / "replay.safetensors",
+    )
     facts["replay_snapshots"] = {str(i): curve[i][0] for i in kept}
     facts["curve"] = [[updates, [round(x, 1) for x in values]] for updates, values in curve]
     facts["versions"] = {
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__, "mujoco": mujoco.__version__,
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "mujoco": mujoco.__version__,
+    }
     write_json(folder / "card.json", facts)
     return facts
 
@@ -227,7 +274,9 @@ def load_snapshots(task: str) -> dict[int, Parameters]:
 
 
 def noisy(policy: Parameters, streams: list[torch.Generator], std: float = DATA_NOISE):
-    """A population's policies with Gaussian action noise, one stream per member: obs [M, N, E, O] -> [M, N, E, A]."""
+    """A population's policies with Gaussian action noise, one stream per member: obs [M, N, E, O]
+    -> [M, N, E, A].
+    """
 
     def act(obs: Tensor) -> Tensor:
         action = apply_mlp(policy, obs, None).tanh()

@@ -1,7 +1,9 @@
-"""Multi-agent views of the robots: which numbers of the state each agent observes, which actuators it drives.
+"""Multi-agent views of the robots: which numbers of the state each agent observes, which actuators
+it drives.
 
-Agent i drives a contiguous slice of the single-agent action, in data and in the environment. Data sets hold the whole
-robot's state and action; every view is a projection of them, so all views share one data set.
+Agent i drives a contiguous slice of the single-agent action, in data and in the environment. Data
+sets hold the whole robot's state and action; every view is a projection of them, so all views share
+one data set.
 
 Observations shorter than the longest are padded with zeros.
 """
@@ -34,11 +36,13 @@ def _views() -> dict[str, dict[str, list[list[int]]]]:
         views[name] = {"full": [everything] * robot.agents, "own_joints": JOINTS[name]}
         if name in TORSO:
             views[name]["own_joints_torso"] = [joints + TORSO[name] for joints in JOINTS[name]]
-    # MOMA-PPO's. The target (4, 5) is observed by both arms in "independent", the leader's arm by both in "leader_only".
+    # MOMA-PPO's. The target (4, 5) is observed by both arms in "independent", the leader's arm by
+    # both in "leader_only".
     views["reacher"]["independent"] = [[0, 2, 6, 4, 5], [1, 3, 7, 4, 5]]
     views["reacher"]["leader_only"] = [[0, 2, 6, 1, 3, 7, 4, 5], [0, 2, 6, 1, 3, 7]]
-    # Partially observed ant: only agent 0 sees the torso. "aligned": each agent sees the leg it drives. "released":
-    # the authors' lists, made for actuators in the order of legs 1 to 4, so that agent 0 sees leg 1 and drives leg 4.
+    # Partially observed ant: only agent 0 sees the torso. "aligned": each agent sees the leg it
+    # drives. "released": the authors' lists, made for actuators in the order of legs 1 to 4, so
+    # that agent 0 sees leg 1 and drives leg 4.
     legs = {"aligned": [ANT_LEGS[i] for i in (3, 0, 1, 2)], "released": ANT_LEGS}
     for mapping, order in legs.items():
         views["ant"][f"po_{mapping}"] = [ANT_TORSO + order[0], *order[1:]]
@@ -54,7 +58,10 @@ def view(robot: str, name: str) -> View:
     Raises:
         ValueError: no such robot, or none of that name for it.
     """
-    for value, known, what in ((robot, VIEWS, "robot"), (name, VIEWS.get(robot, {}), f"observation function of {robot}")):
+    for value, known, what in (
+        (robot, VIEWS, "robot"),
+        (name, VIEWS.get(robot, {}), f"observation function of {robot}"),
+    ):
         if value not in known:
             raise ValueError(f"unknown {what} {value!r}, expected one of: {', '.join(known)}")
     return View(robot, name, tuple(map(tuple, VIEWS[robot][name])), ACTION_DIMS[robot])

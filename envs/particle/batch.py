@@ -19,10 +19,13 @@ class ParticleBatch:
         self.scenario, self.device = scenario, device
         self.num_agents, self.dims = scenario.num_agents, scenario.dims
         self.physics = Physics(scenario.agents, scenario.landmarks, scenario.rules, device)
-        self.ranges = torch.tensor(scenario.start_ranges(), dtype=torch.float64)[:, None]  # [N + L, 1]
+        self.ranges = torch.tensor(scenario.start_ranges(), dtype=torch.float64)[
+            :, None
+        ]  # [N + L, 1]
 
     def reset(self, streams: list[torch.Generator], worlds: int) -> Tensor:
-        """Starts `worlds` episodes per stream; returns observations [W, N, O] with W = streams x worlds.
+        """Starts `worlds` episodes per stream; returns observations [W, N, O] with W = streams x
+        worlds.
 
         Start states are drawn on the CPU, so they are the same on every device.
         """
@@ -47,7 +50,9 @@ class ParticleBatch:
             raise RuntimeError(f"the episode is over after {EPISODE_STEPS} steps, call reset")
         self.steps += 1
         actions = actions.to(torch.float64).clamp(-1, 1)
-        self.positions, self.velocities = self.physics.step(self.positions, self.velocities, actions)
+        self.positions, self.velocities = self.physics.step(
+            self.positions, self.velocities, actions
+        )
         return self.observe(), self.scenario.rewards(self.positions).float()
 
 
@@ -56,7 +61,8 @@ class Team:
 
     Args:
         task: name in `SCENARIOS`.
-        prey: policy of the other agents, obs [1, 1, W, O] -> action [1, 1, W, d]; None where all agents learn.
+        prey: policy of the other agents, obs [1, 1, W, O] -> action [1, 1, W, d]; None where all
+            agents learn.
     """
 
     def __init__(self, task: str, prey=None, device="cpu"):
@@ -70,14 +76,20 @@ class Team:
         return self._learners(self.worlds.reset(streams, worlds))
 
     def step(self, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Observations [W, N, O] and rewards [W, N] of the learning agents after their actions [W, N, d]."""
+        """Observations [W, N, O] and rewards [W, N] of the learning agents after their actions [W,
+        N, d].
+        """
         if self.prey is not None:
-            actions = torch.cat([actions, self.prey(self.prey_obs[None, None])[0, 0][:, None]], dim=1)
+            actions = torch.cat(
+                [actions, self.prey(self.prey_obs[None, None])[0, 0][:, None]], dim=1
+            )
         obs, rewards = self.worlds.step(actions)
         return self._learners(obs), rewards[:, : self.num_agents]
 
     def returns(self, act, streams: list[torch.Generator], episodes: int) -> Tensor:
-        """[M, episodes] the paper's raw scores of a population, mean over agents; see `episode_returns`."""
+        """[M, episodes] the paper's raw scores of a population, mean over agents; see
+        `episode_returns`.
+        """
         return episode_returns(self, act, streams, episodes).mean(1)
 
     def _learners(self, obs: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
-"""The policies that collect data in the particle worlds: MATD3 teams trained online, and the prey they chase.
+"""The policies that collect data in the particle worlds: MATD3 teams trained online, and the prey
+they chase.
 
-The learner is in `envs.matd3`. Settings follow maddpg-pytorch, the framework OMAR extends: batches of 1024, 64-64
-networks with a BatchNorm input, Adam at 0.01, gamma 0.95, rewards standardised by the buffer's moments, exploration
-noise from 0.3 to 0 over training. Ours collect 400 environment steps per round and update twice, which learns faster
-per second than 100 and once.
+The learner is in `envs.matd3`. Settings follow maddpg-pytorch, the framework OMAR extends: batches
+of 1024, 64-64 networks with a BatchNorm input, Adam at 0.01, gamma 0.95, rewards standardised by
+the buffer's moments, exploration noise from 0.3 to 0 over training. Ours collect 400 environment
+steps per round and update twice, which learns faster per second than 100 and once.
 
-Two stages where there is a prey: predators and prey are trained together, and the prey of that run is frozen; then
-five teams of predators are trained against the frozen prey, from nothing. All five are one population.
+Two stages where there is a prey: predators and prey are trained together, and the prey of that run
+is frozen; then five teams of predators are trained against the frozen prey, from nothing. All five
+are one population.
 """
 
 import json
@@ -36,7 +38,9 @@ class BehaviourConfig(MATD3Config):
     worlds: int = 16  # episodes stepped together between two updates, per member
     updates_per_round: int = 2
     exploration: float = 0.3  # standard deviation of the action noise at the start, 0 at the end
-    noise_memory: float = 0.85  # correlation of the action noise from one step to the next, as in OU noise
+    noise_memory: float = (
+        0.85  # correlation of the action noise from one step to the next, as in OU noise
+    )
 
 
 class Everybody:
@@ -50,22 +54,36 @@ class Everybody:
 
 
 def replay_buffers(env, obs_dim: int, config: BehaviourConfig, rounds: list[int]) -> list[Tensor]:
-    """Empty buffers [R, N, F] for the transitions of these many rounds: observation, action, reward, next observation."""
+    """Empty buffers [R, N, F] for the transitions of these many rounds: observation, action,
+    reward, next observation.
+    """
     width = 2 * obs_dim + env.action_dim + 1
-    return [torch.empty(last * config.worlds * EPISODE_STEPS, env.num_agents, width) for last in rounds]
+    return [
+        torch.empty(last * config.worlds * EPISODE_STEPS, env.num_agents, width) for last in rounds
+    ]
 
 
-def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str, rounds=None, buffers=None):
-    """Trains a population online; yields (round, learner, transitions of the round) after every update round.
+def train(
+    env,
+    obs_dims,
+    seeds: list[int],
+    config: BehaviourConfig,
+    purpose: str,
+    rounds=None,
+    buffers=None,
+):
+    """Trains a population online; yields (round, learner, transitions of the round) after every
+    update round.
 
-    Transitions are the `worlds x 25` new rows of each member: obs [M, N, R, O], action, reward, next_obs, with
-    episodes as contiguous blocks of 25 rows.
+    Transitions are the `worlds x 25` new rows of each member: obs [M, N, R, O], action, reward,
+    next_obs, with episodes as contiguous blocks of 25 rows.
 
     Args:
         env: `Team` or `Everybody`.
-        rounds: [members] where each stops early, without changing the noise schedule. A member leaves the population
-            after its last round: M is the number of those that go on.
-        buffers: [members] tensors that are filled with each member's transitions, see `replay_buffers`; made if None.
+        rounds: [members] where each stops early, without changing the noise schedule. A member
+            leaves the population after its last round: M is the number of those that go on.
+        buffers: [members] tensors that are filled with each member's transitions, see
+            `replay_buffers`; made if None.
     """
     rounds = rounds or [config.rounds] * len(seeds)
     learner = MATD3(seeds, obs_dims, env.action_dim, config, purpose)
@@ -75,13 +93,19 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
     padded = max(obs_dims)
     sizes = [padded, env.action_dim, 1, padded]
     buffers = replay_buffers(env, padded, config, rounds) if buffers is None else buffers
-    rows, total, squares = 0, 0.0, 0.0  # and the sums of rewards: they are standardised over the whole buffer
+    rows, total, squares = (
+        0,
+        0.0,
+        0.0,
+    )  # and the sums of rewards: they are standardised over the whole buffer
     for round_index in range(1, max(rounds) + 1):
         stay = [m for m, last in enumerate(rounds) if last >= round_index]
         if len(stay) < len(rounds):
             learner, total, squares = learner.keep(stay), total[stay], squares[stay]
             lists = (rounds, starts, explore, minibatches, buffers)
-            rounds, starts, explore, minibatches, buffers = ([each[m] for m in stay] for each in lists)
+            rounds, starts, explore, minibatches, buffers = (
+                [each[m] for m in stay] for each in lists
+            )
         members = len(rounds)
         obs = by_member(env.reset(starts, config.worlds), members)
         scale = config.exploration * (1 - round_index / config.rounds)
@@ -105,17 +129,36 @@ def train(env, obs_dims, seeds: list[int], config: BehaviourConfig, purpose: str
         mean = (total / rows).unsqueeze(-1)
         std = ((squares / rows).unsqueeze(-1) - mean.square()).sqrt()
         for _ in range(config.updates_per_round if rows >= config.batch_size else 0):
-            index = torch.stack([torch.randint(rows, (config.batch_size,), generator=g) for g in minibatches])
-            batch = torch.stack([member[i] for member, i in zip(buffers, index, strict=True)])  # [M, B, N, F]
+            index = torch.stack(
+                [torch.randint(rows, (config.batch_size,), generator=g) for g in minibatches]
+            )
+            batch = torch.stack(
+                [member[i] for member, i in zip(buffers, index, strict=True)]
+            )  # [M, B, N, F]
             obs_b, action_b, reward_b, next_b = batch.transpose(1, 2).split(sizes, dim=-1)
             reward_b = ((reward_b.squeeze(-1) - mean) / std).float()
-            learner.update(obs_b.contiguous(), action_b.contiguous(), reward_b.contiguous(), next_b.contiguous())
+            learner.update(
+                obs_b.contiguous(),
+                action_b.contiguous(),
+                reward_b.contiguous(),
+                next_b.contiguous(),
+            )
         yield round_index, learner, new
 
 
-LEVELS = {"cooperative_navigation": 0.32, "predator_prey": 0.64, "world": 0.84}  # of the way from random to expert
+LEVELS = {
+    "cooperative_navigation": 0.32,
+    "predator_prey": 0.64,
+    "world": 0.84,
+}  # of the way from random to expert
 DEFAULT_LEVEL = 0.32
-ROUNDS = {"cooperative_navigation": 1200, "predator_prey": 1000, "world": 1000, "spread_1d_4": 1500, "spread_1d_5": 1500}
+ROUNDS = {
+    "cooperative_navigation": 1200,
+    "predator_prey": 1000,
+    "world": 1000,
+    "spread_1d_4": 1500,
+    "spread_1d_5": 1500,
+}
 LINE_ROUNDS = 400  # of a smaller team on the line
 PREY_ROUNDS = 200  # the prey stops early, or no team would ever touch it
 SEEDS = [0, 1, 2, 3, 4]
@@ -163,7 +206,9 @@ def save_policy(path: Path, actors: Actors, state: dict) -> None:
 
 
 def load_policy(task: str, quality: str, device="cpu"):
-    """The frozen policy of five seeds: obs [5, N, E, O] -> actions [5, N, E, A]; [1, 1, ...] for the prey."""
+    """The frozen policy of five seeds: obs [5, N, E, O] -> actions [5, N, E, A]; [1, 1, ...] for
+    the prey.
+    """
     tensors = read_weights(policy_path(task, quality), device)
     running = (tensors.pop("running_mean"), tensors.pop("running_variance"))
     params = Parameters(tensors, trainable=False)
@@ -186,8 +231,12 @@ def train_prey(task: str, config: BehaviourConfig, say=print) -> None:
     env = Everybody(task)
     for round_index, learner, _ in train(env, env.obs_dims, [0], config, f"{task}/prey"):
         if round_index % (4 * EVALUATE_EVERY) == 0:
-            returns = episode_returns(Everybody(task), learner.actors.act, generators([0], f"{task}/prey/eval"), 200)
-            say(f"{task} prey: round {round_index}, returns {[round(x, 1) for x in returns.mean((0, 2)).tolist()]}")
+            returns = episode_returns(
+                Everybody(task), learner.actors.act, generators([0], f"{task}/prey/eval"), 200
+            )
+            say(
+                f"{task} prey: round {round_index}, returns {[round(x, 1) for x in returns.mean((0, 2)).tolist()]}"
+            )
     actors, prey_dim = learner.actors, env.obs_dims[-1]
     tensors = {}
     for name, tensor in actors.params.tensors.items():
@@ -202,10 +251,11 @@ def train_prey(task: str, config: BehaviourConfig, say=print) -> None:
 
 
 def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
-    """Second stage: five teams; keeps the first snapshot at the medium level and the last one, writes the card.
+    """Second stage: five teams; keeps the first snapshot at the medium level and the last one,
+    writes the card.
 
-    The medium level is a share of the way from uniform random actions to the last policy, both with the data's action
-    noise; the shares are those of the released data (`LEVELS`).
+    The medium level is a share of the way from uniform random actions to the last policy, both with
+    the data's action noise; the shares are those of the released data (`LEVELS`).
     """
     env = load_team(task)
     obs_dims = [env.obs_dim] * env.num_agents
@@ -213,11 +263,17 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
         if round_index % EVALUATE_EVERY == 0:
             act = noisy(learner.actors.act, generators(SEEDS, f"{task}/eval noise"))
-            scores.append(load_team(task).returns(act, generators(SEEDS, f"{task}/eval"), 40).mean(1))
+            scores.append(
+                load_team(task).returns(act, generators(SEEDS, f"{task}/eval"), 40).mean(1)
+            )
             rounds.append(round_index)
-            snapshots.append({key: value.clone() for key, value in learner.actors.state_dict().items()})
+            snapshots.append(
+                {key: value.clone() for key, value in learner.actors.state_dict().items()}
+            )
             if len(rounds) % 4 == 0:
-                say(f"{task}: round {round_index}/{config.rounds}, returns {[round(x, 1) for x in scores[-1].tolist()]}")
+                say(
+                    f"{task}: round {round_index}/{config.rounds}, returns {[round(x, 1) for x in scores[-1].tolist()]}"
+                )
     curve = torch.stack(scores)  # [snapshots, M]
     random_act = uniform_policy(generators(SEEDS, f"{task}/random"), env.action_dim)
     random_return = env.returns(random_act, generators(SEEDS, f"{task}/random starts"), 2000).mean()
@@ -228,7 +284,9 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     facts = {}
     for quality, index in chosen.items():
         picks = [snapshots[i] for i in index.tolist()]
-        state = {key: torch.stack([pick[key][m] for m, pick in enumerate(picks)]) for key in snapshots[0]}
+        state = {
+            key: torch.stack([pick[key][m] for m, pick in enumerate(picks)]) for key in snapshots[0]
+        }
         save_policy(policy_path(task, quality), learner.actors, state)
         act = noisy(load_policy(task, quality), generators(SEEDS, f"{task}/card noise"))
         returns = env.returns(act, generators(SEEDS, f"{task}/card"), 1000)
@@ -247,7 +305,11 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
         "medium_level": [round(x, 2) for x in level.tolist()],
         "curve_rounds": rounds,
         "curve": [[round(x, 1) for x in row] for row in curve.tolist()],
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+        },
     }
     (POLICIES / task / "card.json").write_text(json.dumps(facts, indent=1) + "\n")
     return facts

@@ -17,7 +17,11 @@ from envs.storage import FORMAT, DataError, check_arrays, sums_between
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = tuple(SCENARIOS)
 QUALITIES = ("random", "medium-replay", "medium", "expert")
-SIZES = {"smoke": 5_000, "quick": 100_000, "paper": 1_000_000}  # steps of random, medium and expert data
+SIZES = {
+    "smoke": 5_000,
+    "quick": 100_000,
+    "paper": 1_000_000,
+}  # steps of random, medium and expert data
 SMOKE_ROUNDS = 10  # of online training in the smoke size's replay data
 KEYS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 COLLECT_WORLDS = 1000  # episodes collected together, per seed
@@ -30,7 +34,9 @@ def ships(task: str) -> bool:
 
 
 def effort(task: str, quality: str) -> int:
-    """How long a data set takes to build, for putting the longest first: training rounds times agents, 0 for roll-outs."""
+    """How long a data set takes to build, for putting the longest first: training rounds times
+    agents, 0 for roll-outs.
+    """
     if quality != "medium-replay":
         return 0
     return max(behaviour.card(task)["medium"]["rounds"]) * SCENARIOS[task].learners
@@ -47,7 +53,8 @@ def seeds(task: str) -> list[int]:
 
 
 def constants(task: str) -> tuple[float, float]:
-    """Expert and random return that normalised scores of a task are relative to: ours, from the policies' card.
+    """Expert and random return that normalised scores of a task are relative to: ours, from the
+    policies' card.
 
     Means over the five expert teams (with the data's action noise) and over uniform random actions.
     """
@@ -67,7 +74,9 @@ def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple
     return [
         (
             {
-                f"agent_{agent}/{key}": arrays[key] if arrays[key].ndim == 1 else arrays[key][:, agent]
+                f"agent_{agent}/{key}": arrays[key]
+                if arrays[key].ndim == 1
+                else arrays[key][:, agent]
                 for agent in agents
                 for key in KEYS
             },
@@ -78,7 +87,8 @@ def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple
 
 
 def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[str, np.ndarray]]:
-    """Rolls out one policy per seed; per seed arrays [R, N, ...] with episodes as blocks of 25 rows.
+    """Rolls out one policy per seed; per seed arrays [R, N, ...] with episodes as blocks of 25
+    rows.
 
     random: uniform actions. medium, expert: the shipped policies with N(0, 0.1) action noise.
     """
@@ -101,7 +111,9 @@ def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[
             next_obs, reward = by_member(next_obs, len(seeds)), by_member(reward, len(seeds))
             rows.append(torch.cat([obs, action, reward.unsqueeze(-1), next_obs], dim=-1))
             obs = next_obs
-        pieces.append(torch.stack(rows, dim=3).flatten(2, 3).transpose(1, 2))  # [M, worlds * 25, N, F]
+        pieces.append(
+            torch.stack(rows, dim=3).flatten(2, 3).transpose(1, 2)
+        )  # [M, worlds * 25, N, F]
     return [split_rows(torch.cat([piece[m] for piece in pieces]), team) for m in range(len(seeds))]
 
 
@@ -109,7 +121,9 @@ def member_policy(task: str, quality: str, seeds: list[int]):
     """The shipped policies of some of the five seeds, as one population."""
     missing = [seed for seed in seeds if seed not in behaviour.SEEDS]
     if missing:
-        raise DataError(f"no behaviour policy for data seed {missing[0]}, expected one of: {behaviour.SEEDS}")
+        raise DataError(
+            f"no behaviour policy for data seed {missing[0]}, expected one of: {behaviour.SEEDS}"
+        )
     policy = behaviour.load_policy(task, quality)
 
     def act(obs: Tensor) -> Tensor:
@@ -122,7 +136,9 @@ def member_policy(task: str, quality: str, seeds: list[int]):
 
 def split_rows(rows: Tensor, team) -> dict[str, np.ndarray]:
     """Rows [R, N, F] of observation, action, reward, next observation as named arrays."""
-    obs, action, reward, next_obs = rows.split([team.obs_dim, team.action_dim, 1, team.obs_dim], dim=-1)
+    obs, action, reward, next_obs = rows.split(
+        [team.obs_dim, team.action_dim, 1, team.obs_dim], dim=-1
+    )
     timeouts = np.zeros(len(rows), bool)
     timeouts[EPISODE_STEPS - 1 :: EPISODE_STEPS] = True
     return {
@@ -136,12 +152,16 @@ def split_rows(rows: Tensor, team) -> dict[str, np.ndarray]:
 
 
 def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.ndarray]]:
-    """The replay buffers of the behaviour training itself, up to each seed's round: the training is run again."""
+    """The replay buffers of the behaviour training itself, up to each seed's round: the training is
+    run again.
+    """
     card = behaviour.card(task)
     config = behaviour.BehaviourConfig(**card["config"])
     team = behaviour.load_team(task)
     buffers = behaviour.replay_buffers(team, team.obs_dim, config, rounds)
-    for _ in behaviour.train(team, [team.obs_dim] * team.num_agents, seeds, config, task, rounds, buffers):
+    for _ in behaviour.train(
+        team, [team.obs_dim] * team.num_agents, seeds, config, task, rounds, buffers
+    ):
         pass
     return [split_rows(rows, team) for rows in buffers]
 
@@ -156,9 +176,17 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
         "quality": quality,
         "seed": seed,
         "size": size,
-        "environment": {"family": "particle", "rules": scenario.rules, "episode_steps": EPISODE_STEPS},
+        "environment": {
+            "family": "particle",
+            "rules": scenario.rules,
+            "episode_steps": EPISODE_STEPS,
+        },
         "agents": scenario.learners,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
     weights = {"medium": ["medium"], "expert": ["expert"]}.get(quality, [])
     weights += ["prey"] if scenario.learners < scenario.num_agents else []
@@ -177,13 +205,18 @@ def extract(file, facts: dict) -> dict[str, np.ndarray]:
 
 
 def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
-    """Raises DataError unless shapes fit, numbers are finite, actions are in [-1, 1] and episodes end with a flag.
+    """Raises DataError unless shapes fit, numbers are finite, actions are in [-1, 1] and episodes
+    end with a flag.
 
     Terminals and timeouts, the same for all agents, become [R].
     """
     rows, agents = arrays["rewards"].shape[:2]
     scenario = SCENARIOS[facts["task"]]
-    widths = {"observations": scenario.obs_dims[0], "next_observations": scenario.obs_dims[0], "actions": scenario.dims}
+    widths = {
+        "observations": scenario.obs_dims[0],
+        "next_observations": scenario.obs_dims[0],
+        "actions": scenario.dims,
+    }
     shapes = {key: (rows, agents, widths[key]) if key in widths else (rows, agents) for key in KEYS}
     check_arrays(path, arrays, shapes)
     for key in ("terminals", "timeouts"):
@@ -194,9 +227,11 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
 
 
 def transitions(data: dict) -> dict[str, Tensor]:
-    """What learners need of a loaded data set: tensors [R, N, ...] for `common.learning.replay.Replay`.
+    """What learners need of a loaded data set: tensors [R, N, ...] for
+    `common.learning.replay.Replay`.
 
-    The next action is that of the following row; `has_next_action` [R] is false where the clock cut the episode.
+    The next action is that of the following row; `has_next_action` [R] is false where the clock cut
+    the episode.
     """
     arrays = data["arrays"]
     action = torch.from_numpy(arrays["actions"])
@@ -216,7 +251,9 @@ def transitions(data: dict) -> dict[str, Tensor]:
 def episode_returns(data: dict) -> np.ndarray:
     """[episodes] undiscounted returns, mean over agents."""
     arrays = data["arrays"]
-    return sums_between(arrays["rewards"].astype(np.float64).mean(1), arrays["terminals"] | arrays["timeouts"])
+    return sums_between(
+        arrays["rewards"].astype(np.float64).mean(1), arrays["terminals"] | arrays["timeouts"]
+    )
 
 
 def released(task: str, quality: str) -> dict | None:
@@ -226,10 +263,14 @@ def released(task: str, quality: str) -> dict | None:
 
 
 def expected_return(facts: dict) -> tuple[float, float, int] | None:
-    """Mean and standard deviation of the behaviour's return, and episodes they are over; None for replay data."""
+    """Mean and standard deviation of the behaviour's return, and episodes they are over; None for
+    replay data.
+    """
     card = behaviour.card(facts["task"])
     if facts["quality"] == "medium-replay":
         return None
     if facts["quality"] == "random":
         return card["random_return"], None, 1000
-    return *(card[facts["quality"]][key][facts["seed"]] for key in ("return_mean", "return_sd")), 1000
+    return *(
+        card[facts["quality"]][key][facts["seed"]] for key in ("return_mean", "return_sd")
+    ), 1000

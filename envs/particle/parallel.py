@@ -1,4 +1,6 @@
-"""A particle scenario as a PettingZoo ParallelEnv: one world with PettingZoo's interface, over the batched core."""
+"""A particle scenario as a PettingZoo ParallelEnv: one world with PettingZoo's interface, over the
+batched core.
+"""
 
 import numpy as np
 import torch
@@ -10,10 +12,11 @@ from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
 
 
 class ParticleEnv(ParallelEnv):
-    """All agents of a scenario, the prey included; observations are unpadded, actions are forces in [-1, 1].
+    """All agents of a scenario, the prey included; observations are unpadded, actions are forces in
+    [-1, 1].
 
-    Agents, rewards and starts: see the scenario's class in scenarios.py. Episodes are truncated after 25 steps and
-    never terminate.
+    Agents, rewards and starts: see the scenario's class in scenarios.py. Episodes are truncated
+    after 25 steps and never terminate.
 
     Args:
         task: name in `SCENARIOS`.
@@ -29,8 +32,12 @@ class ParticleEnv(ParallelEnv):
         scenario = self.batch.scenario
         self.possible_agents = [body.name for body in scenario.agents]
         sizes = dict(zip(self.possible_agents, scenario.obs_dims, strict=True))
-        self.observation_spaces = {agent: Box(-np.inf, np.inf, (size,), np.float32) for agent, size in sizes.items()}
-        self.action_spaces = {agent: Box(-1.0, 1.0, (scenario.dims,), np.float32) for agent in self.possible_agents}
+        self.observation_spaces = {
+            agent: Box(-np.inf, np.inf, (size,), np.float32) for agent, size in sizes.items()
+        }
+        self.action_spaces = {
+            agent: Box(-1.0, 1.0, (scenario.dims,), np.float32) for agent in self.possible_agents
+        }
         self.agents: list[str] = []
         self.stream = torch.Generator()
         self.stream.seed()
@@ -50,7 +57,9 @@ class ParticleEnv(ParallelEnv):
 
     def step(self, actions):
         """One step of all agents: {agent: [d] in [-1, 1]}, clipped."""
-        joint = torch.from_numpy(np.stack([np.asarray(actions[agent], np.float64) for agent in self.agents]))
+        joint = torch.from_numpy(
+            np.stack([np.asarray(actions[agent], np.float64) for agent in self.agents])
+        )
         obs, rewards = self.batch.step(joint[None])
         over = self.batch.steps >= EPISODE_STEPS
         observations = self._named(obs)

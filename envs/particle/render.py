@@ -31,7 +31,9 @@ def draw(axes, scenario, positions) -> None:
         kind = body.name.rsplit("_", 1)[0]
         prey = kind == "agent" and scenario.learners < scenario.num_agents
         color = LANDMARKS.get(kind) or (PREY if prey else AGENT)
-        axes.add_patch(Circle(position, body.radius, color=color, alpha=0.85 if kind not in LANDMARKS else 0.6))
+        axes.add_patch(
+            Circle(position, body.radius, color=color, alpha=0.85 if kind not in LANDMARKS else 0.6)
+        )
     limit = max(1.5, np.abs(positions).max() + 0.2)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", xticks=[], yticks=[])
 
@@ -56,10 +58,14 @@ def save_episode(scenario, trajectory: torch.Tensor, path: Path) -> None:
     if path.suffix == ".gif":
         images = [Image.fromarray(frame(scenario, positions)) for positions in trajectory]
         with atomic(path) as part:
-            images[0].save(part, format="GIF", save_all=True, append_images=images[1:], duration=100, loop=0)
+            images[0].save(
+                part, format="GIF", save_all=True, append_images=images[1:], duration=100, loop=0
+            )
     elif path.suffix == ".png":
         chosen = trajectory[::5]
-        figure, grid = pyplot.subplots(1, len(chosen), figsize=(2.4 * len(chosen), 2.6), layout="constrained", squeeze=False)
+        figure, grid = pyplot.subplots(
+            1, len(chosen), figsize=(2.4 * len(chosen), 2.6), layout="constrained", squeeze=False
+        )
         for t, (axes, positions) in enumerate(zip(grid[0], chosen, strict=True)):
             draw(axes, scenario, positions)
             axes.set_title(f"step {5 * t}", fontsize=9)

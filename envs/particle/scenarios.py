@@ -1,11 +1,13 @@
 """The particle scenarios of OMAR, and the two of mpe2 that check the shared physics.
 
-Every scenario says which bodies there are, where an episode starts, what each agent observes and what it is
-rewarded with. Rewards and observations are evaluated after the step. Episodes have 25 steps and are truncated,
-never terminated. Agents come first in every list of bodies, predators before prey.
+Every scenario says which bodies there are, where an episode starts, what each agent observes and
+what it is rewarded with. Rewards and observations are evaluated after the step. Episodes have 25
+steps and are truncated, never terminated. Agents come first in every list of bodies, predators
+before prey.
 
-Axes: W worlds, N agents, L landmarks, d space dimensions, O observation (padded to the longest with zeros).
-Source: the released environments of OMAR (ling-pan/OMAR), as recorded in papers/omar/README.md.
+Axes: W worlds, N agents, L landmarks, d space dimensions, O observation (padded to the longest with
+zeros). Source: the released environments of OMAR (ling-pan/OMAR), as recorded in
+papers/omar/README.md.
 """
 
 import functools
@@ -20,7 +22,9 @@ EPISODE_STEPS = 25
 
 
 def others(values: Tensor) -> Tensor:
-    """[W, N, N - 1, d]: for each agent, the rows of values [W, N, d] that belong to the other agents, in order."""
+    """[W, N, N - 1, d]: for each agent, the rows of values [W, N, d] that belong to the other
+    agents, in order.
+    """
     return values[:, _others(values.shape[1]).to(values.device)]
 
 
@@ -54,11 +58,12 @@ def prey_bound(positions: Tensor) -> Tensor:
 class Spread:
     """Cooperative navigation: N agents cover N landmarks without touching each other.
 
-    Agents: N of radius 0.15, force gain 5, no speed limit. Observation: own velocity d, own position d, landmarks
-    d N, other agents d (N - 1), the others' silent channels 2 (N - 1); 18 numbers for N = 3 in the plane and
-    4 N - 1 on the line. Reward of agent i: sum over landmarks of min(1 / distance of the closest agent, 10), less 5
-    for every other agent touching i. `rules="mpe2"`: half of -sum of closest distances, half of -1 per touch.
-    Starts: uniform in [-1, 1]^d, in [-2, 2]^d for more than three agents (always [-1, 1]^d in mpe2).
+    Agents: N of radius 0.15, force gain 5, no speed limit. Observation: own velocity d, own
+    position d, landmarks d N, other agents d (N - 1), the others' silent channels 2 (N - 1); 18
+    numbers for N = 3 in the plane and 4 N - 1 on the line. Reward of agent i: sum over landmarks of
+    min(1 / distance of the closest agent, 10), less 5 for every other agent touching i.
+    `rules="mpe2"`: half of -sum of closest distances, half of -1 per touch. Starts: uniform in [-1,
+    1]^d, in [-2, 2]^d for more than three agents (always [-1, 1]^d in mpe2).
     """
 
     num_agents: int = 3
@@ -92,7 +97,10 @@ class Spread:
         n = self.num_agents
         agents, landmarks = positions[:, :n], positions[:, n:]
         silence = positions.new_zeros(len(positions), n, 2 * (n - 1))
-        return torch.cat([velocities, agents, relative(landmarks, agents), relative_others(agents), silence], dim=-1)
+        return torch.cat(
+            [velocities, agents, relative(landmarks, agents), relative_others(agents), silence],
+            dim=-1,
+        )
 
     def rewards(self, positions: Tensor) -> Tensor:
         n = self.num_agents
@@ -105,8 +113,11 @@ class Spread:
         return 0.5 * -closest.sum(-1, keepdim=True) - 0.5 * touches
 
 
-def predator_rewards(predators: Tensor, prey: Tensor, reach: float, catch: float, shaped: bool) -> Tensor:
-    """[W, 1] reward every predator receives: catch per touch, and -0.1 per metre from the prey when shaped.
+def predator_rewards(
+    predators: Tensor, prey: Tensor, reach: float, catch: float, shaped: bool
+) -> Tensor:
+    """[W, 1] reward every predator receives: catch per touch, and -0.1 per metre from the prey when
+    shaped.
 
     Args:
         predators, prey: [W, P, d] and [W, 1, d] positions.
@@ -123,11 +134,12 @@ def predator_rewards(predators: Tensor, prey: Tensor, reach: float, catch: float
 class Tag:
     """Predator-prey: three slow predators chase one fast prey between two obstacles.
 
-    Predators: radius 0.075, accel 3, speed at most 1; prey: radius 0.05, accel 4, speed at most 1.3; obstacles:
-    radius 0.2. Observation: velocity 2, position 2, obstacles 4, other agents 6, velocity of the prey 2 (16 numbers;
-    the prey has 14). Predators share 10 per touching predator and -0.1 per metre from the prey. Prey: +0.1 per metre
-    from the predators, -10 per touch, and the arena's bound. Only predators learn from data; the prey is a frozen
-    policy. `rules="mpe2"` switches the distance terms off. Starts: agents in [-1, 1]^2, obstacles in [-0.9, 0.9]^2.
+    Predators: radius 0.075, accel 3, speed at most 1; prey: radius 0.05, accel 4, speed at most
+    1.3; obstacles: radius 0.2. Observation: velocity 2, position 2, obstacles 4, other agents 6,
+    velocity of the prey 2 (16 numbers; the prey has 14). Predators share 10 per touching predator
+    and -0.1 per metre from the prey. Prey: +0.1 per metre from the predators, -10 per touch, and
+    the arena's bound. Only predators learn from data; the prey is a frozen policy. `rules="mpe2"`
+    switches the distance terms off. Starts: agents in [-1, 1]^2, obstacles in [-0.9, 0.9]^2.
     """
 
     rules: str = "omar"
@@ -155,7 +167,16 @@ class Tag:
         agents, landmarks = positions[:, :4], positions[:, 4:]
         prey_velocity = velocities[:, 3:].repeat(1, 4, 1)
         prey_velocity[:, 3] = 0  # padding: the prey does not observe itself twice
-        return torch.cat([velocities, agents, relative(landmarks, agents), relative_others(agents), prey_velocity], dim=-1)
+        return torch.cat(
+            [
+                velocities,
+                agents,
+                relative(landmarks, agents),
+                relative_others(agents),
+                prey_velocity,
+            ],
+            dim=-1,
+        )
 
     def rewards(self, positions: Tensor) -> Tensor:
         predators, prey = positions[:, :3], positions[:, 3:4]
@@ -172,13 +193,15 @@ class Tag:
 class World:
     """World: three predators chase one prey that looks for food, with an obstacle and two forests.
 
-    As in the released code: three predators and one prey (the paper's text says four and two), no speech, and every
-    agent counts as a leader, so forests hide nobody. Predators: radius 0.075, accel 3, speed at most 1; prey: radius
-    0.045, accel 4, speed at most 1.3; obstacle 0.2 (collides), food 0.03, forests 0.3. Observation: velocity 2,
-    position 2, landmarks 10, other agents 6, velocity of the prey 2, inside-forest flags 2 (24 numbers; the prey has
-    22). Predators share 5 per touching predator and -0.1 per metre from the prey. Prey: +0.1 per metre from the
-    predators, -5 per touch, -2 times the arena's bound, +2 per touched food, +0.05 times the distance to the nearest
-    food (the sign of the original). Starts: agents in [-1, 1]^2, everything else in [-0.9, 0.9]^2.
+    As in the released code: three predators and one prey (the paper's text says four and two), no
+    speech, and every agent counts as a leader, so forests hide nobody. Predators: radius 0.075,
+    accel 3, speed at most 1; prey: radius 0.045, accel 4, speed at most 1.3; obstacle 0.2
+    (collides), food 0.03, forests 0.3. Observation: velocity 2, position 2, landmarks 10, other
+    agents 6, velocity of the prey 2, inside-forest flags 2 (24 numbers; the prey has 22). Predators
+    share 5 per touching predator and -0.1 per metre from the prey. Prey: +0.1 per metre from the
+    predators, -5 per touch, -2 times the arena's bound, +2 per touched food, +0.05 times the
+    distance to the nearest food (the sign of the original). Starts: agents in [-1, 1]^2, everything
+    else in [-0.9, 0.9]^2.
     """
 
     num_agents: int = 4
@@ -207,11 +230,18 @@ class World:
     def observe(self, positions: Tensor, velocities: Tensor) -> Tensor:
         agents, landmarks, forests = positions[:, :4], positions[:, 4:], positions[:, 7:9]
         radii = positions.new_tensor([body.radius for body in self.agents])[:, None]
-        inside = torch.where(distances(agents, forests) < radii + 0.3, 1.0, -1.0).to(positions)  # [W, N, 2]
+        inside = torch.where(distances(agents, forests) < radii + 0.3, 1.0, -1.0).to(
+            positions
+        )  # [W, N, 2]
         fixed = [velocities, agents, relative(landmarks, agents), relative_others(agents)]
         prey_velocity = velocities[:, 3:].expand(-1, 3, -1)
-        predators = torch.cat([*(part[:, :3] for part in fixed), prey_velocity, inside[:, :3]], dim=-1)
-        prey = torch.cat([*(part[:, 3:] for part in fixed), inside[:, 3:], torch.zeros_like(inside[:, 3:])], dim=-1)
+        predators = torch.cat(
+            [*(part[:, :3] for part in fixed), prey_velocity, inside[:, :3]], dim=-1
+        )
+        prey = torch.cat(
+            [*(part[:, 3:] for part in fixed), inside[:, 3:], torch.zeros_like(inside[:, 3:])],
+            dim=-1,
+        )
         return torch.cat([predators, prey], dim=1)
 
     def rewards(self, positions: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 Two dialects of the same world are in use, and their scores are not interchangeable (`rules`):
 
-- "omar": the OpenAI code as forked by maddpg-pytorch and OMAR. Velocity is integrated first, the position
-  then moves with the *new* velocity, and an agent's acceleration enters its force twice (a gain of 9 for
-  predators and 16 for prey).
+- "omar": the OpenAI code as forked by maddpg-pytorch and OMAR. Velocity is integrated first, the
+  position then moves with the *new* velocity, and an agent's acceleration enters its force twice (a
+  gain of 9 for predators and 16 for prey).
 - "mpe2": Farama's mpe2. The position moves with the *old* velocity, and acceleration enters once.
 
 Axes: W worlds, N agents, L landmarks, C colliders, d space dimensions (1 or 2).
@@ -35,7 +35,9 @@ class Body:
 
 
 def lengths(vectors: Tensor) -> Tensor:
-    """[...] Euclidean lengths of vectors [..., d]; for so few coordinates far faster than a sum over the last axis."""
+    """[...] Euclidean lengths of vectors [..., d]; for so few coordinates far faster than a sum
+    over the last axis.
+    """
     first, *others = vectors.unbind(-1)
     total = first * first
     for coordinate in others:
@@ -44,7 +46,9 @@ def lengths(vectors: Tensor) -> Tensor:
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """[W, A, B] Euclidean distances between points a [W, A, d] and b [W, B, d], coordinate by coordinate."""
+    """[W, A, B] Euclidean distances between points a [W, A, d] and b [W, B, d], coordinate by
+    coordinate.
+    """
     total = 0
     for x, y in zip(a.unbind(-1), b.unbind(-1), strict=True):
         apart = x[:, :, None] - y[:, None]
@@ -78,13 +82,17 @@ class Physics:
         self.bounded = any(body.max_speed is not None for body in agents)
         self.max_speeds = torch.tensor(speeds, **like)
         bodies = agents + landmarks
-        self.colliders = torch.tensor([i for i, body in enumerate(bodies) if body.collides], device=device)
+        self.colliders = torch.tensor(
+            [i for i, body in enumerate(bodies) if body.collides], device=device
+        )
         touching = torch.full((len(agents), len(self.colliders)), float("-inf"), **like)
         for i, agent in enumerate(agents):
             for c, j in enumerate(self.colliders.tolist()):
                 if agent.collides and i != j:
                     touching[i, c] = agent.radius + bodies[j].radius
-        self.touching = touching  # [N, C] distance at which a pair touches, -inf for pairs that never do
+        self.touching = (
+            touching  # [N, C] distance at which a pair touches, -inf for pairs that never do
+        )
 
     def contact_forces(self, positions: Tensor) -> Tensor:
         """Sum of the softened contact forces on every agent.
@@ -106,7 +114,9 @@ class Physics:
         near = (world, agent, collider)
         zero = gap.new_zeros(())
         overlap = CONTACT_MARGIN * torch.logaddexp(zero, -gap[near] / CONTACT_MARGIN)
-        push = (CONTACT_FORCE * overlap / distance[near])[:, None] * (positions[world, agent] - others[world, collider])
+        push = (CONTACT_FORCE * overlap / distance[near])[:, None] * (
+            positions[world, agent] - others[world, collider]
+        )
         return forces.index_put_((world, agent), push, accumulate=True)
 
     def step(self, positions: Tensor, velocities: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +127,9 @@ class Physics:
         if self.bounded:
             speed = lengths(velocity)
             fast = speed > self.max_speeds
-            velocity = torch.where(fast[..., None], velocity / speed[..., None] * self.max_speeds[:, None], velocity)
+            velocity = torch.where(
+                fast[..., None], velocity / speed[..., None] * self.max_speeds[:, None], velocity
+            )
         moved = positions.clone()
         moved[:, :num_agents] += DT * (velocity if self.rules == "omar" else velocities)
         return moved, velocity

@@ -1,6 +1,8 @@
-"""The battles as NumPy arrays [B, U], all at once: the reference, and what runs where numba is not installed.
+"""The battles as NumPy arrays [B, U], all at once: the reference, and what runs where numba is not
+installed.
 
-The same arithmetic in the same order as scalar.py, so that both agree bit for bit: loops over units, vectorised over battles.
+The same arithmetic in the same order as scalar.py, so that both agree bit for bit: loops over
+units, vectorised over battles.
 """
 
 import numpy as np
@@ -40,10 +42,18 @@ def chance(key: np.ndarray, episode: np.ndarray, loop: np.ndarray, purpose: int)
 
 def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
     """One game loop of all battles in `b`, arrays [B, U] by name; see `scalar.run_loop`."""
-    x, y, hp, shield, energy, cooldown = (b[name] for name in ("x", "y", "hp", "shield", "energy", "cooldown"))
-    since, order, target, goal_x, goal_y = (b[name] for name in ("since", "order", "target", "goal_x", "goal_y"))
-    windup, second, second_target, dealt = (b[name] for name in ("windup", "second", "second_target", "dealt"))
-    delay_low, delay_high, slop, least, heal, cost, energy_rate, energy_least, energy_most = rules[:9]
+    x, y, hp, shield, energy, cooldown = (
+        b[name] for name in ("x", "y", "hp", "shield", "energy", "cooldown")
+    )
+    since, order, target, goal_x, goal_y = (
+        b[name] for name in ("since", "order", "target", "goal_x", "goal_y")
+    )
+    windup, second, second_target, dealt = (
+        b[name] for name in ("windup", "second", "second_target", "dealt")
+    )
+    delay_low, delay_high, slop, least, heal, cost, energy_rate, energy_least, energy_most = rules[
+        :9
+    ]
     shield_rate, shield_delay, point_x, point_y = rules[9:]
     units, allies, count = t.units, t.allies, len(x)
     rows = np.arange(count)
@@ -62,12 +72,22 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         kept = target[:, i]
         seen = np.maximum(kept, 0)
         if t.heals[i]:
-            holds = (kept >= 0) & (hp[rows, seen] > 0) & (hp[rows, seen] < t.health[seen]) & (energy[:, i] > 0)
+            holds = (
+                (kept >= 0)
+                & (hp[rows, seen] > 0)
+                & (hp[rows, seen] < t.health[seen])
+                & (energy[:, i] > 0)
+            )
             best, fraction = np.full(count, -1), np.full(count, 1.0 - HEALTHY)
             for j in range(allies, units):
                 if t.can_hit[i, j]:
                     share = hp[:, j] / t.health[j]
-                    takes = (energy[:, i] >= energy_least) & (hp[:, j] > 0) & (share < fraction) & (centre(i, j)[0] <= HEAL_SCAN)
+                    takes = (
+                        (energy[:, i] >= energy_least)
+                        & (hp[:, j] > 0)
+                        & (share < fraction)
+                        & (centre(i, j)[0] <= HEAL_SCAN)
+                    )
                     best, fraction = np.where(takes, j, best), np.where(takes, share, fraction)
         else:
             holds = (kept >= 0) & (hp[rows, seen] > 0) & (gap(i, seen) <= t.reach[i])
@@ -75,7 +95,9 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
             for j in range(allies):
                 if t.can_hit[i, j]:
                     distance = gap(i, j)
-                    takes = (hp[:, j] > 0) & (distance <= nearest) & ((best < 0) | (distance < nearest))
+                    takes = (
+                        (hp[:, j] > 0) & (distance <= nearest) & ((best < 0) | (distance < nearest))
+                    )
                     best, nearest = np.where(takes, j, best), np.where(takes, distance, nearest)
         chooses = free & ~holds
         target[:, i] = np.where(chooses, best, kept)
@@ -100,13 +122,18 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         goal = np.sqrt(goal_dx * goal_dx + goal_dy * goal_dy)
         length = np.where(moves, goal, far)
         dx, dy = np.where(moves, goal_dx, dx), np.where(moves, goal_dy, dy)
-        wanted = np.where(moves, goal, np.where(follows, far - t.radius[i] - t.radius[seen] - t.reach[i], 0.0))
+        wanted = np.where(
+            moves, goal, np.where(follows, far - t.radius[i] - t.radius[seen] - t.reach[i], 0.0)
+        )
         pace = np.full(count, t.speed[i])
         if t.heals[i] and i >= allies:
             pace = np.where(moves & (slowest < pace), slowest, pace)
         goes = can & (wanted > 1e-9) & (length > 0)
         pace, safe = np.minimum(pace, wanted), np.where(goes, length, 1.0)
-        steps_x[:, i], steps_y[:, i] = np.where(goes, dx / safe * pace, 0.0), np.where(goes, dy / safe * pace, 0.0)
+        steps_x[:, i], steps_y[:, i] = (
+            np.where(goes, dx / safe * pace, 0.0),
+            np.where(goes, dy / safe * pace, 0.0),
+        )
         moving[:, i] = goes
     x += steps_x
     y += steps_y
@@ -131,7 +158,10 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
                 share = np.full(count, 0.5)
                 share = np.where(moving[:, i] & ~moving[:, j], 1.0 - YIELD_STANDING, share)
                 share = np.where(moving[:, j] & ~moving[:, i], YIELD_STANDING, share)
-                push, pull = np.where(both, share * overlap, 0.0), np.where(both, (1.0 - share) * overlap, 0.0)
+                push, pull = (
+                    np.where(both, share * overlap, 0.0),
+                    np.where(both, (1.0 - share) * overlap, 0.0),
+                )
                 x[:, i] -= push * dx
                 y[:, i] -= push * dy
                 x[:, j] += pull * dx
@@ -167,14 +197,23 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         windup[:, i] -= winding
         due = winding & (windup[:, i] <= 0)
         windup[:, i] = np.where(due, 0.0, windup[:, i])
-        begins = lives & ~winding & (order[:, i] == ATTACK) & fine & (cooldown[:, i] <= 0) & t.can_hit[i][seen]
+        begins = (
+            lives
+            & ~winding
+            & (order[:, i] == ATTACK)
+            & fine
+            & (cooldown[:, i] <= 0)
+            & t.can_hit[i][seen]
+        )
         begins &= distance <= t.reach[i] + 1e-9
         if begins.any():
             drawn = chance(key, episode, loop, i)
             pause = t.period[i] + delay_low + (delay_high - delay_low) * drawn
             cooldown[:, i] = np.where(begins, cooldown[:, i] + pause, cooldown[:, i])
             windup[:, i] = np.where(begins, t.windup[i], windup[:, i])
-        landing[:, i] = (due & fine & (distance <= t.reach[i] + slop)) | (begins & (t.windup[i] <= 0))
+        landing[:, i] = (due & fine & (distance <= t.reach[i] + slop)) | (
+            begins & (t.windup[i] <= 0)
+        )
     for i in range(units):
         for which, happens in enumerate((landing[:, i], again[:, i])):
             hit = np.flatnonzero(happens)
@@ -191,7 +230,9 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
                 amount = t.damage[i, j]
                 absorbed = np.minimum(shield[hit, j], amount)
                 shield[hit, j] -= absorbed
-                loss = np.where(amount > absorbed, np.maximum(least, amount - absorbed - t.armor[j]), 0.0)
+                loss = np.where(
+                    amount > absorbed, np.maximum(least, amount - absorbed - t.armor[j]), 0.0
+                )
                 hp[hit, j] -= loss
                 dealt[hit, j] += absorbed + loss
             since[hit, j] = 0
@@ -201,7 +242,13 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
             continue
         seen = np.maximum(target[:, i], 0)
         hurt = (hp[rows, seen] > 0) & (hp[rows, seen] < t.health[seen])
-        helps = (hp[:, i] > 0) & (order[:, i] == ATTACK) & (target[:, i] >= 0) & hurt & (energy[:, i] > 0)
+        helps = (
+            (hp[:, i] > 0)
+            & (order[:, i] == ATTACK)
+            & (target[:, i] >= 0)
+            & hurt
+            & (energy[:, i] > 0)
+        )
         helps &= gap(i, seen) <= t.reach[i] + 1e-9
         who = np.flatnonzero(helps)
         j = seen[who]
@@ -221,7 +268,14 @@ def availability(t: Tables, x, y, hp) -> np.ndarray:
     out[..., 0], out[..., 1] = ~alive, alive
     for d, (dx, dy) in enumerate(((0, 1), (0, -1), (1, 0), (-1, 0))):
         column, row = np.trunc(x[:, :a] + dx), np.trunc(y[:, :a] + dy)
-        inside = (column >= 0) & (column < 32) & (row >= 0) & (row < 32) & (row >= t.low) & (row < t.high)
+        inside = (
+            (column >= 0)
+            & (column < 32)
+            & (row >= 0)
+            & (row < 32)
+            & (row >= t.low)
+            & (row < t.high)
+        )
         out[..., 2 + d] = alive & inside
     dx, dy = x[:, None, :] - x[:, :a, None], y[:, None, :] - y[:, :a, None]
     near = (np.sqrt(dx * dx + dy * dy) <= SHOOT) & (hp[:, None] > 0) & alive[..., None]
@@ -249,11 +303,21 @@ def observations(t: Tables, x, y, hp, shield, mask) -> np.ndarray:
                 if j == i:
                     continue
                 first = mask[:, i, 6 + j - a] if j >= a else np.ones(count)
-                block = [first, distance[:, i, j] / 9.0, dx[:, i, j] / 9.0, dy[:, i, j] / 9.0, fraction[:, j]]
+                block = [
+                    first,
+                    distance[:, i, j] / 9.0,
+                    dx[:, i, j] / 9.0,
+                    dy[:, i, j] / 9.0,
+                    fraction[:, j],
+                ]
                 block += [shields[:, j]] if shielded else []
                 block += [np.full(count, bit) for bit in t.bits[j]]
                 parts.append(np.where(visible[:, i, j, None], np.stack(block, -1), 0.0))
-        own = [fraction[:, i]] + ([shields[:, i]] if t.ally_shield else []) + [np.full(count, bit) for bit in t.bits[i]]
+        own = (
+            [fraction[:, i]]
+            + ([shields[:, i]] if t.ally_shield else [])
+            + [np.full(count, bit) for bit in t.bits[i]]
+        )
         out[:, i] = np.where(alive[:, None], np.concatenate([*parts, np.stack(own, -1)], -1), 0.0)
     return out
 

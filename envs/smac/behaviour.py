@@ -1,6 +1,8 @@
-"""The teams that collect the battles' data: QMIX trained online on each map, snapshots kept, a spread of them shipped.
+"""The teams that collect the battles' data: QMIX trained online on each map, snapshots kept, a
+spread of them shipped.
 
-The best snapshot, one of medium strength and several between random and best ship in half precision with a card.
+The best snapshot, one of medium strength and several between random and best ship in half precision
+with a card.
 """
 
 import platform
@@ -41,7 +43,9 @@ def new_agent(map_name: str, hidden: int) -> Agent:
 
 
 def train_team(map_name: str, config: QMIXConfig | None = None, say=print) -> tuple[list, list]:
-    """Trains a map's team; returns the curve [[steps, win rate, return]] and the agent's tensors at each point of it."""
+    """Trains a map's team; returns the curve [[steps, win rate, return]] and the agent's tensors at
+    each point of it.
+    """
     config = config or TRAININGS[map_name]
     path = data_folder().parent / "behaviour" / f"smac-{map_name}.pt"
     identity = {"config": asdict(config), "version": VERSION}
@@ -51,7 +55,9 @@ def train_team(map_name: str, config: QMIXConfig | None = None, say=print) -> tu
     curve, snapshots = [], []
     for steps, wins, returns, agent in train(map_name, config, say):
         curve.append([steps, wins, returns])
-        snapshots.append({name: tensor.detach().clone() for name, tensor in agent.state_dict().items()})
+        snapshots.append(
+            {name: tensor.detach().clone() for name, tensor in agent.state_dict().items()}
+        )
         if len(curve) > 1 and min(curve[-1][1], curve[-2][1]) >= STRONG:
             break
     save_checkpoint(path, identity, {"curve": curve, "snapshots": snapshots})
@@ -63,7 +69,11 @@ def measured(map_name: str, tensors: dict, hidden: int, battles: Battles) -> dic
     agent = new_agent(map_name, hidden)
     agent.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     returns, won, _ = play(agent, battles, 0.0, torch.Generator().manual_seed(0))
-    return {"win_rate": round(float(won.mean()), 3), "return_mean": round(float(returns.mean()), 3), "episodes": len(won)}
+    return {
+        "win_rate": round(float(won.mean()), 3),
+        "return_mean": round(float(returns.mean()), 3),
+        "episodes": len(won),
+    }
 
 
 def ship(map_name: str, config: QMIXConfig, curve: list, snapshots: list) -> dict:
@@ -71,26 +81,47 @@ def ship(map_name: str, config: QMIXConfig, curve: list, snapshots: list) -> dic
     judge = Battles(map_name, CARD_EPISODES, config.seed + 20_000)
     wins, returns = np.array([point[1] for point in curve]), np.array([point[2] for point in curve])
     rank = wins + 1e-3 * returns
-    best = int(max(np.flatnonzero(rank >= np.sort(rank)[-min(3, len(rank))]),
-                   key=lambda i: measured(map_name, snapshots[i], config.hidden, judge)["return_mean"]))  # fmt: skip
+    best = int(
+        max(
+            np.flatnonzero(rank >= np.sort(rank)[-min(3, len(rank))]),
+            key=lambda i: measured(map_name, snapshots[i], config.hidden, judge)["return_mean"],
+        )
+    )
     middle = sum(MEDIUM) / 2
     medium = int(np.abs(wins - middle).argmin())
     levels = np.linspace(returns[: best + 1].min(), returns[best], SPREAD)[:-1]
-    chosen = sorted({best, medium, *(int(np.abs(returns[: best + 1] - level).argmin()) for level in levels)})
+    chosen = sorted(
+        {best, medium, *(int(np.abs(returns[: best + 1] - level).argmin()) for level in levels)}
+    )
     folder = POLICIES / map_name
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{curve[i][0]}/{name}": t.half().contiguous() for i in chosen for name, t in snapshots[i].items()}
+    tensors = {
+        f"{curve[i][0]}/{name}": t.half().contiguous()
+        for i in chosen
+        for name, t in snapshots[i].items()
+    }
     save_file(tensors, folder / "snapshots.safetensors")
     facts = {
-        "task": map_name, "algorithm": "QMIX", "config": asdict(config), "version": VERSION, "dynamics": "sc2",
-        "best": str(curve[best][0]), "medium": str(curve[medium][0]),
+        "task": map_name,
+        "algorithm": "QMIX",
+        "config": asdict(config),
+        "version": VERSION,
+        "dynamics": "sc2",
+        "best": str(curve[best][0]),
+        "medium": str(curve[medium][0]),
         "replay_snapshots": {
-            str(curve[i][0]): measured(map_name, {n: t.half() for n, t in snapshots[i].items()}, config.hidden, judge)
+            str(curve[i][0]): measured(
+                map_name, {n: t.half() for n, t in snapshots[i].items()}, config.hidden, judge
+            )
             for i in chosen
         },
         "curve": [[steps, round(win, 3), round(value, 2)] for steps, win, value in curve],
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-    }  # fmt: skip
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
     write_json(folder / "card.json", facts)
     return facts
 

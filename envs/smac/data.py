@@ -1,11 +1,13 @@
-"""Data sets of the battles: whole episodes, padded to the longest, with a mask of the steps that happened.
+"""Data sets of the battles: whole episodes, padded to the longest, with a mask of the steps that
+happened.
 
-    multi-source   equal shares from every shipped snapshot of the QMIX training, from nearly random to the best (CAST-BCQ)
-    medium         the medium snapshot alone (OTC)
-    expert         the best snapshot alone
+    multi-source   equal shares from every shipped snapshot of the QMIX training, from nearly random
+    to the best (CAST-BCQ) medium         the medium snapshot alone (OTC) expert         the best
+    snapshot alone
 
-Agents explore as at the end of training. Keys: obs [E, T + 1, A, O], state [E, T + 1, D], available [E, T + 1, A, U] bool,
-actions [E, T, A], rewards, terminated, filled [E, T], source [E] (index into the card's snapshots), won [E].
+Agents explore as at the end of training. Keys: obs [E, T + 1, A, O], state [E, T + 1, D], available
+[E, T + 1, A, U] bool, actions [E, T, A], rewards, terminated, filled [E, T], source [E] (index into
+the card's snapshots), won [E].
 """
 
 import platform
@@ -76,7 +78,13 @@ def sources(task: str, quality: str) -> list[str]:
 
 def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple[dict, dict]]:
     """Arrays by name in the file, and provenance, of the data set of each seed."""
-    return [(collect(task, quality, seed, size_of(quality, size)), provenance(task, quality, seed, size)) for seed in seeds]
+    return [
+        (
+            collect(task, quality, seed, size_of(quality, size)),
+            provenance(task, quality, seed, size),
+        )
+        for seed in seeds
+    ]
 
 
 def collect(task: str, quality: str, seed: int, episodes: int) -> dict[str, np.ndarray]:
@@ -91,15 +99,21 @@ def collect(task: str, quality: str, seed: int, episodes: int) -> dict[str, np.n
             battles = Battles(task, count, seed, first=1_000_000 * (index + 1) + done)
             stream = torch.Generator().manual_seed(1_000_003 * seed + 1009 * index + done)
             _, won, kept = play(agents[name], battles, EXPLORE, stream, record=True)
-            pieces.append(kept | {"source": torch.full((count,), index), "won": torch.from_numpy(won)})
+            pieces.append(
+                kept | {"source": torch.full((count,), index), "won": torch.from_numpy(won)}
+            )
             done += count
     joined = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
     longest = int(joined["filled"].sum(1).max())
     later = ("obs", "state", "available")  # with the state after the last step
     arrays = {
-        name: (values[:, : longest + (name in later)] if values.ndim > 1 else values).numpy() for name, values in joined.items()
+        name: (values[:, : longest + (name in later)] if values.ndim > 1 else values).numpy()
+        for name, values in joined.items()
     }
-    arrays["rewards"], arrays["actions"] = arrays.pop("reward"), arrays.pop("action").astype(np.int8)
+    arrays["rewards"], arrays["actions"] = (
+        arrays.pop("reward"),
+        arrays.pop("action").astype(np.int8),
+    )
     arrays["source"] = arrays["source"].astype(np.int8)
     return arrays
 
@@ -115,17 +129,36 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
         "seed": seed,
         "size": size,
         "episodes": size_of(quality, size),
-        "environment": {"family": "smac", "simulator": "built-in, SMAC-like", "dynamics": "sc2", "version": VERSION},
+        "environment": {
+            "family": "smac",
+            "simulator": "built-in, SMAC-like",
+            "dynamics": "sc2",
+            "version": VERSION,
+        },
         "policies": {"snapshots": sha256(behaviour.POLICIES / task / "snapshots.safetensors")},
         "sources": {name: facts["replay_snapshots"][name] for name in sources(task, quality)},
         "exploration": EXPLORE,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
 
 
 def extract(file, facts: dict) -> dict[str, np.ndarray]:
     """Arrays of an open file."""
-    names = ("obs", "state", "available", "actions", "rewards", "terminated", "filled", "source", "won")
+    names = (
+        "obs",
+        "state",
+        "available",
+        "actions",
+        "rewards",
+        "terminated",
+        "filled",
+        "source",
+        "won",
+    )
     return {name: file[name][:] for name in names}
 
 
@@ -135,18 +168,31 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     count, longest = arrays["rewards"].shape
     agents, actions = made.agents, made.n_actions
     shapes = {
-        "obs": (count, longest + 1, agents, made.obs_dim), "state": (count, longest + 1, made.state_dim),
-        "available": (count, longest + 1, agents, actions), "rewards": (count, longest), "terminated": (count, longest),
-        "filled": (count, longest), "source": (count,), "won": (count,),
-    }  # fmt: skip
+        "obs": (count, longest + 1, agents, made.obs_dim),
+        "state": (count, longest + 1, made.state_dim),
+        "available": (count, longest + 1, agents, actions),
+        "rewards": (count, longest),
+        "terminated": (count, longest),
+        "filled": (count, longest),
+        "source": (count,),
+        "won": (count,),
+    }
     check_arrays(path, arrays | {"actions": np.zeros(1)}, shapes)
     if arrays["actions"].shape != (count, longest, agents):
-        raise DataError(f"data set {path}: actions has shape {arrays['actions'].shape}, expected {(count, longest, agents)}")
+        raise DataError(
+            f"data set {path}: actions has shape {arrays['actions'].shape}, expected {(count, longest, agents)}"
+        )
     if longest > made.limit:
-        raise DataError(f"data set {path}: an episode has {longest} steps, expected at most {made.limit}")
-    chosen = np.take_along_axis(arrays["available"][:, :-1], arrays["actions"][..., None].astype(np.int64), -1)[..., 0]
+        raise DataError(
+            f"data set {path}: an episode has {longest} steps, expected at most {made.limit}"
+        )
+    chosen = np.take_along_axis(
+        arrays["available"][:, :-1], arrays["actions"][..., None].astype(np.int64), -1
+    )[..., 0]
     if not chosen[arrays["filled"] > 0].all():
-        raise DataError(f"data set {path}: an action was not available when it was taken; build it again")
+        raise DataError(
+            f"data set {path}: an action was not available when it was taken; build it again"
+        )
 
 
 def transitions(data: dict) -> dict:
@@ -164,5 +210,7 @@ def released(task: str, quality: str) -> None:
 
 
 def expected_return(facts: dict) -> tuple[float, float, int] | None:
-    """None: cards hold greedy returns, data are collected with exploration, so the two are not the same number."""
+    """None: cards hold greedy returns, data are collected with exploration, so the two are not the
+    same number.
+    """
     return None

@@ -11,9 +11,11 @@ BACKENDS = ("builtin", "starcraft2")
 
 
 class SmacParallelEnv(ParallelEnv):
-    """One battle. Observations are {"observation", "action_mask"}; actions are SMAC's, the dead one's 0 included.
+    """One battle. Observations are {"observation", "action_mask"}; actions are SMAC's, the dead
+    one's 0 included.
 
-    All agents stay until the battle ends; the map's limit truncates. Every `reset` is the next episode of the seed.
+    All agents stay until the battle ends; the map's limit truncates. Every `reset` is the next
+    episode of the seed.
 
     Args:
         map_name: see units.MAPS; other arguments as of `core.Battles`.
@@ -26,11 +28,15 @@ class SmacParallelEnv(ParallelEnv):
         self.battles = Battles(map_name, 1, seed, **options)
         self.possible_agents = [f"agent_{i}" for i in range(self.battles.agents)]
         self.agents: list[str] = []
-        seen = Dict({
-            "observation": Box(-1.0, 1.0, (self.battles.obs_dim,), np.float32),
-            "action_mask": Box(0, 1, (self.battles.n_actions,), np.int8),
-        })  # fmt: skip
-        self._spaces = {agent: (seen, Discrete(self.battles.n_actions)) for agent in self.possible_agents}
+        seen = Dict(
+            {
+                "observation": Box(-1.0, 1.0, (self.battles.obs_dim,), np.float32),
+                "action_mask": Box(0, 1, (self.battles.n_actions,), np.int8),
+            }
+        )
+        self._spaces = {
+            agent: (seen, Discrete(self.battles.n_actions)) for agent in self.possible_agents
+        }
 
     def observation_space(self, agent):
         return self._spaces[agent][0]
@@ -49,7 +55,9 @@ class SmacParallelEnv(ParallelEnv):
     def step(self, actions):
         """One step: {agent: action}; an action that is not available is an error."""
         agents = self.agents
-        reward, terminated, truncated, won = self.battles.step(np.array([[int(actions[agent]) for agent in agents]]))
+        reward, terminated, truncated, won = self.battles.step(
+            np.array([[int(actions[agent]) for agent in agents]])
+        )
         info = {"battle_won": bool(won[0])} | ({"episode_limit": True} if truncated[0] else {})
         seen = self._seen()
         if terminated[0] or truncated[0]:
@@ -64,7 +72,10 @@ class SmacParallelEnv(ParallelEnv):
 
     def _seen(self) -> dict:
         obs, mask = self.battles.obs()[0], self.battles.available()[0].astype(np.int8)
-        return {agent: {"observation": obs[i], "action_mask": mask[i]} for i, agent in enumerate(self.possible_agents)}
+        return {
+            agent: {"observation": obs[i], "action_mask": mask[i]}
+            for i, agent in enumerate(self.possible_agents)
+        }
 
     def state(self) -> np.ndarray:
         """The global state."""
@@ -72,11 +83,17 @@ class SmacParallelEnv(ParallelEnv):
 
 
 class SmacCompatEnv:
-    """One battle under the method names of the original SMAC, so that loops written for it run unchanged."""
+    """One battle under the method names of the original SMAC, so that loops written for it run
+    unchanged.
+    """
 
     def __init__(self, map_name: str = "3m", seed: int = 0, **options):
         self.battles = Battles(map_name, 1, seed, **options)
-        self.n_agents, self.n_enemies, self.episode_limit = self.battles.agents, self.battles.enemies, self.battles.limit
+        self.n_agents, self.n_enemies, self.episode_limit = (
+            self.battles.agents,
+            self.battles.enemies,
+            self.battles.limit,
+        )
         self.battles_won = self.battles_game = self.timeouts = 0
 
     def reset(self):
@@ -134,30 +151,57 @@ class SmacCompatEnv:
         """Sizes, and the names of what agents observe of an ally and of an enemy."""
         t = self.battles.t
         types = [f"type_{k}" for k in range(t.bits.shape[1])]
-        ally = ["visible", "distance", "relative_x", "relative_y", "health", *(["shield"] if t.ally_shield else []), *types]
-        enemy = ["shootable", "distance", "relative_x", "relative_y", "health", *(["shield"] if t.enemy_shield else []), *types]
+        ally = [
+            "visible",
+            "distance",
+            "relative_x",
+            "relative_y",
+            "health",
+            *(["shield"] if t.ally_shield else []),
+            *types,
+        ]
+        enemy = [
+            "shootable",
+            "distance",
+            "relative_x",
+            "relative_y",
+            "health",
+            *(["shield"] if t.enemy_shield else []),
+            *types,
+        ]
         return {
-            "state_shape": self.get_state_size(), "obs_shape": self.get_obs_size(), "n_actions": self.get_total_actions(),
-            "n_agents": self.n_agents, "episode_limit": self.episode_limit, "agent_features": ally, "enemy_features": enemy,
-        }  # fmt: skip
+            "state_shape": self.get_state_size(),
+            "obs_shape": self.get_obs_size(),
+            "n_actions": self.get_total_actions(),
+            "n_agents": self.n_agents,
+            "episode_limit": self.episode_limit,
+            "agent_features": ally,
+            "enemy_features": enemy,
+        }
 
     def get_stats(self) -> dict:
         played = max(1, self.battles_game)
         return {
-            "battles_won": self.battles_won, "battles_game": self.battles_game, "battles_draw": self.timeouts,
-            "win_rate": self.battles_won / played, "timeouts": self.timeouts, "restarts": 0,
-        }  # fmt: skip
+            "battles_won": self.battles_won,
+            "battles_game": self.battles_game,
+            "battles_draw": self.timeouts,
+            "win_rate": self.battles_won / played,
+            "timeouts": self.timeouts,
+            "restarts": 0,
+        }
 
     def close(self) -> None:
         """Nothing to close."""
 
 
 def make_env(map_name: str, backend: str = "builtin", **options):
-    """A battle under SMAC's method names: the built-in simulator, or the real game where its package and binary are.
+    """A battle under SMAC's method names: the built-in simulator, or the real game where its
+    package and binary are.
 
     Raises:
         ValueError: an unknown map or backend.
-        ImportError: backend "starcraft2" without the original package smac or the game; it is never chosen silently.
+        ImportError: backend "starcraft2" without the original package smac or the game; it is never
+            chosen silently.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}, expected one of: {', '.join(BACKENDS)}")
@@ -174,5 +218,7 @@ def make_env(map_name: str, backend: str = "builtin", **options):
             "is another project); use backend='builtin' for the built-in simulator"
         ) from error
     if not os.environ.get("SC2PATH"):
-        raise ImportError("backend 'starcraft2' needs the game: set SC2PATH to its folder, or use backend='builtin'")
+        raise ImportError(
+            "backend 'starcraft2' needs the game: set SC2PATH to its folder, or use backend='builtin'"
+        )
     return StarCraft2Env(map_name=map_name, **options)

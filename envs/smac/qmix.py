@@ -1,7 +1,9 @@
-"""The policies that collect the battles' data: QMIX (Rashid et al., 2018), trained online on the batched core.
+"""The policies that collect the battles' data: QMIX (Rashid et al., 2018), trained online on the
+batched core.
 
-Agents share one recurrent network (GRU) of their observation, last action and number; a monotone mixer of the state makes
-the team's value. Targets are Peng's Q(lambda) of a slowly copied network with double Q-learning, as fine-tuned SMAC baselines use.
+Agents share one recurrent network (GRU) of their observation, last action and number; a monotone
+mixer of the state makes the team's value. Targets are Peng's Q(lambda) of a slowly copied network
+with double Q-learning, as fine-tuned SMAC baselines use.
 
     python -m envs.datasets train-behaviour 3m
 
@@ -47,7 +49,10 @@ class Agent(nn.Module):
     def __init__(self, obs_dim: int, agents: int, actions: int, hidden: int):
         super().__init__()
         self.agents, self.actions = agents, actions
-        self.first, self.memory = nn.Linear(obs_dim + actions + agents, hidden), nn.GRUCell(hidden, hidden)
+        self.first, self.memory = (
+            nn.Linear(obs_dim + actions + agents, hidden),
+            nn.GRUCell(hidden, hidden),
+        )
         self.last = nn.Linear(hidden, actions)
 
     def inputs(self, obs: Tensor, last: Tensor) -> Tensor:
@@ -73,29 +78,44 @@ class Agent(nn.Module):
 
 
 class MonotoneMixer(nn.Module):
-    """The team's value, growing with every agent's: weights are absolute values of functions of the state."""
+    """The team's value, growing with every agent's: weights are absolute values of functions of the
+    state.
+    """
 
     def __init__(self, state_dim: int, agents: int, mixing: int, hidden: int):
         super().__init__()
         self.agents, self.mixing = agents, mixing
-        self.weights = nn.Sequential(nn.Linear(state_dim, hidden), nn.ReLU(), nn.Linear(hidden, agents * mixing))
+        self.weights = nn.Sequential(
+            nn.Linear(state_dim, hidden), nn.ReLU(), nn.Linear(hidden, agents * mixing)
+        )
         self.bias = nn.Linear(state_dim, mixing)
-        self.weights_2 = nn.Sequential(nn.Linear(state_dim, hidden), nn.ReLU(), nn.Linear(hidden, mixing))
+        self.weights_2 = nn.Sequential(
+            nn.Linear(state_dim, hidden), nn.ReLU(), nn.Linear(hidden, mixing)
+        )
         self.bias_2 = nn.Sequential(nn.Linear(state_dim, mixing), nn.ReLU(), nn.Linear(mixing, 1))
 
     def forward(self, values: Tensor, state: Tensor) -> Tensor:
         """[B, T] of values [B, T, A] and states [B, T, D]."""
         weights = self.weights(state).abs().unflatten(-1, (self.agents, self.mixing))
-        hidden = torch.nn.functional.elu((values.unsqueeze(-2) @ weights).squeeze(-2) + self.bias(state))
+        hidden = torch.nn.functional.elu(
+            (values.unsqueeze(-2) @ weights).squeeze(-2) + self.bias(state)
+        )
         return (hidden * self.weights_2(state).abs()).sum(-1) + self.bias_2(state).squeeze(-1)
 
 
-def lambda_targets(reward: Tensor, terminated: Tensor, filled: Tensor, bootstrap: Tensor, gamma: float, trace: float) -> Tensor:
+def lambda_targets(
+    reward: Tensor,
+    terminated: Tensor,
+    filled: Tensor,
+    bootstrap: Tensor,
+    gamma: float,
+    trace: float,
+) -> Tensor:
     """[B, T] Peng's Q(lambda) targets.
 
     Args:
-        bootstrap: [B, T + 1] the target network's greedy values; reward, terminated, filled: [B, T], filled is 1 where the
-            step happened.
+        bootstrap: [B, T + 1] the target network's greedy values; reward, terminated, filled: [B,
+            T], filled is 1 where the step happened.
     """
     padded = (torch.nn.functional.pad(values, (0, 1)) for values in (reward, terminated, filled))
     return traced_targets(*padded, bootstrap, gamma, trace)[:, :-1]
@@ -110,10 +130,14 @@ class Episodes:
         self.data = {
             "obs": torch.zeros(capacity, limit + 1, agents, battles.obs_dim),
             "state": torch.zeros(capacity, limit + 1, battles.state_dim),
-            "available": torch.zeros(capacity, limit + 1, agents, battles.n_actions, dtype=torch.bool),
-            "action": torch.zeros(capacity, limit, agents, dtype=torch.long), "reward": torch.zeros(capacity, limit),
-            "terminated": torch.zeros(capacity, limit), "filled": torch.zeros(capacity, limit),
-        }  # fmt: skip
+            "available": torch.zeros(
+                capacity, limit + 1, agents, battles.n_actions, dtype=torch.bool
+            ),
+            "action": torch.zeros(capacity, limit, agents, dtype=torch.long),
+            "reward": torch.zeros(capacity, limit),
+            "terminated": torch.zeros(capacity, limit),
+            "filled": torch.zeros(capacity, limit),
+        }
 
     def add(self, episodes: dict[str, Tensor]) -> None:
         """Some episodes, in the layout of `data`."""
@@ -127,7 +151,8 @@ class Episodes:
         rows = torch.randint(min(self.count, self.capacity), (size,), generator=stream)
         longest = int(self.data["filled"][rows].sum(1).max())
         return {
-            name: values[rows, : longest + (name in ("obs", "state", "available"))] for name, values in self.data.items()
+            name: values[rows, : longest + (name in ("obs", "state", "available"))]
+            for name, values in self.data.items()
         }
 
 
@@ -166,7 +191,9 @@ class QMIX:
             best = q.masked_fill(~free, -1e9).argmax(-1, keepdim=True)
             greedy = self.target_agent.unroll(batch["obs"], last).gather(-1, best).squeeze(-1)
             bootstrap = self.target_mixer(greedy, batch["state"])
-            target = lambda_targets(batch["reward"], batch["terminated"], filled, bootstrap, config.gamma, config.trace)
+            target = lambda_targets(
+                batch["reward"], batch["terminated"], filled, bootstrap, config.gamma, config.trace
+            )
         error = (self.mixer(chosen, batch["state"][:, :-1]) - target) * filled
         loss = error.square().sum() / filled.sum()
         self.adam.zero_grad()
@@ -180,7 +207,9 @@ class QMIX:
 
 
 @torch.no_grad()
-def play(agent: Agent, battles: Battles, explore: float, stream: torch.Generator, record: bool = False):
+def play(
+    agent: Agent, battles: Battles, explore: float, stream: torch.Generator, record: bool = False
+):
     """One episode of every battle.
 
     Args:
@@ -188,11 +217,15 @@ def play(agent: Agent, battles: Battles, explore: float, stream: torch.Generator
         record: return the episodes, too.
 
     Returns:
-        returns [B], won [B], and the episodes in the layout of `Episodes.data` (None without `record`).
+        returns [B], won [B], and the episodes in the layout of `Episodes.data` (None without
+        `record`).
     """
     battles.reset()
     count, agents = battles.battles, battles.agents
-    hidden, last = torch.zeros(count * agents, agent.memory.hidden_size), torch.full((count, agents), -1)
+    hidden, last = (
+        torch.zeros(count * agents, agent.memory.hidden_size),
+        torch.full((count, agents), -1),
+    )
     returns = np.zeros(count)
     kept = Episodes(battles, count).data if record else None
     step = 0
@@ -213,8 +246,15 @@ def play(agent: Agent, battles: Battles, explore: float, stream: torch.Generator
             kept["action"][live, step], kept["filled"][live, step] = action[live], 1.0
             kept["reward"][live, step] = torch.from_numpy(reward).float()
             kept["terminated"][live, step] = torch.from_numpy(terminated).float()
-            after, free_after, state = torch.from_numpy(battles.obs()), torch.from_numpy(battles.available()), battles.state()
-            kept["obs"][live, step + 1], kept["available"][live, step + 1] = after[live], free_after[live]
+            after, free_after, state = (
+                torch.from_numpy(battles.obs()),
+                torch.from_numpy(battles.available()),
+                battles.state(),
+            )
+            kept["obs"][live, step + 1], kept["available"][live, step + 1] = (
+                after[live],
+                free_after[live],
+            )
             kept["state"][live, step + 1] = torch.from_numpy(state[live])
         last = torch.where(torch.from_numpy(battles.over)[:, None], last, action)
         step += 1
@@ -225,15 +265,22 @@ def train(map_name: str, config: QMIXConfig | None = None, say=print, every: flo
     """Trains a team online.
 
     Yields:
-        (battle steps so far, win rate over 64 greedy episodes, mean return, the agent) about every 20 updates' rounds.
+        (battle steps so far, win rate over 64 greedy episodes, mean return, the agent) about every
+        20 updates' rounds.
     """
     config = config or QMIXConfig()
-    battles, judge = Battles(map_name, config.battles, config.seed), Battles(map_name, 64, config.seed + 10_000)
+    battles, judge = (
+        Battles(map_name, config.battles, config.seed),
+        Battles(map_name, 64, config.seed + 10_000),
+    )
     learner, episodes = QMIX(battles, config), Episodes(battles, config.buffer)
     stream = torch.Generator().manual_seed(config.seed)
     steps, rounds, began = 0, 0, time.monotonic()
     while steps < config.steps:
-        explore = max(config.explore_least, config.explore - (config.explore - config.explore_least) * steps / config.explore_steps)
+        explore = max(
+            config.explore_least,
+            config.explore - (config.explore - config.explore_least) * steps / config.explore_steps,
+        )
         _, _, played = play(learner.agent, battles, explore, stream, record=True)
         episodes.add(played)
         steps += int(played["filled"].sum())
@@ -244,5 +291,7 @@ def train(map_name: str, config: QMIXConfig | None = None, say=print, every: flo
         if rounds % every == 0:
             returns, won, _ = play(learner.agent, judge, 0.0, stream)
             facts = f"wins {100 * won.mean():.0f} %, return {returns.mean():.2f}, exploration {explore:.2f}"
-            say(f"{map_name}: {steps} steps, {learner.updates} updates, {facts}, {time.monotonic() - began:.0f} s")
+            say(
+                f"{map_name}: {steps} steps, {learner.updates} updates, {facts}, {time.monotonic() - began:.0f} s"
+            )
             yield steps, float(won.mean()), float(returns.mean()), learner.agent

@@ -1,6 +1,6 @@
 """Pictures of battles.
 
-    python -m envs.smac.render 3s_vs_3z kite battle.gif
+python -m envs.smac.render 3s_vs_3z kite battle.gif
 """
 
 import sys
@@ -28,7 +28,9 @@ def frames(map_name: str, team, seed: int = 0, **options) -> list[np.ndarray]:
     t, pictures, total = battles.t, [], 0.0
     kinds = t.scenario.allies + t.scenario.enemies
     stream = np.random.default_rng(seed)
-    figure, axes = pyplot.subplots(figsize=(5, 5 if not t.scenario.strip else 3), layout="constrained")
+    figure, axes = pyplot.subplots(
+        figsize=(5, 5 if not t.scenario.strip else 3), layout="constrained"
+    )
     while True:
         b = battles.b
         axes.clear()
@@ -38,13 +40,29 @@ def frames(map_name: str, team, seed: int = 0, **options) -> list[np.ndarray]:
             life = (b["hp"][0, unit] + b["shield"][0, unit]) / (t.health[unit] + t.shield[unit])
             color = "#0072b2" if unit < t.allies else "#d55e00"
             place = b["x"][0, unit], b["y"][0, unit]
-            axes.scatter(*place, s=SIZES[kind], marker=SHAPES[kind], color=color, alpha=0.25 + 0.75 * life, edgecolors="k")
+            axes.scatter(
+                *place,
+                s=SIZES[kind],
+                marker=SHAPES[kind],
+                color=color,
+                alpha=0.25 + 0.75 * life,
+                edgecolors="k",
+            )
             target = b["target"][0, unit]
             if target >= 0 and b["hp"][0, target] > 0:
-                axes.plot([place[0], b["x"][0, target]], [place[1], b["y"][0, target]], color=color, lw=0.5, alpha=0.6)
+                axes.plot(
+                    [place[0], b["x"][0, target]],
+                    [place[1], b["y"][0, target]],
+                    color=color,
+                    lw=0.5,
+                    alpha=0.6,
+                )
         low, high = (8, 24) if t.scenario.strip else (0, 32)
         axes.set(xlim=(0, 32), ylim=(low, high), aspect="equal", xticks=[], yticks=[])
-        axes.set_title(f"{map_name} (built-in simulator), step {battles.steps[0]}, return {total:.2f}", fontsize=9)
+        axes.set_title(
+            f"{map_name} (built-in simulator), step {battles.steps[0]}, return {total:.2f}",
+            fontsize=9,
+        )
         figure.canvas.draw()
         pictures.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
         if battles.over[0]:

@@ -1,7 +1,9 @@
-"""One battle, unit by unit in scalar code: what numba compiles, and what the array reference must equal.
+"""One battle, unit by unit in scalar code: what numba compiles, and what the array reference must
+equal.
 
-Every function works on one battle's arrays in place. Orders: 0 stand, 1 move to (goal_x, goal_y), 2 attack or heal `target`.
-Times are in loops. See units.py for the constants and the README section of envs/smac for the rules.
+Every function works on one battle's arrays in place. Orders: 0 stand, 1 move to (goal_x, goal_y), 2
+attack or heal `target`. Times are in loops. See units.py for the constants and the README section
+of envs/smac for the rules.
 """
 
 import math
@@ -13,7 +15,11 @@ YIELD_STANDING = 0.25  # share of an overlap that a standing unit gives way, if 
 ROUNDS = 8  # at most, of pushing apart in a loop
 HEALTHY = 1e-9
 
-GOLDEN, MIX1, MIX2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+GOLDEN, MIX1, MIX2 = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xBF58476D1CE4E5B9),
+    np.uint64(0x94D049BB133111EB),
+)
 S30, S27, S31, S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 
 
@@ -25,7 +31,8 @@ def mixed(value):
 
 
 def chance(key, episode, loop, purpose):
-    """A number in [0, 1) that depends on these four and nothing else (counter-based: no generator has a state).
+    """A number in [0, 1) that depends on these four and nothing else (counter-based: no generator
+    has a state).
 
     Args:
         key, episode, loop, purpose: uint64.
@@ -44,19 +51,62 @@ def gap(x, y, radius, i, j):
 
 
 def run_loop(
-    key, episode, loop, allies, x, y, hp, shield, energy, cooldown, since, order, target, goal_x, goal_y, windup, second,
-    second_target, dealt, health, shields, armor, damage, can_hit, hits, period, windups, seconds, reach, scan, speed, radius,
-    separation, air, heals, rules, low, high,
-):  # fmt: skip
+    key,
+    episode,
+    loop,
+    allies,
+    x,
+    y,
+    hp,
+    shield,
+    energy,
+    cooldown,
+    since,
+    order,
+    target,
+    goal_x,
+    goal_y,
+    windup,
+    second,
+    second_target,
+    dealt,
+    health,
+    shields,
+    armor,
+    damage,
+    can_hit,
+    hits,
+    period,
+    windups,
+    seconds,
+    reach,
+    scan,
+    speed,
+    radius,
+    separation,
+    air,
+    heals,
+    rules,
+    low,
+    high,
+):
     """One game loop of a battle.
 
     Args:
-        rules: delay_low, delay_high, slop, least_damage, heal a loop, energy per health, energy rate a loop, least energy,
-            most energy, shield rate a loop, shield delay in loops, attack point x, y.
+        rules: delay_low, delay_high, slop, least_damage, heal a loop, energy per health, energy
+            rate a loop, least energy, most energy, shield rate a loop, shield delay in loops,
+            attack point x, y.
         dealt: [U] damage taken by each unit, added up (gross).
     """
     units = len(x)
-    delay_low, delay_high, slop, least, heal, cost = rules[0], rules[1], rules[2], rules[3], rules[4], rules[5]
+    delay_low, delay_high, slop, least, heal, cost = (
+        rules[0],
+        rules[1],
+        rules[2],
+        rules[3],
+        rules[4],
+        rules[5],
+    )
     energy_rate, energy_least, energy_most = rules[6], rules[7], rules[8]
     shield_rate, shield_delay, point_x, point_y = rules[9], rules[10], rules[11], rules[12]
 
@@ -125,7 +175,8 @@ def run_loop(
         x[i] += step_x[i]
         y[i] += step_y[i]
 
-    # nobody stands in another: pairs of one plane are pushed apart, who stands gives way less; a few rounds for crowds
+    # nobody stands in another: pairs of one plane are pushed apart, who stands gives way less; a
+    # few rounds for crowds
     for _ in range(ROUNDS):
         crowded = False
         for i in range(units):
@@ -224,7 +275,12 @@ def run_loop(
         if not heals[i] or hp[i] <= 0 or order[i] != ATTACK or target[i] < 0:
             continue
         j = target[i]
-        if hp[j] <= 0 or hp[j] >= health[j] or energy[i] <= 0 or gap(x, y, radius, i, j) > reach[i] + 1e-9:
+        if (
+            hp[j] <= 0
+            or hp[j] >= health[j]
+            or energy[i] <= 0
+            or gap(x, y, radius, i, j) > reach[i] + 1e-9
+        ):
             continue
         amount = min(min(heal, health[j] - hp[j]), energy[i] / cost)
         hp[j] += amount
@@ -235,13 +291,17 @@ def run_loop(
 
 
 def pathable(px, py, low, high):
-    """Whether the grid cell of a point may be walked on; coordinates are truncated towards zero, as SMAC does."""
+    """Whether the grid cell of a point may be walked on; coordinates are truncated towards zero, as
+    SMAC does.
+    """
     column, row = int(px), int(py)
     return 0 <= column < 32 and 0 <= row < 32 and low <= row and row < high
 
 
 def availability(allies, x, y, hp, heals, low, high, out):
-    """Action masks [A, 6 + E] of one battle into `out`; low and high bound the rows that may be walked on."""
+    """Action masks [A, 6 + E] of one battle into `out`; low and high bound the rows that may be
+    walked on.
+    """
     units = len(x)
     for i in range(allies):
         out[i, :] = False
@@ -264,7 +324,9 @@ def availability(allies, x, y, hp, heals, low, high, out):
             out[i, 6 + k] = hp[j] > 0 and math.sqrt(dx * dx + dy * dy) <= 6.0
 
 
-def observations(allies, x, y, hp, shield, health, shields, bits, heals, mask, ally_shield, enemy_shield, out):
+def observations(
+    allies, x, y, hp, shield, health, shields, bits, heals, mask, ally_shield, enemy_shield, out
+):
     """Observations [A, obs] of one battle into `out`, in SMAC's order of features."""
     units, width = len(x), bits.shape[1]
     for i in range(allies):
@@ -307,8 +369,27 @@ def observations(allies, x, y, hp, shield, health, shields, bits, heals, mask, a
             out[i, at + b] = bits[i, b]
 
 
-def states(allies, x, y, hp, shield, energy, cooldown, health, shields, bits, heals, longest, last, ally_shield, enemy_shield, out):
-    """The global state of one battle into `out`, without and then with the last actions `last` [A] (-1 before the first)."""
+def states(
+    allies,
+    x,
+    y,
+    hp,
+    shield,
+    energy,
+    cooldown,
+    health,
+    shields,
+    bits,
+    heals,
+    longest,
+    last,
+    ally_shield,
+    enemy_shield,
+    out,
+):
+    """The global state of one battle into `out`, without and then with the last actions `last` [A]
+    (-1 before the first).
+    """
     units, width = len(x), bits.shape[1]
     at = 0
     out[:] = 0.0

@@ -34,7 +34,9 @@ def _distances(battles: Battles) -> np.ndarray:
     """[B, A, n - 6] distance to what each attack action aims at, infinite for the dead."""
     t, b = battles.t, battles.b
     a = t.allies
-    far = np.sqrt((b["x"][:, None] - b["x"][:, :a, None]) ** 2 + (b["y"][:, None] - b["y"][:, :a, None]) ** 2)
+    far = np.sqrt(
+        (b["x"][:, None] - b["x"][:, :a, None]) ** 2 + (b["y"][:, None] - b["y"][:, :a, None]) ** 2
+    )
     found = np.where(b["hp"][:, None, a:] > 0, far[:, :, a:], np.inf)
     for i in np.flatnonzero(t.heals[:a]):
         wounded = (b["hp"][:, :a] > 0) & (b["hp"][:, :a] < t.health[:a])
@@ -60,7 +62,9 @@ def _advance(battles: Battles) -> np.ndarray:
 
 
 def nearest(battles: Battles, stream=None) -> np.ndarray:
-    """Everybody attacks the nearest enemy in range, else walks towards it; Medivacs heal the weakest."""
+    """Everybody attacks the nearest enemy in range, else walks towards it; Medivacs heal the
+    weakest.
+    """
     mask, far = battles.available(), _distances(battles)
     score = _advance(battles)
     score[..., 6:] = np.where(np.isfinite(far), -far, -1e6)
@@ -80,7 +84,9 @@ def focus(battles: Battles, stream=None) -> np.ndarray:
 
 
 def kite(battles: Battles, stream=None) -> np.ndarray:
-    """As `focus`, but who is reloading walks away from enemies that come close, in a circle around the middle."""
+    """As `focus`, but who is reloading walks away from enemies that come close, in a circle around
+    the middle.
+    """
     action, mask = focus(battles), battles.available()
     t, b = battles.t, battles.b
     a = t.allies
@@ -121,22 +127,45 @@ def calibrate(episodes: int, dynamics: str) -> list[list]:
     for name in MAPS:
         for label, team in TEAMS.items():
             battles = Battles(name, episodes, 0, dynamics)
-            found = play(battles, team, np.random.default_rng(generator(0, f"{name}/{label}").initial_seed()))
-            rows.append([
-                name, dynamics, VERSION, label, episodes, round(100 * found["won"].mean(), 1), round(found["returns"].mean(), 2),
-                round(found["returns"].std(), 2), round(found["lengths"].mean(), 1),
-            ])  # fmt: skip
+            found = play(
+                battles, team, np.random.default_rng(generator(0, f"{name}/{label}").initial_seed())
+            )
+            rows.append(
+                [
+                    name,
+                    dynamics,
+                    VERSION,
+                    label,
+                    episodes,
+                    round(100 * found["won"].mean(), 1),
+                    round(found["returns"].mean(), 2),
+                    round(found["returns"].std(), 2),
+                    round(found["lengths"].mean(), 1),
+                ]
+            )
     return rows
 
 
-HEADER = ["map", "dynamics", "version", "team", "episodes", "win_percent", "return_mean", "return_sd", "length_mean"]
+HEADER = [
+    "map",
+    "dynamics",
+    "version",
+    "team",
+    "episodes",
+    "win_percent",
+    "return_mean",
+    "return_sd",
+    "length_mean",
+]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line."""
     from tabulate import tabulate
 
-    parser = argparse.ArgumentParser(prog="python -m envs.smac.scripted", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m envs.smac.scripted", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--episodes", type=int, default=200)
     args = parser.parse_args(arguments)
     rows = [row for dynamics in PROFILES for row in calibrate(args.episodes, dynamics)]

@@ -1,4 +1,6 @@
-"""Per-unit constants of a map as arrays, and where units start. What both backends of the simulation read."""
+"""Per-unit constants of a map as arrays, and where units start. What both backends of the
+simulation read.
+"""
 
 from dataclasses import dataclass
 
@@ -28,7 +30,8 @@ class Tables:
     """A map under a profile. U units, allies first; [U] arrays are float64 unless said otherwise.
 
     Attributes:
-        damage: [U, U] of one hit of i on j, before armor; can_hit: [U, U] bool, also which allies i can heal.
+        damage: [U, U] of one hit of i on j, before armor; can_hit: [U, U] bool, also which allies i
+            can heal.
         period, windup, second: in loops; speed: a loop; hits: number of hits of an attack.
         scan: range in which an enemy acquires targets, edge to edge.
         bits: [U, T] type one-hots, T may be 0; start_x, start_y: before jitter.
@@ -87,7 +90,11 @@ class Tables:
     @property
     def state_dim(self) -> int:
         bits, a, e = self.bits.shape[1], int(self.ally_shield), int(self.enemy_shield)
-        return self.allies * (4 + a + bits) + self.enemies * (3 + e + bits) + self.allies * self.actions
+        return (
+            self.allies * (4 + a + bits)
+            + self.enemies * (3 + e + bits)
+            + self.allies * self.actions
+        )
 
     @property
     def max_reward(self) -> float:
@@ -110,7 +117,9 @@ SPAWN_ORDER = ("stalker", "zealot", "marine", "marauder", "medivac")  # of the m
 
 
 def starts(kinds: tuple[str, ...], centre: tuple[float, float], mirror: bool) -> np.ndarray:
-    """[n, 2] start positions: slots are taken in the script's order of types; within a type ids go by x, then y."""
+    """[n, 2] start positions: slots are taken in the script's order of types; within a type ids go
+    by x, then y.
+    """
     order = sorted(range(len(kinds)), key=lambda i: (SPAWN_ORDER.index(kinds[i]), i))
     slots = packed(len(kinds)) * (np.array([-1.0, 1.0]) if mirror else 1.0)
     places = np.empty((len(kinds), 2))
@@ -140,7 +149,9 @@ def tables(name: str, dynamics: str = "sc2") -> Tables:
     for i, kind in enumerate(kinds):
         if scenario.ally_bits:
             bits[i, (scenario.ally_bits if side[i] else scenario.enemy_bits).index(kind)] = 1
-    places = np.concatenate([starts(scenario.allies, ALLY_SPAWN, False), starts(scenario.enemies, ENEMY_SPAWN, True)])
+    places = np.concatenate(
+        [starts(scenario.allies, ALLY_SPAWN, False), starts(scenario.enemies, ENEMY_SPAWN, True)]
+    )
 
     def column(read) -> np.ndarray:
         return np.array([read(kind) for kind in types], float)

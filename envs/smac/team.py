@@ -1,6 +1,8 @@
-"""A population's policies in battles, and battles' data as single transitions, for learners without memory.
+"""A population's policies in battles, and battles' data as single transitions, for learners without
+memory.
 
-An agent's row is what it observes followed by the mask of its available actions; an action is its index.
+An agent's row is what it observes followed by the mask of its available actions; an action is its
+index.
 
 Axes: M members, N agents, E battles, O observation, U actions, R rows.
 """
@@ -16,18 +18,25 @@ STEPS_AN_EPISODE = 25  # a guess of how many battles bring so many rows; more fo
 
 
 def transitions(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Tensors [R, N, ...] of the steps of whole episodes, see envs.smac.data; everybody shares reward and terminal flag."""
+    """Tensors [R, N, ...] of the steps of whole episodes, see envs.smac.data; everybody shares
+    reward and terminal flag.
+    """
     filled = torch.from_numpy(arrays["filled"] > 0)
     agents = arrays["obs"].shape[2]
-    rows = torch.cat([torch.from_numpy(arrays["obs"]), torch.from_numpy(arrays["available"]).float()], -1)
+    rows = torch.cat(
+        [torch.from_numpy(arrays["obs"]), torch.from_numpy(arrays["available"]).float()], -1
+    )
 
     def shared(name: str) -> Tensor:
         return torch.from_numpy(arrays[name])[filled].float()[:, None].expand(-1, agents)
 
     return {
-        "obs": rows[:, :-1][filled], "action": torch.from_numpy(arrays["actions"])[filled].float().unsqueeze(-1),
-        "reward": shared("rewards"), "next_obs": rows[:, 1:][filled], "terminal": shared("terminated"),
-    }  # fmt: skip
+        "obs": rows[:, :-1][filled],
+        "action": torch.from_numpy(arrays["actions"])[filled].float().unsqueeze(-1),
+        "reward": shared("rewards"),
+        "next_obs": rows[:, 1:][filled],
+        "terminal": shared("terminated"),
+    }
 
 
 def advance(population: list[Battles], action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -44,7 +53,10 @@ def advance(population: list[Battles], action: Tensor) -> tuple[Tensor, Tensor, 
         which = np.flatnonzero(~battles.over)
         if len(which):
             earned, ended, _, _ = battles.step(action[m].numpy()[which], which)
-            reward[m, which], terminal[m, which] = torch.from_numpy(earned).float(), torch.from_numpy(ended).float()
+            reward[m, which], terminal[m, which] = (
+                torch.from_numpy(earned).float(),
+                torch.from_numpy(ended).float(),
+            )
             live[m, which] = 1
     return reward, terminal, live
 
@@ -59,7 +71,11 @@ class BattleTeam:
     def __init__(self, map_name: str, device="cpu"):
         one = Battles(map_name, 1)
         self.map_name, self.device = map_name, device
-        self.num_agents, self.action_dim, self.obs_dim = one.agents, one.n_actions, one.obs_dim + one.n_actions
+        self.num_agents, self.action_dim, self.obs_dim = (
+            one.agents,
+            one.n_actions,
+            one.obs_dim + one.n_actions,
+        )
 
     def seen(self, population: list[Battles]) -> Tensor:
         """[M, N, E, O + U] rows of all agents."""
@@ -75,8 +91,8 @@ class BattleTeam:
             explorer: the agent that explores; None for nobody.
 
         Returns:
-            returns [M, E], and of the explorer's steps rows, actions, rewards, terminal flags, next rows and which
-            happened, all [M, E, T, ...].
+            returns [M, E], and of the explorer's steps rows, actions, rewards, terminal flags, next
+            rows and which happened, all [M, E, T, ...].
         """
         seeds = [int(torch.randint(2**31, (), generator=stream)) for stream in streams]
         population = [Battles(self.map_name, episodes, seed) for seed in seeds]
@@ -91,7 +107,16 @@ class BattleTeam:
             returns += reward
             following = self.seen(population)
             if explorer is not None:
-                columns.append((rows[:, explorer], action[:, explorer], reward, terminal, following[:, explorer], live))
+                columns.append(
+                    (
+                        rows[:, explorer],
+                        action[:, explorer],
+                        reward,
+                        terminal,
+                        following[:, explorer],
+                        live,
+                    )
+                )
             rows = following
         return returns, [torch.stack(column, 2) for column in zip(*columns, strict=True)]
 
@@ -99,7 +124,10 @@ class BattleTeam:
         """Actions [M, E] of which a share EXPLORE is replaced by uniformly random available ones."""
         free = rows[..., -self.action_dim :] > 0.5
         noise = torch.stack([torch.rand(free.shape[1:], generator=stream) for stream in streams])
-        change = torch.stack([torch.rand(action.shape[1:], generator=stream) for stream in streams]) < EXPLORE
+        change = (
+            torch.stack([torch.rand(action.shape[1:], generator=stream) for stream in streams])
+            < EXPLORE
+        )
         return torch.where(change, noise.masked_fill(~free, -1.0).argmax(-1), action)
 
     def returns(self, act, streams: list[torch.Generator], episodes: int) -> Tensor:
@@ -107,17 +135,33 @@ class BattleTeam:
         return self.play(act, streams, episodes)[0]
 
     def collect(self, act, streams: list[torch.Generator], steps: int) -> dict[str, Tensor]:
-        """`steps` rows [M, steps, N, ...] of every agent, each from battles in which it alone explores, in turn."""
+        """`steps` rows [M, steps, N, ...] of every agent, each from battles in which it alone
+        explores, in turn.
+        """
         agents = []
         for agent in range(self.num_agents):
             # streams of its own: how often a turn goes on depends on who else has too few rows yet
-            turns = [torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=stream))) for stream in streams]
+            turns = [
+                torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=stream)))
+                for stream in streams
+            ]
             found = [[] for _ in streams]
             while min(sum(len(piece[0]) for piece in pieces) for pieces in found) < steps:
                 _, (*columns, live) = self.play(act, turns, -(-steps // STEPS_AN_EPISODE), agent)
                 for m in range(len(streams)):
                     found[m].append([column[m][live[m] > 0] for column in columns])
-            whole = [[torch.cat(parts)[:steps] for parts in zip(*pieces, strict=True)] for pieces in found]
+            whole = [
+                [torch.cat(parts)[:steps] for parts in zip(*pieces, strict=True)]
+                for pieces in found
+            ]
             agents.append([torch.stack(column) for column in zip(*whole, strict=True)])
-        obs, action, reward, terminal, following = (torch.stack(column, 2) for column in zip(*agents, strict=True))
-        return {"obs": obs, "action": action.float().unsqueeze(-1), "reward": reward, "next_obs": following, "terminal": terminal}
+        obs, action, reward, terminal, following = (
+            torch.stack(column, 2) for column in zip(*agents, strict=True)
+        )
+        return {
+            "obs": obs,
+            "action": action.float().unsqueeze(-1),
+            "reward": reward,
+            "next_obs": following,
+            "terminal": terminal,
+        }

@@ -1,7 +1,8 @@
 """Unit types and maps of the built-in StarCraft-like battles: all numbers in one place.
 
-Two profiles. "sc2" has the unit data of the real SMAC maps (the Liberty catalogue, the same in builds 4.6.2 and 4.10).
-"smaclite" has those of SMAClite (Michalski et al., 2023), whose units move and shoot 1.4 times as fast for a step.
+Two profiles. "sc2" has the unit data of the real SMAC maps (the Liberty catalogue, the same in
+builds 4.6.2 and 4.10). "smaclite" has those of SMAClite (Michalski et al., 2023), whose units move
+and shoot 1.4 times as fast for a step.
 
 Times are in game seconds of 16 loops; one environment step is 8 loops.
 """
@@ -21,7 +22,8 @@ class UnitType:
     Attributes:
         armor: taken off every hit's part that reaches hit points.
         damage, hits: of one attack; bonus: extra damage to armored targets, of every hit.
-        period: seconds between attacks; reach: weapon range, or range of healing, from edge to edge.
+        period: seconds between attacks; reach: weapon range, or range of healing, from edge to
+            edge.
         speed: distance a second; radius: of the body; separation: of what others cannot enter.
         windup: seconds between taking aim and the hit; second_hit: seconds between both hits.
         air: whether it flies; hits_air: whether it can attack what flies; heals: a Medivac.
@@ -64,11 +66,81 @@ SC2 = {
 SMACLITE = {
     unit.name: unit
     for unit in (
-        UnitType("marine", 45, 0, 0, LIGHT, True, 6, 0, 1, 0.61, 5, 3.15, 0.375, 0.375, hits_air=True, max_cooldown=15),
-        UnitType("marauder", 125, 0, 1, ARMORED, True, 10, 10, 1, 1.07, 6, 3.15, 0.5625, 0.5, max_cooldown=25),
-        UnitType("medivac", 150, 0, 1, ARMORED, False, 0, 0, 0, 1.0, 4, 3.5, 0.75, 0.75, air=True, heals=True, max_cooldown=200),
-        UnitType("stalker", 80, 80, 1, ARMORED, False, 13, 5, 1, 1.34, 6, 4.13, 0.625, 0.625, hits_air=True, max_cooldown=35),
-        UnitType("zealot", 100, 50, 1, LIGHT, True, 8, 0, 2, 0.86, 0.1, 3.15, 0.5, 0.375, max_cooldown=22),
+        UnitType(
+            "marine",
+            45,
+            0,
+            0,
+            LIGHT,
+            True,
+            6,
+            0,
+            1,
+            0.61,
+            5,
+            3.15,
+            0.375,
+            0.375,
+            hits_air=True,
+            max_cooldown=15,
+        ),
+        UnitType(
+            "marauder",
+            125,
+            0,
+            1,
+            ARMORED,
+            True,
+            10,
+            10,
+            1,
+            1.07,
+            6,
+            3.15,
+            0.5625,
+            0.5,
+            max_cooldown=25,
+        ),
+        UnitType(
+            "medivac",
+            150,
+            0,
+            1,
+            ARMORED,
+            False,
+            0,
+            0,
+            0,
+            1.0,
+            4,
+            3.5,
+            0.75,
+            0.75,
+            air=True,
+            heals=True,
+            max_cooldown=200,
+        ),
+        UnitType(
+            "stalker",
+            80,
+            80,
+            1,
+            ARMORED,
+            False,
+            13,
+            5,
+            1,
+            1.34,
+            6,
+            4.13,
+            0.625,
+            0.625,
+            hits_air=True,
+            max_cooldown=35,
+        ),
+        UnitType(
+            "zealot", 100, 50, 1, LIGHT, True, 8, 0, 2, 0.86, 0.1, 3.15, 0.5, 0.375, max_cooldown=22
+        ),
     )
 }
 
@@ -111,7 +183,8 @@ class Map:
 
     Attributes:
         allies, enemies: names of types, in the order of ids.
-        ally_bits, enemy_bits: order of the type one-hots; the real game reverses the enemies' on 2s3z.
+        ally_bits, enemy_bits: order of the type one-hots; the real game reverses the enemies' on
+            2s3z.
         limit: environment steps.
         strip: whether units stay within 8 <= y < 24, between the cliffs.
     """
@@ -125,8 +198,15 @@ class Map:
     strip: bool = True
 
 
-def _map(name: str, allies: list[tuple[str, int]], enemies: list[tuple[str, int]], limit: int, **more) -> Map:
-    return Map(name, *(tuple(kind for kind, count in side for _ in range(count)) for side in (allies, enemies)), limit, **more)
+def _map(
+    name: str, allies: list[tuple[str, int]], enemies: list[tuple[str, int]], limit: int, **more
+) -> Map:
+    return Map(
+        name,
+        *(tuple(kind for kind, count in side for _ in range(count)) for side in (allies, enemies)),
+        limit,
+        **more,
+    )
 
 
 _MMM = [("marauder", 2), ("marine", 7), ("medivac", 1)]

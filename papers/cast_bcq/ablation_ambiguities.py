@@ -1,7 +1,9 @@
-"""What the paper leaves open, measured on Hopper's uncoordinated data: each reading of ours against the default.
+"""What the paper leaves open, measured on Hopper's uncoordinated data: each reading of ours against
+the default.
 
-A1: what agents observe (own joints and torso, or everything); A2: what unmasked agents do in Eq. 8 (the joint policy's
-actions, or the data's); A3: how far latents are clipped (0.5 as BCQ's code, or 0.05).
+A1: what agents observe (own joints and torso, or everything); A2: what unmasked agents do in Eq. 8
+(the joint policy's actions, or the data's); A3: how far latents are clipped (0.5 as BCQ's code, or
+0.05).
 """
 
 from common.reporting import tables
@@ -18,12 +20,24 @@ READINGS = {
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry("hopper_3x1", name, (cell(preset, "hopper", "uncoordinated", "ours", options | change),), average_return)
+        Entry(
+            "hopper_3x1",
+            name,
+            (cell(preset, "hopper", "uncoordinated", "ours", options | change),),
+            average_return,
+        )
         for name, change in READINGS.items()
     ]
 
 
-TABLE = Table("cast_bcq", "ablation_ambiguities", "readings of what the paper leaves open", entries, unit="return", options=OPTIONS)
+TABLE = Table(
+    "cast_bcq",
+    "ablation_ambiguities",
+    "readings of what the paper leaves open",
+    entries,
+    unit="return",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,8 @@
 """CAST-BCQ in battles under other readings of what the paper leaves open, on two maps.
 
-Not in the paper. Defaults are one-step targets (Eq. 6) and discrete BCQ's threshold of 0.3; the authors' deleted archive had
-traces of 0.75 (TD(lambda) on the data's actions) and a threshold of 0.5 on StarCraft.
+Not in the paper. Defaults are one-step targets (Eq. 6) and discrete BCQ's threshold of 0.3; the
+authors' deleted archive had traces of 0.75 (TD(lambda) on the data's actions) and a threshold of
+0.5 on StarCraft.
 """
 
 from common.reporting import tables
@@ -21,7 +22,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 OPTIONS = {key: value for key, value in BATTLE_OPTIONS.items() if key not in ("trace", "threshold")}
-TABLE = Table("cast_bcq", "ablation_battles", f"readings ({SIMULATOR})", entries, unit="win rate in %", decimals=0, options=OPTIONS)
+TABLE = Table(
+    "cast_bcq",
+    "ablation_battles",
+    f"readings ({SIMULATOR})",
+    entries,
+    unit="win rate in %",
+    decimals=0,
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,8 @@
 """Uncoordinated data with everybody observing everything: the second setting of ambiguity A1.
 
-The paper's text gives agents their own body parts; drafts of its code gave CAST-BCQ and MABCQ the whole state and independent
-methods their own joints and the torso. Here all decentralised methods see the same: everything.
+The paper's text gives agents their own body parts; drafts of its code gave CAST-BCQ and MABCQ the
+whole state and independent methods their own joints and the torso. Here all decentralised methods
+see the same: everything.
 """
 
 from common.reporting import tables
@@ -11,7 +12,12 @@ from papers.cast_bcq.figure4 import entries
 
 FULL = OPTIONS | {"observation": "full"}
 TABLE = Table(
-    "cast_bcq", "ablation_observation", "uncoordinated data, full observation", entries, unit="return", options=FULL
+    "cast_bcq",
+    "ablation_observation",
+    "uncoordinated data, full observation",
+    entries,
+    unit="return",
+    options=FULL,
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The methods CAST-BCQ is compared with: MABCQ and ICQ-MA. Joint and independent BCQ are `common.learning.bcq` on other views.
+"""The methods CAST-BCQ is compared with: MABCQ and ICQ-MA. Joint and independent BCQ are
+`common.learning.bcq` on other views.
 
 Axes: M members, N agents, B batch, D state, O observation, A an agent's action.
 """
@@ -27,8 +28,12 @@ class MABCQConfig(BCQConfig):
     epsilon: float = 0.8
 
 
-def value_deviation(next_value: Tensor, q: Tensor, reward: Tensor, gamma: float, epsilon: float) -> Tensor:
-    """1 + (V(s') - E V) / |E V|, within 1 +- epsilon, where E V = (Q(s, a_i) - r) / gamma: all [M, N, B]."""
+def value_deviation(
+    next_value: Tensor, q: Tensor, reward: Tensor, gamma: float, epsilon: float
+) -> Tensor:
+    """1 + (V(s') - E V) / |E V|, within 1 +- epsilon, where E V = (Q(s, a_i) - r) / gamma: all [M,
+    N, B].
+    """
     expected = (q - reward) / gamma
     return (1 + (next_value - expected) / (expected.abs() + 1e-6)).clamp(1 - epsilon, 1 + epsilon)
 
@@ -37,31 +42,45 @@ def transition_normalisation(mean: Tensor, mean_with_next: Tensor, epsilon: floa
     """p(a_i | s) / p(a_i | s, s') within 1 +- epsilon, ~ 1 / P(s' | s, a_i): [M, N, B].
 
     Args:
-        mean, mean_with_next: [M, N, B, Z], latent means of the action by the VAEs of (a_i | s) and (a_i | s, s'); their
-            densities under the standard normal prior stand for those of the action.
+        mean, mean_with_next: [M, N, B, Z], latent means of the action by the VAEs of (a_i | s) and
+            (a_i | s, s'); their densities under the standard normal prior stand for those of the
+            action.
     """
     log_ratio = 0.5 * (mean_with_next.square().sum(-1) - mean.square().sum(-1))
     return log_ratio.clamp(-20, 20).exp().clamp(1 - epsilon, 1 + epsilon)
 
 
 class MABCQ(BCQ):
-    """BCQ of every agent by itself on the full state, with reweighted transitions (Jiang and Lu, 2021)."""
+    """BCQ of every agent by itself on the full state, with reweighted transitions (Jiang and Lu,
+    2021).
+    """
 
     def __init__(self, seeds, obs_dims, action_dim, config: MABCQConfig, device="cpu"):
         super().__init__(seeds, obs_dims, action_dim, config, device)
         self.inverse = ConditionalVAE(
-            generators(seeds, "inverse vae"), [2 * dim for dim in obs_dims], 2 * max(obs_dims), action_dim, self.latent,
-            config.vae_hidden or config.hidden, config.vae_lr, device,
-        )  # fmt: skip
+            generators(seeds, "inverse vae"),
+            [2 * dim for dim in obs_dims],
+            2 * max(obs_dims),
+            action_dim,
+            self.latent,
+            config.vae_hidden or config.hidden,
+            config.vae_lr,
+            device,
+        )
 
     def critic_loss(self, batch: Batch, target: Tensor, next_value: Tensor) -> Tensor:
         pair = torch.cat([batch.obs, batch.next_obs], -1)
         self.inverse.update(pair, batch.action, self.noise(batch.obs), KL_WEIGHT)
         q = self.critics.values(batch.obs, batch.action)
         with torch.no_grad():
-            means = self.vae.encode(batch.obs, batch.action)[0], self.inverse.encode(pair, batch.action)[0]
+            means = (
+                self.vae.encode(batch.obs, batch.action)[0],
+                self.inverse.encode(pair, batch.action)[0],
+            )
             epsilon = self.config.epsilon
-            weights = value_deviation(next_value, q[:, :, 0], batch.reward, self.config.gamma, epsilon)
+            weights = value_deviation(
+                next_value, q[:, :, 0], batch.reward, self.config.gamma, epsilon
+            )
             weights = weights * transition_normalisation(*means, epsilon)
             weights = weights / weights.mean(-1, keepdim=True)
         return mean_over_batch(weights * (q - target.unsqueeze(2)).square().sum(2))
@@ -90,29 +109,45 @@ class ICQConfig:
 
 
 class ICQ(Learner):
-    """Gaussian policies, a critic per agent, and a linear mixer whose coefficients depend on the state.
+    """Gaussian policies, a critic per agent, and a linear mixer whose coefficients depend on the
+    state.
 
-    Q_tot = sum_i k_i(s) Q_i(o_i, a_i), k_i >= 0 with sum 1. The target bootstraps from the data's next action, weighted by
-    the batch softmax of its value.
+    Q_tot = sum_i k_i(s) Q_i(o_i, a_i), k_i >= 0 with sum 1. The target bootstraps from the data's
+    next action, weighted by the batch softmax of its value.
 
     Args:
         seeds: one per member.
         obs_dims: true observation size of each agent; state_dim: D.
     """
 
-    def __init__(self, seeds, obs_dims: list[int], state_dim: int, action_dim: int, config: ICQConfig, device="cpu"):
+    def __init__(
+        self,
+        seeds,
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: ICQConfig,
+        device="cpu",
+    ):
         super().__init__(seeds, device, config.max_norm)
         self.config, self.action_dim = config, action_dim
 
         def network(purpose: str, sizes: list[int], outputs: int, hidden: int) -> dict[str, Tensor]:
-            return mlp_parameters(generators(seeds, purpose), sizes, max(sizes), hidden, outputs, input_norm=False)
+            return mlp_parameters(
+                generators(seeds, purpose), sizes, max(sizes), hidden, outputs, input_norm=False
+            )
 
         actor = network("actor", obs_dims, action_dim, config.hidden)
         actor["log_std_logits"] = torch.zeros(len(seeds), len(obs_dims), action_dim)
         critic = network("critic", [dim + action_dim for dim in obs_dims], 1, config.hidden)
         self.hold("actor", actor, config.lr, target=False)
         self.hold("critic", critic, config.lr, target=True)
-        self.hold("mixer", network("mixer", [state_dim], len(obs_dims), config.mixer_hidden), config.lr, target=True)
+        self.hold(
+            "mixer",
+            network("mixer", [state_dim], len(obs_dims), config.mixer_hidden),
+            config.lr,
+            target=True,
+        )
 
     def distribution(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean [M, N, B, A] and log standard deviation [M, N, 1, A] of the policy."""
@@ -133,16 +168,22 @@ class ICQ(Learner):
 
     def total(self, state: Tensor, obs: Tensor, action: Tensor, parts: dict) -> Tensor:
         """[M, B] Q_tot."""
-        return (self.coefficients(state, parts["mixer"]) * self.values(obs, action, parts["critic"])).sum(1)
+        return (
+            self.coefficients(state, parts["mixer"]) * self.values(obs, action, parts["critic"])
+        ).sum(1)
 
     def update(self, batch: TeamBatch) -> None:
         """One step of critics and mixer, and of the policies."""
         config = self.config
         with torch.no_grad():
-            following = self.total(batch.next_state, batch.next_obs, batch.next_action, self.targets)
+            following = self.total(
+                batch.next_state, batch.next_obs, batch.next_action, self.targets
+            )
             trusted = softmax_weights(following, config.target_temperature) * following
             target = batch.reward + config.gamma * (1 - batch.terminal) * trusted
-        loss = mean_over_batch((self.total(batch.state, batch.obs, batch.action, self.parts) - target).square(), 1)
+        loss = mean_over_batch(
+            (self.total(batch.state, batch.obs, batch.action, self.parts) - target).square(), 1
+        )
         self.descend(loss, "critic", "mixer")
 
         with torch.no_grad():
@@ -151,7 +192,11 @@ class ICQ(Learner):
             wide = batch.obs.repeat_interleave(samples, dim=2)
             noise = normal_(wide.new_empty(*wide.shape[:-1], self.action_dim), self.streams)
             sampled = (mean.repeat_interleave(samples, dim=2) + log_std.exp() * noise).clamp(-1, 1)
-            baseline = self.values(wide, sampled, self.parts["critic"]).unflatten(-1, (-1, samples)).mean(-1)
+            baseline = (
+                self.values(wide, sampled, self.parts["critic"])
+                .unflatten(-1, (-1, samples))
+                .mean(-1)
+            )
             advantage = self.values(batch.obs, batch.action, self.parts["critic"]) - baseline
             weights = self.coefficients(batch.state, self.parts["mixer"])
             weights = weights * softmax_weights(advantage, config.policy_temperature)

@@ -1,7 +1,9 @@
-"""CAST-BCQ (Ma and Wu, AAMAS 2023) on a population: continuous actions. Its ablations are members like any other.
+"""CAST-BCQ (Ma and Wu, AAMAS 2023) on a population: continuous actions. Its ablations are members
+like any other.
 
-Every agent has a conditional VAE (Eq. 3) and an individual value network (Eq. 9), the team has two joint critics (Eqs. 6
-and 10). An agent executes the best of its own VAE's proposals by its individual value.
+Every agent has a conditional VAE (Eq. 3) and an individual value network (Eq. 9), the team has two
+joint critics (Eqs. 6 and 10). An agent executes the best of its own VAE's proposals by its
+individual value.
 
 Axes: M members, N agents, B batch, K candidates, D state, O observation, A an agent's action.
 """
@@ -74,29 +76,59 @@ class CAST:
     """
 
     def __init__(
-        self, seeds: list[int], obs_dims: list[int], state_dim: int, action_dim: int, config: CASTConfig,
-        variants: list[Variant], device="cpu",
-    ):  # fmt: skip
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: CASTConfig,
+        variants: list[Variant],
+        device="cpu",
+    ):
         if config.others not in ("policy", "data"):
             raise ValueError(f"others is {config.others!r}, expected 'policy' or 'data'")
         self.config, self.action_dim, self.latent = config, action_dim, 2 * action_dim
         members, self.agents, padded = len(seeds), len(obs_dims), max(obs_dims)
         self.vae = ConditionalVAE(
-            generators(seeds, "vae"), obs_dims, padded, action_dim, self.latent, config.vae_hidden, config.lr, device
+            generators(seeds, "vae"),
+            obs_dims,
+            padded,
+            action_dim,
+            self.latent,
+            config.vae_hidden,
+            config.lr,
+            device,
         )
         joint = state_dim + self.agents * action_dim
-        self.critics = TwinCritics(generators(seeds, "critic"), [joint], joint, config.hidden, False, device)
+        self.critics = TwinCritics(
+            generators(seeds, "critic"), [joint], joint, config.hidden, False, device
+        )
         self.target_critic = self.critics.params.frozen_copy()
         inputs = [dim + action_dim for dim in obs_dims]
-        tensors = mlp_parameters(generators(seeds, "value"), inputs, padded + action_dim, config.hidden, 1, input_norm=False)
+        tensors = mlp_parameters(
+            generators(seeds, "value"),
+            inputs,
+            padded + action_dim,
+            config.hidden,
+            1,
+            input_norm=False,
+        )
         self.individual = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
         rates = per_member(config.lr, members, device)
-        self.critic_adam, self.value_adam = Adam(self.critics.params, rates), Adam(self.individual, rates)
-        self.noise_streams, self.subteam_streams = generators(seeds, "noise", device), generators(seeds, "subteams")
+        self.critic_adam, self.value_adam = (
+            Adam(self.critics.params, rates),
+            Adam(self.individual, rates),
+        )
+        self.noise_streams, self.subteam_streams = (
+            generators(seeds, "noise", device),
+            generators(seeds, "subteams"),
+        )
 
         self.weight = torch.tensor([variant.weight for variant in variants], device=device)
         self.single = torch.tensor([not variant.double for variant in variants], device=device)
-        self.baseline = torch.tensor([float(variant.baseline) for variant in variants], device=device)
+        self.baseline = torch.tensor(
+            [float(variant.baseline) for variant in variants], device=device
+        )
         self.masking = torch.tensor([variant.masking for variant in variants], device=device)
         self.default = torch.zeros(self.agents, action_dim, device=device)
         if self.agents <= EXACT_UP_TO:
@@ -108,11 +140,15 @@ class CAST:
         repeated = obs.repeat_interleave(samples, dim=2)
         noise = normal_(obs.new_empty(*repeated.shape[:-1], self.latent), streams)
         clip = self.config.latent_clip
-        return self.vae.decode(repeated, noise.clamp(-clip, clip)).detach().unflatten(2, (-1, samples))
+        return (
+            self.vae.decode(repeated, noise.clamp(-clip, clip)).detach().unflatten(2, (-1, samples))
+        )
 
     def joint_values(self, state: Tensor, actions: Tensor, params) -> Tensor:
         """Eq. 10 [M, R] of states [M, R, D] with joint actions [M, R, N, A]."""
-        values = self.critics.values(state.unsqueeze(1), actions.flatten(-2).unsqueeze(1), params)  # [M, 1, 2, R]
+        values = self.critics.values(
+            state.unsqueeze(1), actions.flatten(-2).unsqueeze(1), params
+        )  # [M, 1, 2, R]
         return combined(values.squeeze(1), self.weight, self.single)
 
     def best_joint(self, state: Tensor, obs: Tensor, params) -> tuple[Tensor, Tensor]:
@@ -123,7 +159,9 @@ class CAST:
         count = self.config.candidates
         proposals = self.propose(obs, count, self.noise_streams)  # [M, N, B, K, A]
         team = proposals.permute(0, 2, 3, 1, 4)  # [M, B, K, N, A]
-        values = self.joint_values(state.repeat_interleave(count, dim=1), team.flatten(1, 2), params)
+        values = self.joint_values(
+            state.repeat_interleave(count, dim=1), team.flatten(1, 2), params
+        )
         best, which = values.unflatten(1, (-1, count)).max(-1)  # [M, B]
         pick = which[:, None, :, None, None].expand(-1, self.agents, -1, 1, self.action_dim)
         return proposals.gather(3, pick).squeeze(3), best
@@ -131,7 +169,10 @@ class CAST:
     def contributions(self, batch: TeamBatch) -> Tensor:
         """Delta_i [M, N, B] of Eq. 8."""
         if self.agents > EXACT_UP_TO:
-            drawn = [draw_subteams(self.agents, self.config.subteams, stream) for stream in self.subteam_streams]
+            drawn = [
+                draw_subteams(self.agents, self.config.subteams, stream)
+                for stream in self.subteam_streams
+            ]
             kept = torch.stack(drawn).to(batch.state.device)
             kept = torch.where(self.masking.view(-1, 1, 1, 1), kept, 1.0)
             weights = kept.new_full(kept.shape[:1] + kept.shape[2:3], 1 / kept.shape[2])
@@ -139,7 +180,9 @@ class CAST:
             kept = self.kept
             empty = torch.zeros(kept.shape[2], device=kept.device)
             empty[0] = 1
-            weights = torch.where(self.masking.unsqueeze(-1), torch.full_like(empty, 1 / len(empty)), empty)
+            weights = torch.where(
+                self.masking.unsqueeze(-1), torch.full_like(empty, 1 / len(empty)), empty
+            )
         others = batch.action
         if self.config.others == "policy":
             others, _ = self.best_joint(batch.state, batch.obs, self.critics.constant)
@@ -147,9 +190,13 @@ class CAST:
         def value(actions: Tensor) -> Tensor:
             rows = actions.shape[1]
             state = batch.state.unsqueeze(1).expand(-1, rows, -1, -1).flatten(1, 2)
-            return self.joint_values(state, actions.flatten(1, 2), self.critics.constant).unflatten(1, (rows, -1))
+            return self.joint_values(state, actions.flatten(1, 2), self.critics.constant).unflatten(
+                1, (rows, -1)
+            )
 
-        return contributions(value, batch.action, others, self.default, kept, weights, self.baseline)
+        return contributions(
+            value, batch.action, others, self.default, kept, weights, self.baseline
+        )
 
     def update(self, batch: TeamBatch) -> None:
         """One iteration of Algorithm 1: generators, joint critics, individual values, targets."""
@@ -187,7 +234,9 @@ class CAST:
         """[M, N, B, A]: every agent's best of `act_samples` proposals by its own individual value."""
         samples = self.config.act_samples
         proposals = self.propose(obs, samples, streams)
-        values = self.values(obs.repeat_interleave(samples, dim=2), proposals.flatten(2, 3)).unflatten(2, (-1, samples))
+        values = self.values(
+            obs.repeat_interleave(samples, dim=2), proposals.flatten(2, 3)
+        ).unflatten(2, (-1, samples))
         pick = values.argmax(-1)[..., None, None].expand(-1, -1, -1, 1, self.action_dim)
         return proposals.gather(3, pick).squeeze(3)
 
@@ -211,6 +260,9 @@ class CAST:
         self.individual.flat.copy_(state["individual"])
         self.critic_adam.load_state_dict(state["critic_adam"])
         self.value_adam.load_state_dict(state["value_adam"])
-        for streams, saved in ((self.noise_streams, state["noise"]), (self.subteam_streams, state["subteams"])):
+        for streams, saved in (
+            (self.noise_streams, state["noise"]),
+            (self.subteam_streams, state["subteams"]),
+        ):
             for stream, one in zip(streams, saved, strict=True):
                 stream.set_state(one)

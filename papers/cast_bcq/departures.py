@@ -1,4 +1,6 @@
-"""Which of the README's differences were run in both readings, for the departures ledger (common.reporting.departures)."""
+"""Which of the README's differences were run in both readings, for the departures ledger
+(common.reporting.departures).
+"""
 
 from common.reporting.departures import Effect
 from papers.cast_bcq.ablation_battles import SHOWN
@@ -10,9 +12,14 @@ HOPPER = {
 }
 BATTLES = {"battles: generator": "threshold 0.5", "battles: joint targets": "trace 0.75"}
 EFFECTS = [
-    *(Effect(what, "ablation_ambiguities", ((("hopper_3x1", name), ("hopper_3x1", "default")),)) for what, name in HOPPER.items()),
     *(
-        Effect(what, "ablation_battles", tuple(((place, name), (place, "default")) for place in SHOWN))
+        Effect(what, "ablation_ambiguities", ((("hopper_3x1", name), ("hopper_3x1", "default")),))
+        for what, name in HOPPER.items()
+    ),
+    *(
+        Effect(
+            what, "ablation_battles", tuple(((place, name), (place, "default")) for place in SHOWN)
+        )
         for what, name in BATTLES.items()
     ),
 ]

@@ -1,4 +1,6 @@
-"""The cells of CAST-BCQ's tables: a cell is a method on a data set with its settings; see table2.py for how they are used."""
+"""The cells of CAST-BCQ's tables: a cell is a method on a data set with its settings; see table2.py
+for how they are used.
+"""
 
 from dataclasses import asdict
 
@@ -23,21 +25,40 @@ from papers.cast_bcq.settings import (
     hyper,
 )
 
-OPTIONS = {"observation": "own_joints_torso", "others": "policy", "latent_clip": 0.5, "weight": 0.9, "exp_weight": False}
-BATTLE_OPTIONS = {"default": "zero", "others": "policy", "trace": 0.0, "threshold": 0.3, "weight": 0.9, "transitions": True}
+OPTIONS = {
+    "observation": "own_joints_torso",
+    "others": "policy",
+    "latent_clip": 0.5,
+    "weight": 0.9,
+    "exp_weight": False,
+}
+BATTLE_OPTIONS = {
+    "default": "zero",
+    "others": "policy",
+    "trace": 0.0,
+    "threshold": 0.3,
+    "weight": 0.9,
+    "transitions": True,
+}
 OPTIONS_OF = {
-    "bc": (), "icq_ma": (), "i_bcq": ("threshold",), "mabcq": ("threshold", "transitions"),
+    "bc": (),
+    "icq_ma": (),
+    "i_bcq": ("threshold",),
+    "mabcq": ("threshold", "transitions"),
     "ours": ("default", "others", "trace", "threshold", "weight"),
-}  # fmt: skip
+}
 SIMULATOR = f"SMAC-like, built-in simulator, profile sc2, version {battles.VERSION}"
 GRID_OPTIONS = {"behaviour": "dirichlet", "encoding": "onehot", "default": "first"}
 
 
-def cell(preset: str, task: str, quality: str, method: str, options: dict, variant: str = "ours") -> Cell:
+def cell(
+    preset: str, task: str, quality: str, method: str, options: dict, variant: str = "ours"
+) -> Cell:
     """A method on a robot's data set.
 
     Args:
-        options: of the script, see OPTIONS; `observation` is that of decentralised methods, the rest is CAST-BCQ's own.
+        options: of the script, see OPTIONS; `observation` is that of decentralised methods, the
+            rest is CAST-BCQ's own.
         variant: key of VARIANTS, of the method "ours".
     """
     read = OPTIONS | {key: value for key, value in options.items() if key in OPTIONS}
@@ -50,14 +71,25 @@ def cell(preset: str, task: str, quality: str, method: str, options: dict, varia
         "hyper": hyper(preset, method),
         "variant": asdict(VARIANTS[variant]),
         "seeds": list(seeds or values["seeds"]),
-    } | {key: values[key] for key in ("data_size", "updates", "evaluations", "episodes", "last", "batch_size")}
+    } | {
+        key: values[key]
+        for key in ("data_size", "updates", "evaluations", "episodes", "last", "batch_size")
+    }
     changed = {"observation"} if method not in ALWAYS_FULL else set()
     if method == "ours":
         config["variant"]["weight"] = float(read["weight"])
         config["hyper"] |= {key: read[key] for key in ("others", "latent_clip", "exp_weight")}
         changed = set(OPTIONS)
-    parts = [task, quality, method if variant == "ours" else variant.replace("/", "").replace(" ", "_").replace(",", "")]
-    parts += [f"{key}={read[key]}" for key in OPTIONS if key in changed and read[key] != OPTIONS[key]]
+    parts = [
+        task,
+        quality,
+        method
+        if variant == "ours"
+        else variant.replace("/", "").replace(" ", "_").replace(",", ""),
+    ]
+    parts += [
+        f"{key}={read[key]}" for key in OPTIONS if key in changed and read[key] != OPTIONS[key]
+    ]
     if seeds and list(seeds) != values["seeds"]:
         parts.append("seeds=" + "-".join(map(str, seeds)))
     return Cell("cast_bcq", preset, "/".join(parts), config)
@@ -78,7 +110,9 @@ def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJE
         "batch_size": 64,
         "seeds": list(seeds or values["seeds"]),
     } | {key: values[key] for key in ("updates", "evaluations")}
-    parts = ["grid", method] + ([f"trajectories={trajectories}"] if trajectories != TRAJECTORIES else [])
+    parts = ["grid", method] + (
+        [f"trajectories={trajectories}"] if trajectories != TRAJECTORIES else []
+    )
     parts += [f"{key}={read[key]}" for key in GRID_OPTIONS if read[key] != GRID_OPTIONS[key]]
     if seeds and list(seeds) != values["seeds"]:
         parts.append("seeds=" + "-".join(map(str, seeds)))
@@ -96,8 +130,13 @@ def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
         "method": method,
         "hyper": battle_hyper(preset) | {key: read[key] for key in used},
         "seeds": list(seeds or values["seeds"]),
-    } | {key: values[key] for key in ("data_size", "updates", "evaluations", "episodes", "last", "lanes")}
-    parts = [map_name, method] + [f"{key}={read[key]}" for key in used if read[key] != BATTLE_OPTIONS[key]]
+    } | {
+        key: values[key]
+        for key in ("data_size", "updates", "evaluations", "episodes", "last", "lanes")
+    }
+    parts = [map_name, method] + [
+        f"{key}={read[key]}" for key in used if read[key] != BATTLE_OPTIONS[key]
+    ]
     if seeds and list(seeds) != values["seeds"]:
         parts.append("seeds=" + "-".join(map(str, seeds)))
     return Cell("cast_bcq", preset, "/".join(parts), config)
@@ -120,7 +159,12 @@ def success(results: list[dict]) -> dict[int, float | None]:
 
 def solvable_success(results: list[dict]) -> dict[int, float | None]:
     """As `success`, of the seeds whose data reach the goal at all."""
-    return {seed["seed"]: seed["success"] for result in results for seed in result["seeds"] if seed["goals_in_data"]}
+    return {
+        seed["seed"]: seed["success"]
+        for result in results
+        for seed in result["seeds"]
+        if seed["goals_in_data"]
+    }
 
 
 def on_grid(cell: Cell) -> bool:
@@ -145,7 +189,12 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
 
 def data(cell: Cell) -> tuple:
     """Task, quality, seeds and size of the data set of a cell that is not on the grid."""
-    return cell.config["task"], cell.config["quality"], [training.DATA_SEED], cell.config["data_size"]
+    return (
+        cell.config["task"],
+        cell.config["quality"],
+        [training.DATA_SEED],
+        cell.config["data_size"],
+    )
 
 
 def files(cell: Cell) -> dict:
@@ -173,13 +222,19 @@ def cost(cell: Cell) -> float:
         return 2 + 1e-3 * config["updates"]
     if in_battle(cell):
         hidden, agents = config["hyper"]["hidden"] / 32, len(SCENARIOS[config["task"]].allies)
-        update = BATTLE_COST[config["method"]] * (0.4 + 0.6 * config["lanes"] / 4 * agents / 5 * hidden)
+        update = BATTLE_COST[config["method"]] * (
+            0.4 + 0.6 * config["lanes"] / 4 * agents / 5 * hidden
+        )
         playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
         return len(config["seeds"]) * (config["updates"] * update + playing) / 3 + 8
     work_ = config["batch_size"] / 64 * (config["hyper"]["hidden"] / 64) ** 2
     train_ = config["updates"] * UNIT_COST[config["method"]] * max(0.2, work_)
     acting = 0.4e-3 * config["hyper"].get("act_samples", 5) / 20 * config["hyper"]["hidden"] / 64
-    return len(config["seeds"]) * (train_ + config["evaluations"] * config["episodes"] * 1000 * (5e-5 + acting)) + 1
+    return (
+        len(config["seeds"])
+        * (train_ + config["evaluations"] * config["episodes"] * 1000 * (5e-5 + acting))
+        + 1
+    )
 
 
 def sources(cell: Cell) -> list[str]:
@@ -189,7 +244,9 @@ def sources(cell: Cell) -> list[str]:
 
 def recipes(cell: Cell) -> dict[str, str]:
     """Recipes of the cell's data sets; {} where there are none."""
-    return {} if on_grid(cell) else training.data_recipes(cell)  # battles, too, have one data set of each quality
+    return (
+        {} if on_grid(cell) else training.data_recipes(cell)
+    )  # battles, too, have one data set of each quality
 
 
 PAPER = work.Paper(

@@ -1,9 +1,10 @@
 """Figure 1: the grid world. I-BCQ, I-ICQ and CAST-BCQ on 100 random trajectories, five data seeds.
 
-Every seed has its own data. Some data sets never reach the goal, and no offline method can then know of it: the row
-"goal in data" counts the others only. 100 trajectories leave most joint actions of most cells unseen, so the same is
-shown for 1,000. The cells' JSON have every seed's number of goals, and what the methods think of the nine joint
-actions at (4, 4), where the paper explains why independent learners fail.
+Every seed has its own data. Some data sets never reach the goal, and no offline method can then
+know of it: the row "goal in data" counts the others only. 100 trajectories leave most joint actions
+of most cells unseen, so the same is shown for 1,000. The cells' JSON have every seed's number of
+goals, and what the methods think of the nine joint actions at (4, 4), where the paper explains why
+independent learners fail.
 """
 
 import numpy as np
@@ -40,7 +41,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 def draw(table, shown, path, preset) -> None:
-    """Learning curves over data seeds; on the right joint values at (4, 4) of the first seed with 1,000 trajectories."""
+    """Learning curves over data seeds; on the right joint values at (4, 4) of the first seed with
+    1,000 trajectories.
+    """
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     for axes, row in ((left, "return"), (middle, "return, 1000 trajectories")):
         for c, item in enumerate(item for item in shown if item["row"] == row and item["curves"]):
@@ -60,13 +63,24 @@ def draw(table, shown, path, preset) -> None:
             right.text(column, row, f"{value:.1f}", ha="center", va="center", color="white")
         right.set_xticks(range(3), ACTIONS)
         right.set_yticks(range(3), ACTIONS)
-        right.set(xlabel="agent y", ylabel="agent x", title=f"joint values at (4, 4), seed {seeds[0]['seed']}")
+        right.set(
+            xlabel="agent y",
+            ylabel="agent x",
+            title=f"joint values at (4, 4), seed {seeds[0]['seed']}",
+        )
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     figures.save(figure, path)
 
 
 TABLE = Table(
-    "cast_bcq", "figure1", "grid world", entries, unit="% reached, or return", options=GRID_OPTIONS, draw=draw, x="updates"
+    "cast_bcq",
+    "figure1",
+    "grid world",
+    entries,
+    unit="% reached, or return",
+    options=GRID_OPTIONS,
+    draw=draw,
+    x="updates",
 )
 
 if __name__ == "__main__":

@@ -8,16 +8,24 @@ from papers.cast_bcq.settings import METHODS, ROBOTS
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(robot, method, (cell(preset, task, "uncoordinated", method, options),), average_return)
+        Entry(
+            robot, method, (cell(preset, task, "uncoordinated", method, options),), average_return
+        )
         for task, robot in ROBOTS.items()
         for method in METHODS
     ]
 
 
 TABLE = Table(
-    "cast_bcq", "figure4", "learning curves on uncoordinated data", entries, unit="return", options=OPTIONS,
-    draw=figures.curves, x="updates",
-)  # fmt: skip
+    "cast_bcq",
+    "figure4",
+    "learning curves on uncoordinated data",
+    entries,
+    unit="return",
+    options=OPTIONS,
+    draw=figures.curves,
+    x="updates",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,4 +1,6 @@
-"""Figure 5: learning curves of Table 1's methods, and of behaviour cloning, which is our addition; SMAC-like battles."""
+"""Figure 5: learning curves of Table 1's methods, and of behaviour cloning, which is our addition;
+SMAC-like battles.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -12,9 +14,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "cast_bcq", "figure5", f"learning curves ({SIMULATOR})", entries, unit="win rate in %", options=BATTLE_OPTIONS,
-    draw=figures.curves, x="updates",
-)  # fmt: skip
+    "cast_bcq",
+    "figure5",
+    f"learning curves ({SIMULATOR})",
+    entries,
+    unit="win rate in %",
+    options=BATTLE_OPTIONS,
+    draw=figures.curves,
+    x="updates",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,7 @@
 """Figure 6: what each part contributes, on the uncoordinated data of three robots.
 
-"w/o CSAA" regresses on the joint value itself; "w/o CSAA, masked" keeps the masking and drops the counterfactual baseline
-only, a reading of ours.
+"w/o CSAA" regresses on the joint value itself; "w/o CSAA, masked" keeps the masking and drops the
+counterfactual baseline only, a reading of ours.
 """
 
 from common.reporting import figures, tables
@@ -12,16 +12,27 @@ from papers.cast_bcq.settings import ROBOTS, VARIANTS
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(robot, variant, (cell(preset, task, "uncoordinated", "ours", options, variant),), average_return)
+        Entry(
+            robot,
+            variant,
+            (cell(preset, task, "uncoordinated", "ours", options, variant),),
+            average_return,
+        )
         for task, robot in ROBOTS.items()
         for variant in VARIANTS
     ]
 
 
 TABLE = Table(
-    "cast_bcq", "figure6", "ablations on uncoordinated data", entries, unit="return", options=OPTIONS,
-    draw=figures.curves, x="updates",
-)  # fmt: skip
+    "cast_bcq",
+    "figure6",
+    "ablations on uncoordinated data",
+    entries,
+    unit="return",
+    options=OPTIONS,
+    draw=figures.curves,
+    x="updates",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,4 +1,5 @@
-"""Transitions of the whole team, and minibatches of them: all agents of a member learn from the same rows (Algorithm 1).
+"""Transitions of the whole team, and minibatches of them: all agents of a member learn from the
+same rows (Algorithm 1).
 
 Axes: M members, N agents, B batch, R rows, D state, O observation, A an agent's action.
 """
@@ -34,7 +35,9 @@ class TeamBatch:
     def separate(self) -> Batch:
         """What independent learners see: every agent's own observation and action."""
         shape = self.action.shape[:3]
-        reward, terminal = (part.unsqueeze(1).expand(shape).contiguous() for part in (self.reward, self.terminal))
+        reward, terminal = (
+            part.unsqueeze(1).expand(shape).contiguous() for part in (self.reward, self.terminal)
+        )
         return Batch(self.obs, self.action, reward, self.next_obs, terminal)
 
 
@@ -42,18 +45,30 @@ class Rows:
     """Data sets of a population.
 
     Args:
-        datasets: one per distinct data set, joint transitions as `envs.joint.transitions` gives them for a view in which a
-            single agent sees and does everything: obs [R, 1, D], action [R, 1, N A], ...
+        datasets: one per distinct data set, joint transitions as `envs.joint.transitions` gives
+            them for a view in which a single agent sees and does everything: obs [R, 1, D], action
+            [R, 1, N A], ...
         which: [M] index of each member's data set.
         streams: of minibatches, one per member, on the CPU.
         of: what agents observe and do.
         successors: keep only rows whose next action is known.
     """
 
-    def __init__(self, datasets: list[dict[str, Tensor]], which: list[int], streams, of: View, successors: bool, device="cpu"):
+    def __init__(
+        self,
+        datasets: list[dict[str, Tensor]],
+        which: list[int],
+        streams,
+        of: View,
+        successors: bool,
+        device="cpu",
+    ):
         blocks = []
         for data in datasets:
-            parts = [data[name].flatten(1) for name in ("obs", "action", "reward", "next_obs", "terminal", "next_action")]
+            parts = [
+                data[name].flatten(1)
+                for name in ("obs", "action", "reward", "next_obs", "terminal", "next_action")
+            ]
             rows = torch.cat(parts, -1)
             blocks.append(rows[data["has_next_action"]] if successors else rows)
         state, action = datasets[0]["obs"].shape[-1], datasets[0]["action"].shape[-1]
@@ -73,9 +88,22 @@ class Rows:
 
     def gather(self, index: Tensor) -> TeamBatch:
         """Rows with these numbers [M, B]."""
-        state, action, reward, next_state, terminal, next_action = self.rows[index].split(self.widths, dim=-1)
-        obs, next_obs = (self.view.observe(part).transpose(1, 2).contiguous() for part in (state, next_state))
-        action, next_action = (self.view.split(part).transpose(1, 2).contiguous() for part in (action, next_action))
+        state, action, reward, next_state, terminal, next_action = self.rows[index].split(
+            self.widths, dim=-1
+        )
+        obs, next_obs = (
+            self.view.observe(part).transpose(1, 2).contiguous() for part in (state, next_state)
+        )
+        action, next_action = (
+            self.view.split(part).transpose(1, 2).contiguous() for part in (action, next_action)
+        )
         return TeamBatch(
-            state.contiguous(), obs, action, reward[..., 0], next_state.contiguous(), next_obs, terminal[..., 0], next_action
-        )  # fmt: skip
+            state.contiguous(),
+            obs,
+            action,
+            reward[..., 0],
+            next_state.contiguous(),
+            next_obs,
+            terminal[..., 0],
+            next_action,
+        )

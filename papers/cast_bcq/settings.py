@@ -7,9 +7,19 @@ from papers.cast_bcq.baselines import ICQConfig, MABCQConfig
 from papers.cast_bcq.cast import CASTConfig, Variant
 from papers.cast_bcq.recurrent import RecurrentConfig
 
-ROBOTS = {"halfcheetah": "halfcheetah_2x3", "hopper": "hopper_3x1", "walker2d": "walker2d_2x3"}  # ours, and the table's
+ROBOTS = {
+    "halfcheetah": "halfcheetah_2x3",
+    "hopper": "hopper_3x1",
+    "walker2d": "walker2d_2x3",
+}  # ours, and the table's
 QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
-METHODS = {"bcq": BCQConfig, "i_bcq": BCQConfig, "mabcq": MABCQConfig, "icq_ma": ICQConfig, "ours": CASTConfig}
+METHODS = {
+    "bcq": BCQConfig,
+    "i_bcq": BCQConfig,
+    "mabcq": MABCQConfig,
+    "icq_ma": ICQConfig,
+    "ours": CASTConfig,
+}
 ALWAYS_FULL = ("bcq", "mabcq")  # they need the joint observation, also in execution
 VARIANTS = {
     "ours": Variant(),
@@ -21,7 +31,8 @@ VARIANTS = {
 MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
 BATTLE_METHODS = ("i_bcq", "mabcq", "icq_ma", "ours")
 
-# "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is the mean of
+# "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is
+# the mean of
 PRESETS = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1, "batch_size": 8,
@@ -45,8 +56,9 @@ GRID = {
 TRAJECTORIES = 100  # of the grid's data
 MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 
-# Of the battles; "learner" changes RecurrentConfig. At quick ICQ-MA's policy weights have temperature 10 instead of 0.1: its
-# critics are still off by return points for rare actions, and policies weighted at 0.1 leave the data (README, "Battles")
+# Of the battles; "learner" changes RecurrentConfig. At quick ICQ-MA's policy weights have
+# temperature 10 instead of 0.1: its critics are still off by return points for rare actions, and
+# policies weighted at 0.1 leave the data (README, "Battles")
 BATTLES = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 2, "last": 1, "lanes": 2,
@@ -72,7 +84,11 @@ def hyper(preset: str, method: str) -> dict:
     """The configuration of a method's learner at a preset, as plain values."""
     values = PRESETS[preset]
     found = asdict(METHODS[method]())
-    found |= {key: values[key] for key in ("hidden", "vae_hidden", "act_samples", "candidates") if key in found}
+    found |= {
+        key: values[key]
+        for key in ("hidden", "vae_hidden", "act_samples", "candidates")
+        if key in found
+    }
     if values["lr"]:
         found |= {key: values["lr"] for key in found if key.endswith("lr")}
     if "target_samples" in found:

@@ -15,9 +15,16 @@ def entries(preset: str, options: dict, methods: tuple[str, ...] = BATTLE_METHOD
 
 
 TABLE = Table(
-    "cast_bcq", "table1", f"test win rates ({SIMULATOR})", entries, unit="win rate in %", decimals=0, options=BATTLE_OPTIONS,
-    published_runs=3, ours="ours",
-)  # fmt: skip
+    "cast_bcq",
+    "table1",
+    f"test win rates ({SIMULATOR})",
+    entries,
+    unit="win rate in %",
+    decimals=0,
+    options=BATTLE_OPTIONS,
+    published_runs=3,
+    ours="ours",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

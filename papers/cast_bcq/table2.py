@@ -1,4 +1,6 @@
-"""Table 2: average score (raw return) of five methods on uncoordinated and coordinated data of three robots."""
+"""Table 2: average score (raw return) of five methods on uncoordinated and coordinated data of
+three robots.
+"""
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
@@ -8,7 +10,12 @@ from papers.cast_bcq.settings import METHODS, QUALITIES, ROBOTS
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(f"{name}/{robot}", method, (cell(preset, task, quality, method, options),), average_return)
+        Entry(
+            f"{name}/{robot}",
+            method,
+            (cell(preset, task, quality, method, options),),
+            average_return,
+        )
         for quality, name in QUALITIES.items()
         for task, robot in ROBOTS.items()
         for method in METHODS
@@ -16,9 +23,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "cast_bcq", "table2", "average score by data set and method", entries, unit="return", options=OPTIONS,
-    published_runs=3, ours="ours",
-)  # fmt: skip
+    "cast_bcq",
+    "table2",
+    "average score by data set and method",
+    entries,
+    unit="return",
+    options=OPTIONS,
+    published_runs=3,
+    ours="ours",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,8 @@
-"""Why IBC's neutral cell of Table 3 is what the data are: the same ten seeds on other draws of the neutral data.
+"""Why IBC's neutral cell of Table 3 is what the data are: the same ten seeds on other draws of the
+neutral data.
 
-Independent cloning learns each agent's more frequent action in every situation; in neutral data that is chance, and the
-same for all seeds that share a data set.
+Independent cloning learns each agent's more frequent action in every situation; in neutral data
+that is chance, and the same for all seeds that share a data set.
 """
 
 from common.reporting import tables
@@ -12,13 +13,21 @@ DATA_SEEDS = range(6)
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry("neutral", f"data {seed}", (game_cell(preset, "neutral", "ibc", options, seed),)) for seed in DATA_SEEDS]
+    return [
+        Entry("neutral", f"data {seed}", (game_cell(preset, "neutral", "ibc", options, seed),))
+        for seed in DATA_SEEDS
+    ]
 
 
 TABLE = Table(
-    "moma_ppo", "ablation_game_data", "IBC on other draws of the neutral data", entries,
-    unit="fraction of matching steps", decimals=2, options=OPTIONS,
-)  # fmt: skip
+    "moma_ppo",
+    "ablation_game_data",
+    "IBC on other draws of the neutral data",
+    entries,
+    unit="fraction of matching steps",
+    decimals=2,
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

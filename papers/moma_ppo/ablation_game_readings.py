@@ -1,6 +1,8 @@
-"""Ablation: MOMA-PPO on the coordination game with a ratio for every agent, and with a monotone mixer.
+"""Ablation: MOMA-PPO on the coordination game with a ratio for every agent, and with a monotone
+mixer.
 
-The released code has one ratio of the whole team and a mixer whose weights may have any sign; MAPPO and QMIX have the others.
+The released code has one ratio of the whole team and a mixer whose weights may have any sign; MAPPO
+and QMIX have the others.
 """
 
 from common.reporting import tables
@@ -8,7 +10,11 @@ from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.experiment import OPTIONS, game_cell
 
-READINGS = {"default": {}, "ratio of each agent": {"ratio": "agent"}, "monotone mixer": {"mixer": "monotone"}}
+READINGS = {
+    "default": {},
+    "ratio of each agent": {"ratio": "agent"},
+    "monotone mixer": {"mixer": "monotone"},
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -20,10 +26,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "moma_ppo", "ablation_game_readings", "readings, on the coordination game", entries,
-    unit="fraction of matching steps", decimals=2,
+    "moma_ppo",
+    "ablation_game_readings",
+    "readings, on the coordination game",
+    entries,
+    unit="fraction of matching steps",
+    decimals=2,
     options={key: value for key, value in OPTIONS.items() if key not in ("ratio", "mixer")},
-)  # fmt: skip
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

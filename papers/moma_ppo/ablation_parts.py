@@ -1,6 +1,8 @@
-"""The ablations that section 6.3 describes in words, on Ant full-replay: what MOMA-PPO is without each of its parts.
+"""The ablations that section 6.3 describes in words, on Ant full-replay: what MOMA-PPO is without
+each of its parts.
 
-"length" is the mean number of steps of a rollout in the last epochs, of at most ten where nothing else is said.
+"length" is the mean number of steps of a rollout in the last epochs, of at most ten where nothing
+else is said.
 """
 
 from common.reporting import tables
@@ -20,7 +22,9 @@ VARIANTS = {
 
 def rollout_length(results: list[dict]) -> dict[int, float | None]:
     """Per seed the mean length of rollouts since the last evaluation but one."""
-    return {seed["seed"]: seed["facts"][-1]["length"] for result in results for seed in result["seeds"]}
+    return {
+        seed["seed"]: seed["facts"][-1]["length"] for result in results for seed in result["seeds"]
+    }
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -31,15 +35,22 @@ def entries(preset: str, options: dict) -> list[Entry]:
             found.append(Entry(name, label, (chosen,)))
             found.append(Entry(f"{name}, length", label, (chosen,), rollout_length))
         for label, scaled in (("MOMA-IQL", True), ("MOMA-IQL, rewards as released", False)):
-            chosen = cell(preset, "ant", view, "full-replay", "moma_iql", options, scaled_rewards=scaled)
+            chosen = cell(
+                preset, "ant", view, "full-replay", "moma_iql", options, scaled_rewards=scaled
+            )
             found.append(Entry(name, label, (chosen,)))
     return found
 
 
 TABLE = Table(
-    "moma_ppo", "ablation_parts", f"ablations of MOMA-PPO (rollouts of {LENGTH} steps)", entries,
-    unit="normalized score, or steps", decimals=2, options=ANT_OPTIONS,
-)  # fmt: skip
+    "moma_ppo",
+    "ablation_parts",
+    f"ablations of MOMA-PPO (rollouts of {LENGTH} steps)",
+    entries,
+    unit="normalized score, or steps",
+    decimals=2,
+    options=ANT_OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

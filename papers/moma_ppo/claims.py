@@ -1,7 +1,9 @@
-"""The paper's claims: paired differences of scores between methods on the same data set and seed, and the ledger.
+"""The paper's claims: paired differences of scores between methods on the same data set and seed,
+and the ledger.
 
-Everything comes from the cells of Tables 3 and 4, Figure 6 and the ablations; nothing is trained for this alone. On the
-ant "walked" is the difference of forward distances in metres, as scores alone reward standing still.
+Everything comes from the cells of Tables 3 and 4, Figure 6 and the ablations; nothing is trained
+for this alone. On the ant "walked" is the difference of forward distances in metres, as scores
+alone reward standing still.
 """
 
 from common.reporting import tables
@@ -28,14 +30,20 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
     for setting in SETTINGS:
         for method in GAME[:-1]:
-            cells = tuple(game_cell(preset, setting, name, options) for name in ("moma_ppo", method))
+            cells = tuple(
+                game_cell(preset, setting, name, options) for name in ("moma_ppo", method)
+            )
             found.append(Entry(f"game, {setting}", ours(method), cells, paired("last_score")))
     for row, view in VIEWS.items():
         for method in REACHER[:-1]:
             if method != "iql" or view == "full":
-                cells = tuple(cell(preset, "reacher", view, "expert-mix", name, options) for name in ("moma_ppo", method))
+                cells = tuple(
+                    cell(preset, "reacher", view, "expert-mix", name, options)
+                    for name in ("moma_ppo", method)
+                )
                 found.append(Entry(f"reacher, {row}", ours(method), cells, paired("last_score")))
     for name, view in (("fo", "full"), ("po", "po")):
+
         def on_ant(method: str, view=view) -> list[Cell]:
             return [cell(preset, "ant", view, quality, method, options) for quality in QUALITIES]
 
@@ -51,21 +59,43 @@ def entries(preset: str, options: dict) -> list[Entry]:
         for variant in SHOWN[2:]:
             like = "epistemic, adaptive" if "adaptive" in variant else "epistemic"
             pair = (ablated(variant=like), ablated(variant=variant))
-            found.append(Entry(f"ant full-replay, {name}", f"{like} - {variant}", pair, paired("last_score")))
+            found.append(
+                Entry(f"ant full-replay, {name}", f"{like} - {variant}", pair, paired("last_score"))
+            )
         for label, change in VARIANTS.items():
             if change:
-                found.append(Entry(f"ant full-replay, {name}", ours(label), (ablated(), ablated(**change)), paired("last_score")))
+                found.append(
+                    Entry(
+                        f"ant full-replay, {name}",
+                        ours(label),
+                        (ablated(), ablated(**change)),
+                        paired("last_score"),
+                    )
+                )
     return found
 
 
 TABLE = Table(
-    "moma_ppo", "claims", "claims as paired differences", entries, unit="normalized score, or metres", decimals=2,
+    "moma_ppo",
+    "claims",
+    "claims as paired differences",
+    entries,
+    unit="normalized score, or metres",
+    decimals=2,
     options=ANT_OPTIONS,
-)  # fmt: skip
+)
 
 INDEPENDENT = ("ibc", "itd3bc", "icql", "iomar")
-NAMES = {"iql": "IQL", "maiql": "MAIQL", "maiql_ft": "MAIQL-ft", "matd3bc": "MATD3+BC", "ibc": "IBC", "itd3bc": "ITD3+BC",
-         "icql": "ICQL", "iomar": "IOMAR"}  # fmt: skip
+NAMES = {
+    "iql": "IQL",
+    "maiql": "MAIQL",
+    "maiql_ft": "MAIQL-ft",
+    "matd3bc": "MATD3+BC",
+    "ibc": "IBC",
+    "itd3bc": "ITD3+BC",
+    "icql": "ICQL",
+    "iomar": "IOMAR",
+}
 ANT_SETS = tuple(f"ant-{quality}" for quality in QUALITIES)
 
 
@@ -80,74 +110,206 @@ def scores_of(method: str, settings) -> tuple:
 
 
 def walks(method: str, view: str) -> Claim:
-    """Premise of claims on the ant: one that stands still scores 0.31, more than one that tries and falls."""
+    """Premise of claims on the ant: one that stands still scores 0.31, more than one that tries and
+    falls.
+    """
     who = NAMES.get(method, "MOMA-PPO")
-    return Claim("", f"{who}'s ant walks (1 m or more, {view.upper()}, mean of all data sets)", "table4b_distance",
-                 tuple(((f"{view}/{name}", method), None) for name in ANT_SETS), above=1)
+    return Claim(
+        "",
+        f"{who}'s ant walks (1 m or more, {view.upper()}, mean of all data sets)",
+        "table4b_distance",
+        tuple(((f"{view}/{name}", method), None) for name in ANT_SETS),
+        above=1,
+    )
 
 
 WALKS = {view: walks("moma_ppo", view) for view in ("fo", "po")}
 CLAIMS = [
-    Claim("6.1, Table 3", "MOMA-PPO solves the game in all settings", "table3",
-          scores_of("moma_ppo", SETTINGS), above=0.9, each=True),
-    Claim("6.1, Table 3", "so does IQL, which is centralised", "table3", scores_of("iql", SETTINGS), above=0.9, each=True),
-    Claim("6.1, Table 3", "MAIQL and IBC do in the favorable setting", "table3",
-          scores_of("maiql", ["favorable"]) + scores_of("ibc", ["favorable"]), above=0.9, each=True),
-    Claim("6.1, Table 3", "IBC does not in the neutral one", "table3", scores_of("ibc", ["neutral"]), below=0.9),
-    Claim("6.1, Table 3", "nor in the unfavorable one", "table3", scores_of("ibc", ["unfavorable"]), below=0.5),
-    Claim("6.1, Table 3", "MAIQL fails in the unfavorable setting", "table3", scores_of("maiql", ["unfavorable"]), below=0.5),
-    Claim("6.1, Table 4a", "MOMA-PPO is on par with IQL where all observe everything (within 0.1)", "claims",
-          ours_over("reacher, all-observant", "iql"), within=0.1),
+    Claim(
+        "6.1, Table 3",
+        "MOMA-PPO solves the game in all settings",
+        "table3",
+        scores_of("moma_ppo", SETTINGS),
+        above=0.9,
+        each=True,
+    ),
+    Claim(
+        "6.1, Table 3",
+        "so does IQL, which is centralised",
+        "table3",
+        scores_of("iql", SETTINGS),
+        above=0.9,
+        each=True,
+    ),
+    Claim(
+        "6.1, Table 3",
+        "MAIQL and IBC do in the favorable setting",
+        "table3",
+        scores_of("maiql", ["favorable"]) + scores_of("ibc", ["favorable"]),
+        above=0.9,
+        each=True,
+    ),
+    Claim(
+        "6.1, Table 3",
+        "IBC does not in the neutral one",
+        "table3",
+        scores_of("ibc", ["neutral"]),
+        below=0.9,
+    ),
+    Claim(
+        "6.1, Table 3",
+        "nor in the unfavorable one",
+        "table3",
+        scores_of("ibc", ["unfavorable"]),
+        below=0.5,
+    ),
+    Claim(
+        "6.1, Table 3",
+        "MAIQL fails in the unfavorable setting",
+        "table3",
+        scores_of("maiql", ["unfavorable"]),
+        below=0.5,
+    ),
+    Claim(
+        "6.1, Table 4a",
+        "MOMA-PPO is on par with IQL where all observe everything (within 0.1)",
+        "claims",
+        ours_over("reacher, all-observant", "iql"),
+        within=0.1,
+    ),
     *(
-        Claim("6.1, Table 4a", f"on Reacher, {row}, MOMA-PPO beats {NAMES[method]}", "claims",
-              ours_over(f"reacher, {row}", method), above=0)
+        Claim(
+            "6.1, Table 4a",
+            f"on Reacher, {row}, MOMA-PPO beats {NAMES[method]}",
+            "claims",
+            ours_over(f"reacher, {row}", method),
+            above=0,
+        )
         for row in VIEWS
         for method in ("maiql", "matd3bc", *INDEPENDENT)
     ),
-    Claim("6.1, Table 4a", "MAIQL beats the independent learners that are not cloning", "table4a",
-          **over("maiql", INDEPENDENT[1:], tuple(VIEWS))),
-    Claim("6.1, Table 4a", "IBC is the best of the independent learners", "table4a", **over("ibc", INDEPENDENT[1:], tuple(VIEWS))),
+    Claim(
+        "6.1, Table 4a",
+        "MAIQL beats the independent learners that are not cloning",
+        "table4a",
+        **over("maiql", INDEPENDENT[1:], tuple(VIEWS)),
+    ),
+    Claim(
+        "6.1, Table 4a",
+        "IBC is the best of the independent learners",
+        "table4a",
+        **over("ibc", INDEPENDENT[1:], tuple(VIEWS)),
+    ),
     *(
-        Claim("6.2, Table 4b", f"on the ant, {name.upper()}, MOMA-PPO beats {NAMES[method]}", "claims",
-              ours_over(f"ant, {name}", method), above=0, premise=WALKS[name])
+        Claim(
+            "6.2, Table 4b",
+            f"on the ant, {name.upper()}, MOMA-PPO beats {NAMES[method]}",
+            "claims",
+            ours_over(f"ant, {name}", method),
+            above=0,
+            premise=WALKS[name],
+        )
         for name in ("fo", "po")
         for method in ("iql", "maiql", "maiql_ft", *INDEPENDENT)
         if method != "iql" or name == "fo"
     ),
-    Claim("6.2, Table 4b", "IQL is on par with MAIQL on fully observed ants (within 0.1)", "table4b",
-          tuple(((f"fo/{name}", "iql"), (f"fo/{name}", "maiql")) for name in ANT_SETS), within=0.1,
-          premise=walks("iql", "fo")),
-    Claim("6.2, Table 4b", "partial observation costs model-free methods score", "table4b",
-          tuple(((f"fo/{name}", method), (f"po/{name}", method)) for name in
-           ANT_SETS for method in ("maiql", *INDEPENDENT)), above=0,
-          premise=walks("maiql", "fo")),
-    Claim("6.2, Table 4b", "MOMA-PPO copes with partial observation on full-replay data (above 0.9)", "table4b",
-          ((("po/ant-full-replay", "moma_ppo"), None),), above=0.9),
-    Claim("6.2, Table 4b", "fine-tuning MAIQL in the simulator does not help", "table4b",
-          tuple(((f"{view}/{name}", "maiql_ft"), (f"{view}/{name}", "maiql"))
-           for view in ("fo", "po") for name in ANT_SETS), below=0,
-          premise=walks("maiql", "fo")),
-    Claim("6.3, Figure 6", "epistemic penalties beat aleatoric ones without adaptive length", "claims",
-          tuple(((f"ant full-replay, {name}", f"epistemic - aleatoric {weight}"), None)
-           for name in ("fo", "po") for weight in (1, 5)),
-          above=0, each=True, premise=WALKS["po"]),
-    Claim("6.3, Figure 6", "and with adaptive length where the ant is partly observed", "claims",
-          tuple((("ant full-replay, po", f"epistemic, adaptive - aleatoric {weight}, adaptive"), None) for weight in (1, 5)),
-          above=0, each=True, premise=WALKS["po"]),
+    Claim(
+        "6.2, Table 4b",
+        "IQL is on par with MAIQL on fully observed ants (within 0.1)",
+        "table4b",
+        tuple(((f"fo/{name}", "iql"), (f"fo/{name}", "maiql")) for name in ANT_SETS),
+        within=0.1,
+        premise=walks("iql", "fo"),
+    ),
+    Claim(
+        "6.2, Table 4b",
+        "partial observation costs model-free methods score",
+        "table4b",
+        tuple(
+            ((f"fo/{name}", method), (f"po/{name}", method))
+            for name in ANT_SETS
+            for method in ("maiql", *INDEPENDENT)
+        ),
+        above=0,
+        premise=walks("maiql", "fo"),
+    ),
+    Claim(
+        "6.2, Table 4b",
+        "MOMA-PPO copes with partial observation on full-replay data (above 0.9)",
+        "table4b",
+        ((("po/ant-full-replay", "moma_ppo"), None),),
+        above=0.9,
+    ),
+    Claim(
+        "6.2, Table 4b",
+        "fine-tuning MAIQL in the simulator does not help",
+        "table4b",
+        tuple(
+            ((f"{view}/{name}", "maiql_ft"), (f"{view}/{name}", "maiql"))
+            for view in ("fo", "po")
+            for name in ANT_SETS
+        ),
+        below=0,
+        premise=walks("maiql", "fo"),
+    ),
+    Claim(
+        "6.3, Figure 6",
+        "epistemic penalties beat aleatoric ones without adaptive length",
+        "claims",
+        tuple(
+            ((f"ant full-replay, {name}", f"epistemic - aleatoric {weight}"), None)
+            for name in ("fo", "po")
+            for weight in (1, 5)
+        ),
+        above=0,
+        each=True,
+        premise=WALKS["po"],
+    ),
+    Claim(
+        "6.3, Figure 6",
+        "and with adaptive length where the ant is partly observed",
+        "claims",
+        tuple(
+            (("ant full-replay, po", f"epistemic, adaptive - aleatoric {weight}, adaptive"), None)
+            for weight in (1, 5)
+        ),
+        above=0,
+        each=True,
+        premise=WALKS["po"],
+    ),
     *(
-        Claim("6.3, Appendix B.2", says, "claims",
-              tuple((("ant full-replay, " + name, f"MOMA-PPO - {label}"), None) for name in ("fo", "po")),
-              premise=WALKS["po"], **test)
+        Claim(
+            "6.3, Appendix B.2",
+            says,
+            "claims",
+            tuple(
+                (("ant full-replay, " + name, f"MOMA-PPO - {label}"), None) for name in ("fo", "po")
+            ),
+            premise=WALKS["po"],
+            **test,
+        )
         for says, label, test in (
-            ("the ground-truth simulator gives more than the world model", "ground-truth simulator", {"below": 0}),
+            (
+                "the ground-truth simulator gives more than the world model",
+                "ground-truth simulator",
+                {"below": 0},
+            ),
             ("without clipping to the data's box it fails", "no clipping", {"above": 0}),
             ("the uncertainty penalty is necessary", "no penalty", {"above": 0}),
             ("adaptive rollout length is necessary", "not adaptive", {"above": 0}),
-            ("rollouts of 5 steps do as well as those of 10 (within 0.1)", "length 5", {"within": 0.1}),
-            ("rollouts of 50 steps do as well as those of 10 (within 0.1)", "length 50", {"within": 0.1}),
+            (
+                "rollouts of 5 steps do as well as those of 10 (within 0.1)",
+                "length 5",
+                {"within": 0.1},
+            ),
+            (
+                "rollouts of 50 steps do as well as those of 10 (within 0.1)",
+                "length 50",
+                {"within": 0.1},
+            ),
         )
     ),
-]  # fmt: skip
+]
 
 if __name__ == "__main__":
     tables.main(TABLE)

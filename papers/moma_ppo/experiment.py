@@ -1,4 +1,6 @@
-"""The cells of MOMA-PPO's tables: a cell is a method on a data set with its settings; see table4a.py for how they are used."""
+"""The cells of MOMA-PPO's tables: a cell is a method on a data set with its settings; see
+table4a.py for how they are used.
+"""
 
 from tqdm import tqdm
 
@@ -15,69 +17,127 @@ LENGTH = 10  # steps of a rollout
 DEFAULT_VARIANT = "epistemic, adaptive"
 
 
-def game_cell(preset: str, setting: str, method: str, options: dict, data_seed: int = tasks.DATA_SEED) -> Cell:
+def game_cell(
+    preset: str, setting: str, method: str, options: dict, data_seed: int = tasks.DATA_SEED
+) -> Cell:
     """A method on the coordination game; all seeds share one data set."""
     values, seeds = GAME_PRESETS[preset], options.get("seeds")
     config = {
-        "task": "coordination", "quality": setting, "view": "full", "method": method,
-        "rows": values["rows"], "data_seed": data_seed,
-        "hyper": hyper("coordination", method, values["small"], {"minibatch": 64, "lr": 1e-3} if method == "moma_ppo" else {}),
-        "evaluations": values["evaluations"], "seeds": list(seeds or values["seeds"]), "batch_size": 64,
-    }  # fmt: skip
+        "task": "coordination",
+        "quality": setting,
+        "view": "full",
+        "method": method,
+        "rows": values["rows"],
+        "data_seed": data_seed,
+        "hyper": hyper(
+            "coordination",
+            method,
+            values["small"],
+            {"minibatch": 64, "lr": 1e-3} if method == "moma_ppo" else {},
+        ),
+        "evaluations": values["evaluations"],
+        "seeds": list(seeds or values["seeds"]),
+        "batch_size": 64,
+    }
     if method == "moma_ppo":
-        config |= {"epochs": values["epochs"], "updates": 0, "transitions": values["transitions"], "length": 1, "world": "model",
-                   "variant": DEFAULT_VARIANT, "uncertainty": "state", "combine": options["combine"],
-                   "model": model_config("coordination", values)}  # fmt: skip
+        config |= {
+            "epochs": values["epochs"],
+            "updates": 0,
+            "transitions": values["transitions"],
+            "length": 1,
+            "world": "model",
+            "variant": DEFAULT_VARIANT,
+            "uncertainty": "state",
+            "combine": options["combine"],
+            "model": model_config("coordination", values),
+        }
         config["hyper"] |= {key: options[key] for key in ("ratio", "mixer")}
     else:
         config["updates"] = values["updates"]
     other = [] if data_seed == tasks.DATA_SEED else [f"data_seed={data_seed}"]
-    parts = ["coordination", setting, method, *other, *named(config, options, seeds, values["seeds"])]
+    parts = [
+        "coordination",
+        setting,
+        method,
+        *other,
+        *named(config, options, seeds, values["seeds"]),
+    ]
     return Cell("moma_ppo", preset, "/".join(parts), config)
 
 
 def cell(
-    preset: str, task: str, view: str, quality: str, method: str, options: dict, variant: str = DEFAULT_VARIANT,
-    length: int = LENGTH, world: str = "model", scaled_rewards: bool = True,
-) -> Cell:  # fmt: skip
+    preset: str,
+    task: str,
+    view: str,
+    quality: str,
+    method: str,
+    options: dict,
+    variant: str = DEFAULT_VARIANT,
+    length: int = LENGTH,
+    world: str = "model",
+    scaled_rewards: bool = True,
+) -> Cell:
     """A method on a robot's data set.
 
     Args:
         view: of the agents; "po" of the ant stands for the option `mapping`.
-        variant: key of settings.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's rollouts.
+        variant: key of settings.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
+            rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
     """
     values, seeds = preset_of(preset, task), options.get("seeds")
     mapped = f"po_{options['mapping']}" if view == "po" else view
     config = {
-        "task": task, "quality": quality, "view": mapped, "method": method,
+        "task": task,
+        "quality": quality,
+        "view": mapped,
+        "method": method,
         "hyper": hyper(task, method, values["small"], values["ppo"]),
-        "seeds": list(seeds or values["seeds"]), "updates": values["updates"],
-    } | {key: values[key] for key in ("data_size", "evaluations", "episodes", "batch_size")}  # fmt: skip
+        "seeds": list(seeds or values["seeds"]),
+        "updates": values["updates"],
+    } | {key: values[key] for key in ("data_size", "evaluations", "episodes", "batch_size")}
     parts = [task, mapped, quality, method]
     if method in training.MODEL_BASED:
         config["model"] = model_config(task, values)
     if method == "moma_ppo":
-        config |= {"epochs": values["epochs"], "updates": 0, "transitions": values["transitions"], "length": length, "world": world,
-                   "variant": variant, "combine": options["combine"], "uncertainty": options["uncertainty"]}  # fmt: skip
+        config |= {
+            "epochs": values["epochs"],
+            "updates": 0,
+            "transitions": values["transitions"],
+            "length": length,
+            "world": world,
+            "variant": variant,
+            "combine": options["combine"],
+            "uncertainty": options["uncertainty"],
+        }
         config["hyper"] |= {key: options[key] for key in ("ratio", "mixer")}
         parts += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
         parts += [] if length == LENGTH else [f"length={length}"]
         parts += [] if world == "model" else [world]
     if method == "maiql_ft":
-        config |= {"ft_updates": values["ft_updates"], "updates": values["updates"] + values["ft_updates"]}
+        config |= {
+            "ft_updates": values["ft_updates"],
+            "updates": values["updates"] + values["ft_updates"],
+        }
     if method == "moma_iql":
         config["scaled_model_rewards"] = scaled_rewards
         parts += [] if scaled_rewards else ["raw_rewards"]
     if method in ("maiql", "maiql_ft", "moma_iql", "matd3bc"):
         config["hyper"]["mixer"] = options["mixer"]
-    return Cell("moma_ppo", preset, "/".join([*parts, *named(config, options, seeds, values["seeds"])]), config)
+    return Cell(
+        "moma_ppo",
+        preset,
+        "/".join([*parts, *named(config, options, seeds, values["seeds"])]),
+        config,
+    )
 
 
 def named(config: dict, options: dict, seeds, usual: list[int]) -> list[str]:
     """Parts of a slot for options that are not the defaults and that the cell knows."""
     known = {key for key in OPTIONS if key in config or key in config["hyper"]}
-    parts = [f"{key}={options[key]}" for key in OPTIONS if key in known and options[key] != OPTIONS[key]]
+    parts = [
+        f"{key}={options[key]}" for key in OPTIONS if key in known and options[key] != OPTIONS[key]
+    ]
     if seeds and list(seeds) != usual:
         parts.append("seeds=" + "-".join(map(str, seeds)))
     return parts
@@ -89,8 +149,12 @@ def distance(results: list[dict]) -> dict[int, float | None]:
 
 
 def program_key(cell: Cell) -> tuple:
-    """Cells with equal keys can be trained together; world models train alone, as their members are an ensemble."""
-    return training.program_key(cell) + ((cell.slot,) if cell.config["method"] == "world_model" else ())
+    """Cells with equal keys can be trained together; world models train alone, as their members are
+    an ensemble.
+    """
+    return training.program_key(cell) + (
+        (cell.slot,) if cell.config["method"] == "world_model" else ()
+    )
 
 
 def files(cell: Cell) -> dict:
@@ -106,11 +170,19 @@ def prepare(cell: Cell) -> None:
     tasks.prepare(cell, tqdm.write)
 
 
-# Seconds per update and member on one core at hidden 64, memory 16, batch 128, and per agent; see benchmarks/moma_ppo.py
+# Seconds per update and member on one core at hidden 64, memory 16, batch 128, and per agent; see
+# benchmarks/moma_ppo.py
 UNIT_COST = {
-    "iql": 4e-3, "maiql": 4e-3, "maiql_ft": 5e-3, "ibc": 1.2e-3, "matd3bc": 2.5e-3, "itd3bc": 2e-3, "icql": 6e-3, "iomar": 7e-3,
+    "iql": 4e-3,
+    "maiql": 4e-3,
+    "maiql_ft": 5e-3,
+    "ibc": 1.2e-3,
+    "matd3bc": 2.5e-3,
+    "itd3bc": 2e-3,
+    "icql": 6e-3,
+    "iomar": 7e-3,
     "moma_iql": 8e-3,
-}  # fmt: skip
+}
 
 
 def cost(cell: Cell) -> float:
@@ -118,22 +190,57 @@ def cost(cell: Cell) -> float:
     config, method = cell.config, cell.config["method"]
     if method == "world_model":
         model = config["model"]
-        flops = model["members"] * model["batch_size"] * model["hidden"] ** 2 * (2 * model["layers"] + model["end_layers"]) * 6
+        flops = (
+            model["members"]
+            * model["batch_size"]
+            * model["hidden"] ** 2
+            * (2 * model["layers"] + model["end_layers"])
+            * 6
+        )
         return 3 + model["updates"] * (2e-3 + flops / 4e10)
     members, view = len(config["seeds"]), tasks.agents(config)
     agents, wide = view.num_agents, config["hyper"]["hidden"] / 64
     if tasks.is_game(config):
         steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
         return 1 + steps * (1.5e-3 + members * 1e-4 * wide)
-    evaluated = members * config["evaluations"] * config["episodes"] * (50 if config["task"] == "reacher" else 1000) * 1e-4 * agents
+    evaluated = (
+        members
+        * config["evaluations"]
+        * config["episodes"]
+        * (50 if config["task"] == "reacher" else 1000)
+        * 1e-4
+        * agents
+    )
     work_ = max(0.3, wide) ** 2 * (1 if wide <= 1 else 0.6)
     if method == "moma_ppo":
         count = config["transitions"] // config["hyper"]["minibatch"] * config["hyper"]["passes"]
         step = agents * config["hyper"]["minibatch"] / 250 * 3e-3 * work_
         model = config["model"]
-        rolling = config["transitions"] * model["kept"] * model["hidden"] ** 2 * (2 * model["layers"] + 2) * 2 / 4e10
-        return 2 + evaluated + members * config["epochs"] * (count * step + 0.1 * agents * work_ + rolling)
-    return 2 + evaluated + members * config["updates"] * UNIT_COST[method] / 2 * agents * work_ * config["batch_size"] / 128
+        rolling = (
+            config["transitions"]
+            * model["kept"]
+            * model["hidden"] ** 2
+            * (2 * model["layers"] + 2)
+            * 2
+            / 4e10
+        )
+        return (
+            2
+            + evaluated
+            + members * config["epochs"] * (count * step + 0.1 * agents * work_ + rolling)
+        )
+    return (
+        2
+        + evaluated
+        + members
+        * config["updates"]
+        * UNIT_COST[method]
+        / 2
+        * agents
+        * work_
+        * config["batch_size"]
+        / 128
+    )
 
 
 PAPER = work.Paper(
@@ -152,5 +259,10 @@ PAPER = work.Paper(
 
 def model_entries(preset: str) -> list[tuple[str, Cell]]:
     """All robots' world models by the row they are shown in."""
-    places = [("reacher", "expert-mix"), *(("ant", quality) for quality in ("random", "medium", "full-replay", "expert"))]
-    return [(f"{task}/{quality}", models.model_cell(preset, task, quality)) for task, quality in places]
+    places = [
+        ("reacher", "expert-mix"),
+        *(("ant", quality) for quality in ("random", "medium", "full-replay", "expert")),
+    ]
+    return [
+        (f"{task}/{quality}", models.model_cell(preset, task, quality)) for task, quality in places
+    ]

@@ -1,24 +1,41 @@
-"""Figure 6: epistemic against aleatoric uncertainty, with and without adaptive rollouts, on Ant full-replay."""
+"""Figure 6: epistemic against aleatoric uncertainty, with and without adaptive rollouts, on Ant
+full-replay.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell
 
-SHOWN = ("epistemic, adaptive", "epistemic", "aleatoric 1, adaptive", "aleatoric 5, adaptive", "aleatoric 1", "aleatoric 5")
+SHOWN = (
+    "epistemic, adaptive",
+    "epistemic",
+    "aleatoric 1, adaptive",
+    "aleatoric 5, adaptive",
+    "aleatoric 1",
+    "aleatoric 5",
+)
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(name, variant, (cell(preset, "ant", view, "full-replay", "moma_ppo", options, variant),))
+        Entry(
+            name, variant, (cell(preset, "ant", view, "full-replay", "moma_ppo", options, variant),)
+        )
         for name, view in (("fo", "full"), ("po", "po"))
         for variant in SHOWN
     ]
 
 
 TABLE = Table(
-    "moma_ppo", "figure6", "epistemic against aleatoric uncertainty", entries, decimals=2, options=ANT_OPTIONS,
-    draw=figures.curves, x="epochs",
-)  # fmt: skip
+    "moma_ppo",
+    "figure6",
+    "epistemic against aleatoric uncertainty",
+    entries,
+    decimals=2,
+    options=ANT_OPTIONS,
+    draw=figures.curves,
+    x="epochs",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,4 +1,6 @@
-"""Learning curves of MOMA-PPO and the baselines on Reacher, over each method's own updates (epochs for MOMA-PPO)."""
+"""Learning curves of MOMA-PPO and the baselines on Reacher, over each method's own updates (epochs
+for MOMA-PPO).
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Table
@@ -6,9 +8,15 @@ from papers.moma_ppo import table4a
 from papers.moma_ppo.experiment import OPTIONS
 
 TABLE = Table(
-    "moma_ppo", "figure_curves", "learning curves on Reacher", table4a.entries, decimals=2, options=OPTIONS,
-    draw=figures.curves, x="updates or epochs",
-)  # fmt: skip
+    "moma_ppo",
+    "figure_curves",
+    "learning curves on Reacher",
+    table4a.entries,
+    decimals=2,
+    options=OPTIONS,
+    draw=figures.curves,
+    x="updates or epochs",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,8 @@
-"""How well the world models predict: error after one and ten open-loop steps under the data's own actions.
+"""How well the world models predict: error after one and ten open-loop steps under the data's own
+actions.
 
-In standard deviations of the state, root mean square over its numbers: 1 is as bad as knowing only the mean. Also what
-calibration proposes from held-out data: l_eps and lambda_g.
+In standard deviations of the state, root mean square over its numbers: 1 is as bad as knowing only
+the mean. Also what calibration proposes from held-out data: l_eps and lambda_g.
 """
 
 from common.reporting import figures, tables
@@ -11,7 +12,9 @@ from papers.moma_ppo.experiment import OPTIONS, model_entries
 
 def calibrated(key: str):
     """A number that the calibration proposed."""
-    return lambda results: {result["seeds"][0]["seed"]: result["calibration"][key] for result in results}
+    return lambda results: {
+        result["seeds"][0]["seed"]: result["calibration"][key] for result in results
+    }
 
 
 def error(key: str):
@@ -19,25 +22,43 @@ def error(key: str):
 
 
 COLUMNS = {
-    "error after 1 step": error("error_1"), "error after 10 steps": error("error_10"),
-    "l_eps": calibrated("l_eps"), "lambda_g": calibrated("lambda_g"), "lambda_r": calibrated("lambda_r"),
-}  # fmt: skip
+    "error after 1 step": error("error_1"),
+    "error after 10 steps": error("error_10"),
+    "l_eps": calibrated("l_eps"),
+    "lambda_g": calibrated("lambda_g"),
+    "lambda_r": calibrated("lambda_r"),
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry(row, column, (cell,), value) for row, cell in model_entries(preset) for column, value in COLUMNS.items()]
+    return [
+        Entry(row, column, (cell,), value)
+        for row, cell in model_entries(preset)
+        for column, value in COLUMNS.items()
+    ]
 
 
 def draw(table, shown, path, preset) -> None:
     """Error over the number of steps, a line for each data set."""
-    first = [item | {"column": item["row"], "row": "open-loop error"} for item in shown if item["column"] == "error after 1 step"]
+    first = [
+        item | {"column": item["row"], "row": "open-loop error"}
+        for item in shown
+        if item["column"] == "error after 1 step"
+    ]
     figures.curves(table, first, path, preset)
 
 
 TABLE = Table(
-    "moma_ppo", "figure_world_models", "world models' errors", entries, unit="standard deviations", decimals=3, options=OPTIONS,
-    draw=draw, x="steps",
-)  # fmt: skip
+    "moma_ppo",
+    "figure_world_models",
+    "world models' errors",
+    entries,
+    unit="standard deviations",
+    decimals=3,
+    options=OPTIONS,
+    draw=draw,
+    x="steps",
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,9 +1,11 @@
-"""IQL (Kostrikov et al., 2021) for teams: centralised IQL, MAIQL with value decomposition, and behaviour cloning (IBC).
+"""IQL (Kostrikov et al., 2021) for teams: centralised IQL, MAIQL with value decomposition, and
+behaviour cloning (IBC).
 
-One class, as they differ in few places: IQL is a single agent that sees and does everything; MAIQL mixes agents' values
-into a team's; IBC is the policy alone with all weights equal.
+One class, as they differ in few places: IQL is a single agent that sees and does everything; MAIQL
+mixes agents' values into a team's; IBC is the policy alone with all weights equal.
 
-Axes: M members, N agents, E = 2 heads, B batch, D state, O observation, A action, U = N A joint action.
+Axes: M members, N agents, E = 2 heads, B batch, D state, O observation, A action, U = N A joint
+action.
 """
 
 from dataclasses import dataclass
@@ -56,27 +58,48 @@ class IQL:
     """
 
     def __init__(
-        self, seeds: list[int], kind: str, obs_dims: list[int], state_dim: int, action_dim: int, config: IQLConfig, device="cpu",
+        self,
+        seeds: list[int],
+        kind: str,
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: IQLConfig,
+        device="cpu",
         discrete: bool = False,
-    ):  # fmt: skip
+    ):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}, expected one of: {', '.join(KINDS)}")
         if kind == "iql" and len(obs_dims) != 1:
             raise ValueError(f"centralised IQL is one agent, not {len(obs_dims)}")
         self.config, self.kind, self.action_dim, self.discrete = config, kind, action_dim, discrete
         agents = len(obs_dims)
-        self.base = Remembering(seeds, obs_dims, action_dim, config.memory, config.hidden, config.lr, config.tau, device)
+        self.base = Remembering(
+            seeds, obs_dims, action_dim, config.memory, config.hidden, config.lr, config.tau, device
+        )
         self.policy = self.base.network("policy", 0, action_dim if discrete else 2 * action_dim)
         self.parts = {"policy": self.policy}
         if kind != "ibc":
-            self.value, self.q = self.base.network("value", 0, 1), self.base.network("q", action_dim, 1, heads=2)
+            self.value, self.q = (
+                self.base.network("value", 0, 1),
+                self.base.network("q", action_dim, 1, heads=2),
+            )
             self.target_q = self.q.frozen_copy()
             self.parts |= {"value": self.value, "q": self.q}
         self.value_mixer = self.q_mixer = self.target_q_mixer = None
         if kind == "maiql":
             joint = state_dim + agents * action_dim
-            self.value_mixer = Mixer(generators(seeds, "value mixer"), state_dim, agents, config.hidden, config.mixer, device)
-            self.q_mixer = Mixer(generators(seeds, "q mixer"), joint, agents, config.hidden, config.mixer, device)
+            self.value_mixer = Mixer(
+                generators(seeds, "value mixer"),
+                state_dim,
+                agents,
+                config.hidden,
+                config.mixer,
+                device,
+            )
+            self.q_mixer = Mixer(
+                generators(seeds, "q mixer"), joint, agents, config.hidden, config.mixer, device
+            )
             self.target_q_mixer = self.q_mixer.params.frozen_copy()
             self.parts |= {"value_mixer": self.value_mixer.params, "q_mixer": self.q_mixer.params}
         self.adams = {name: Adam(part, self.base.rates) for name, part in self.parts.items()}
@@ -100,7 +123,11 @@ class IQL:
         if self.kind != "ibc":
             with torch.no_grad():
                 features = self.base.features(batch.obs, batch.history, target=True)
-                q = apply_mlp(self.target_q, torch.cat([features, batch.action], -1), None).squeeze(-1).amin(2)  # [M, N, B]
+                q = (
+                    apply_mlp(self.target_q, torch.cat([features, batch.action], -1), None)
+                    .squeeze(-1)
+                    .amin(2)
+                )  # [M, N, B]
                 target_q = self.team_q(q, batch, self.target_q_mixer)
             value = self.team_value(self.base.features(batch.obs, batch.history), batch.state)
             loss = expectile_loss(target_q - value, config.expectile).mean(-1)
@@ -108,19 +135,27 @@ class IQL:
             facts["value"] = loss.detach()
             with torch.no_grad():
                 value = self.team_value(self.base.features(batch.obs, batch.history), batch.state)
-            weight = (config.temperature * (target_q - value)).exp().clamp_max(config.largest_weight)  # [M, B]
+            weight = (
+                (config.temperature * (target_q - value)).exp().clamp_max(config.largest_weight)
+            )  # [M, B]
 
-        log_prob = self.log_prob(self.base.features(batch.obs, batch.history), batch.action).sum(1)  # [M, B]
+        log_prob = self.log_prob(self.base.features(batch.obs, batch.history), batch.action).sum(
+            1
+        )  # [M, B]
         loss = -(weight * log_prob).mean(-1)
         self._descend(loss, ["policy"], norm)
         facts["policy"] = loss.detach()
 
         if self.kind != "ibc":
             with torch.no_grad():
-                following = self.team_value(self.base.features(batch.next_obs, batch.next_history), batch.next_state)
+                following = self.team_value(
+                    self.base.features(batch.next_obs, batch.next_history), batch.next_state
+                )
                 target = batch.reward + config.gamma * (1 - batch.terminal) * following
             features = self.base.features(batch.obs, batch.history)
-            q = apply_mlp(self.q, torch.cat([features, batch.action], -1), None).squeeze(-1)  # [M, N, E, B]
+            q = apply_mlp(self.q, torch.cat([features, batch.action], -1), None).squeeze(
+                -1
+            )  # [M, N, E, B]
             heads = [self.team_q(q[:, :, head], batch) for head in range(q.shape[2])]
             loss = sum((head - target).square().mean(-1) for head in heads)
             self._descend(loss, ["q", "q_mixer"], norm)
@@ -133,7 +168,12 @@ class IQL:
 
     def _descend(self, loss: Tensor, names: list[str], max_norm: float | None) -> None:
         names = [name for name in names if name in self.parts]
-        self.base.descend(loss, [self.parts[name] for name in names], [self.adams[name] for name in names], max_norm)
+        self.base.descend(
+            loss,
+            [self.parts[name] for name in names],
+            [self.adams[name] for name in names],
+            max_norm,
+        )
 
     def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
         """[M, N, B] of the data's actions, up to what no parameter changes (the tanh's slope)."""
@@ -141,19 +181,28 @@ class IQL:
         if self.discrete:
             return (output.log_softmax(-1) * action).sum(-1)
         mean, log_std = output.chunk(2, dim=-1)
-        return gaussian_log_prob(mean, log_std.clamp(*LOG_STD_RANGE), action.clamp(-ACTION_BOUND, ACTION_BOUND).atanh())
+        return gaussian_log_prob(
+            mean, log_std.clamp(*LOG_STD_RANGE), action.clamp(-ACTION_BOUND, ACTION_BOUND).atanh()
+        )
 
     @torch.no_grad()
     def act(self, obs: Tensor, history: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Actions [M, N, B, A]: the mean's, or sampled with `noise`; one-hot and greedy where they are discrete."""
+        """Actions [M, N, B, A]: the mean's, or sampled with `noise`; one-hot and greedy where they
+        are discrete.
+        """
         output = apply_mlp(self.policy, self.base.features(obs, history), None)
         if self.discrete:
             return torch.nn.functional.one_hot(output.argmax(-1), self.action_dim).float()
         mean, log_std = output.chunk(2, dim=-1)
-        return (mean if noise is None else mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise).tanh()
+        return (
+            mean if noise is None else mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise
+        ).tanh()
 
     def state_dict(self) -> dict:
-        state = {"base": self.base.state_dict(), "params": {name: part.flat for name, part in self.parts.items()}}
+        state = {
+            "base": self.base.state_dict(),
+            "params": {name: part.flat for name, part in self.parts.items()},
+        }
         state["adams"] = {name: adam.state_dict() for name, adam in self.adams.items()}
         if self.kind != "ibc":
             state["target_q"] = self.target_q.flat

@@ -1,4 +1,5 @@
-"""World models as cells: trained once for each data set, kept as a file beside the result, shared by whoever needs them.
+"""World models as cells: trained once for each data set, kept as a file beside the result, shared
+by whoever needs them.
 
 All views of a task share one model, as it predicts the state.
 """
@@ -30,7 +31,11 @@ def model_cell(preset: str, task: str, quality: str) -> Cell:
         "quantile": QUANTILE,
         "seeds": [0],
     }
-    own = {"rows": values["rows"], "data_seed": tasks.DATA_SEED} if task == "coordination" else {"data_size": values["data_size"]}
+    own = (
+        {"rows": values["rows"], "data_seed": tasks.DATA_SEED}
+        if task == "coordination"
+        else {"data_size": values["data_size"]}
+    )
     return Cell("moma_ppo", preset, f"{task}/{quality}/world_model", config | own)
 
 
@@ -42,7 +47,11 @@ def file_of(cell: Cell) -> Path:
 def available(cell: Cell) -> bool:
     """Whether the model of a finished cell is there, as it was written."""
     result = read(cell)
-    return result is not None and file_of(cell).exists() and sha256(file_of(cell)) == result["model_sha256"]
+    return (
+        result is not None
+        and file_of(cell).exists()
+        and sha256(file_of(cell)) == result["model_sha256"]
+    )
 
 
 def ensure(cell: Cell, device: str) -> dict:
@@ -83,9 +92,13 @@ class WorldModelProgram:
         self.config = wm.WorldModelConfig(**config["model"])
         self.training, self.held_out = wm.split(len(self.arrays["rewards"]), self.config.validation)
         dims = self.data["state"].shape[1], self.data["action"].shape[1]
-        self.ensemble = wm.Ensemble(self.seed, *dims, self.config, wm.scales_of(self.data, self.config), device)
+        self.ensemble = wm.Ensemble(
+            self.seed, *dims, self.config, wm.scales_of(self.data, self.config), device
+        )
         self.rows = wm.prepared(self.ensemble, self.data, self.training.to(device))
-        self.checked = wm.prepared(self.ensemble, self.data, self.held_out[: wm.HELD_OUT_BATCH].to(device))
+        self.checked = wm.prepared(
+            self.ensemble, self.data, self.held_out[: wm.HELD_OUT_BATCH].to(device)
+        )
 
     def updates(self):
         """Trains to the end; yields the number of updates done after every one."""
@@ -100,7 +113,10 @@ class WorldModelProgram:
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Mean loss over members on held-out rows."""
-        rows = {name: values.expand(self.config.members, *values.shape) for name, values in self.checked.items()}
+        rows = {
+            name: values.expand(self.config.members, *values.shape)
+            for name, values in self.checked.items()
+        }
         return float(self.ensemble.loss(rows["x"], rows["target"], rows["goes_on"]).mean())
 
     def state_dict(self) -> dict:
@@ -125,11 +141,26 @@ class WorldModelProgram:
         path = file_of(self.cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         wm.save(path, self.ensemble, kept, low, high)
-        calibration = wm.calibrate(self.ensemble, kept, self.data, self.held_out, self.cell.config["quantile"], self.seed)
-        free = wm.Limits.of([{"lambda_r": 0, "lambda_g": 0, "lambda_a": 0, "l_clip": math.inf, "l_stop": math.inf, "box": True}])
+        calibration = wm.calibrate(
+            self.ensemble, kept, self.data, self.held_out, self.cell.config["quantile"], self.seed
+        )
+        free = wm.Limits.of(
+            [
+                {
+                    "lambda_r": 0,
+                    "lambda_g": 0,
+                    "lambda_a": 0,
+                    "l_clip": math.inf,
+                    "l_stop": math.inf,
+                    "box": True,
+                }
+            ]
+        )
         free = wm.Limits(**{name: value.to(self.device) for name, value in vars(free).items()})
         world = wm.WorldModel(self.ensemble, kept, low, high, free)
-        by_horizon = wm.horizon_errors(world, self.data, self.arrays, ERROR_STEPS, ERROR_PIECES, self.seed)
+        by_horizon = wm.horizon_errors(
+            world, self.data, self.arrays, ERROR_STEPS, ERROR_PIECES, self.seed
+        )
         seed = {
             "seed": self.seed,
             "held_out_loss": self.curve[-1][2] if self.curve else None,
@@ -137,25 +168,39 @@ class WorldModelProgram:
             "error_10": by_horizon[-1] if by_horizon else None,
             "curve": by_horizon,
         }
-        return [{
-            "seeds": [seed],
-            "rounds": list(range(1, len(by_horizon) + 1)),
-            "loss_curve": self.curve,
-            "member_errors": errors.tolist(),
-            "kept": kept.tolist(),
-            "calibration": calibration,
-            "model_sha256": sha256(path),
-        }]  # fmt: skip
+        return [
+            {
+                "seeds": [seed],
+                "rounds": list(range(1, len(by_horizon) + 1)),
+                "loss_curve": self.curve,
+                "member_errors": errors.tolist(),
+                "kept": kept.tolist(),
+                "calibration": calibration,
+                "model_sha256": sha256(path),
+            }
+        ]
 
 
 def load_world(
-    cell: Cell, result: dict, limits: list[dict], device: str, combine: str, copies: torch.Tensor | None
+    cell: Cell,
+    result: dict,
+    limits: list[dict],
+    device: str,
+    combine: str,
+    copies: torch.Tensor | None,
 ) -> wm.WorldModel:
-    """The world that a model's file describes, for policies with these limits (see settings.LIMITS), one for each."""
+    """The world that a model's file describes, for policies with these limits (see
+    settings.LIMITS), one for each.
+    """
     config = cell.config
     of = tasks.agents(config)
-    dims = len(of.indices[0]), of.num_agents * of.action_dim  # the model's view is full: everybody sees the state
-    ensemble, low, high = wm.load(file_of(cell), *dims, wm.WorldModelConfig(**config["model"]), device)
+    dims = (
+        len(of.indices[0]),
+        of.num_agents * of.action_dim,
+    )  # the model's view is full: everybody sees the state
+    ensemble, low, high = wm.load(
+        file_of(cell), *dims, wm.WorldModelConfig(**config["model"]), device
+    )
     found = result["calibration"]
     rows = [
         {
@@ -170,4 +215,6 @@ def load_world(
     ]
     kept = torch.arange(config["model"]["kept"], device=device)
     one_step = config["task"] == "coordination"
-    return wm.WorldModel(ensemble, kept, low, high, wm.Limits.of(rows, device), combine, copies, one_step)
+    return wm.WorldModel(
+        ensemble, kept, low, high, wm.Limits.of(rows, device), combine, copies, one_step
+    )

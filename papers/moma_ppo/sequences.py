@@ -1,6 +1,7 @@
 """Data sets with histories: every row knows the steps before it in its episode.
 
-Axes: M members, N agents, B batch, R rows, L history, D state, U joint action, O observation, A action, I = O + A.
+Axes: M members, N agents, B batch, R rows, L history, D state, U joint action, O observation, A
+action, I = O + A.
 """
 
 from dataclasses import dataclass
@@ -56,11 +57,20 @@ class Sequences:
         reward_scale: of all rewards.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], of: View, length: int, reward_scale: float = 1.0, device="cpu"):
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        of: View,
+        length: int,
+        reward_scale: float = 1.0,
+        device="cpu",
+    ):
         self.view, self.length, self.device = of, length, device
         actions = torch.from_numpy(arrays["actions"]).clamp(-ACTION_BOUND, ACTION_BOUND)
         self.state_dim, self.joint_dim = arrays["observations"].shape[1], actions.shape[1]
-        self.pairs = torch.cat([torch.from_numpy(arrays["observations"]), actions], -1).float().to(device)  # [R, D + U]
+        self.pairs = (
+            torch.cat([torch.from_numpy(arrays["observations"]), actions], -1).float().to(device)
+        )  # [R, D + U]
         ends = np.concatenate([[True], (arrays["terminals"] | arrays["timeouts"])[:-1]])
         starts = np.maximum.accumulate(np.where(ends, np.arange(len(ends)), 0))
         self.starts = torch.from_numpy(starts).to(device)  # [R] first row of each row's episode
@@ -72,7 +82,9 @@ class Sequences:
         return len(self.pairs)
 
     def window(self, index: Tensor, length: int) -> Tensor:
-        """The `length` rows before rows `index` [M, B], oldest first, zero before the episode: [M, B, length, D + U]."""
+        """The `length` rows before rows `index` [M, B], oldest first, zero before the episode: [M,
+        B, length, D + U].
+        """
         before = index.unsqueeze(-1) + torch.arange(-length, 0, device=index.device)
         inside = before >= self.starts[index].unsqueeze(-1)
         return self.pairs[before.clamp_min(0)] * inside.unsqueeze(-1)
@@ -92,60 +104,116 @@ class Sequences:
         here = self.pairs[index]  # [M, B, D + U]
         pairs = torch.cat([self.window(index, self.length), here.unsqueeze(2)], 2)
         return joint_batch(
-            self.view, pairs, here[..., : self.state_dim], here[..., self.state_dim :], self.reward[index], self.terminal[index],
+            self.view,
+            pairs,
+            here[..., : self.state_dim],
+            here[..., self.state_dim :],
+            self.reward[index],
+            self.terminal[index],
             self.next_state[index],
-        )  # fmt: skip
+        )
 
 
 def joint_batch(of: View, pairs: Tensor, state, action, reward, terminal, next_state) -> TeamBatch:
-    """Transitions seen by the agents of a view; pairs [M, B, L + 1, D + U] end with the present step."""
+    """Transitions seen by the agents of a view; pairs [M, B, L + 1, D + U] end with the present
+    step.
+    """
     remembered = agent_histories(of, pairs)
     return TeamBatch(
-        state.contiguous(), of.observe(state).transpose(1, 2).contiguous(), remembered[:, :, :, :-1],
-        of.split(action).transpose(1, 2).contiguous(), reward, terminal, next_state,
-        of.observe(next_state).transpose(1, 2).contiguous(), remembered[:, :, :, 1:],
-    )  # fmt: skip
+        state.contiguous(),
+        of.observe(state).transpose(1, 2).contiguous(),
+        remembered[:, :, :, :-1],
+        of.split(action).transpose(1, 2).contiguous(),
+        reward,
+        terminal,
+        next_state,
+        of.observe(next_state).transpose(1, 2).contiguous(),
+        remembered[:, :, :, 1:],
+    )
 
 
 def joined(first: TeamBatch, second: TeamBatch) -> TeamBatch:
     """Two minibatches one after the other."""
-    axis = {name: 1 if name in ("state", "reward", "terminal", "next_state") else 2 for name in vars(first)}
-    return TeamBatch(**{name: torch.cat([getattr(first, name), getattr(second, name)], axis[name]) for name in axis})
+    axis = {
+        name: 1 if name in ("state", "reward", "terminal", "next_state") else 2
+        for name in vars(first)
+    }
+    return TeamBatch(
+        **{
+            name: torch.cat([getattr(first, name), getattr(second, name)], axis[name])
+            for name in axis
+        }
+    )
 
 
 class GeneratedRows:
-    """Transitions of rollouts that agents made while they learn, each member its own, the newest `capacity` rollouts.
+    """Transitions of rollouts that agents made while they learn, each member its own, the newest
+    `capacity` rollouts.
 
     Args:
         steps: of a rollout.
     """
 
-    def __init__(self, members: int, of: View, length: int, state_dim: int, steps: int, capacity: int, device="cpu"):
-        self.view, self.length, self.steps, self.capacity, self.state_dim = of, length, steps, capacity, state_dim
+    def __init__(
+        self,
+        members: int,
+        of: View,
+        length: int,
+        state_dim: int,
+        steps: int,
+        capacity: int,
+        device="cpu",
+    ):
+        self.view, self.length, self.steps, self.capacity, self.state_dim = (
+            of,
+            length,
+            steps,
+            capacity,
+            state_dim,
+        )
         joint = of.num_agents * of.action_dim
-        self.pairs = torch.zeros(members, capacity, length + steps, state_dim + joint, device=device)
-        self.outcome = torch.zeros(members, capacity, steps, state_dim + 2, device=device)  # next state, reward, terminal
+        self.pairs = torch.zeros(
+            members, capacity, length + steps, state_dim + joint, device=device
+        )
+        self.outcome = torch.zeros(
+            members, capacity, steps, state_dim + 2, device=device
+        )  # next state, reward, terminal
         self.lengths = torch.zeros(members, capacity, dtype=torch.long, device=device)
         self.filled = 0
 
-    def add(self, before: Tensor, states: Tensor, actions: Tensor, rewards: Tensor, terminals: Tensor, lengths: Tensor) -> None:
+    def add(
+        self,
+        before: Tensor,
+        states: Tensor,
+        actions: Tensor,
+        rewards: Tensor,
+        terminals: Tensor,
+        lengths: Tensor,
+    ) -> None:
         """Some rollouts of every member.
 
         Args:
-            before: [M, B, L, D + U]; states: [M, B, T + 1, D]; actions: [M, B, T, U]; rewards, terminals: [M, B, T].
+            before: [M, B, L, D + U]; states: [M, B, T + 1, D]; actions: [M, B, T, U]; rewards,
+                terminals: [M, B, T].
             lengths: [M, B], steps of each rollout that happened.
         """
         count, steps = states.shape[1], actions.shape[2]
         where = (self.filled + torch.arange(count)) % self.capacity
-        self.pairs[:, where, : self.length + steps] = torch.cat([before, torch.cat([states[:, :, :-1], actions], -1)], 2)
-        self.outcome[:, where, :steps] = torch.cat([states[:, :, 1:], rewards.unsqueeze(-1), terminals.unsqueeze(-1)], -1)
+        self.pairs[:, where, : self.length + steps] = torch.cat(
+            [before, torch.cat([states[:, :, :-1], actions], -1)], 2
+        )
+        self.outcome[:, where, :steps] = torch.cat(
+            [states[:, :, 1:], rewards.unsqueeze(-1), terminals.unsqueeze(-1)], -1
+        )
         self.lengths[:, where] = lengths
         self.filled += count
 
     def batch(self, size: int, streams: list[torch.Generator]) -> TeamBatch:
         """A minibatch for every member: uniform over rollouts, then over their steps."""
         members, kept = len(self.pairs), min(self.filled, self.capacity)
-        draws = torch.stack([torch.rand(2, size, generator=stream) for stream in streams]).to(self.pairs.device)
+        draws = torch.stack([torch.rand(2, size, generator=stream) for stream in streams]).to(
+            self.pairs.device
+        )
         which = (draws[:, 0] * kept).long()  # [M, B]
         row = torch.arange(members, device=which.device).unsqueeze(1)
         step = (draws[:, 1] * self.lengths[row, which]).long()
@@ -153,12 +221,22 @@ class GeneratedRows:
         pairs = self.pairs[row.unsqueeze(-1), which.unsqueeze(-1), window]
         here, outcome = pairs[:, :, -1], self.outcome[row, which, step]
         return joint_batch(
-            self.view, pairs, here[..., : self.state_dim], here[..., self.state_dim :], outcome[..., -2], outcome[..., -1],
+            self.view,
+            pairs,
+            here[..., : self.state_dim],
+            here[..., self.state_dim :],
+            outcome[..., -2],
+            outcome[..., -1],
             outcome[..., :-2],
-        )  # fmt: skip
+        )
 
     def state_dict(self) -> dict:
-        return {"pairs": self.pairs, "outcome": self.outcome, "lengths": self.lengths, "filled": self.filled}
+        return {
+            "pairs": self.pairs,
+            "outcome": self.outcome,
+            "lengths": self.lengths,
+            "filled": self.filled,
+        }
 
     def load_state_dict(self, state: dict) -> None:
         for name in ("pairs", "outcome", "lengths"):

@@ -16,7 +16,11 @@ CONFIGS = {"moma_ppo": MAPPOConfig, "moma_iql": IQLConfig}
 CONFIGS |= dict.fromkeys(("iql", "maiql", "maiql_ft", "ibc"), IQLConfig)
 CONFIGS |= dict.fromkeys(("matd3bc", "itd3bc", "icql", "iomar"), TD3Config)
 HISTORY = {"coordination": 0, "reacher": 10, "ant": 10}  # steps that agents remember
-ENTROPY_TARGET = {"coordination": -2.0, "reacher": -2.0, "ant": -8.0}  # minus the joint action's size
+ENTROPY_TARGET = {
+    "coordination": -2.0,
+    "reacher": -2.0,
+    "ant": -8.0,
+}  # minus the joint action's size
 
 # How the world model is used: of the rollouts; see world_model.Limits
 LIMITS = {"adaptive": True, "penalty": 1.0, "aleatoric": 0.0, "box": True}
@@ -62,10 +66,18 @@ PRESETS = {
 TASK_PRESETS = {
     "reacher": {"quick": {"updates": 1000, "evaluations": 5, "episodes": 20, "epochs": 250}},
     # A thousand steps of the ant cost as much as a hundred updates
-    "ant": {"quick": {"updates": 100, "evaluations": 1, "epochs": 3, "ft_updates": 25,
-                      "model": PRESETS["quick"]["model"] | {"updates": 1000}}},
+    "ant": {
+        "quick": {
+            "updates": 100,
+            "evaluations": 1,
+            "epochs": 3,
+            "ft_updates": 25,
+            "model": PRESETS["quick"]["model"] | {"updates": 1000},
+        }
+    },
 }
-# The game: no memory, one-step rollouts; cheap enough for the paper's ten seeds at every preset but smoke
+# The game: no memory, one-step rollouts; cheap enough for the paper's ten seeds at every preset but
+# smoke
 GAME_PRESETS = {
     "smoke": {"seeds": [0, 1], "updates": 4, "epochs": 2, "transitions": 40, "evaluations": 2, "rows": 200,
               "small": {"hidden": 8}, "model_updates": 5},
@@ -94,6 +106,11 @@ def hyper(task: str, method: str, small: dict, ppo: dict) -> dict:
 def model_config(task: str, values: dict) -> dict:
     """The configuration of a task's world models, as plain values."""
     if task == "coordination":
-        small = {"hidden": values["small"]["hidden"], "layers": 2, "lr": 1e-3, "updates": values["model_updates"]}
+        small = {
+            "hidden": values["small"]["hidden"],
+            "layers": 2,
+            "lr": 1e-3,
+            "updates": values["model_updates"],
+        }
         return asdict(WorldModelConfig()) | small
     return asdict(WorldModelConfig()) | values["model"]

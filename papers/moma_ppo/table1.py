@@ -15,12 +15,27 @@ def entries(preset: str, options: dict) -> list[Entry]:
     found = []
     for setting, chances in game.SETTINGS.items():
         for agent, chance in enumerate(chances, 1):
-            found.append(Entry(setting, f"p_a{agent}_right", (), lambda results, chance=chance: {DATA_SEED: chance}))
+            found.append(
+                Entry(
+                    setting,
+                    f"p_a{agent}_right",
+                    (),
+                    lambda results, chance=chance: {DATA_SEED: chance},
+                )
+            )
         found.append(Entry(setting, "average_score", (), score_of(setting, game.ROWS)))
     return found
 
 
-TABLE = Table("moma_ppo", "table1", "the coordination game's data", entries, unit="probability, or reward", decimals=3, options={})
+TABLE = Table(
+    "moma_ppo",
+    "table1",
+    "the coordination game's data",
+    entries,
+    unit="probability, or reward",
+    decimals=3,
+    options={},
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

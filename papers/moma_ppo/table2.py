@@ -1,6 +1,8 @@
-"""Table 2: how returns are distributed in the data sets, in % between the random and the expert return.
+"""Table 2: how returns are distributed in the data sets, in % between the random and the expert
+return.
 
-Ours are rebuilt from our own behaviour policies; a data set that is not built yet is built by this script.
+Ours are rebuilt from our own behaviour policies; a data set that is not built yet is built by this
+script.
 """
 
 import numpy as np
@@ -13,7 +15,12 @@ from envs.mujoco import reaching
 from papers.moma_ppo.settings import PRESETS, QUALITIES
 from papers.moma_ppo.tasks import DATA_SEED
 
-MEASURES = {"min_percent": np.min, "mean_percent": np.mean, "median_percent": np.median, "max_percent": np.max}
+MEASURES = {
+    "min_percent": np.min,
+    "mean_percent": np.mean,
+    "median_percent": np.median,
+    "max_percent": np.max,
+}
 CONSTANTS = {"reacher": reaching.PAPER_CONSTANTS, "ant": robots.D4RL_CONSTANTS["ant"]}
 
 
@@ -21,7 +28,7 @@ def measure(task: str, quality: str, size: str, of):
     """A statistic of the normalised returns of a data set."""
 
     def value(results: list[dict]) -> dict[int, float]:
-        path, = datasets.build(task, quality, [DATA_SEED], size)
+        (path,) = datasets.build(task, quality, [DATA_SEED], size)
         returns, (expert, random) = datasets.episode_returns(datasets.load(path)), CONSTANTS[task]
         return {DATA_SEED: float(100 * (of(returns) - random) / (expert - random))}
 
@@ -35,14 +42,28 @@ def entries(preset: str, options: dict) -> list[Entry]:
             found.append(Entry(f"{task}/{quality}", column, (), measure(task, quality, size, of)))
     for task, source in (("reacher", reaching), ("ant", robots)):
         for column, index in (("expert_return", 0), ("random_return", 1)):
-            found.append(Entry(
-                task, column, (),
-                lambda results, task=task, source=source, index=index: {DATA_SEED: source.constants(task)[index]},
-            ))  # fmt: skip
+            found.append(
+                Entry(
+                    task,
+                    column,
+                    (),
+                    lambda results, task=task, source=source, index=index: {
+                        DATA_SEED: source.constants(task)[index]
+                    },
+                )
+            )
     return found
 
 
-TABLE = Table("moma_ppo", "table2", "returns in the data sets", entries, unit="%, or return", decimals=1, options={})
+TABLE = Table(
+    "moma_ppo",
+    "table2",
+    "returns in the data sets",
+    entries,
+    unit="%, or return",
+    decimals=1,
+    options={},
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -8,13 +8,25 @@ from papers.moma_ppo.settings import GAME
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry(setting, method, (game_cell(preset, setting, method, options),)) for setting in SETTINGS for method in GAME]
+    return [
+        Entry(setting, method, (game_cell(preset, setting, method, options),))
+        for setting in SETTINGS
+        for method in GAME
+    ]
 
 
 TABLE = Table(
-    "moma_ppo", "table3", "coordination game", entries, unit="fraction of matching steps", decimals=2, options=OPTIONS,
-    published_runs=10, ours="moma_ppo", published_sem=True,
-)  # fmt: skip
+    "moma_ppo",
+    "table3",
+    "coordination game",
+    entries,
+    unit="fraction of matching steps",
+    decimals=2,
+    options=OPTIONS,
+    published_runs=10,
+    ours="moma_ppo",
+    published_sem=True,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -11,16 +11,31 @@ def entries(preset: str, options: dict) -> list[Entry]:
     for row, view in VIEWS.items():
         for method in REACHER:
             if method == "iql" and view != "full":
-                found.append(Entry(row, method, (), missing="centralised execution needs the whole observation"))
+                found.append(
+                    Entry(
+                        row, method, (), missing="centralised execution needs the whole observation"
+                    )
+                )
             else:
-                found.append(Entry(row, method, (cell(preset, "reacher", view, "expert-mix", method, options),)))
+                found.append(
+                    Entry(
+                        row, method, (cell(preset, "reacher", view, "expert-mix", method, options),)
+                    )
+                )
     return found
 
 
 TABLE = Table(
-    "moma_ppo", "table4a", "two-agent Reacher", entries, decimals=2, options=OPTIONS,
-    published_runs=3, ours="moma_ppo", published_sem=True,
-)  # fmt: skip
+    "moma_ppo",
+    "table4a",
+    "two-agent Reacher",
+    entries,
+    decimals=2,
+    options=OPTIONS,
+    published_runs=3,
+    ours="moma_ppo",
+    published_sem=True,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -16,16 +16,37 @@ def entries(preset: str, options: dict, value=tables.last_score) -> list[Entry]:
             for method in ANT:
                 row = f"{name}/ant-{quality}"
                 if method == "iql" and name == "po":
-                    found.append(Entry(row, method, (), missing="centralised execution needs the whole observation"))
+                    found.append(
+                        Entry(
+                            row,
+                            method,
+                            (),
+                            missing="centralised execution needs the whole observation",
+                        )
+                    )
                 else:
-                    found.append(Entry(row, method, (cell(preset, "ant", view, quality, method, options),), value))
+                    found.append(
+                        Entry(
+                            row,
+                            method,
+                            (cell(preset, "ant", view, quality, method, options),),
+                            value,
+                        )
+                    )
     return found
 
 
 TABLE = Table(
-    "moma_ppo", "table4b", "four-agent Ant", entries, decimals=2, options=ANT_OPTIONS,
-    published_runs=3, ours="moma_ppo", published_sem=True,
-)  # fmt: skip
+    "moma_ppo",
+    "table4b",
+    "four-agent Ant",
+    entries,
+    decimals=2,
+    options=ANT_OPTIONS,
+    published_runs=3,
+    ours="moma_ppo",
+    published_sem=True,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

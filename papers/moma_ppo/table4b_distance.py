@@ -1,4 +1,6 @@
-"""How far the ants of Table 4b walk in an episode: a motionless one scores 0.315 and must not look good unnoticed."""
+"""How far the ants of Table 4b walk in an episode: a motionless one scores 0.315 and must not look
+good unnoticed.
+"""
 
 from common.reporting import tables
 from common.reporting.tables import Table
@@ -11,7 +13,13 @@ def entries(preset: str, options: dict):
 
 
 TABLE = Table(
-    "moma_ppo", "table4b_distance", "forward distance of the ants", entries, unit="metres", decimals=1, options=ANT_OPTIONS
+    "moma_ppo",
+    "table4b_distance",
+    "forward distance of the ants",
+    entries,
+    unit="metres",
+    decimals=1,
+    options=ANT_OPTIONS,
 )
 
 if __name__ == "__main__":

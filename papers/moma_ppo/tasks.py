@@ -1,4 +1,6 @@
-"""The three tasks as what training asks of one: data, agents' views, and how greedy policies are scored."""
+"""The three tasks as what training asks of one: data, agents' views, and how greedy policies are
+scored.
+"""
 
 from dataclasses import dataclass
 
@@ -24,7 +26,9 @@ CENTRALISED = ("iql",)
 
 @dataclass(frozen=True)
 class Score:
-    """What a population's greedy policies reached, one value per member: score (normalised), raw, distance or None."""
+    """What a population's greedy policies reached, one value per member: score (normalised), raw,
+    distance or None.
+    """
 
     score: list[float]
     raw: list[float]
@@ -47,7 +51,9 @@ def recipes(cell: Cell) -> dict[str, str]:
     if is_game(config):
         return {}
     try:
-        return {"0": datasets.recipe(config["task"], config["quality"], DATA_SEED, config["data_size"])}
+        return {
+            "0": datasets.recipe(config["task"], config["quality"], DATA_SEED, config["data_size"])
+        }
     except (datasets.DataError, FileNotFoundError):
         return {}
 
@@ -75,19 +81,37 @@ def agents(config: dict) -> View:
         return game.single() if single else game.view()
     name = config["task"]
     of = view(name, config["view"])
-    return View(name, "single", view(name, "full").indices[:1], of.num_agents * of.action_dim) if single else of
+    return (
+        View(name, "single", view(name, "full").indices[:1], of.num_agents * of.action_dim)
+        if single
+        else of
+    )
 
 
 def constants(config: dict) -> tuple[float, float]:
-    """Expert and random return that scores are fractions between: the paper's own (D4RL's for the ant)."""
+    """Expert and random return that scores are fractions between: the paper's own (D4RL's for the
+    ant).
+    """
     if is_game(config):
         return 1.0, 0.0
-    return reaching.PAPER_CONSTANTS if config["task"] == "reacher" else robots.D4RL_CONSTANTS[config["task"]]
+    return (
+        reaching.PAPER_CONSTANTS
+        if config["task"] == "reacher"
+        else robots.D4RL_CONSTANTS[config["task"]]
+    )
 
 
 def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
-    """Of the ant's rewards for IQL and its relatives: 1000 / (largest - smallest return of the data)."""
-    if config["task"] != "ant" or config["method"] not in ("iql", "maiql", "maiql_ft", "ibc", "moma_iql"):
+    """Of the ant's rewards for IQL and its relatives: 1000 / (largest - smallest return of the
+    data).
+    """
+    if config["task"] != "ant" or config["method"] not in (
+        "iql",
+        "maiql",
+        "maiql_ft",
+        "ibc",
+        "moma_iql",
+    ):
         return 1.0
     returns = datasets.TASKS["ant"].episode_returns({"arrays": arrays})
     return 1000 / float(returns.max() - returns.min())
@@ -111,9 +135,14 @@ class Judge:
         if is_game(config):
             raw = game.play(lambda state: self._game_actions(act, state), members).tolist()
             return Score(raw, raw)
-        policy, episodes = Recalling(act, HISTORY[config["task"]], self.view.action_dim), config["episodes"]
+        policy, episodes = (
+            Recalling(act, HISTORY[config["task"]], self.view.action_dim),
+            config["episodes"],
+        )
         batch = self.team.batch(members * episodes)
-        returns, _ = play(batch, self.team.joint(policy, members), generators(self.seeds, "evaluation"))
+        returns, _ = play(
+            batch, self.team.joint(policy, members), generators(self.seeds, "evaluation")
+        )
         raw = returns.reshape(members, episodes).mean(1)
         expert, random = constants(config)
         distance = None
@@ -123,7 +152,9 @@ class Judge:
 
     def _game_actions(self, act, state: np.ndarray) -> np.ndarray:
         """[M, 2] actions of one-hot policies in states [M, 5]."""
-        obs = self.view.observe(torch.from_numpy(state).to(self.device)[:, None]).transpose(1, 2)  # [M, N, 1, 5]
+        obs = self.view.observe(torch.from_numpy(state).to(self.device)[:, None]).transpose(
+            1, 2
+        )  # [M, N, 1, 5]
         chosen = act(obs.contiguous(), None)[:, :, 0].argmax(-1).cpu().numpy()  # [M, N]
         if self.view.num_agents == 1:
             return np.stack([chosen[:, 0] // game.ACTIONS, chosen[:, 0] % game.ACTIONS], 1)

@@ -1,9 +1,12 @@
-"""TD3 (Fujimoto et al., 2018) for teams, with what makes it offline: ITD3+BC, MATD3+BC, ICQL and IOMAR.
+"""TD3 (Fujimoto et al., 2018) for teams, with what makes it offline: ITD3+BC, MATD3+BC, ICQL and
+IOMAR.
 
-ITD3+BC adds a behaviour-cloning term; MATD3+BC mixes agents' values into a team's; ICQL has a conservative critic; IOMAR has
-that and actors drawn towards the best actions of a zeroth-order search.
+ITD3+BC adds a behaviour-cloning term; MATD3+BC mixes agents' values into a team's; ICQL has a
+conservative critic; IOMAR has that and actors drawn towards the best actions of a zeroth-order
+search.
 
-Axes: M members, N agents, E = 2 heads, B batch, K sampled actions, D state, O observation, A action.
+Axes: M members, N agents, E = 2 heads, B batch, K sampled actions, D state, O observation, A
+action.
 """
 
 import math
@@ -57,22 +60,41 @@ class TD3:
     """
 
     def __init__(
-        self, seeds: list[int], kind: str, obs_dims: list[int], state_dim: int, action_dim: int, config: TD3Config, device="cpu"
+        self,
+        seeds: list[int],
+        kind: str,
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: TD3Config,
+        device="cpu",
     ):
         if kind not in KINDS:
             raise ValueError(f"unknown kind {kind!r}, expected one of: {', '.join(KINDS)}")
         self.config, self.kind, self.action_dim, self.steps = config, kind, action_dim, 0
-        self.base = Remembering(seeds, obs_dims, action_dim, config.memory, config.hidden, config.lr, config.tau, device)
+        self.base = Remembering(
+            seeds, obs_dims, action_dim, config.memory, config.hidden, config.lr, config.tau, device
+        )
         self.actor = self.base.network("policy", 0, action_dim)
         self.q = self.base.network("q", action_dim, 1, heads=2)
         self.parts = {"actor": self.actor, "q": self.q}
         self.mixer = None
         if kind == "matd3bc":
-            self.mixer = Mixer(generators(seeds, "q mixer"), state_dim, len(obs_dims), config.hidden, config.mixer, device)
+            self.mixer = Mixer(
+                generators(seeds, "q mixer"),
+                state_dim,
+                len(obs_dims),
+                config.hidden,
+                config.mixer,
+                device,
+            )
             self.parts["mixer"] = self.mixer.params
         self.targets = {name: part.frozen_copy() for name, part in self.parts.items()}
         self.adams = {name: Adam(part, self.base.rates) for name, part in self.parts.items()}
-        self.noise_streams, self.search_streams = generators(seeds, "noise", device), generators(seeds, "search", device)
+        self.noise_streams, self.search_streams = (
+            generators(seeds, "noise", device),
+            generators(seeds, "search", device),
+        )
 
     def values(self, features: Tensor, action: Tensor, params, head: int | None = None) -> Tensor:
         """[M, N, E, B] of features [M, N, B, F] and actions [M, N, B, A]; [M, N, B] of one head."""
@@ -80,10 +102,14 @@ class TD3:
 
     def team(self, values: Tensor, state: Tensor, params=None) -> Tensor:
         """[M, 1, E, B] the team's values of its agents' [M, N, E, B]."""
-        return torch.stack([self.mixer.mix(values[:, :, e], state, params) for e in range(values.shape[2])], 1).unsqueeze(1)
+        return torch.stack(
+            [self.mixer.mix(values[:, :, e], state, params) for e in range(values.shape[2])], 1
+        ).unsqueeze(1)
 
     def update(self, batch: TeamBatch) -> dict[str, Tensor]:
-        """One step of the critics, every `delay` steps one of the actors and targets; returns losses [M]."""
+        """One step of the critics, every `delay` steps one of the actors and targets; returns
+        losses [M].
+        """
         config, self.steps = self.config, self.steps + 1
         with torch.no_grad():
             following = self.base.features(batch.next_obs, batch.next_history, target=True)
@@ -120,8 +146,13 @@ class TD3:
         if self.kind in ("itd3bc", "matd3bc"):
             cloning = (action - batch.action).square().sum(-1)
             if self.mixer:
-                mixer = {name: tensor.detach() for name, tensor in self.mixer.params.tensors.items()}
-                q, cloning = self.mixer.mix(q, batch.state, mixer).unsqueeze(1), cloning.sum(1, keepdim=True)
+                mixer = {
+                    name: tensor.detach() for name, tensor in self.mixer.params.tensors.items()
+                }
+                q, cloning = (
+                    self.mixer.mix(q, batch.state, mixer).unsqueeze(1),
+                    cloning.sum(1, keepdim=True),
+                )
             weight = config.bc / mean_over_batch(q.abs()).detach()
             return (mean_over_batch(cloning) - weight * mean_over_batch(q)).sum(1)
         if self.kind == "icql":
@@ -137,16 +168,22 @@ class TD3:
         config, shape = self.config, features.shape[:3]
 
         def draw() -> Tensor:
-            return normal_(features.new_empty(*shape, config.population, self.action_dim), self.search_streams)
+            return normal_(
+                features.new_empty(*shape, config.population, self.action_dim), self.search_streams
+            )
 
         def value(actions: Tensor) -> Tensor:
             return self.sampled_values(features, actions, critic)[:, :, 0]
 
         mean = torch.zeros(*shape, self.action_dim, device=features.device)
         actions, values = search(
-            draw, value, config.iterations, mean, torch.full_like(mean, config.sigma),
+            draw,
+            value,
+            config.iterations,
+            mean,
+            torch.full_like(mean, config.sigma),
             lambda actions, q, mean: refine_elites(actions, q, config.elites),
-        )  # fmt: skip
+        )
         return pick(actions, values, action, q)
 
     def sampled_values(self, features: Tensor, actions: Tensor, params) -> Tensor:
@@ -156,16 +193,23 @@ class TD3:
         return self.values(repeated, actions.flatten(2, 3), params).unflatten(-1, (-1, count))
 
     def conservative(self, features: Tensor, q: Tensor, batch: TeamBatch) -> Tensor:
-        """[M, N] CQL(H): logsumexp over uniform, present and next policies' actions, less the data's values.
+        """[M, N] CQL(H): logsumexp over uniform, present and next policies' actions, less the
+        data's values.
 
-        Densities are log densities; the released code, like OMAR's, subtracts the density itself for the policies' actions.
+        Densities are log densities; the released code, like OMAR's, subtracts the density itself
+        for the policies' actions.
         """
         config, count = self.config, self.config.cql_samples
         with torch.no_grad():
+
             def around(obs_features: Tensor) -> tuple[Tensor, Tensor]:
                 mean = apply_mlp(self.actor, obs_features, None).tanh().unsqueeze(3)
-                noise = normal_(mean.new_empty(*mean.shape[:3], count, self.action_dim), self.search_streams)
-                log_density = (-0.5 * noise.square() - math.log(config.noise) - 0.5 * math.log(2 * math.pi)).sum(-1)
+                noise = normal_(
+                    mean.new_empty(*mean.shape[:3], count, self.action_dim), self.search_streams
+                )
+                log_density = (
+                    -0.5 * noise.square() - math.log(config.noise) - 0.5 * math.log(2 * math.pi)
+                ).sum(-1)
                 return (mean + config.noise * noise).clamp(-1, 1), log_density
 
             here, here_density = around(features.detach())
@@ -173,13 +217,17 @@ class TD3:
             uniform = uniform_(torch.empty_like(here), self.search_streams)
             actions = torch.cat([uniform, here, there], 3)
             flat = torch.full_like(here_density, uniform_log_density(self.action_dim))
-            density = torch.cat([flat, here_density, there_density], -1).unsqueeze(2)  # [M, N, 1, B, 3K]
+            density = torch.cat([flat, here_density, there_density], -1).unsqueeze(
+                2
+            )  # [M, N, 1, B, 3K]
         sampled = self.sampled_values(features, actions, self.q) - density
         return (sampled.logsumexp(-1) - q).mean(-1).sum(2)
 
     def _descend(self, loss: Tensor, names: list[str]) -> None:
         names = [name for name in names if name in self.parts]
-        self.base.descend(loss, [self.parts[name] for name in names], [self.adams[name] for name in names])
+        self.base.descend(
+            loss, [self.parts[name] for name in names], [self.adams[name] for name in names]
+        )
 
     @torch.no_grad()
     def act(self, obs: Tensor, history: Tensor) -> Tensor:
@@ -192,7 +240,10 @@ class TD3:
             "params": {name: part.flat for name, part in self.parts.items()},
             "targets": {name: part.flat for name, part in self.targets.items()},
             "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
-            "streams": [[s.get_state() for s in streams] for streams in (self.noise_streams, self.search_streams)],
+            "streams": [
+                [s.get_state() for s in streams]
+                for streams in (self.noise_streams, self.search_streams)
+            ],
             "steps": self.steps,
         }
 
@@ -203,7 +254,9 @@ class TD3:
             part.flat.copy_(state["params"][name])
             self.targets[name].flat.copy_(state["targets"][name])
             self.adams[name].load_state_dict(state["adams"][name])
-        for streams, saved in zip((self.noise_streams, self.search_streams), state["streams"], strict=True):
+        for streams, saved in zip(
+            (self.noise_streams, self.search_streams), state["streams"], strict=True
+        ):
             for stream, one in zip(streams, saved, strict=True):
                 stream.set_state(one)
         self.steps = state["steps"]

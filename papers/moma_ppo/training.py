@@ -1,4 +1,6 @@
-"""Trains cells: the members of a program are the seeds, and for MOMA-PPO the variants, of one method on one data set."""
+"""Trains cells: the members of a program are the seeds, and for MOMA-PPO the variants, of one
+method on one data set.
+"""
 
 import math
 
@@ -18,21 +20,52 @@ from papers.moma_ppo.settings import GAME_LIMITS, HISTORY, LIMITS, VARIANTS
 from papers.moma_ppo.td3 import TD3, TD3Config
 
 SOURCES = [
-    *(f"papers/moma_ppo/{name}.py" for name in (
-        "iql", "models", "remembering", "sequences", "tasks", "td3", "training", "world_model",
-    )),
-    *(f"common/learning/{name}" for name in (
-        "kernels.py", "kernels.c", "losses.py", "mappo.py", "memory.py", "mixing.py", "networks.py", "population.py",
-        "rollouts.py", "zeroth_order.py",
-    )),
-    "envs/coordination/game.py", "envs/joint.py", "envs/lockstep.py",
-    "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/simulated.py", "envs/mujoco/team.py", "envs/mujoco/views.py",
-]  # fmt: skip
+    *(
+        f"papers/moma_ppo/{name}.py"
+        for name in (
+            "iql",
+            "models",
+            "remembering",
+            "sequences",
+            "tasks",
+            "td3",
+            "training",
+            "world_model",
+        )
+    ),
+    *(
+        f"common/learning/{name}"
+        for name in (
+            "kernels.py",
+            "kernels.c",
+            "losses.py",
+            "mappo.py",
+            "memory.py",
+            "mixing.py",
+            "networks.py",
+            "population.py",
+            "rollouts.py",
+            "zeroth_order.py",
+        )
+    ),
+    "envs/coordination/game.py",
+    "envs/joint.py",
+    "envs/lockstep.py",
+    "envs/mujoco/batch.py",
+    "envs/mujoco/robots.py",
+    "envs/mujoco/simulated.py",
+    "envs/mujoco/team.py",
+    "envs/mujoco/views.py",
+]
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 MODEL_BASED = ("moma_ppo", "moma_iql")
 IQL_KINDS = {"iql": "iql", "maiql": "maiql", "maiql_ft": "maiql", "moma_iql": "maiql", "ibc": "ibc"}
 FT_EVERY, FT_STEPS = 10, 10  # MAIQL-ft: one rollout of so many steps every so many updates
-IQL_STARTS, IQL_CAPACITY, IQL_REAL = 256, 5000, 0.05  # MOMA-IQL: starts every FT_EVERY updates, rollouts kept, real share
+IQL_STARTS, IQL_CAPACITY, IQL_REAL = (
+    256,
+    5000,
+    0.05,
+)  # MOMA-IQL: starts every FT_EVERY updates, rollouts kept, real share
 IQL_PENALTY = 1.0
 
 
@@ -46,14 +79,21 @@ class Program:
 
     Attributes:
         done: updates (or epochs) so far; total: in all.
-        rounds: points of the curves; curve: a Score at each; facts: means of what the learner reports at each.
+        rounds: points of the curves; curve: a Score at each; facts: means of what the learner
+            reports at each.
     """
 
     def __init__(self, cells: list[Cell], device: str):
         self.cells, self.device, self.done = cells, device, 0
         config = self.config = cells[0].config
         self.seeds = [seed for cell in cells for seed in cell.config["seeds"]]
-        self.view, self.rounds, self.curve, self.facts, self.recent = tasks.agents(config), [], [], [], {}
+        self.view, self.rounds, self.curve, self.facts, self.recent = (
+            tasks.agents(config),
+            [],
+            [],
+            [],
+            {},
+        )
         self.length = HISTORY[config["task"]]
         arrays, self.checksum = tasks.load(config, config["method"] in tasks.CENTRALISED)
         self.reward_scale = tasks.reward_scale(config, arrays)
@@ -86,16 +126,25 @@ class Program:
         score = self.judge(self.act)
         self.rounds.append(self.done)
         self.curve.append({"score": score.score, "raw": score.raw, "distance": score.distance})
-        self.facts.append({name: torch.stack(values).mean(0).tolist() for name, values in self.recent.items()})
+        self.facts.append(
+            {name: torch.stack(values).mean(0).tolist() for name, values in self.recent.items()}
+        )
         self.recent = {}
 
     def state_dict(self) -> dict:
         recent = {name: torch.stack(values) for name, values in self.recent.items()}
         return {
-            "done": self.done, "rounds": self.rounds, "curve": self.curve, "facts": self.facts, "recent": recent,
+            "done": self.done,
+            "rounds": self.rounds,
+            "curve": self.curve,
+            "facts": self.facts,
+            "recent": recent,
             "learner": self.learner.state_dict(),
-            "streams": {name: [stream.get_state() for stream in streams] for name, streams in self.streams().items()},
-        }  # fmt: skip
+            "streams": {
+                name: [stream.get_state() for stream in streams]
+                for name, streams in self.streams().items()
+            },
+        }
 
     def load_state_dict(self, state: dict) -> None:
         for name in ("done", "rounds", "curve", "facts"):
@@ -119,15 +168,30 @@ class Program:
                 curve = [finite(point["score"][member]) for point in self.curve]
                 known = [value for value in curve if value is not None]
                 distance = self.curve[-1]["distance"]
-                facts = [{name: finite(values[member]) for name, values in point.items()} for point in self.facts]
-                seeds.append({
-                    "seed": seed, "last_score": curve[-1], "best_score": max(known) if known else None,
-                    "last_return": finite(self.curve[-1]["raw"][member]), "distance": distance and finite(distance[member]),
-                    "curve": curve, "facts": facts,
-                })  # fmt: skip
+                facts = [
+                    {name: finite(values[member]) for name, values in point.items()}
+                    for point in self.facts
+                ]
+                seeds.append(
+                    {
+                        "seed": seed,
+                        "last_score": curve[-1],
+                        "best_score": max(known) if known else None,
+                        "last_return": finite(self.curve[-1]["raw"][member]),
+                        "distance": distance and finite(distance[member]),
+                        "curve": curve,
+                        "facts": facts,
+                    }
+                )
             start += len(cell.config["seeds"])
             expert, random = tasks.constants(self.config)
-            found.append({"rounds": self.rounds, "seeds": seeds, "constants": {"expert": expert, "random": random}})
+            found.append(
+                {
+                    "rounds": self.rounds,
+                    "seeds": seeds,
+                    "constants": {"expert": expert, "random": random},
+                }
+            )
         return found
 
 
@@ -155,13 +219,18 @@ class OfflineProgram(Program):
 
 
 class GrowingProgram(OfflineProgram):
-    """MAIQL with rollouts of its own: in the simulator after the offline phase (MAIQL-ft), or in a world model (MOMA-IQL)."""
+    """MAIQL with rollouts of its own: in the simulator after the offline phase (MAIQL-ft), or in a
+    world model (MOMA-IQL).
+    """
 
     def __init__(self, cells: list[Cell], device: str):
         super().__init__(cells, device)
         config, method, agents = self.config, self.config["method"], self.view
         self.fine_tuning = method == "maiql_ft"
-        self.draws = {name: generators(self.seeds, name) for name in ("starts", "actions", "world", "generated")}
+        self.draws = {
+            name: generators(self.seeds, name)
+            for name in ("starts", "actions", "world", "generated")
+        }
         if self.fine_tuning:
             self.world = SimulatedWorld(config["task"], device=device)
             self.scale = self.reward_scale
@@ -171,12 +240,18 @@ class GrowingProgram(OfflineProgram):
             cell = models.model_cell(cells[0].preset, config["task"], config["quality"])
             result = models.ensure(cell, device)
             limit = {"penalty": 0.0, "aleatoric": 0.0, "adaptive": False, "box": False}
-            self.world = models.load_world(cell, result, [limit] * len(self.seeds), device, "least", None)
+            self.world = models.load_world(
+                cell, result, [limit] * len(self.seeds), device, "least", None
+            )
             one = torch.full((len(self.seeds),), IQL_PENALTY, device=device)
-            self.world.limits = type(self.world.limits)(**{**vars(self.world.limits), "lambda_r": one, "lambda_a": one})
+            self.world.limits = type(self.world.limits)(
+                **{**vars(self.world.limits), "lambda_r": one, "lambda_a": one}
+            )
             self.scale = self.reward_scale if config["scaled_model_rewards"] else 1.0
             self.starts, self.first, capacity = IQL_STARTS, 0, IQL_CAPACITY
-        self.generated = GeneratedRows(len(self.seeds), agents, self.length, self.data.state_dim, FT_STEPS, capacity, device)
+        self.generated = GeneratedRows(
+            len(self.seeds), agents, self.length, self.data.state_dim, FT_STEPS, capacity, device
+        )
 
     def update(self) -> dict[str, torch.Tensor]:
         size = self.config["batch_size"]
@@ -187,7 +262,9 @@ class GrowingProgram(OfflineProgram):
         online = (self.done - self.first) // FT_EVERY * FT_STEPS + FT_STEPS
         real = len(self.data) / (len(self.data) + online) if self.fine_tuning else IQL_REAL
         kept = min(size - 1, max(1, round(size * real)))
-        return self.learner.update(joined(self.batch(kept), self.generated.batch(size - kept, self.draws["generated"])))
+        return self.learner.update(
+            joined(self.batch(kept), self.generated.batch(size - kept, self.draws["generated"]))
+        )
 
     @torch.no_grad()
     def explore(self) -> None:
@@ -201,15 +278,21 @@ class GrowingProgram(OfflineProgram):
         lengths = torch.zeros_like(going)
         for _ in range(FT_STEPS):
             obs = observed(self.view, state)
-            noise = normal_(obs.new_empty(*obs.shape[:3], self.view.action_dim), self.draws["actions"])
+            noise = normal_(
+                obs.new_empty(*obs.shape[:3], self.view.action_dim), self.draws["actions"]
+            )
             action = self.learner.act(obs, history, noise).clamp(-ACTION_BOUND, ACTION_BOUND)
-            outcome = self.world.step(state, self.view.join(action.transpose(1, 2)), self.draws["world"])
+            outcome = self.world.step(
+                state, self.view.join(action.transpose(1, 2)), self.draws["world"]
+            )
             lengths += going
             going = going * outcome.alive
             actions.append(self.view.join(action.transpose(1, 2)))
             rewards.append(self.scale * outcome.reward)
             ends.append(1 - outcome.alive)
-            history = torch.cat([history[:, :, :, 1:], torch.cat([obs, action], -1).unsqueeze(3)], 3)
+            history = torch.cat(
+                [history[:, :, :, 1:], torch.cat([obs, action], -1).unsqueeze(3)], 3
+            )
             state = outcome.state
             states.append(state)
         stacked = [torch.stack(parts, 2) for parts in (states, actions, rewards, ends)]
@@ -227,9 +310,11 @@ class GrowingProgram(OfflineProgram):
 
 
 class ModelProgram(Program):
-    """MOMA-PPO: epochs of rollouts in the world model from states of the data, and of MAPPO on them (Algorithm 1).
+    """MOMA-PPO: epochs of rollouts in the world model from states of the data, and of MAPPO on them
+    (Algorithm 1).
 
-    Streams are keyed by epoch, so that rollouts made for a member whose others still lack steps change nothing for it.
+    Streams are keyed by epoch, so that rollouts made for a member whose others still lack steps
+    change nothing for it.
     """
 
     def __init__(self, cells: list[Cell], device: str):
@@ -237,41 +322,72 @@ class ModelProgram(Program):
         config, self.total = self.config, self.config["epochs"]
         self.discrete = tasks.is_game(config)
         self.learner = MAPPO(
-            self.seeds, self.view.obs_dims, self.data.state_dim, self.view.action_dim, MAPPOConfig(**config["hyper"]), device,
+            self.seeds,
+            self.view.obs_dims,
+            self.data.state_dim,
+            self.view.action_dim,
+            MAPPOConfig(**config["hyper"]),
+            device,
             self.discrete,
-        )  # fmt: skip
+        )
         plain = GAME_LIMITS if self.discrete else LIMITS
-        limits = [plain | VARIANTS[cell.config["variant"]] for cell in cells for _ in cell.config["seeds"]]
+        limits = [
+            plain | VARIANTS[cell.config["variant"]] for cell in cells for _ in cell.config["seeds"]
+        ]
         if config["world"] == "simulator":
             self.world = SimulatedWorld(config["task"], device=device)
         else:
             cell = models.model_cell(cells[0].preset, config["task"], config["quality"])
             result = models.ensure(cell, device)
             self.model_sha256 = result["model_sha256"]
-            copies = copies_of(self.view, self.data.state_dim).to(device) if config["uncertainty"] == "released" else None
+            copies = (
+                copies_of(self.view, self.data.state_dim).to(device)
+                if config["uncertainty"] == "released"
+                else None
+            )
             self.world = models.load_world(cell, result, limits, device, config["combine"], copies)
 
     def update(self) -> dict[str, torch.Tensor]:
         """One epoch: `transitions` steps of every member, then MAPPO's passes over them."""
         config, steps = self.config, self.config["length"]
         starts = config["transitions"] // steps + 2
-        streams = {name: generators(self.seeds, f"{name}/{self.done}") for name in ("starts", "order")}
-        drawn = {name: generators(self.seeds, f"{name}/{self.done}", self.device) for name in ("actions",)}
+        streams = {
+            name: generators(self.seeds, f"{name}/{self.done}") for name in ("starts", "order")
+        }
+        drawn = {
+            name: generators(self.seeds, f"{name}/{self.done}", self.device)
+            for name in ("actions",)
+        }
         world = generators(self.seeds, f"world/{self.done}")
         rounds, have = [], torch.zeros(len(self.seeds), device=self.device)
         while have.min() < config["transitions"]:
             state, history = self.data.start(self.data.draw_index(starts, streams["starts"]))
-            rounds.append(roll(self.learner, self.world, self.view, state, history, steps, drawn["actions"], world))
+            rounds.append(
+                roll(
+                    self.learner,
+                    self.world,
+                    self.view,
+                    state,
+                    history,
+                    steps,
+                    drawn["actions"],
+                    world,
+                )
+            )
             have += rounds[-1].valid.flatten(1).sum(1)
         hyper = self.learner.config
-        batch = experience(self.view, rounds, config["transitions"], self.length, hyper.gamma, hyper.gae_lambda)
+        batch = experience(
+            self.view, rounds, config["transitions"], self.length, hyper.gamma, hyper.gae_lambda
+        )
         facts = self.learner.update(batch, streams["order"])
         first = rounds[0]
         valid = first.valid.float()
         facts["length"] = valid.sum((1, 2)) / starts
         for name in ("eps_g", "penalty", "size"):
             if name in first.facts:
-                facts[name] = (first.facts[name].nan_to_num() * valid).sum((1, 2)) / valid.sum((1, 2))
+                facts[name] = (first.facts[name].nan_to_num() * valid).sum((1, 2)) / valid.sum(
+                    (1, 2)
+                )
         facts["model_reward"] = (first.reward * valid).sum((1, 2)) / valid.sum((1, 2))
         return facts
 
@@ -281,7 +397,9 @@ class ModelProgram(Program):
 
 
 def copies_of(view, state_dim: int) -> torch.Tensor:
-    """[D + 1] how often agents together observe each number of the state, and the reward: the released code's eps_g."""
+    """[D + 1] how often agents together observe each number of the state, and the reward: the
+    released code's eps_g.
+    """
     counts = torch.zeros(state_dim + 1)
     for index in view.indices:
         counts[list(index)] += 1
@@ -294,7 +412,16 @@ def learner_of(config: dict, seeds: list[int], view, state_dim: int, device: str
     method, hyper = config["method"], config["hyper"]
     if method in IQL_KINDS:
         kind, discrete = IQL_KINDS[method], tasks.is_game(config)
-        return IQL(seeds, kind, view.obs_dims, state_dim, view.action_dim, IQLConfig(**hyper), device, discrete)
+        return IQL(
+            seeds,
+            kind,
+            view.obs_dims,
+            state_dim,
+            view.action_dim,
+            IQLConfig(**hyper),
+            device,
+            discrete,
+        )
     return TD3(seeds, method, view.obs_dims, state_dim, view.action_dim, TD3Config(**hyper), device)
 
 
@@ -308,7 +435,9 @@ def program_of(cells: list[Cell], device: str):
     return (GrowingProgram if method in ("maiql_ft", "moma_iql") else OfflineProgram)(cells, device)
 
 
-def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None) -> list[dict]:
+def train(
+    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+) -> list[dict]:
     """Trains cells of one program to the end, continuing from `checkpoint` if it belongs to them.
 
     Args:
@@ -319,10 +448,18 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
         One result per cell in the order of `cells`.
     """
     program = program_of(cells, device)
-    identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(SOURCES), "data": program.checksum}
+    identity = {
+        "cells": [cell.hash for cell in cells],
+        "code": code_hashes(SOURCES),
+        "data": program.checksum,
+    }
     seconds = train_to_end(program, identity, checkpoint, program.total, progress)
-    data = {"0": program.checksum} | ({"world_model": program.model_sha256} if program.model_sha256 else {})
+    data = {"0": program.checksum} | (
+        {"world_model": program.model_sha256} if program.model_sha256 else {}
+    )
     return [
-        made_with(cell, data, tasks.recipes(cell), seconds / len(cells), device, SOURCES) | {"trained_with": len(cells)} | found
+        made_with(cell, data, tasks.recipes(cell), seconds / len(cells), device, SOURCES)
+        | {"trained_with": len(cells)}
+        | found
         for cell, found in zip(cells, program.results(), strict=True)
     ]

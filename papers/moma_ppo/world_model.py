@@ -1,7 +1,9 @@
-"""World models: an ensemble of centralised networks that predict the next state, the reward and the episode's end.
+"""World models: an ensemble of centralised networks that predict the next state, the reward and the
+episode's end.
 
-Barde et al. (2024), section 3.1. Each of the ensemble's members has a Gaussian next state, a Gaussian reward and a
-Bernoulli "goes on"; several are trained, the best on held-out data are kept. All members train as one batched network.
+Barde et al. (2024), section 3.1. Each of the ensemble's members has a Gaussian next state, a
+Gaussian reward and a Bernoulli "goes on"; several are trained, the best on held-out data are kept.
+All members train as one batched network.
 
 Axes: E ensemble members, M policy members, B batch, D state, U joint action, X = D + U.
 """
@@ -43,13 +45,19 @@ class WorldModelConfig:
     delta: bool = False  # the change of the state is predicted
 
 
-def deep_parameters(streams: list[torch.Generator], sizes: list[int], prefix: str) -> dict[str, Tensor]:
-    """Tensors [1, E, ...] of a multilayer perceptron of these widths, PyTorch's default initialisation."""
+def deep_parameters(
+    streams: list[torch.Generator], sizes: list[int], prefix: str
+) -> dict[str, Tensor]:
+    """Tensors [1, E, ...] of a multilayer perceptron of these widths, PyTorch's default
+    initialisation.
+    """
     tensors = {}
     for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         limit = 1 / math.sqrt(fan_in)
         for kind, shape in (("w", (fan_in, fan_out)), ("b", (fan_out,))):
-            drawn = [torch.empty(shape).uniform_(-limit, limit, generator=stream) for stream in streams]
+            drawn = [
+                torch.empty(shape).uniform_(-limit, limit, generator=stream) for stream in streams
+            ]
             tensors[f"{prefix}{kind}{layer}"] = torch.stack(drawn).unsqueeze(0)
     return tensors
 
@@ -70,7 +78,9 @@ def apply_deep(params, prefix: str, x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What every ensemble member says: state, state_std [E, B, D]; reward, reward_std, goes_on (probability) [E, B]."""
+    """What every ensemble member says: state, state_std [E, B, D]; reward, reward_std, goes_on
+    (probability) [E, B].
+    """
 
     state: Tensor
     state_std: Tensor
@@ -84,29 +94,53 @@ class Ensemble:
 
     Args:
         seed: of initialisation and minibatches.
-        scales: mean and standard deviation of inputs [X] and of targets [D + 1], used where `config.scaled`.
+        scales: mean and standard deviation of inputs [X] and of targets [D + 1], used where
+            `config.scaled`.
     """
 
-    def __init__(self, seed: int, state_dim: int, joint_dim: int, config: WorldModelConfig, scales=None, device="cpu"):
+    def __init__(
+        self,
+        seed: int,
+        state_dim: int,
+        joint_dim: int,
+        config: WorldModelConfig,
+        scales=None,
+        device="cpu",
+    ):
         self.config, self.state_dim = config, state_dim
         streams = [generator(seed, f"world model/{member}") for member in range(config.members)]
         width, hidden = state_dim + joint_dim, config.hidden
         tensors = {}
-        for prefix, layers, outputs in (("t", config.layers, 2 * state_dim), ("r", config.layers, 2), ("e", config.end_layers, 1)):
+        for prefix, layers, outputs in (
+            ("t", config.layers, 2 * state_dim),
+            ("r", config.layers, 2),
+            ("e", config.end_layers, 1),
+        ):
             tensors |= deep_parameters(streams, [width, *[hidden] * layers, outputs], prefix)
         self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-        ones = (torch.zeros(width), torch.ones(width), torch.zeros(state_dim + 1), torch.ones(state_dim + 1))
+        ones = (
+            torch.zeros(width),
+            torch.ones(width),
+            torch.zeros(state_dim + 1),
+            torch.ones(state_dim + 1),
+        )
         self.scales = tuple(part.to(device) for part in (scales if config.scaled else ones))
         self.adam = Adam(self.params, per_member(config.lr, 1, device))
-        self.batch_streams = [generator(seed, f"world model batches/{member}") for member in range(config.members)]
+        self.batch_streams = [
+            generator(seed, f"world model batches/{member}") for member in range(config.members)
+        ]
 
     def outputs(self, params, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Means and log standard deviations [E, B, D + 1] in scaled units, reward last, and end logits [E, B]."""
+        """Means and log standard deviations [E, B, D + 1] in scaled units, reward last, and end
+        logits [E, B].
+        """
         x = (x - self.scales[0]) / self.scales[1]
         config = self.config
         mean, log_std = apply_deep(params, "t", x).chunk(2, -1)
         reward, reward_log_std = apply_deep(params, "r", x).chunk(2, -1)
-        log_std = torch.cat([log_std, reward_log_std], -1).clamp(config.log_std_min, config.log_std_max)
+        log_std = torch.cat([log_std, reward_log_std], -1).clamp(
+            config.log_std_min, config.log_std_max
+        )
         return torch.cat([mean, reward], -1), log_std, apply_deep(params, "e", x).squeeze(-1)
 
     def targets(self, state: Tensor, next_state: Tensor, reward: Tensor) -> Tensor:
@@ -115,14 +149,17 @@ class Ensemble:
         return (torch.cat([changed, reward.unsqueeze(-1)], -1) - self.scales[2]) / self.scales[3]
 
     def loss(self, x: Tensor, target: Tensor, goes_on: Tensor) -> Tensor:
-        """[E] Gaussian negative log likelihood of the next state (mean over dimensions) and of the reward, and cross-entropy.
+        """[E] Gaussian negative log likelihood of the next state (mean over dimensions) and of the
+        reward, and cross-entropy.
 
         Args:
             x: [E, B, X]; target: [E, B, D + 1]; goes_on: [E, B].
         """
         mean, log_std, logit = self.outputs(self.members(), x)
         nll = log_std + 0.5 * ((target - mean) / log_std.exp()).square()
-        ends = torch.nn.functional.binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
+        ends = torch.nn.functional.binary_cross_entropy_with_logits(
+            logit, goes_on, reduction="none"
+        )
         return nll[..., :-1].mean((1, 2)) + nll[..., -1].mean(1) + ends.mean(1)
 
     def members(self, which: Tensor | None = None) -> dict[str, Tensor]:
@@ -132,9 +169,13 @@ class Ensemble:
         return {name: tensor.detach()[0, which] for name, tensor in self.params.tensors.items()}
 
     def update(self, data: dict[str, Tensor]) -> Tensor:
-        """One step of every member on its own minibatch of the training rows; returns the losses [E]."""
+        """One step of every member on its own minibatch of the training rows; returns the losses
+        [E].
+        """
         size, device = self.config.batch_size, data["x"].device
-        index = torch.stack([torch.randint(len(data["x"]), (size,), generator=s) for s in self.batch_streams]).to(device)
+        index = torch.stack(
+            [torch.randint(len(data["x"]), (size,), generator=s) for s in self.batch_streams]
+        ).to(device)
         loss = self.loss(data["x"][index], data["target"][index], data["goes_on"][index])
         self.params.zero_grad()
         loss.sum().backward(inputs=list(self.params.tensors.values()))
@@ -167,7 +208,8 @@ def covariance_norm(values: Tensor, copies: Tensor | None = None) -> Tensor:
     """[B] Frobenius norm of the ensemble's unbiased covariance of values [E, B, F].
 
     Args:
-        copies: [F], how often each number is repeated in the vector that the covariance is of; once by default.
+        copies: [F], how often each number is repeated in the vector that the covariance is of; once
+            by default.
     """
     centred = values - values.mean(0)
     if copies is not None:
@@ -178,7 +220,9 @@ def covariance_norm(values: Tensor, copies: Tensor | None = None) -> Tensor:
 
 @dataclass(frozen=True)
 class Limits:
-    """How a world model is used, one value for each policy member [M]; l_clip and l_stop are the paper's single l_eps."""
+    """How a world model is used, one value for each policy member [M]; l_clip and l_stop are the
+    paper's single l_eps.
+    """
 
     lambda_r: Tensor
     lambda_g: Tensor
@@ -191,10 +235,16 @@ class Limits:
     def of(cls, rows: list[dict], device="cpu") -> "Limits":
         """From one dictionary of numbers for each member."""
         names = cls.__dataclass_fields__
-        return cls(**{
-            name: torch.tensor([row[name] for row in rows], dtype=torch.bool if name == "box" else torch.float32, device=device)
-            for name in names
-        })  # fmt: skip
+        return cls(
+            **{
+                name: torch.tensor(
+                    [row[name] for row in rows],
+                    dtype=torch.bool if name == "box" else torch.float32,
+                    device=device,
+                )
+                for name in names
+            }
+        )
 
 
 class WorldModel:
@@ -204,18 +254,38 @@ class WorldModel:
         kept: members' numbers.
         low, high: the data's bounding box, [D + 1] with the reward last.
         limits: for each policy member.
-        combine: "paper": mean reward and majority vote over the ensemble; "released": both of the member that was drawn;
-            "least": the smallest reward (MOMA-IQL).
+        combine: "paper": mean reward and majority vote over the ensemble; "released": both of the
+            member that was drawn; "least": the smallest reward (MOMA-IQL).
         copies: [D + 1] see `covariance_norm`; the released code's observations repeat the state.
         one_step: every step ends the episode (the coordination game).
     """
 
-    def __init__(self, ensemble: Ensemble, kept: Tensor, low: Tensor, high: Tensor, limits: Limits, combine="paper",
-                 copies: Tensor | None = None, one_step: bool = False):  # fmt: skip
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        kept: Tensor,
+        low: Tensor,
+        high: Tensor,
+        limits: Limits,
+        combine="paper",
+        copies: Tensor | None = None,
+        one_step: bool = False,
+    ):
         if combine not in COMBINE:
             raise ValueError(f"unknown combine {combine!r}, expected one of: {', '.join(COMBINE)}")
-        self.ensemble, self.params, self.low, self.high = ensemble, ensemble.members(kept), low, high
-        self.limits, self.combine, self.copies, self.kept, self.one_step = limits, combine, copies, len(kept), one_step
+        self.ensemble, self.params, self.low, self.high = (
+            ensemble,
+            ensemble.members(kept),
+            low,
+            high,
+        )
+        self.limits, self.combine, self.copies, self.kept, self.one_step = (
+            limits,
+            combine,
+            copies,
+            len(kept),
+            one_step,
+        )
 
     def reset(self, state: Tensor) -> None:
         """Nothing to do: the model has no state of its own."""
@@ -226,16 +296,28 @@ class WorldModel:
         members, count, _ = state.shape
         limits = self.limits
         said = self.ensemble.predict(self.params, state.flatten(0, 1), action.flatten(0, 1))
-        drawn = torch.stack([torch.randint(self.kept, (count,), generator=stream) for stream in streams])
+        drawn = torch.stack(
+            [torch.randint(self.kept, (count,), generator=stream) for stream in streams]
+        )
         drawn = drawn.to(state.device).view(1, -1)
 
         def of_drawn(values: Tensor) -> Tensor:
-            return values.gather(0, drawn.view(1, -1, *[1] * (values.ndim - 2)).expand(1, *values.shape[1:]))[0]
+            return values.gather(
+                0, drawn.view(1, -1, *[1] * (values.ndim - 2)).expand(1, *values.shape[1:])
+            )[0]
 
         following = of_drawn(said.state)
         released = self.combine == "released"
-        reward = of_drawn(said.reward) if released else said.reward.mean(0) if self.combine == "paper" else said.reward.amin(0)
-        goes_on = (of_drawn(said.goes_on) if released else (said.goes_on > 0.5).float().mean(0)) > 0.5
+        reward = (
+            of_drawn(said.reward)
+            if released
+            else said.reward.mean(0)
+            if self.combine == "paper"
+            else said.reward.amin(0)
+        )
+        goes_on = (
+            of_drawn(said.goes_on) if released else (said.goes_on > 0.5).float().mean(0)
+        ) > 0.5
         both = torch.cat([said.state, said.reward.unsqueeze(-1)], -1)
         eps_r, eps_g = said.reward.var(0), covariance_norm(both, self.copies)
         spread = torch.cat([said.state_std, said.reward_std.unsqueeze(-1)], -1).square()
@@ -248,15 +330,30 @@ class WorldModel:
             by_member, (following, reward, goes_on, eps_r, eps_g, aleatoric)
         )
         inside = torch.minimum(torch.maximum(following, self.low[:-1]), self.high[:-1])
-        following = torch.where(limits.box.view(-1, 1, 1), inside, following.nan_to_num().clamp(-FINITE, FINITE))
+        following = torch.where(
+            limits.box.view(-1, 1, 1), inside, following.nan_to_num().clamp(-FINITE, FINITE)
+        )
         inside = torch.minimum(torch.maximum(reward, self.low[-1]), self.high[-1])
-        reward = torch.where(limits.box.view(-1, 1), inside, reward.nan_to_num().clamp(-FINITE, FINITE))
+        reward = torch.where(
+            limits.box.view(-1, 1), inside, reward.nan_to_num().clamp(-FINITE, FINITE)
+        )
         running = (eps_g < limits.l_stop.view(-1, 1)).float()
         penalty = torch.zeros_like(reward)
-        for weight, value in ((limits.lambda_r, eps_r), (limits.lambda_g, eps_g), (limits.lambda_a, aleatoric)):
-            penalty = penalty + weight.view(-1, 1) * torch.minimum(value.nan_to_num(FINITE), limits.l_clip.view(-1, 1))
+        for weight, value in (
+            (limits.lambda_r, eps_r),
+            (limits.lambda_g, eps_g),
+            (limits.lambda_a, aleatoric),
+        ):
+            penalty = penalty + weight.view(-1, 1) * torch.minimum(
+                value.nan_to_num(FINITE), limits.l_clip.view(-1, 1)
+            )
         alive = torch.zeros_like(reward) if self.one_step else goes_on.float()
-        facts = {"eps_g": eps_g, "eps_r": eps_r, "penalty": penalty, "size": following.abs().amax(-1)}
+        facts = {
+            "eps_g": eps_g,
+            "eps_r": eps_r,
+            "penalty": penalty,
+            "size": following.abs().amax(-1),
+        }
         return Outcome(following, reward - penalty, alive, running, facts)
 
 
@@ -271,7 +368,10 @@ def tensors_of(arrays: dict, device="cpu") -> dict[str, Tensor]:
     """What world models learn from: state, next_state [R, D], action [R, U], reward, goes_on [R]."""
     return {
         "state": torch.from_numpy(arrays["observations"]).float().to(device),
-        "action": torch.from_numpy(arrays["actions"]).float().clamp(-ACTION_BOUND, ACTION_BOUND).to(device),
+        "action": torch.from_numpy(arrays["actions"])
+        .float()
+        .clamp(-ACTION_BOUND, ACTION_BOUND)
+        .to(device),
         "next_state": torch.from_numpy(arrays["next_observations"]).float().to(device),
         "reward": torch.from_numpy(arrays["rewards"]).float().to(device),
         "goes_on": 1 - torch.from_numpy(arrays["terminals"]).float().to(device),
@@ -283,7 +383,9 @@ def scales_of(data: dict[str, Tensor], config: WorldModelConfig) -> tuple[Tensor
     x = torch.cat([data["state"], data["action"]], -1)
     target = data["next_state"] - data["state"] if config.delta else data["next_state"]
     target = torch.cat([target, data["reward"].unsqueeze(-1)], -1)
-    return tuple(part for rows in (x, target) for part in (rows.mean(0), rows.std(0).clamp_min(1e-3)))
+    return tuple(
+        part for rows in (x, target) for part in (rows.mean(0), rows.std(0).clamp_min(1e-3))
+    )
 
 
 def prepared(ensemble: Ensemble, data: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
@@ -297,28 +399,50 @@ def prepared(ensemble: Ensemble, data: dict[str, Tensor], index: Tensor) -> dict
 
 
 @torch.no_grad()
-def rank(ensemble: Ensemble, data: dict[str, Tensor], held_out: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Members from best to worst, and their errors [E]: mean of the L2 errors of sampled next state and reward."""
+def rank(
+    ensemble: Ensemble, data: dict[str, Tensor], held_out: Tensor, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Members from best to worst, and their errors [E]: mean of the L2 errors of sampled next state
+    and reward.
+    """
     config, params = ensemble.config, ensemble.members()
-    pick, noise = generator(seed, "ranking"), generators(list(range(config.members)), f"ranking noise/{seed}")
+    pick, noise = (
+        generator(seed, "ranking"),
+        generators(list(range(config.members)), f"ranking noise/{seed}"),
+    )
     errors = torch.zeros(config.members)
     for _ in range(config.ranking_batches):
         index = held_out[torch.randint(len(held_out), (config.batch_size,), generator=pick)]
         part = {name: values[index.to(values.device)] for name, values in data.items()}
-        said = ensemble.predict({name: tensor.detach() for name, tensor in params.items()}, part["state"], part["action"])
-        draws = torch.stack([torch.empty(*said.state.shape[1:-1], said.state.shape[-1] + 1).normal_(generator=s) for s in noise])
+        said = ensemble.predict(
+            {name: tensor.detach() for name, tensor in params.items()},
+            part["state"],
+            part["action"],
+        )
+        draws = torch.stack(
+            [
+                torch.empty(*said.state.shape[1:-1], said.state.shape[-1] + 1).normal_(generator=s)
+                for s in noise
+            ]
+        )
         draws = draws.to(said.state.device)
         state = said.state + said.state_std * draws[..., :-1] - part["next_state"]
         reward = said.reward + said.reward_std * draws[..., -1] - part["reward"]
-        errors += 0.5 * (state.norm(dim=-1).mean(1) + reward.abs().mean(1)).cpu() / config.ranking_batches
+        errors += (
+            0.5 * (state.norm(dim=-1).mean(1) + reward.abs().mean(1)).cpu() / config.ranking_batches
+        )
     return errors.argsort(), errors
 
 
 @torch.no_grad()
-def horizon_errors(world: WorldModel, data: dict[str, Tensor], arrays: dict, steps: int, count: int, seed: int) -> list[float]:
-    """Error of open-loop predictions under the data's own actions, after 1 .. `steps` steps, in standard deviations.
+def horizon_errors(
+    world: WorldModel, data: dict[str, Tensor], arrays: dict, steps: int, count: int, seed: int
+) -> list[float]:
+    """Error of open-loop predictions under the data's own actions, after 1 .. `steps` steps, in
+    standard deviations.
 
-    Root mean square over dimensions that vary and over `count` pieces of the data that do not end before.
+    Root mean square over dimensions that vary and over `count` pieces of the data that do not end
+    before.
     """
     ends = arrays["terminals"] | arrays["timeouts"]
     fine = torch.ones(len(ends) - steps + 1, dtype=torch.bool)
@@ -327,7 +451,9 @@ def horizon_errors(world: WorldModel, data: dict[str, Tensor], arrays: dict, ste
     choices = torch.nonzero(fine)[:, 0]
     if not len(choices):
         return []
-    index = choices[torch.randint(len(choices), (count,), generator=generator(seed, "horizon errors"))].to(data["state"].device)
+    index = choices[
+        torch.randint(len(choices), (count,), generator=generator(seed, "horizon errors"))
+    ].to(data["state"].device)
     spread = data["state"].std(0)
     varying = spread > 1e-6
     state, errors, stream = data["state"][index][None], [], [generator(seed, "horizon members")]
@@ -339,16 +465,29 @@ def horizon_errors(world: WorldModel, data: dict[str, Tensor], arrays: dict, ste
 
 
 @torch.no_grad()
-def calibrate(ensemble: Ensemble, kept: Tensor, data: dict[str, Tensor], held_out: Tensor, quantile: float, seed: int) -> dict:
+def calibrate(
+    ensemble: Ensemble,
+    kept: Tensor,
+    data: dict[str, Tensor],
+    held_out: Tensor,
+    quantile: float,
+    seed: int,
+) -> dict:
     """Proposed l_eps, lambda_g and lambda_r from held-out rows, without looking at any return.
 
-    l_eps is a quantile of the one-step eps_g under the standard normal actions of an untrained policy, so that the first
-    rollouts are not all cut at once. The penalties are such that an uncertainty
-    at its own quantile costs half a standard deviation of the data's rewards.
+    l_eps is a quantile of the one-step eps_g under the standard normal actions of an untrained
+    policy, so that the first rollouts are not all cut at once. The penalties are such that an
+    uncertainty at its own quantile costs half a standard deviation of the data's rewards.
     """
     draw = generator(seed, "calibration")
-    index = held_out[torch.randint(len(held_out), (10 * HELD_OUT_BATCH,), generator=draw)].to(data["state"].device)
-    noise = torch.empty(len(index), data["action"].shape[1]).normal_(generator=draw).to(data["action"].device)
+    index = held_out[torch.randint(len(held_out), (10 * HELD_OUT_BATCH,), generator=draw)].to(
+        data["state"].device
+    )
+    noise = (
+        torch.empty(len(index), data["action"].shape[1])
+        .normal_(generator=draw)
+        .to(data["action"].device)
+    )
     action = noise.clamp(-ACTION_BOUND, ACTION_BOUND)
     said = ensemble.predict(ensemble.members(kept), data["state"][index], action)
     eps_g = covariance_norm(torch.cat([said.state, said.reward.unsqueeze(-1)], -1))
@@ -370,13 +509,21 @@ def save(path: Path, ensemble: Ensemble, kept: Tensor, low: Tensor, high: Tensor
 
     from common.running.files import atomic
 
-    tensors = {f"net/{name}": tensor.contiguous() for name, tensor in ensemble.members(kept).items()}
-    tensors |= {"low": low, "high": high} | {f"scale/{i}": part for i, part in enumerate(ensemble.scales)}
+    tensors = {
+        f"net/{name}": tensor.contiguous() for name, tensor in ensemble.members(kept).items()
+    }
+    tensors |= {"low": low, "high": high} | {
+        f"scale/{i}": part for i, part in enumerate(ensemble.scales)
+    }
     with atomic(path) as part:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part)
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, part
+        )
 
 
-def load(path: Path, state_dim: int, joint_dim: int, config: WorldModelConfig, device="cpu") -> tuple[Ensemble, Tensor, Tensor]:
+def load(
+    path: Path, state_dim: int, joint_dim: int, config: WorldModelConfig, device="cpu"
+) -> tuple[Ensemble, Tensor, Tensor]:
     """The kept members, all of which are the ensemble now, and the data's bounding box."""
     from safetensors.torch import load_file
 

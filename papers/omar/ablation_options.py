@@ -1,6 +1,8 @@
-"""Ablation: OMAR on cooperative navigation with one reading of the paper's text at a time, the rest as released.
+"""Ablation: OMAR on cooperative navigation with one reading of the paper's text at a time, the rest
+as released.
 
-`ablation_readings.py` changes all of them together; the README's table of differences says what each one is.
+`ablation_readings.py` changes all of them together; the README's table of differences says what
+each one is.
 """
 
 from common.reporting import tables
@@ -11,21 +13,36 @@ from papers.omar.settings import APPENDIX_COEFFICIENTS, QUALITIES, TEXT_BACKBONE
 SHOWN = ("medium", "expert")
 BACKBONE = {name: {"backbone": {name: value}} for name, value in TEXT_BACKBONE.items()}
 HYPER = {name: {"hyper": {name: value}} for name, value in TEXT_HYPER["omar"].items()}
-OTHER = {"cql_policy_actions": {"hyper": {"cql_policy_actions": True}}, "repeat_minibatches": {"repeat_minibatches": True}}
-CHANGES = {"released": {}, **BACKBONE, **HYPER, "coefficient": {}, **OTHER}  # every option's other reading
+OTHER = {
+    "cql_policy_actions": {"hyper": {"cql_policy_actions": True}},
+    "repeat_minibatches": {"repeat_minibatches": True},
+}
+CHANGES = {
+    "released": {},
+    **BACKBONE,
+    **HYPER,
+    "coefficient": {},
+    **OTHER,
+}  # every option's other reading
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     found = []
     for quality in SHOWN:
-        appendix = {"coefficient": {"hyper": {"coefficient": APPENDIX_COEFFICIENTS[QUALITIES.index(quality)]}}}
+        appendix = {
+            "coefficient": {
+                "hyper": {"coefficient": APPENDIX_COEFFICIENTS[QUALITIES.index(quality)]}
+            }
+        }
         for name, change in (CHANGES | appendix).items():
             chosen = cell(preset, "cooperative_navigation", quality, "omar", options, **change)
             found.append(Entry(quality, name, (chosen,)))
     return found
 
 
-TABLE = Table("omar", "ablation_options", "OMAR, one reading of the text at a time", entries, options={})
+TABLE = Table(
+    "omar", "ablation_options", "OMAR, one reading of the text at a time", entries, options={}
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

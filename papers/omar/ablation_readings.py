@@ -1,7 +1,8 @@
 """Ablation: the cooperative-navigation rows of Table 3 under both readings of the paper.
 
-`released` takes the values of the authors' code, `text` the paper's text and appendix: discount 0.99, no BatchNorm, no
-gradient clipping, no action penalty, smoothed targets, Eq. 3 as printed, squared norm summed, appendix coefficients.
+`released` takes the values of the authors' code, `text` the paper's text and appendix: discount
+0.99, no BatchNorm, no gradient clipping, no action penalty, smoothed targets, Eq. 3 as printed,
+squared norm summed, appendix coefficients.
 """
 
 from common.reporting import tables
@@ -15,7 +16,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
         Entry(
             f"{quality}/{reading}",
             method,
-            (cell(preset, "cooperative_navigation", quality, method, options | {"reading": reading}),),
+            (
+                cell(
+                    preset,
+                    "cooperative_navigation",
+                    quality,
+                    method,
+                    options | {"reading": reading},
+                ),
+            ),
         )
         for quality in QUALITIES
         for reading in READINGS
@@ -23,7 +32,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "ablation_readings", "released code against the paper's text", entries, options={})
+TABLE = Table(
+    "omar", "ablation_readings", "released code against the paper's text", entries, options={}
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

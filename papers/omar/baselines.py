@@ -1,6 +1,7 @@
 """The other columns of OMAR's tables on the same backbone: MA-CQL, MA-TD3+BC and MA-ICQ.
 
-None but MA-CQL is in the released code; the README states what each is built from. Axes as in omar.py.
+None but MA-CQL is in the released code; the README states what each is built from. Axes as in
+omar.py.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,10 @@ class CQL:
         team.critic_step(conservative_critic_loss(team, batch, context, self.alpha, self.config))
         for _ in range(team.config.actor_updates):
             own = team.actors.train_actions(batch.obs, update_running=True)
-            team.actor_step(-mean_over_batch(team.critics.values(context, own, team.critics.constant, head=0)), own)
+            team.actor_step(
+                -mean_over_batch(team.critics.values(context, own, team.critics.constant, head=0)),
+                own,
+            )
         team.update_targets()
 
 
@@ -64,7 +68,9 @@ class TD3BC:
 
 @dataclass(frozen=True)
 class ICQConfig:
-    """MA-ICQ (Yang et al., 2021), continuous, on the paper's backbone; both temperatures are ours (README)."""
+    """MA-ICQ (Yang et al., 2021), continuous, on the paper's backbone; both temperatures are ours
+    (README).
+    """
 
     target_temperature: float = 1000.0  # of the importance weights on target values
     policy_temperature: float = 10.0  # of the importance weights on the policy's log likelihood
@@ -72,10 +78,12 @@ class ICQConfig:
 
 
 class ICQ:
-    """MA-ICQ: only the data's actions are ever valued, next ones included; the policy is a weighted likelihood.
+    """MA-ICQ: only the data's actions are ever valued, next ones included; the policy is a weighted
+    likelihood.
 
-    The policy is Gaussian with the backbone's tanh network as mean and a trained log standard deviation per agent that
-    does not depend on the observation, squashed into `log_std_range`; its mean acts.
+    The policy is Gaussian with the backbone's tanh network as mean and a trained log standard
+    deviation per agent that does not depend on the observation, squashed into `log_std_range`; its
+    mean acts.
     """
 
     def __init__(self, team: Backbone, config: ICQConfig):
@@ -91,14 +99,20 @@ class ICQ:
         context = team.data_context(batch)
         with torch.no_grad():
             later = batch.team or {}
-            next_context = team.context(batch, batch.next_obs, later.get("next_obs"), later.get("next_action"))
+            next_context = team.context(
+                batch, batch.next_obs, later.get("next_obs"), later.get("next_action")
+            )
             next_q = team.critics.values(next_context, batch.next_action, team.target_critic)
             weight = softmax_weights(next_q.amin(2), config.target_temperature)
-            target = td_target(batch.reward, batch.terminal, weight.unsqueeze(2) * next_q, team.config.gamma)
+            target = td_target(
+                batch.reward, batch.terminal, weight.unsqueeze(2) * next_q, team.config.gamma
+            )
         q = team.critics.values(context, batch.action)
         team.critic_step(td_loss(q, target))
 
-        advantage_weight = softmax_weights((target - q.detach()[:, :, 0]), config.policy_temperature)
+        advantage_weight = softmax_weights(
+            (target - q.detach()[:, :, 0]), config.policy_temperature
+        )
         mean = team.actors.train_actions(batch.obs, update_running=True)
         low, high = config.log_std_range
         log_std = low + (high - low) * torch.sigmoid(self.spread["log_std"])

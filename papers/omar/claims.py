@@ -1,4 +1,6 @@
-"""What the paper claims, as rows of the claims ledger (common.reporting.claims); nothing is trained for this alone."""
+"""What the paper claims, as rows of the claims ledger (common.reporting.claims); nothing is trained
+for this alone.
+"""
 
 from common.reporting.claims import Claim, over
 from papers.omar.settings import QUALITIES, TASKS
@@ -12,7 +14,10 @@ TAUS = ("0.0", "0.1", "0.3", "0.5", "0.7", "0.9", "1.0")
 
 def transposed(first: str, seconds, columns, above: float = 0.0) -> dict:
     """As `over`, of tables whose rows are methods."""
-    return {"pairs": tuple(((first, c), (second, c)) for c in columns for second in seconds), "above": above}
+    return {
+        "pairs": tuple(((first, c), (second, c)) for c in columns for second in seconds),
+        "above": above,
+    }
 
 
 def agents(count: int) -> str:
@@ -29,97 +34,220 @@ def extremes(row: str, low: str, high: str) -> tuple:
 
 
 CLAIMS = [
-    Claim("3.1, Figure 1b", "MA-CQL beats MA-TD3+BC on the line", "figure1b", **over("ma_cql", ["ma_td3bc"], [LINE])),
-    Claim("3.2, Figure 1b", "OMAR beats MA-CQL on the line", "figure1b", **over("omar", ["ma_cql"], [LINE])),
     Claim(
-        "3.1, Figure 1c", "MA-CQL's gain over the behaviour is smaller with five agents than with one", "figure1c",
-        ((("ma_cql", agents(1)), ("ma_cql", agents(5))),), above=0,
+        "3.1, Figure 1b",
+        "MA-CQL beats MA-TD3+BC on the line",
+        "figure1b",
+        **over("ma_cql", ["ma_td3bc"], [LINE]),
     ),
     Claim(
-        "3.1, Figure 1d", "an actor rectified by OMAR finds actions of higher value than MA-CQL's gradient step", "figure1d",
-        ((("q", "omar"), ("q", "cql")),), above=0,
+        "3.2, Figure 1b",
+        "OMAR beats MA-CQL on the line",
+        "figure1b",
+        **over("omar", ["ma_cql"], [LINE]),
     ),
     Claim(
-        "3.2, Figure 2", "OMAR beats MA-CQL for every number of agents", "figure2",
-        tuple((("omar", agents(count)), None) for count in range(1, 6)), above=0, each=True,
+        "3.1, Figure 1c",
+        "MA-CQL's gain over the behaviour is smaller with five agents than with one",
+        "figure1c",
+        ((("ma_cql", agents(1)), ("ma_cql", agents(5))),),
+        above=0,
     ),
     Claim(
-        "3.2, Figure 2", "OMAR gains more over MA-CQL with several agents than with one", "figure2",
-        tuple((("omar", agents(count)), ("omar", agents(1))) for count in range(2, 6)), above=0,
+        "3.1, Figure 1d",
+        "an actor rectified by OMAR finds actions of higher value than MA-CQL's gradient step",
+        "figure1d",
+        ((("q", "omar"), ("q", "cql")),),
+        above=0,
     ),
     Claim(
-        "3.1, Table 1", "larger actor learning rates make MA-CQL worse", "table1",
-        tuple((("ma_cql", "actor_lr=0.01"), ("ma_cql", f"actor_lr={rate}")) for rate in ("0.05", "0.1")), above=0, each=True,
+        "3.2, Figure 2",
+        "OMAR beats MA-CQL for every number of agents",
+        "figure2",
+        tuple((("omar", agents(count)), None) for count in range(1, 6)),
+        above=0,
+        each=True,
     ),
     Claim(
-        "3.1, Table 2", "more actor updates do not help MA-CQL", "table2",
-        tuple((("ma_cql", f"actor_updates={count}"), ("ma_cql", "actor_updates=1")) for count in (5, 20)), below=0,
+        "3.2, Figure 2",
+        "OMAR gains more over MA-CQL with several agents than with one",
+        "figure2",
+        tuple((("omar", agents(count)), ("omar", agents(1))) for count in range(2, 6)),
+        above=0,
     ),
     Claim(
-        "4.1.1, Table 3", "MA-TD3+BC depends on the data's quality: expert data give more than random ones", "table3",
-        tuple(((f"expert/{task}", "ma_td3bc"), (f"random/{task}", "ma_td3bc")) for task in TASKS), above=0, each=True,
+        "3.1, Table 1",
+        "larger actor learning rates make MA-CQL worse",
+        "table1",
+        tuple(
+            (("ma_cql", "actor_lr=0.01"), ("ma_cql", f"actor_lr={rate}"))
+            for rate in ("0.05", "0.1")
+        ),
+        above=0,
+        each=True,
     ),
-    Claim("4.1.1, Table 3", "MA-ICQ is worse than MA-CQL on diverse data", "table3", **over("ma_cql", ["ma_icq"], DIVERSE)),
     Claim(
-        "4.1.1, Table 3", "MA-ICQ matches MA-TD3+BC on narrow data (within 10 points)", "table3",
-        tuple(((row, "ma_icq"), (row, "ma_td3bc")) for row in NARROW), within=10,
+        "3.1, Table 2",
+        "more actor updates do not help MA-CQL",
+        "table2",
+        tuple(
+            (("ma_cql", f"actor_updates={count}"), ("ma_cql", "actor_updates=1"))
+            for count in (5, 20)
+        ),
+        below=0,
     ),
-    Claim("4.1.1, Table 3", "MA-CQL beats MA-TD3+BC on diverse data", "table3", **over("ma_cql", ["ma_td3bc"], DIVERSE)),
     Claim(
-        "4.1.1, Table 3", "but not on expert data", "table3",
-        tuple(((row, "ma_cql"), (row, "ma_td3bc")) for row in NARROW[3:]), below=0,
+        "4.1.1, Table 3",
+        "MA-TD3+BC depends on the data's quality: expert data give more than random ones",
+        "table3",
+        tuple(((f"expert/{task}", "ma_td3bc"), (f"random/{task}", "ma_td3bc")) for task in TASKS),
+        above=0,
+        each=True,
+    ),
+    Claim(
+        "4.1.1, Table 3",
+        "MA-ICQ is worse than MA-CQL on diverse data",
+        "table3",
+        **over("ma_cql", ["ma_icq"], DIVERSE),
+    ),
+    Claim(
+        "4.1.1, Table 3",
+        "MA-ICQ matches MA-TD3+BC on narrow data (within 10 points)",
+        "table3",
+        tuple(((row, "ma_icq"), (row, "ma_td3bc")) for row in NARROW),
+        within=10,
+    ),
+    Claim(
+        "4.1.1, Table 3",
+        "MA-CQL beats MA-TD3+BC on diverse data",
+        "table3",
+        **over("ma_cql", ["ma_td3bc"], DIVERSE),
+    ),
+    Claim(
+        "4.1.1, Table 3",
+        "but not on expert data",
+        "table3",
+        tuple(((row, "ma_cql"), (row, "ma_td3bc")) for row in NARROW[3:]),
+        below=0,
     ),
     Claim("4.1.1, Table 3", "OMAR beats MA-ICQ", "table3", **over("omar", ["ma_icq"], ROWS)),
     Claim("4.1.1, Table 3", "OMAR beats MA-TD3+BC", "table3", **over("omar", ["ma_td3bc"], ROWS)),
     Claim("4.1.1, Table 3", "OMAR beats MA-CQL", "table3", **over("omar", ["ma_cql"], ROWS)),
     Claim(
-        "4.1.1, Table 3", "OMAR is the best of the four on every data set", "table3",
-        **over("omar", ["ma_icq", "ma_td3bc", "ma_cql"], ROWS), each=True,
+        "4.1.1, Table 3",
+        "OMAR is the best of the four on every data set",
+        "table3",
+        **over("omar", ["ma_icq", "ma_td3bc", "ma_cql"], ROWS),
+        each=True,
     ),
     Claim(
-        "4.1.1", "OMAR takes little more time than MA-CQL (4.7 %; held to 10 %)", "runtime",
-        ((("omar", "percent_over_ma_cql"), None),), below=10,
+        "4.1.1",
+        "OMAR takes little more time than MA-CQL (4.7 %; held to 10 %)",
+        "runtime",
+        ((("omar", "percent_over_ma_cql"), None),),
+        below=10,
     ),
     Claim(
-        "4.1.2, Figure 3", "the best coefficient is interior: 0.5 beats gradients alone", "figure3",
-        tuple((tau(quality, "0.5"), tau(quality, "0.0")) for quality in QUALITIES), above=0,
+        "4.1.2, Figure 3",
+        "the best coefficient is interior: 0.5 beats gradients alone",
+        "figure3",
+        tuple((tau(quality, "0.5"), tau(quality, "0.0")) for quality in QUALITIES),
+        above=0,
     ),
     Claim(
-        "4.1.2, Figure 3", "the best coefficient is interior: 0.5 beats rectification alone", "figure3",
-        tuple((tau(quality, "0.5"), tau(quality, "1.0")) for quality in QUALITIES), above=0,
+        "4.1.2, Figure 3",
+        "the best coefficient is interior: 0.5 beats rectification alone",
+        "figure3",
+        tuple((tau(quality, "0.5"), tau(quality, "1.0")) for quality in QUALITIES),
+        above=0,
     ),
     Claim(
-        "4.1.2, Figure 3", "random and medium-replay data want a smaller coefficient (0.3 against 0.9)", "figure3",
-        tuple((tau(quality, "0.3"), tau(quality, "0.9")) for quality in ("random", "medium-replay")), above=0,
+        "4.1.2, Figure 3",
+        "random and medium-replay data want a smaller coefficient (0.3 against 0.9)",
+        "figure3",
+        tuple(
+            (tau(quality, "0.3"), tau(quality, "0.9")) for quality in ("random", "medium-replay")
+        ),
+        above=0,
     ),
     Claim(
-        "4.1.2, Figure 3", "medium and expert data want a larger one (0.9 against 0.3)", "figure3",
-        tuple((tau(quality, "0.9"), tau(quality, "0.3")) for quality in ("medium", "expert")), above=0,
+        "4.1.2, Figure 3",
+        "medium and expert data want a larger one (0.9 against 0.3)",
+        "figure3",
+        tuple((tau(quality, "0.9"), tau(quality, "0.3")) for quality in ("medium", "expert")),
+        above=0,
     ),
     Claim(
-        "4.1.2, Figure 3", "every coefficient matches or beats MA-CQL, that is 0 (no more than 5 points below)", "figure3",
-        tuple((tau(quality, value), tau(quality, "0.0")) for quality in QUALITIES for value in TAUS[1:]), above=-5, each=True,
+        "4.1.2, Figure 3",
+        "every coefficient matches or beats MA-CQL, that is 0 (no more than 5 points below)",
+        "figure3",
+        tuple(
+            (tau(quality, value), tau(quality, "0.0"))
+            for quality in QUALITIES
+            for value in TAUS[1:]
+        ),
+        above=-5,
+        each=True,
     ),
     Claim(
-        "4.1.2, Figure 4", "the sampler's settings matter little (both ends within 10 points)", "figure4",
-        (extremes("iterations", "1", "10"), extremes("samples", "5", "25"), extremes("mean", "-0.2", "0.2"), extremes
-         ("std", "1.0", "3.0")),
-        within=10, each=True,
-    ),
-    Claim("4.1.2, Table 4", "OMAR's sampler beats random shooting", "table4", **transposed("omar", ["random"], QUALITIES)),
-    Claim("4.1.2, Table 4", "OMAR's sampler beats the cross-entropy method", "table4", **transposed("omar", ["cem"], QUALITIES)),
-    Claim("4.2, Table 5", "with centralised critics OMAR beats MA-ICQ", "table5", **transposed("omar", ["ma_icq"], QUALITIES)),
-    Claim("4.2, Table 5", "with centralised critics OMAR beats MA-CQL", "table5", **transposed("omar", ["ma_cql"], QUALITIES)),
-    Claim(
-        "4.2, Table 5", "with centralised critics OMAR beats MA-TD3+BC but on expert data", "table5",
-        **transposed("omar", ["ma_td3bc"], [quality for quality in QUALITIES if quality != "expert"]),
-    ),
-    Claim(
-        "4.3, Table 6", "on HalfCheetah OMAR is best on random, medium-replay and medium data", "table6",
-        **transposed("omar", ["ma_icq", "ma_td3bc", "ma_cql"], ["random", "medium-replay", "medium"]), each=True,
+        "4.1.2, Figure 4",
+        "the sampler's settings matter little (both ends within 10 points)",
+        "figure4",
+        (
+            extremes("iterations", "1", "10"),
+            extremes("samples", "5", "25"),
+            extremes("mean", "-0.2", "0.2"),
+            extremes("std", "1.0", "3.0"),
+        ),
+        within=10,
+        each=True,
     ),
     Claim(
-        "4.3, Table 6", "and matches MA-TD3+BC on expert data (within 10 points)", "table6",
-        ((("omar", "expert"), ("ma_td3bc", "expert")),), within=10,
+        "4.1.2, Table 4",
+        "OMAR's sampler beats random shooting",
+        "table4",
+        **transposed("omar", ["random"], QUALITIES),
     ),
-]  # fmt: skip
+    Claim(
+        "4.1.2, Table 4",
+        "OMAR's sampler beats the cross-entropy method",
+        "table4",
+        **transposed("omar", ["cem"], QUALITIES),
+    ),
+    Claim(
+        "4.2, Table 5",
+        "with centralised critics OMAR beats MA-ICQ",
+        "table5",
+        **transposed("omar", ["ma_icq"], QUALITIES),
+    ),
+    Claim(
+        "4.2, Table 5",
+        "with centralised critics OMAR beats MA-CQL",
+        "table5",
+        **transposed("omar", ["ma_cql"], QUALITIES),
+    ),
+    Claim(
+        "4.2, Table 5",
+        "with centralised critics OMAR beats MA-TD3+BC but on expert data",
+        "table5",
+        **transposed(
+            "omar", ["ma_td3bc"], [quality for quality in QUALITIES if quality != "expert"]
+        ),
+    ),
+    Claim(
+        "4.3, Table 6",
+        "on HalfCheetah OMAR is best on random, medium-replay and medium data",
+        "table6",
+        **transposed(
+            "omar", ["ma_icq", "ma_td3bc", "ma_cql"], ["random", "medium-replay", "medium"]
+        ),
+        each=True,
+    ),
+    Claim(
+        "4.3, Table 6",
+        "and matches MA-TD3+BC on expert data (within 10 points)",
+        "table6",
+        ((("omar", "expert"), ("ma_td3bc", "expert")),),
+        within=10,
+    ),
+]

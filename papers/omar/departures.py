@@ -1,4 +1,6 @@
-"""Which of the README's differences were run in both readings, for the departures ledger (common.reporting.departures)."""
+"""Which of the README's differences were run in both readings, for the departures ledger
+(common.reporting.departures).
+"""
 
 from common.reporting.departures import Effect
 from papers.omar.ablation_options import SHOWN
@@ -17,11 +19,17 @@ ROWS = {
     "minibatch generator reset at every evaluation": "repeat_minibatches",
 }
 EVERYTHING = tuple(
-    ((f"{quality}/text", method), (f"{quality}/released", method)) for quality in QUALITIES for method in METHODS
+    ((f"{quality}/text", method), (f"{quality}/released", method))
+    for quality in QUALITIES
+    for method in METHODS
 )
 EFFECTS = [
     *(
-        Effect(what, "ablation_options", tuple(((quality, option), (quality, "released")) for quality in SHOWN))
+        Effect(
+            what,
+            "ablation_options",
+            tuple(((quality, option), (quality, "released")) for quality in SHOWN),
+        )
         for what, option in ROWS.items()
     ),
     Effect("all of the text's readings at once", "ablation_readings", EVERYTHING),

@@ -1,4 +1,6 @@
-"""The cells of OMAR's tables: a cell is a method on a data set with its settings; see table3.py for how they are used."""
+"""The cells of OMAR's tables: a cell is a method on a data set with its settings; see table3.py for
+how they are used.
+"""
 
 from tqdm import tqdm
 
@@ -43,10 +45,18 @@ PRESETS = {
 SWEEP_ROUNDS = {"quick": 300}  # of the sweeps of Figures 3 and 4, whose cells are many
 LINE_ROUNDS = {"quick": 500}  # of the experiments on the line
 SWEEP_SEEDS = {"quick": [0, 1]}
-# On two-agent HalfCheetah: episodes are forty times as long, networks larger. The paper evaluates every 500 rounds.
+# On two-agent HalfCheetah: episodes are forty times as long, networks larger. The paper evaluates
+# every 500 rounds.
 ROBOT_SIZES = {
     "smoke": {"eval_episodes": 1, "final_episodes": 1, "hidden": 32},
-    "quick": {"rounds": 2000, "eval_every": 500, "eval_episodes": 5, "final_episodes": 10, "hidden": 64, "lr": 1e-3},
+    "quick": {
+        "rounds": 2000,
+        "eval_every": 500,
+        "eval_episodes": 5,
+        "final_episodes": 10,
+        "hidden": 64,
+        "lr": 1e-3,
+    },
     "paper": {"eval_every": 5000, "batch_size": 256},
 }
 AGENTS = (1, 2, 3, 4, 5)  # on the line
@@ -68,7 +78,8 @@ def make_cell(
     """One cell with everything resolved.
 
     Args:
-        backbone, hyper: what differs from the defaults of the reading (names of the dataclass fields).
+        backbone, hyper: what differs from the defaults of the reading (names of the dataclass
+            fields).
         sweep: a cell of a large sweep, shorter and with fewer seeds where the preset says so.
     """
     sizes = dict(PRESETS[preset])
@@ -79,7 +90,9 @@ def make_cell(
     if task == ROBOT:
         sizes |= ROBOT_SIZES[preset]
     if repeat_minibatches and preset != "smoke":
-        sizes |= {"eval_every": 10}  # what the released code evaluated after, and so how many minibatches repeat
+        sizes |= {
+            "eval_every": 10
+        }  # what the released code evaluated after, and so how many minibatches repeat
     resolved_backbone = default_backbone(reading, task) | {"batch_size": sizes["batch_size"]}
     if task == ROBOT:
         resolved_backbone["hidden"] = sizes.get("hidden", resolved_backbone["hidden"])
@@ -106,7 +119,9 @@ def make_cell(
         "hyper": {k: list(v) if isinstance(v, tuple) else v for k, v in resolved_hyper.items()},
     }
     if task == ROBOT:
-        config["data_reading"] = {"terminal_timeouts": True}  # the released data flag the clock's cut as an end
+        config["data_reading"] = {
+            "terminal_timeouts": True
+        }  # the released data flag the clock's cut as an end
     parts = [task, quality, method]
     if reading != "released":
         parts.append(reading)
@@ -121,8 +136,18 @@ def make_cell(
 
 
 def cell(preset: str, task: str, quality: str, method: str, options: dict, **changes) -> Cell:
-    """A cell of a table script: `options` are the script's (reading, seeds), `changes` as in `make_cell`."""
-    return make_cell(preset, task, quality, method, options.get("reading", "released"), options.get("seeds"), **changes)
+    """A cell of a table script: `options` are the script's (reading, seeds), `changes` as in
+    `make_cell`.
+    """
+    return make_cell(
+        preset,
+        task,
+        quality,
+        method,
+        options.get("reading", "released"),
+        options.get("seeds"),
+        **changes,
+    )
 
 
 def line_cell(preset: str, agents: int, method: str, options: dict, **changes) -> Cell:
@@ -140,7 +165,11 @@ def runtime_cell(preset: str, options: dict) -> Cell:
     """The cell behind the runtime claim: updates at the paper's batch size, whatever the preset."""
     base = cell(preset, "cooperative_navigation", "medium", "ma_cql", options)
     batch = {"batch_size": 32 if preset == "smoke" else 1024}
-    config = base.config | {"timing": True, "backbone": base.config["backbone"] | batch, "rounds": 60}
+    config = base.config | {
+        "timing": True,
+        "backbone": base.config["backbone"] | batch,
+        "rounds": 60,
+    }
     return Cell("omar", preset, f"{base.slot}/timing", config)
 
 
@@ -150,18 +179,26 @@ def raw_return(results: list[dict]) -> dict[int, float | None]:
 
 
 def over_behaviour(results: list[dict]) -> dict[int, float | None]:
-    """Per seed the improvement (%) over the behaviour policy: the policy at the end of its replay data, with noise."""
+    """Per seed the improvement (%) over the behaviour policy: the policy at the end of its replay
+    data, with noise.
+    """
     config = results[0]["config"]
     behaviour = dict(enumerate(card(config["task"])["medium"]["return_mean"]))
     returns = raw_return(results)
-    return {seed: None if value is None else 100 * (value / behaviour[seed] - 1) for seed, value in returns.items()}
+    return {
+        seed: None if value is None else 100 * (value / behaviour[seed] - 1)
+        for seed, value in returns.items()
+    }
 
 
 def over_second(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) of the first cell's return over the second's."""
     ours, base = raw_return(results[:1]), raw_return(results[1:])
     bad = {seed for seed in ours if ours[seed] is None or base[seed] is None}
-    return {seed: None if seed in bad else 100 * (ours[seed] - base[seed]) / abs(base[seed]) for seed in ours}
+    return {
+        seed: None if seed in bad else 100 * (ours[seed] - base[seed]) / abs(base[seed])
+        for seed in ours
+    }
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
@@ -171,7 +208,8 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     return kind.train(cells, device, checkpoint, progress)
 
 
-# Seconds per agent-update and row of a minibatch, one core (Xeon at 2.8 GHz), for the cost estimates
+# Seconds per agent-update and row of a minibatch, one core (Xeon at 2.8 GHz), for the cost
+# estimates
 UNIT_COST = {"omar": 16e-6, "ma_cql": 11e-6, "ma_td3bc": 4.5e-6, "ma_icq": 3.5e-6}
 
 
@@ -179,11 +217,21 @@ def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     samples = config["hyper"].get("iterations", 3) * config["hyper"].get("samples", 10)
-    unit = UNIT_COST[config["method"]] * (1 + 0.4 * (samples / 30 - 1) if config["method"] == "omar" else 1)
+    unit = UNIT_COST[config["method"]] * (
+        1 + 0.4 * (samples / 30 - 1) if config["method"] == "omar" else 1
+    )
     backbone = config["backbone"]
-    agents = 2 if config["task"] == ROBOT else int(config["task"][-1]) if config["task"].startswith("spread_1d") else 3
+    agents = (
+        2
+        if config["task"] == ROBOT
+        else int(config["task"][-1])
+        if config["task"].startswith("spread_1d")
+        else 3
+    )
     if config["task"] == ROBOT:
-        unit *= (backbone["hidden"] / 64) ** 2 * (3 if "cql_noisy_samples" in config["hyper"] else 1)
+        unit *= (backbone["hidden"] / 64) ** 2 * (
+            3 if "cql_noisy_samples" in config["hyper"] else 1
+        )
     unit *= (0.3 + 0.7 * backbone["actor_updates"]) * (1.3 if backbone["centralised"] else 1)
     per_round = unit * backbone["batch_size"] + 1e-4
     return per_round * agents * len(config["seeds"]) * config["rounds"] + 1

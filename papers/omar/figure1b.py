@@ -8,10 +8,20 @@ METHODS = ("ma_td3bc", "ma_cql", "omar")
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry("spread_1d_2", method, (line_cell(preset, 2, method, options),), raw_return) for method in METHODS]
+    return [
+        Entry("spread_1d_2", method, (line_cell(preset, 2, method, options),), raw_return)
+        for method in METHODS
+    ]
 
 
-TABLE = Table("omar", "figure1b", "three methods on the two-agent line", entries, unit="raw return", draw=figures.curves)
+TABLE = Table(
+    "omar",
+    "figure1b",
+    "three methods on the two-agent line",
+    entries,
+    unit="raw return",
+    draw=figures.curves,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -6,10 +6,20 @@ from papers.omar.experiment import AGENTS, line_cell, over_behaviour
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry("ma_cql", f"agents={n}", (line_cell(preset, n, "ma_cql", options),), over_behaviour) for n in AGENTS]
+    return [
+        Entry("ma_cql", f"agents={n}", (line_cell(preset, n, "ma_cql", options),), over_behaviour)
+        for n in AGENTS
+    ]
 
 
-TABLE = Table("omar", "figure1c", "MA-CQL over the behaviour policy", entries, unit="improvement (%)", draw=figures.lines)
+TABLE = Table(
+    "omar",
+    "figure1c",
+    "MA-CQL over the behaviour policy",
+    entries,
+    unit="improvement (%)",
+    draw=figures.lines,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,9 @@
-"""Figure 1d: the Q landscape of one agent of MA-CQL at one state, and the actions of three policies on it.
+"""Figure 1d: the Q landscape of one agent of MA-CQL at one state, and the actions of three policies
+on it.
 
-The policy before the step, after MA-CQL's step, and after OMAR's step from the same networks on the same minibatch.
-The entries are the Q values of those three actions and the highest one of the landscape, per agent seed.
+The policy before the step, after MA-CQL's step, and after OMAR's step from the same networks on the
+same minibatch. The entries are the Q values of those three actions and the highest one of the
+landscape, per agent seed.
 """
 
 import numpy as np
@@ -17,7 +19,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     cell = landscape_cell(preset, options)
 
     def value(name: str):
-        return lambda results: {seed["seed"]: seed["q"][name] for result in results for seed in result["seeds"]}
+        return lambda results: {
+            seed["seed"]: seed["q"][name] for result in results for seed in result["seeds"]
+        }
 
     return [Entry("q", name, (cell,), value(name)) for name in (*MARKERS, "best")]
 
@@ -25,7 +29,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
 def draw(table, shown, path, preset) -> None:
     """The landscape of every seed with the three actions."""
     seeds = shown[0]["extra"][0]
-    figure, grid = pyplot.subplots(1, len(seeds), figsize=(3.3 * len(seeds), 3.2), layout="constrained", squeeze=False)
+    figure, grid = pyplot.subplots(
+        1, len(seeds), figsize=(3.3 * len(seeds), 3.2), layout="constrained", squeeze=False
+    )
     for axes, facts in zip(grid[0], seeds, strict=True):
         axes.plot(facts["actions"], facts["landscape"], color="black")
         for name, (label, marker, color) in MARKERS.items():
@@ -39,7 +45,14 @@ def draw(table, shown, path, preset) -> None:
     figures.save(figure, path)
 
 
-TABLE = Table("omar", "figure1d", "Q landscape of MA-CQL and three actions on it", entries, unit="Q", draw=draw)
+TABLE = Table(
+    "omar",
+    "figure1d",
+    "Q landscape of MA-CQL and three actions on it",
+    entries,
+    unit="Q",
+    draw=draw,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -12,7 +12,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [Entry("omar", f"agents={n}", pair(n), over_second) for n in AGENTS]
 
 
-TABLE = Table("omar", "figure2", "OMAR over MA-CQL", entries, unit="improvement (%)", draw=figures.lines)
+TABLE = Table(
+    "omar", "figure2", "OMAR over MA-CQL", entries, unit="improvement (%)", draw=figures.lines
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

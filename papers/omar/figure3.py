@@ -1,4 +1,6 @@
-"""Figure 3: OMAR's coefficient (tau of Eq. 2) per data quality, averaged over the three tasks; 0 is MA-CQL."""
+"""Figure 3: OMAR's coefficient (tau of Eq. 2) per data quality, averaged over the three tasks; 0 is
+MA-CQL.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -13,7 +15,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
         def single(task):
             if coefficient == 0:
                 return cell(preset, task, quality, "ma_cql", options, sweep=True)
-            return cell(preset, task, quality, "omar", options, sweep=True, hyper={"coefficient": coefficient})
+            return cell(
+                preset,
+                task,
+                quality,
+                "omar",
+                options,
+                sweep=True,
+                hyper={"coefficient": coefficient},
+            )
 
         return Entry(quality, f"coefficient={coefficient}", tuple(single(task) for task in TASKS))
 

@@ -1,5 +1,5 @@
-"""Figure 4: the sampler's iterations, samples, initial mean and standard deviation; cooperative navigation, mean over
-the four data qualities, with MA-CQL as the line to beat."""
+"""Figure 4: the sampler's iterations, samples, initial mean and standard deviation; cooperative
+navigation, mean over the four data qualities, with MA-CQL as the line to beat."""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -17,16 +17,27 @@ DEFAULTS = {"iterations": 3, "samples": 10, "mean": 0.0, "std": 2.0}
 
 def entries(preset: str, options: dict) -> list[Entry]:
     def cells(method: str, hyper: dict):
-        return tuple(cell(preset, "cooperative_navigation", q, method, options, sweep=True, hyper=hyper) for q in QUALITIES)
+        return tuple(
+            cell(preset, "cooperative_navigation", q, method, options, sweep=True, hyper=hyper)
+            for q in QUALITIES
+        )
 
     def one(name: str, value: float) -> Entry:
-        return Entry(name, f"{name}={value}", cells("omar", {} if value == DEFAULTS[name] else {name: value}))
+        return Entry(
+            name, f"{name}={value}", cells("omar", {} if value == DEFAULTS[name] else {name: value})
+        )
 
     swept = [one(name, value) for name, values in SWEEPS.items() for value in values]
     return [*swept, Entry("ma_cql", "-", cells("ma_cql", {}))]
 
 
-TABLE = Table("omar", "figure4", "the sampler's settings, mean over data qualities", entries, draw=figures.panels)
+TABLE = Table(
+    "omar",
+    "figure4",
+    "the sampler's settings, mean over data qualities",
+    entries,
+    draw=figures.panels,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

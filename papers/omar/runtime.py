@@ -1,7 +1,7 @@
 """Runtime: the claim that OMAR takes 4.7 % more wall time than MA-CQL (Section 4.1.2).
 
-Both train the same population on the same data with nothing else running in the process, in turns, on one core. The
-entry is the time of OMAR's updates over MA-CQL's, in percent above.
+Both train the same population on the same data with nothing else running in the process, in turns,
+on one core. The entry is the time of OMAR's updates over MA-CQL's, in percent above.
 """
 
 from common.reporting import tables

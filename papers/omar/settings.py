@@ -1,7 +1,7 @@
 """Which settings go with which data set: the paper's maps, update counts and presets, as data.
 
-`released` is the map in the authors' code, `appendix` the one in the paper's appendix (facts: README). The paper never
-states alpha per data set, so both readings use the released one.
+`released` is the map in the authors' code, `appendix` the one in the paper's appendix (facts:
+README). The paper never states alpha per data set, so both readings use the released one.
 """
 
 from dataclasses import asdict
@@ -29,20 +29,41 @@ RELEASED = {
 APPENDIX_COEFFICIENTS = [0.5, 0.5, 0.7, 0.9]  # random, medium-replay, medium, expert, for all tasks
 
 # What the paper's text says where the released code does otherwise (`reading=text`)
-TEXT_BACKBONE = {"gamma": 0.99, "input_norm": False, "grad_clip": None, "action_penalty": 0.0, "target_noise": 0.2}
+TEXT_BACKBONE = {
+    "gamma": 0.99,
+    "input_norm": False,
+    "grad_clip": None,
+    "action_penalty": 0.0,
+    "target_noise": 0.2,
+}
 TEXT_HYPER = {"omar": {"sigma": "text", "squared_norm": "sum"}}
 READINGS = ("released", "text")
 
-# What the released code does otherwise on two-agent HalfCheetah. The text has one setting for all tasks.
-ROBOT_BACKBONE = {"hidden": 256, "batch_size": 256, "actor_lr": 3e-4, "critic_lr": 3e-4, "tau": 0.005}
+# What the released code does otherwise on two-agent HalfCheetah. The text has one setting for all
+# tasks.
+ROBOT_BACKBONE = {
+    "hidden": 256,
+    "batch_size": 256,
+    "actor_lr": 3e-4,
+    "critic_lr": 3e-4,
+    "tau": 0.005,
+}
 ROBOT_HYPER = {
     "ma_cql": {"cql_noisy_samples": 10},
-    "omar": {"cql_noisy_samples": 10, "sampler": "elites", "iterations": 2, "samples": 20, "elites": 5},
+    "omar": {
+        "cql_noisy_samples": 10,
+        "sampler": "elites",
+        "iterations": 2,
+        "samples": 20,
+        "elites": 5,
+    },
 }
 
 
 def update_rounds(task: str, quality: str) -> int:
-    """Rounds (one update of every agent) behind the published numbers: environment-step counter / 100, plus one."""
+    """Rounds (one update of every agent) behind the published numbers: environment-step counter /
+    100, plus one.
+    """
     if task.startswith("spread_1d"):
         return 10_001
     if task == "cooperative_navigation":
@@ -55,14 +76,18 @@ def update_rounds(task: str, quality: str) -> int:
 
 
 def data_settings(task: str, quality: str, reading: str) -> tuple[float, float]:
-    """(coefficient, alpha) of one data set under a reading. The line tasks use cooperative navigation's."""
+    """(coefficient, alpha) of one data set under a reading. The line tasks use cooperative
+    navigation's.
+    """
     index = QUALITIES.index(quality)
     coefficient, alpha = RELEASED.get(task, RELEASED["cooperative_navigation"])[index]
     return (APPENDIX_COEFFICIENTS[index] if reading == "text" else coefficient), alpha
 
 
 def default_hyper(method: str, task: str, quality: str, reading: str) -> dict:
-    """Hyperparameters of a method on a data set: the dataclass defaults, then the map, then the reading."""
+    """Hyperparameters of a method on a data set: the dataclass defaults, then the map, then the
+    reading.
+    """
     hyper = asdict(METHODS[method][1]())
     coefficient, alpha = data_settings(task, quality, reading)
     if "alpha" in hyper:
@@ -82,7 +107,15 @@ def default_backbone(reading: str, task: str) -> dict:
     return values | (TEXT_BACKBONE if reading == "text" else {})
 
 
-PER_MEMBER = ("alpha", "coefficient", "mean", "std", "actor_lr", "critic_lr", "bc_weight")  # may differ in a program
+PER_MEMBER = (
+    "alpha",
+    "coefficient",
+    "mean",
+    "std",
+    "actor_lr",
+    "critic_lr",
+    "bc_weight",
+)  # may differ in a program
 
 
 def structure(config: dict) -> dict:

@@ -1,4 +1,6 @@
-"""Table 2: MA-CQL with more actor updates per critic update, raw return on the two-agent line (Section 3.1)."""
+"""Table 2: MA-CQL with more actor updates per critic update, raw return on the two-agent line
+(Section 3.1).
+"""
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
@@ -9,7 +11,12 @@ UPDATES = (1, 5, 20)
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry("ma_cql", f"actor_updates={n}", (line_cell(preset, 2, "ma_cql", options, backbone={"actor_updates": n}),), raw_return)
+        Entry(
+            "ma_cql",
+            f"actor_updates={n}",
+            (line_cell(preset, 2, "ma_cql", options, backbone={"actor_updates": n}),),
+            raw_return,
+        )
         for n in UPDATES
     ]
 

@@ -1,4 +1,6 @@
-"""Table 4: OMAR with its own sampler, the cross-entropy method and random shooting, cooperative navigation."""
+"""Table 4: OMAR with its own sampler, the cross-entropy method and random shooting, cooperative
+navigation.
+"""
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
@@ -11,7 +13,11 @@ SAMPLERS = ("random", "cem", "omar")  # 30 valued actions each
 def entries(preset: str, options: dict) -> list[Entry]:
     def one(sampler: str, quality: str) -> Entry:
         hyper = {} if sampler == "omar" else {"sampler": sampler}
-        return Entry(sampler, quality, (cell(preset, "cooperative_navigation", quality, "omar", options, hyper=hyper),))
+        return Entry(
+            sampler,
+            quality,
+            (cell(preset, "cooperative_navigation", quality, "omar", options, hyper=hyper),),
+        )
 
     return [one(sampler, quality) for sampler in SAMPLERS for quality in QUALITIES]
 

@@ -9,7 +9,15 @@ from papers.omar.settings import METHODS, QUALITIES
 def entries(preset: str, options: dict) -> list[Entry]:
     def one(method: str, quality: str) -> Entry:
         centralised = {"centralised": True}
-        return Entry(method, quality, (cell(preset, "cooperative_navigation", quality, method, options, backbone=centralised),))
+        return Entry(
+            method,
+            quality,
+            (
+                cell(
+                    preset, "cooperative_navigation", quality, method, options, backbone=centralised
+                ),
+            ),
+        )
 
     return [one(method, quality) for method in METHODS for quality in QUALITIES]
 

@@ -1,4 +1,6 @@
-"""Table 6: normalized score of the four methods on two-agent HalfCheetah, whose agents see their own joints only."""
+"""Table 6: normalized score of the four methods on two-agent HalfCheetah, whose agents see their
+own joints only.
+"""
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
@@ -7,7 +9,11 @@ from papers.omar.settings import METHODS, QUALITIES, ROBOT
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [Entry(method, quality, (cell(preset, ROBOT, quality, method, options),)) for method in METHODS for quality in QUALITIES]
+    return [
+        Entry(method, quality, (cell(preset, ROBOT, quality, method, options),))
+        for method in METHODS
+        for quality in QUALITIES
+    ]
 
 
 TABLE = Table("omar", "table6", "four methods on two-agent HalfCheetah", entries)

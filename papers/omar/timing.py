@@ -10,8 +10,12 @@ ROUNDS = {"smoke": 2, "quick": 10, "paper": 30}  # updates per turn
 TURNS = 3  # each turn is one measurement, reported as one "seed"
 
 
-def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None) -> list[dict]:
-    """Seconds of OMAR's updates over MA-CQL's for each turn, both on the cell's data and batch size."""
+def train(
+    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+) -> list[dict]:
+    """Seconds of OMAR's updates over MA-CQL's for each turn, both on the cell's data and batch
+    size.
+    """
     results = []
     for cell in cells:
         began = time.monotonic()
@@ -32,8 +36,13 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
                 start = time.process_time() if device == "cpu" else time.monotonic()
                 for _ in range(ROUNDS[cell.preset]):
                     learner.update(program.replay.draw(program.team.config.batch_size))
-                spent[method] = (time.process_time() if device == "cpu" else time.monotonic()) - start
+                spent[method] = (
+                    time.process_time() if device == "cpu" else time.monotonic()
+                ) - start
             seeds.append({"seed": turn, "percent": 100 * (spent["omar"] / spent["ma_cql"] - 1)})
             progress(turn + 1, TURNS)
-        results.append(training.provenance(cell, program.data[0], time.monotonic() - began, device) | {"seeds": seeds})
+        results.append(
+            training.provenance(cell, program.data[0], time.monotonic() - began, device)
+            | {"seeds": seeds}
+        )
     return results

@@ -1,6 +1,7 @@
 """Trains the cells of OMAR's tables: many cells and seeds as the members of one program.
 
-Everything here decides numbers; what runs when, and how results are shown, is in experiment.py and common/reporting/tables.py.
+Everything here decides numbers; what runs when, and how results are shown, is in experiment.py and
+common/reporting/tables.py.
 """
 
 import math
@@ -33,21 +34,33 @@ LEARNER_SOURCES = [
 ]
 ENVIRONMENT_SOURCES = {
     "particle": ["envs/particle/batch.py", "envs/particle/scenarios.py", "envs/particle/world.py"],
-    "mujoco": ["envs/lockstep.py", "envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
+    "mujoco": [
+        "envs/lockstep.py",
+        "envs/mujoco/batch.py",
+        "envs/mujoco/robots.py",
+        "envs/mujoco/team.py",
+        "envs/mujoco/views.py",
+    ],
 }
 
 
 def sources(cell: Cell) -> list[str]:
     """Files whose code decides the cell's numbers."""
-    special = [f"papers/omar/{kind}.py" for kind in ("landscape", "timing") if cell.config.get(kind)]
+    special = [
+        f"papers/omar/{kind}.py" for kind in ("landscape", "timing") if cell.config.get(kind)
+    ]
     family = "mujoco" if cell.config["task"] in ROBOT_TASKS else "particle"
     return LEARNER_SOURCES + ENVIRONMENT_SOURCES[family] + special
 
 
 def program_key(cell: Cell) -> tuple:
-    """Cells with equal keys can be members of one program: same shapes, same algorithm, same length."""
+    """Cells with equal keys can be members of one program: same shapes, same algorithm, same
+    length.
+    """
     config = cell.config
-    shared = {key: value for key, value in config.items() if key not in ("quality", "hyper", "backbone")}
+    shared = {
+        key: value for key, value in config.items() if key not in ("quality", "hyper", "backbone")
+    }
     shared["hyper"], shared["backbone"] = structure(config["hyper"]), structure(config["backbone"])
     return tuple(sorted((key, repr(value)) for key, value in shared.items()))
 
@@ -55,7 +68,10 @@ def program_key(cell: Cell) -> tuple:
 def data_paths(cell: Cell) -> dict[int, object]:
     """Data set file of each seed: run seed k uses data set k."""
     config = cell.config
-    return {seed: datasets.data_path(config["task"], config["quality"], seed, config["data_size"]) for seed in config["seeds"]}
+    return {
+        seed: datasets.data_path(config["task"], config["quality"], seed, config["data_size"])
+        for seed in config["seeds"]
+    }
 
 
 def data_recipes(cell: Cell) -> dict[str, str]:
@@ -63,7 +79,8 @@ def data_recipes(cell: Cell) -> dict[str, str]:
     config = cell.config
     try:
         return {
-            str(seed): datasets.recipe(config["task"], config["quality"], seed, config["data_size"]) for seed in config["seeds"]
+            str(seed): datasets.recipe(config["task"], config["quality"], seed, config["data_size"])
+            for seed in config["seeds"]
         }
     except datasets.DataError:
         return {}
@@ -80,7 +97,9 @@ def gather(cells: list[Cell], group: str, kind) -> dict:
     merged = {}
     for field in fields(kind):
         if field.name in PER_MEMBER:
-            merged[field.name] = [cell.config[group][field.name] for cell in cells for _ in cell.config["seeds"]]
+            merged[field.name] = [
+                cell.config[group][field.name] for cell in cells for _ in cell.config["seeds"]
+            ]
         else:
             value = first[field.name]
             merged[field.name] = tuple(value) if isinstance(value, list) else value
@@ -99,10 +118,16 @@ class Program:
         loaded = {path: datasets.load(path) for path in paths}
         which = [list(paths).index(path) for cell in cells for path in data_paths(cell).values()]
         self.minibatches = generators(self.seeds, "minibatches")
-        self.data = [{str(seed): loaded[path]["sha256"] for seed, path in data_paths(cell).items()} for cell in cells]
+        self.data = [
+            {str(seed): loaded[path]["sha256"] for seed, path in data_paths(cell).items()}
+            for cell in cells
+        ]
         backbone = BackboneConfig(**gather(cells, "backbone", BackboneConfig))
         self.replay = Replay(
-            [datasets.transitions(data, **config.get("data_reading", {})) for data in loaded.values()],
+            [
+                datasets.transitions(data, **config.get("data_reading", {}))
+                for data in loaded.values()
+            ],
             which,
             self.minibatches,
             backbone.centralised,
@@ -110,7 +135,9 @@ class Program:
             device,
         )
         self.env = load_team(config["task"], device)
-        self.team = Backbone(self.seeds, self.env.obs_dim, self.env.action_dim, self.env.num_agents, backbone, device)
+        self.team = Backbone(
+            self.seeds, self.env.obs_dim, self.env.action_dim, self.env.num_agents, backbone, device
+        )
         self.learner = build(self.team, kind(**gather(cells, "hyper", kind)))
         self.round, self.curve_rounds, self.curve = 0, [], []
 
@@ -120,7 +147,9 @@ class Program:
         return self.env.returns(self.team.act, streams, episodes).mean(1).double().cpu()
 
     def updates(self):
-        """Trains to the end; yields the round after every update, evaluated every `eval_every` rounds."""
+        """Trains to the end; yields the round after every update, evaluated every `eval_every`
+        rounds.
+        """
         config = self.config
         batch_size = self.team.config.batch_size
         while self.round < config["rounds"]:
@@ -129,8 +158,12 @@ class Program:
             if self.round % config["eval_every"] == 0 or self.round == config["rounds"]:
                 self.curve_rounds.append(self.round)
                 self.curve.append(self.evaluate("evaluation", config["eval_episodes"]).tolist())
-                if config["repeat_minibatches"]:  # the released code's evaluation reset the sampler's generator
-                    for stream, fresh in zip(self.minibatches, generators(self.seeds, "minibatches"), strict=True):
+                if config[
+                    "repeat_minibatches"
+                ]:  # the released code's evaluation reset the sampler's generator
+                    for stream, fresh in zip(
+                        self.minibatches, generators(self.seeds, "minibatches"), strict=True
+                    ):
                         stream.set_state(fresh.get_state())
             yield self.round
 
@@ -147,7 +180,11 @@ class Program:
         return state
 
     def load_state_dict(self, state: dict) -> None:
-        self.round, self.curve_rounds, self.curve = state["round"], state["curve_rounds"], state["curve"]
+        self.round, self.curve_rounds, self.curve = (
+            state["round"],
+            state["curve_rounds"],
+            state["curve"],
+        )
         for stream, saved in zip(self.minibatches, state["minibatches"], strict=True):
             stream.set_state(saved)
         self.team.load_state_dict(state["team"])
@@ -168,7 +205,11 @@ class Program:
             for offset, seed in enumerate(cell.config["seeds"]):
                 curve = [point[start + offset] for point in self.curve]
                 finite = [value for value in curve if math.isfinite(value)]
-                bad = [r for r, value in zip(self.curve_rounds, curve, strict=True) if not math.isfinite(value)]
+                bad = [
+                    r
+                    for r, value in zip(self.curve_rounds, curve, strict=True)
+                    if not math.isfinite(value)
+                ]
                 value = last[start + offset]
                 seeds.append(
                     {
@@ -194,7 +235,9 @@ class Program:
         return results
 
 
-def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None) -> list[dict]:
+def train(
+    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+) -> list[dict]:
     """Trains cells of one program to the end, continuing from `checkpoint` if it belongs to them.
 
     Args:
@@ -205,5 +248,11 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
         One result per cell, see `Program.results`.
     """
     program = Program(cells, device)
-    identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(sources(cells[0])), "data": program.data}
-    return program.results(train_to_end(program, identity, checkpoint, program.config["rounds"], progress))
+    identity = {
+        "cells": [cell.hash for cell in cells],
+        "code": code_hashes(sources(cells[0])),
+        "data": program.data,
+    }
+    return program.results(
+        train_to_end(program, identity, checkpoint, program.config["rounds"], progress)
+    )

@@ -1,8 +1,8 @@
 """Ablation: readings of what the paper leaves open, BCQ as base learner, on two data sets.
 
-normaliser: the expectation in d_q over the minibatch, or given (s, a_i) as in the authors' MABCQ. replacement: whether 128 of
-512 candidates are drawn with replacement. The number is the gain of normalised score from the offline policies to the last
-deployment.
+normaliser: the expectation in d_q over the minibatch, or given (s, a_i) as in the authors' MABCQ.
+replacement: whether 128 of 512 candidates are drawn with replacement. The number is the gain of
+normalised score from the offline policies to the last deployment.
 """
 
 from common.reporting import tables
@@ -10,12 +10,21 @@ from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, score_gain
 
 SHOWN = (("halfcheetah", "medium-replay"), ("hopper", "medium"))
-READINGS = {"default": {}, "conditional normaliser": {"normaliser": "conditional"}, "replacement": {"replacement": True}}
+READINGS = {
+    "default": {},
+    "conditional normaliser": {"normaliser": "conditional"},
+    "replacement": {"replacement": True},
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(f"{task}/{quality}, {method}", label, (cell(preset, task, quality, "bcq", method, options | change),), score_gain)
+        Entry(
+            f"{task}/{quality}, {method}",
+            label,
+            (cell(preset, task, quality, "bcq", method, options | change),),
+            score_gain,
+        )
         for task, quality in SHOWN
         for method in ("d_e", "d_q")
         for label, change in READINGS.items()
@@ -24,9 +33,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "otc", "ablation_readings", "readings of what the paper leaves open", entries, unit="points of normalised score",
-    options={key: value for key, value in OPTIONS.items() if key not in ("normaliser", "replacement")},
-)  # fmt: skip
+    "otc",
+    "ablation_readings",
+    "readings of what the paper leaves open",
+    entries,
+    unit="points of normalised score",
+    options={
+        key: value for key, value in OPTIONS.items() if key not in ("normaliser", "replacement")
+    },
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,7 +1,8 @@
 """AWAC (Nair et al., 2020) on a population, every agent by itself. BCQ and TD3+BC are in common/.
 
-A learner of online tuning has `update(batch)`, `act(obs, streams)` (what is deployed: no exploration), `q(obs, action)`
-(the first critic), `value(obs, streams, samples)` and `state_dict`, `load_state_dict`.
+A learner of online tuning has `update(batch)`, `act(obs, streams)` (what is deployed: no
+exploration), `q(obs, action)` (the first critic), `value(obs, streams, samples)` and `state_dict`,
+`load_state_dict`.
 
 Axes: M members, N agents, E = 2 critic heads, B batch, O observation, A action.
 """
@@ -47,24 +48,46 @@ def advantage_weights(q: Tensor, value: Tensor, temperature: float, max_weight: 
 
 
 class AWAC:
-    """Gaussian policies with state-independent spread, twin critics and their targets, one per member and agent.
+    """Gaussian policies with state-independent spread, twin critics and their targets, one per
+    member and agent.
 
     Args:
         seeds: one per member.
         obs_dims: true observation size of each agent.
     """
 
-    def __init__(self, seeds: list[int], obs_dims: list[int], action_dim: int, config: AWACConfig, device="cpu"):
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        action_dim: int,
+        config: AWACConfig,
+        device="cpu",
+    ):
         self.config, padded = config, max(obs_dims)
-        tensors = mlp_parameters(generators(seeds, "actor"), obs_dims, padded, config.hidden, action_dim, input_norm=False)
+        tensors = mlp_parameters(
+            generators(seeds, "actor"),
+            obs_dims,
+            padded,
+            config.hidden,
+            action_dim,
+            input_norm=False,
+        )
         tensors["log_std_logits"] = torch.zeros(len(seeds), len(obs_dims), action_dim)
         self.actor = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
         self.critics = TwinCritics(
-            generators(seeds, "critic"), [dim + action_dim for dim in obs_dims], padded + action_dim, config.hidden, False, device
+            generators(seeds, "critic"),
+            [dim + action_dim for dim in obs_dims],
+            padded + action_dim,
+            config.hidden,
+            False,
+            device,
         )
         self.target_critic = self.critics.params.frozen_copy()
         self.actor_adam = Adam(self.actor, per_member(config.actor_lr, len(seeds), device))
-        self.critic_adam = Adam(self.critics.params, per_member(config.critic_lr, len(seeds), device))
+        self.critic_adam = Adam(
+            self.critics.params, per_member(config.critic_lr, len(seeds), device)
+        )
         self.noise_streams = generators(seeds, "noise", device)
 
     def distribution(self, obs: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,12 +110,16 @@ class AWAC:
             next_q = self.critics.values(batch.next_obs, next_action, self.target_critic)
             target = td_target(batch.reward, batch.terminal, next_q, config.gamma)
         self.critics.params.zero_grad()
-        td_loss(self.critics.values(obs, batch.action), target).sum().backward(inputs=list(self.critics.params.tensors.values()))
+        td_loss(self.critics.values(obs, batch.action), target).sum().backward(
+            inputs=list(self.critics.params.tensors.values())
+        )
         self.critic_adam.step()
 
         with torch.no_grad():
             q = self.critics.values(obs, batch.action, self.critics.constant).amin(2)
-            value = self.critics.values(obs, self.sample(obs, self.noise_streams), self.critics.constant).amin(2)
+            value = self.critics.values(
+                obs, self.sample(obs, self.noise_streams), self.critics.constant
+            ).amin(2)
             weights = advantage_weights(q, value, config.temperature, config.max_weight)
         self.actor.zero_grad()
         loss = -mean_over_batch(weights * gaussian_log_prob(*self.distribution(obs), batch.action))
@@ -115,10 +142,14 @@ class AWAC:
     def value(self, obs: Tensor, streams: list[torch.Generator], samples: int) -> Tensor:
         """[M, N, B] mean value of `samples` actions of the policy."""
         repeated = obs.repeat_interleave(samples, dim=2)
-        return self.q(repeated, self.sample(repeated, streams)).unflatten(-1, (-1, samples)).mean(-1)
+        return (
+            self.q(repeated, self.sample(repeated, streams)).unflatten(-1, (-1, samples)).mean(-1)
+        )
 
     def part(self, members: slice) -> "AWAC":
-        """Some of the members, to act and to be valued by, not to train; it follows the population's training."""
+        """Some of the members, to act and to be valued by, not to train; it follows the
+        population's training.
+        """
         part = copy.copy(self)
         part.critics, part.actor = copy.copy(self.critics), self.actor.views(members)
         part.critics.constant = self.critics.params.views(members)

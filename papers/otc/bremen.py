@@ -1,10 +1,13 @@
-"""BREMEN (Matsushima et al., ICLR 2021) on a population, every agent by itself, adapted as OTC's Section 4.4 says.
+"""BREMEN (Matsushima et al., ICLR 2021) on a population, every agent by itself, adapted as OTC's
+Section 4.4 says.
 
-An ensemble of models of (s, a_i) -> (s', r) is fitted to data; the policy starts from behaviour cloning and improves by
-trust-region steps on rollouts imagined with the models. Here it is trained on the offline data first and then tuned, not
-trained anew, and the reward is learnt with the dynamics (the original knows it). OTC chooses what the models are fitted to.
+An ensemble of models of (s, a_i) -> (s', r) is fitted to data; the policy starts from behaviour
+cloning and improves by trust-region steps on rollouts imagined with the models. Here it is trained
+on the offline data first and then tuned, not trained anew, and the reward is learnt with the
+dynamics (the original knows it). OTC chooses what the models are fitted to.
 
-Axes: M members, N agents, E models, B batch, T steps of a rollout, O observation, A action, P policy parameters.
+Axes: M members, N agents, E models, B batch, T steps of a rollout, O observation, A action, P
+policy parameters.
 """
 
 import math
@@ -28,7 +31,9 @@ from common.learning.replay import Batch
 
 @dataclass(frozen=True)
 class BREMENConfig:
-    """Networks and learning rates of OTC's Table 3; the rest from BREMEN's code, for episodes of 25 steps."""
+    """Networks and learning rates of OTC's Table 3; the rest from BREMEN's code, for episodes of 25
+    steps.
+    """
 
     hidden: int = 256
     actor_lr: float = 1e-4  # of behaviour cloning
@@ -40,7 +45,9 @@ class BREMENConfig:
     initial_std: float = 0.1
     horizon: int = 25  # of an imagined rollout
     rollouts: int = 200  # imagined together, per trust-region step
-    iterations: int = 25  # trust-region steps, after the offline phase and after each deployment's updates
+    iterations: int = (
+        25  # trust-region steps, after the offline phase and after each deployment's updates
+    )
     value_updates: int = 5  # of the value function per trust-region step
     max_kl: float = 0.01
     damping: float = 0.1
@@ -49,7 +56,8 @@ class BREMENConfig:
 
 
 def advantages(reward: Tensor, value: Tensor, gamma: float, gae: float) -> Tensor:
-    """Generalised advantage estimates [T, ...] (Schulman et al., 2016) of rollouts that the clock cuts.
+    """Generalised advantage estimates [T, ...] (Schulman et al., 2016) of rollouts that the clock
+    cuts.
 
     Args:
         reward: [T, ...]; value: [T + 1, ...], the last one bootstraps.
@@ -80,18 +88,34 @@ class BREMEN:
     Args:
         seeds: one per member.
         obs_dims: observation size of each agent, all equal.
-        moments: mean and standard deviation [M, N, O] of the offline observations; inputs are standardised by them.
+        moments: mean and standard deviation [M, N, O] of the offline observations; inputs are
+            standardised by them.
     """
 
-    def __init__(self, seeds, obs_dims: list[int], action_dim: int, config: BREMENConfig, moments, device="cpu"):
-        self.config, self.obs_dim, self.action_dim, self.device = config, obs_dims[0], action_dim, device
+    def __init__(
+        self,
+        seeds,
+        obs_dims: list[int],
+        action_dim: int,
+        config: BREMENConfig,
+        moments,
+        device="cpu",
+    ):
+        self.config, self.obs_dim, self.action_dim, self.device = (
+            config,
+            obs_dims[0],
+            action_dim,
+            device,
+        )
         self.mean, self.scale = (part.unsqueeze(2) for part in moments)
         self.scale = self.scale + 1e-3
 
         def network(purpose: str, extra: int, outputs: int, heads=None) -> Parameters:
             sizes = [dim + extra for dim in obs_dims]
             streams = generators(seeds, purpose)
-            tensors = mlp_parameters(streams, sizes, sizes[0], config.hidden, outputs, heads=heads, input_norm=False)
+            tensors = mlp_parameters(
+                streams, sizes, sizes[0], config.hidden, outputs, heads=heads, input_norm=False
+            )
             if purpose == "actor":
                 shape = (len(seeds), len(obs_dims), action_dim)
                 tensors["log_std"] = torch.full(shape, math.log(config.initial_std))
@@ -101,7 +125,11 @@ class BREMEN:
         self.actor, self.critic = network("actor", 0, action_dim), network("critic", 0, 1)
         self.adams = {
             name: Adam(getattr(self, name), per_member(lr, len(seeds), device))
-            for name, lr in (("model", config.model_lr), ("actor", config.actor_lr), ("critic", config.critic_lr))
+            for name, lr in (
+                ("model", config.model_lr),
+                ("actor", config.actor_lr),
+                ("critic", config.critic_lr),
+            )
         }
         self.streams = generators(seeds, "noise", device)
         self.choices = generators(seeds, "imagination")
@@ -118,7 +146,9 @@ class BREMEN:
 
     def model_loss(self, batch: Batch) -> Tensor:
         """[M, N] squared errors of standardised change and of reward, summed over models."""
-        out = apply_mlp(self.model, torch.cat([self.standardise(batch.obs), batch.action], -1), None)
+        out = apply_mlp(
+            self.model, torch.cat([self.standardise(batch.obs), batch.action], -1), None
+        )
         change = (batch.next_obs - batch.obs) / self.scale
         target = torch.cat([change, batch.reward.unsqueeze(-1)], -1).unsqueeze(2)
         return mean_over_batch((out - target).square().mean(-1).sum(2))
@@ -127,7 +157,9 @@ class BREMEN:
         """One step of the models; in the offline phase also one of behaviour cloning."""
         self._descend("model", self.model_loss(batch))
         if self.cloning:
-            self._descend("actor", mean_over_batch((self.mean_action(batch.obs) - batch.action).square()))
+            self._descend(
+                "actor", mean_over_batch((self.mean_action(batch.obs) - batch.action).square())
+            )
         self.last_obs = batch.obs
 
     def mean_action(self, obs: Tensor) -> Tensor:
@@ -139,43 +171,61 @@ class BREMEN:
 
     @torch.no_grad()
     def imagine(self, start: Tensor) -> dict[str, Tensor]:
-        """Rollouts from observations [M, N, B, O] with sampled actions and a model drawn at every step: [T, M, N, B, ...]."""
+        """Rollouts from observations [M, N, B, O] with sampled actions and a model drawn at every
+        step: [T, M, N, B, ...].
+        """
         config, obs, rows = self.config, start, {"obs": [], "action": [], "reward": [], "value": []}
         std = self.actor["log_std"].exp().unsqueeze(2)
         for _ in range(config.horizon):
-            action = self.mean_action(obs) + std * normal_(obs.new_empty(*obs.shape[:-1], self.action_dim), self.streams)
+            action = self.mean_action(obs) + std * normal_(
+                obs.new_empty(*obs.shape[:-1], self.action_dim), self.streams
+            )
             next_obs, reward = self.predict(obs, action.clamp(-1, 1))
             shape = obs.shape[1:3]
-            which = torch.stack([torch.randint(config.models, shape, generator=s) for s in self.choices]).to(self.device)
+            which = torch.stack(
+                [torch.randint(config.models, shape, generator=s) for s in self.choices]
+            ).to(self.device)
             pick = which.unsqueeze(2)  # [M, N, 1, B]
             for name, part in (("obs", obs), ("action", action), ("value", self.value(obs))):
                 rows[name].append(part)
             rows["reward"].append(reward.gather(2, pick).squeeze(2))
-            obs = next_obs.gather(2, pick.unsqueeze(-1).expand(-1, -1, -1, -1, self.obs_dim)).squeeze(2)
+            obs = next_obs.gather(
+                2, pick.unsqueeze(-1).expand(-1, -1, -1, -1, self.obs_dim)
+            ).squeeze(2)
         rows["value"].append(self.value(obs))
         return {name: torch.stack(values) for name, values in rows.items()}
 
     def improve(self) -> None:
-        """Trust-region steps in imagination, from the observations that the models were last fitted to."""
+        """Trust-region steps in imagination, from the observations that the models were last fitted
+        to.
+        """
         self.cloning = False
         config = self.config
         for _ in range(config.iterations):
             count = self.last_obs.shape[2]
             shape = (self.last_obs.shape[1], config.rollouts)
-            index = torch.stack([torch.randint(count, shape, generator=s) for s in self.choices]).to(self.device)
+            index = torch.stack(
+                [torch.randint(count, shape, generator=s) for s in self.choices]
+            ).to(self.device)
             start = self.last_obs.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, self.obs_dim))
             rows = self.imagine(start)
             gains = advantages(rows["reward"], rows["value"], config.gamma, config.gae)
-            flat = {name: values.permute(1, 2, 0, 3, *range(4, values.ndim)).flatten(2, 3) for name, values in rows.items()}
+            flat = {
+                name: values.permute(1, 2, 0, 3, *range(4, values.ndim)).flatten(2, 3)
+                for name, values in rows.items()
+            }
             gain = gains.permute(1, 2, 0, 3).flatten(2, 3)  # [M, N, T B]
             targets = gain + flat["value"][:, :, : gain.shape[2]]
             for _ in range(config.value_updates):
-                self._descend("critic", mean_over_batch((self.value(flat["obs"]) - targets).square()))
+                self._descend(
+                    "critic", mean_over_batch((self.value(flat["obs"]) - targets).square())
+                )
             gain = (gain - gain.mean(-1, keepdim=True)) / (gain.std(-1, keepdim=True) + 1e-8)
             self.trust_region_step(flat["obs"], flat["action"], gain)
 
     def trust_region_step(self, obs: Tensor, action: Tensor, gain: Tensor) -> Tensor:
-        """One TRPO step (Schulman et al., 2015) of every policy by itself; returns the divergence [M, N] it caused.
+        """One TRPO step (Schulman et al., 2015) of every policy by itself; returns the divergence
+        [M, N] it caused.
 
         Args:
             obs: [M, N, B, O]; action: [M, N, B, A]; gain: [M, N, B], advantages.
@@ -185,7 +235,10 @@ class BREMEN:
         start = {name: tensor.detach().clone() for name, tensor in self.actor.tensors.items()}
 
         def distribution(tensors: dict) -> tuple[Tensor, Tensor]:
-            weights = [tensors[name] if name[0] == "w" else tensors[name].unsqueeze(-2) for name in names[:6]]
+            weights = [
+                tensors[name] if name[0] == "w" else tensors[name].unsqueeze(-2)
+                for name in names[:6]
+            ]
             return stacked_mlp_reference(x, *weights), tensors["log_std"].unsqueeze(2)
 
         def log_prob(mean: Tensor, log_std: Tensor) -> Tensor:
@@ -200,7 +253,9 @@ class BREMEN:
 
         def divergence(tensors: dict) -> Tensor:
             mean, log_std = distribution(tensors)
-            spread = ((2 * old_log_std).exp() + (old_mean - mean).square()) / (2 * (2 * log_std).exp())
+            spread = ((2 * old_log_std).exp() + (old_mean - mean).square()) / (
+                2 * (2 * log_std).exp()
+            )
             return mean_over_batch((log_std - old_log_std + spread - 0.5).sum(-1))
 
         def flat(parts) -> Tensor:
@@ -208,10 +263,14 @@ class BREMEN:
 
         leaves = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
         ascent = flat(torch.autograd.grad(surrogate(leaves).sum(), list(leaves.values())))
-        slope = flat(torch.autograd.grad(divergence(leaves).sum(), list(leaves.values()), create_graph=True))
+        slope = flat(
+            torch.autograd.grad(divergence(leaves).sum(), list(leaves.values()), create_graph=True)
+        )
 
         def product(vector: Tensor) -> Tensor:
-            parts = torch.autograd.grad((slope * vector).sum(), list(leaves.values()), retain_graph=True)
+            parts = torch.autograd.grad(
+                (slope * vector).sum(), list(leaves.values()), retain_graph=True
+            )
             return flat(parts) + config.damping * vector
 
         direction = conjugate_gradient(product, ascent, config.conjugate_steps)
@@ -223,19 +282,26 @@ class BREMEN:
             before, taken = surrogate(start), torch.zeros_like(caused, dtype=torch.bool)
             for power in range(config.backtracks):
                 moves = (0.5**power * step).split(sizes, dim=-1)
-                tried = {n: t + move.view(t.shape) for (n, t), move in zip(start.items(), moves, strict=True)}
+                tried = {
+                    n: t + move.view(t.shape)
+                    for (n, t), move in zip(start.items(), moves, strict=True)
+                }
                 apart = divergence(tried)
                 good = (surrogate(tried) > before) & (apart <= 1.5 * config.max_kl) & ~taken
                 for name, tensor in tried.items():
                     mask = good.view(*good.shape, *[1] * (tensor.ndim - 2))
-                    self.actor.tensors[name].copy_(torch.where(mask, tensor, self.actor.tensors[name]))
+                    self.actor.tensors[name].copy_(
+                        torch.where(mask, tensor, self.actor.tensors[name])
+                    )
                 caused, taken = torch.where(good, apart, caused), taken | good
         return caused
 
     def _descend(self, name: str, loss: Tensor) -> None:
         params = getattr(self, name)
         params.zero_grad()
-        loss.sum().backward(inputs=[tensor for key, tensor in params.tensors.items() if key != "log_std"])
+        loss.sum().backward(
+            inputs=[tensor for key, tensor in params.tensors.items() if key != "log_std"]
+        )
         self.adams[name].step()
 
     @torch.no_grad()

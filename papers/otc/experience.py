@@ -1,6 +1,7 @@
 """What every agent may learn from: its offline data set, and what each deployment added.
 
-Rows are stored per agent with its own action only; the others' actions are not there to be looked at.
+Rows are stored per agent with its own action only; the others' actions are not there to be looked
+at.
 
 Axes: M members, N agents, R rows, B rows of a minibatch, F numbers of a row.
 """
@@ -16,10 +17,12 @@ FIELDS = ("obs", "action", "reward", "next_obs", "terminal")
 class Experience:
     """The merged data B_i^k of a population.
 
-    A row of a member has an index: below `offline` it is a row of its data set, then come the deployments' rows in order.
+    A row of a member has an index: below `offline` it is a row of its data set, then come the
+    deployments' rows in order.
 
     Args:
-        datasets: one per distinct data set, of equal length: tensors [R, N, ...] by the names of FIELDS.
+        datasets: one per distinct data set, of equal length: tensors [R, N, ...] by the names of
+            FIELDS.
         which: [M] index of each member's data set.
         deployments, steps: how many there will be, and rows of each.
 
@@ -27,17 +30,36 @@ class Experience:
         online: rows that deployments have added so far.
     """
 
-    def __init__(self, datasets: list[dict[str, Tensor]], which: list[int], deployments: int, steps: int, device="cpu"):
+    def __init__(
+        self,
+        datasets: list[dict[str, Tensor]],
+        which: list[int],
+        deployments: int,
+        steps: int,
+        device="cpu",
+    ):
         first = datasets[0]
         self.offline, self.agents = first["obs"].shape[:2]
         if any(len(data["obs"]) != self.offline for data in datasets):
-            raise ValueError(f"data sets have {[len(data['obs']) for data in datasets]} rows, expected equally many")
-        self.widths = [first["obs"].shape[-1], first["action"].shape[-1], 1, first["obs"].shape[-1], 1]
+            raise ValueError(
+                f"data sets have {[len(data['obs']) for data in datasets]} rows, expected equally many"
+            )
+        self.widths = [
+            first["obs"].shape[-1],
+            first["action"].shape[-1],
+            1,
+            first["obs"].shape[-1],
+            1,
+        ]
         self.which, self.steps, self.online, self.device = torch.tensor(which), steps, 0, device
         self.capacity = deployments * steps
         blocks = [table(data).to(device) for data in datasets]
-        self.rows = torch.cat([*blocks, torch.zeros(len(which) * self.capacity, *blocks[0].shape[1:], device=device)])
-        self.first = (self.which * self.offline).to(device)  # of every member's data set and of its online rows
+        self.rows = torch.cat(
+            [*blocks, torch.zeros(len(which) * self.capacity, *blocks[0].shape[1:], device=device)]
+        )
+        self.first = (self.which * self.offline).to(
+            device
+        )  # of every member's data set and of its online rows
         online = len(datasets) * self.offline + torch.arange(len(which)) * self.capacity
         self.first_online = online.to(device)
 
@@ -53,10 +75,14 @@ class Experience:
             self.rows[start + self.online : start + self.online + self.steps] = new[member]
         self.online += self.steps
 
-    def draw(self, count: int, streams: list[torch.Generator], low: int = 0, high: int | None = None) -> Tensor:
+    def draw(
+        self, count: int, streams: list[torch.Generator], low: int = 0, high: int | None = None
+    ) -> Tensor:
         """[M, N, count] indices, uniform in [low, high), each member's from its own stream."""
         shape, high = (self.agents, count), self.size if high is None else high
-        return torch.stack([torch.randint(low, high, shape, generator=stream) for stream in streams]).to(self.device)
+        return torch.stack(
+            [torch.randint(low, high, shape, generator=stream) for stream in streams]
+        ).to(self.device)
 
     def draw_latest(self, count: int, streams: list[torch.Generator]) -> Tensor:
         """[M, N, count] indices of rows of the last deployment, D_i^k."""
@@ -68,13 +94,19 @@ class Experience:
         place = torch.where(index < self.offline, first + index, online + index - self.offline)
         flat = place * self.agents + torch.arange(self.agents, device=self.device).view(1, -1, 1)
         rows = self.rows.view(-1, self.rows.shape[-1])[flat]  # [M, N, B, F]
-        obs, action, reward, next_obs, terminal = (part.contiguous() for part in rows.split(self.widths, dim=-1))
+        obs, action, reward, next_obs, terminal = (
+            part.contiguous() for part in rows.split(self.widths, dim=-1)
+        )
         return Batch(obs, action, reward.squeeze(-1), next_obs, terminal.squeeze(-1))
 
     def moments(self, name: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [M, N, F] of a field over every member's offline data."""
         start = sum(self.widths[: FIELDS.index(name)])
-        values = self.rows[: self.offline * (int(self.which.max()) + 1), :, start : start + self.widths[FIELDS.index(name)]]
+        values = self.rows[
+            : self.offline * (int(self.which.max()) + 1),
+            :,
+            start : start + self.widths[FIELDS.index(name)],
+        ]
         per_set = values.unflatten(0, (-1, self.offline))  # [sets, R, N, F]
         which = self.which.to(self.device)
         return per_set.mean(1)[which], per_set.std(1)[which]
@@ -90,5 +122,8 @@ class Experience:
 
 def table(data: dict[str, Tensor]) -> Tensor:
     """Fields side by side: [..., N, F]."""
-    parts = [data[name] if data[name].ndim == data["obs"].ndim else data[name].unsqueeze(-1) for name in FIELDS]
+    parts = [
+        data[name] if data[name].ndim == data["obs"].ndim else data[name].unsqueeze(-1)
+        for name in FIELDS
+    ]
     return torch.cat(parts, dim=-1)

@@ -1,4 +1,6 @@
-"""The cells of OTC's tables: a cell is a method on a data set with its settings; see table1.py for how they are used."""
+"""The cells of OTC's tables: a cell is a method on a data set with its settings; see table1.py for
+how they are used.
+"""
 
 from tqdm import tqdm
 
@@ -31,10 +33,19 @@ def make_cell(
     strategy, alpha, adaptive = METHODS[method]
     if fixed_alpha is not None:
         alpha, adaptive = float(fixed_alpha), False
-    changed = {key: value for key, value in (tuning or {}).items() if values["tuning"][key] != value}
+    changed = {
+        key: value for key, value in (tuning or {}).items() if values["tuning"][key] != value
+    }
     values["tuning"] |= changed
     own = {"strategy": strategy, "alpha": alpha, "adaptive": adaptive}
-    config = {"task": task, "quality": quality, "base": base, **own, **values, "seeds": list(seeds or values["seeds"])}
+    config = {
+        "task": task,
+        "quality": quality,
+        "base": base,
+        **own,
+        **values,
+        "seeds": list(seeds or values["seeds"]),
+    }
     parts = [task, quality, base, method]
     if fixed_alpha is not None:
         parts.append(f"alpha={fixed_alpha}")
@@ -47,10 +58,16 @@ def make_cell(
 OPTIONS = {"normaliser": "minibatch", "replacement": False}  # readings a script can be run with
 
 
-def cell(preset: str, task: str, quality: str, base: str, method: str, options: dict, **changes) -> Cell:
-    """A cell of a table script: `options` are the script's (OPTIONS, seeds), `changes` as in `make_cell`."""
+def cell(
+    preset: str, task: str, quality: str, base: str, method: str, options: dict, **changes
+) -> Cell:
+    """A cell of a table script: `options` are the script's (OPTIONS, seeds), `changes` as in
+    `make_cell`.
+    """
     readings = {key: options.get(key, default) for key, default in OPTIONS.items()}
-    return make_cell(preset, task, quality, base, method, options.get("seeds"), tuning=readings, **changes)
+    return make_cell(
+        preset, task, quality, base, method, options.get("seeds"), tuning=readings, **changes
+    )
 
 
 def timing_cell(preset: str, options: dict) -> Cell:
@@ -59,8 +76,17 @@ def timing_cell(preset: str, options: dict) -> Cell:
     config = dict(base.config)
     if preset != "smoke":
         large = sizes("paper", "bcq")
-        config |= {"tuning": large["tuning"], "hyper": large["hyper"], "seeds": PRESETS["paper"]["seeds"]}
-    config |= {"timing": True, "offline_updates": 2, "embedding": config["embedding"] | {"updates": 2}, "eval_episodes": 1}
+        config |= {
+            "tuning": large["tuning"],
+            "hyper": large["hyper"],
+            "seeds": PRESETS["paper"]["seeds"],
+        }
+    config |= {
+        "timing": True,
+        "offline_updates": 2,
+        "embedding": config["embedding"] | {"updates": 2},
+        "eval_episodes": 1,
+    }
     return Cell("otc", preset, f"{base.slot}/timing", config)
 
 
@@ -90,12 +116,31 @@ def cost(cell: Cell) -> float:
     if config.get("timing"):
         return {"smoke": 2, "quick": 20, "paper": 60}[cell.preset]
     share = config["tuning"]["batch_size"] / 128
-    agents = {"halfcheetah": 2, "walker2d": 2, "hopper": 3, "kinematic_predator_prey": 3, "shifting_navigation": 1, MAP: 5}
+    agents = {
+        "halfcheetah": 2,
+        "walker2d": 2,
+        "hopper": 3,
+        "kinematic_predator_prey": 3,
+        "shifting_navigation": 1,
+        MAP: 5,
+    }
     count = agents.get(config["task"]) or int(config["task"].rsplit("_", 1)[-1])
-    choosing = {"embedding": 1.0e-3, "value": 4.0e-3}.get(config["strategy"], 0.2e-3) * config["tuning"]["candidates"] / 512
-    tuning = config["deployments"] * config["tuning_updates"] * (UNIT_COST[config["base"]] * share + choosing)
+    choosing = (
+        {"embedding": 1.0e-3, "value": 4.0e-3}.get(config["strategy"], 0.2e-3)
+        * config["tuning"]["candidates"]
+        / 512
+    )
+    tuning = (
+        config["deployments"]
+        * config["tuning_updates"]
+        * (UNIT_COST[config["base"]] * share + choosing)
+    )
     offline = config["offline_updates"] * UNIT_COST[config["base"]] * share / 3
-    steps = 1000 * config["eval_episodes"] * (config["deployments"] + 1) if training.uses_robot(cell) else 0
+    steps = (
+        1000 * config["eval_episodes"] * (config["deployments"] + 1)
+        if training.uses_robot(cell)
+        else 0
+    )
     return len(config["seeds"]) * (count * (tuning + offline) + 1.5e-4 * steps) + 1
 
 
@@ -108,7 +153,9 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
 def data(cell: Cell) -> tuple:
     """Task, quality, seeds and size of the cell's data sets."""
     config = cell.config
-    seeds = list(dict.fromkeys(training.data_seed(config["task"], seed) for seed in config["seeds"]))
+    seeds = list(
+        dict.fromkeys(training.data_seed(config["task"], seed) for seed in config["seeds"])
+    )
     return config["task"], config["quality"], seeds, config["data_size"]
 
 

@@ -10,7 +10,12 @@ COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(f"{name}/{task}", column, (cell(preset, task, QUALITIES[name], "bcq", method, options),), last_return)
+        Entry(
+            f"{name}/{task}",
+            column,
+            (cell(preset, task, QUALITIES[name], "bcq", method, options),),
+            last_return,
+        )
         for name in ("random", "replay")
         for task in ROBOTS
         for column, method in COLUMNS.items()
@@ -18,7 +23,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "otc", "figure3", "learning curves of OTC on BCQ", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS
+    "otc",
+    "figure3",
+    "learning curves of OTC on BCQ",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
 )
 
 if __name__ == "__main__":

@@ -1,23 +1,49 @@
-"""Figure 5: ways of choosing rows, on BCQ: OTC (d_e), Balanced Replay, uniform from the merged data, online rows only."""
+"""Figure 5: ways of choosing rows, on BCQ: OTC (d_e), Balanced Replay, uniform from the merged
+data, online rows only.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 from papers.otc.settings import QUALITIES
 
-PANELS = (("random", "halfcheetah"), ("replay", "halfcheetah"), ("medium", "walker2d"), ("medium", "hopper"))
-COLUMNS = {"otc": "d_e", "balanced_replay": "balanced", "uniform": "uniform", "online_only": "online"}
+PANELS = (
+    ("random", "halfcheetah"),
+    ("replay", "halfcheetah"),
+    ("medium", "walker2d"),
+    ("medium", "hopper"),
+)
+COLUMNS = {
+    "otc": "d_e",
+    "balanced_replay": "balanced",
+    "uniform": "uniform",
+    "online_only": "online",
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(f"{name}/{task}", column, (cell(preset, task, QUALITIES[name], "bcq", method, options),), last_return)
+        Entry(
+            f"{name}/{task}",
+            column,
+            (cell(preset, task, QUALITIES[name], "bcq", method, options),),
+            last_return,
+        )
         for name, task in PANELS
         for column, method in COLUMNS.items()
     ]
 
 
-TABLE = Table("otc", "figure5", "ways of choosing rows", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS)
+TABLE = Table(
+    "otc",
+    "figure5",
+    "ways of choosing rows",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

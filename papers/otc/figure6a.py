@@ -14,7 +14,16 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("otc", "figure6a", "BREMEN on Predator-Prey", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS)
+TABLE = Table(
+    "otc",
+    "figure6a",
+    "BREMEN on Predator-Prey",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

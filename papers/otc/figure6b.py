@@ -15,7 +15,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "otc", "figure6b", "BREMEN on Cooperative Navigation", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS
+    "otc",
+    "figure6b",
+    "BREMEN on Cooperative Navigation",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Figure 6c: a single agent in a world that changes between deployments, BCQ with OTC (d_e) and without."""
+"""Figure 6c: a single agent in a world that changes between deployments, BCQ with OTC (d_e) and
+without.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -14,7 +16,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "otc", "figure6c", "non-stationary navigation", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS
+    "otc",
+    "figure6c",
+    "non-stationary navigation",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
 )
 
 if __name__ == "__main__":

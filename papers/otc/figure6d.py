@@ -1,4 +1,6 @@
-"""Figure 6d: CQL with OTC (d_q) and without on 5m_vs_6m, agents exploring in turn; SMAC-like battles of the built-in simulator."""
+"""Figure 6d: CQL with OTC (d_q) and without on 5m_vs_6m, agents exploring in turn; SMAC-like
+battles of the built-in simulator.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -14,9 +16,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "otc", "figure6d", f"{MAP} (SMAC-like, built-in simulator, profile sc2, version {VERSION})", entries,
-    "return, 20 for a plain win", draw=figures.curves, x="deployment", options=OPTIONS,
-)  # fmt: skip
+    "otc",
+    "figure6d",
+    f"{MAP} (SMAC-like, built-in simulator, profile sc2, version {VERSION})",
+    entries,
+    "return, 20 for a plain win",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,4 +1,6 @@
-"""Figure 7: the number of agents: Cooperative Navigation with N agents, TD3+BC with OTC (d_q) and without."""
+"""Figure 7: the number of agents: Cooperative Navigation with N agents, TD3+BC with OTC (d_q) and
+without.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -8,13 +10,27 @@ from papers.otc.experiment import OPTIONS, cell, last_return
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(f"{n} agents", column, (cell(preset, f"kinematic_navigation_{n}", "random", "td3bc", method, options),), last_return)
+        Entry(
+            f"{n} agents",
+            column,
+            (cell(preset, f"kinematic_navigation_{n}", "random", "td3bc", method, options),),
+            last_return,
+        )
         for n in NAVIGATION_AGENTS
         for column, method in {"otc": "d_q", "td3bc": "uniform"}.items()
     ]
 
 
-TABLE = Table("otc", "figure7", "number of agents", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS)
+TABLE = Table(
+    "otc",
+    "figure7",
+    "number of agents",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

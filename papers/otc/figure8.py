@@ -1,11 +1,18 @@
-"""Figure 8: ablations on Cooperative Navigation with 4 and 6 agents, TD3+BC and d_q: alpha, and ways of choosing rows."""
+"""Figure 8: ablations on Cooperative Navigation with 4 and 6 agents, TD3+BC and d_q: alpha, and
+ways of choosing rows.
+"""
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from papers.otc.experiment import OPTIONS, cell, last_return
 
 ALPHAS = (0.5, 1.0, 2.0)
-CHOICES = {"otc": "d_q", "balanced_replay": "balanced", "uniform": "uniform", "online_only": "online"}
+CHOICES = {
+    "otc": "d_q",
+    "balanced_replay": "balanced",
+    "uniform": "uniform",
+    "online_only": "online",
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -13,7 +20,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     for n in (4, 6):
 
         def one(row: str, column: str, method: str, n=n, **changes) -> Entry:
-            made = cell(preset, f"kinematic_navigation_{n}", "random", "td3bc", method, options, **changes)
+            made = cell(
+                preset, f"kinematic_navigation_{n}", "random", "td3bc", method, options, **changes
+            )
             return Entry(f"{row}/{n} agents", column, (made,), last_return)
 
         found.append(one("alpha", "adaptive", "d_q"))
@@ -22,7 +31,16 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return found
 
 
-TABLE = Table("otc", "figure8", "ablations on navigation", entries, "return", draw=figures.curves, x="deployment", options=OPTIONS)
+TABLE = Table(
+    "otc",
+    "figure8",
+    "ablations on navigation",
+    entries,
+    "return",
+    draw=figures.curves,
+    x="deployment",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

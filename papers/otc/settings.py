@@ -1,4 +1,6 @@
-"""Which settings go with which experiment: the paper's Table 3, the constants of the base learners, tasks, presets."""
+"""Which settings go with which experiment: the paper's Table 3, the constants of the base learners,
+tasks, presets.
+"""
 
 from dataclasses import asdict
 
@@ -19,7 +21,11 @@ BASES = {
     "td3bc": (TD3BC, TD3BCConfig),
 }
 ROBOTS = ("halfcheetah", "walker2d", "hopper")
-QUALITIES = {"random": "random", "replay": "medium-replay", "medium": "medium"}  # the paper's names and ours
+QUALITIES = {
+    "random": "random",
+    "replay": "medium-replay",
+    "medium": "medium",
+}  # the paper's names and ours
 
 # Table 3. What it does not give is from the base learner's own code.
 HYPER = {
@@ -29,8 +35,20 @@ HYPER = {
     "bremen": {"hidden": 256, "actor_lr": 1e-4, "critic_lr": 5e-4},
     "cql": {"hidden": 256, "critic_lr": 1e-4},
 }
-TUNING_UPDATES = {"bcq": 4000, "awac": 4000, "td3bc": 2000, "bremen": 2000, "cql": 2000}  # L, per deployment
-OFFLINE_UPDATES = {"bcq": 200_000, "awac": 200_000, "td3bc": 100_000, "bremen": 100_000, "cql": 100_000}  # not given in the paper
+TUNING_UPDATES = {
+    "bcq": 4000,
+    "awac": 4000,
+    "td3bc": 2000,
+    "bremen": 2000,
+    "cql": 2000,
+}  # L, per deployment
+OFFLINE_UPDATES = {
+    "bcq": 200_000,
+    "awac": 200_000,
+    "td3bc": 100_000,
+    "bremen": 100_000,
+    "cql": 100_000,
+}  # not given in the paper
 
 # A method is how rows are chosen: strategy, initial exponent, whether Eq. 4 adapts it
 METHODS = {
@@ -79,7 +97,8 @@ def sizes(preset: str, base: str, task: str = ROBOTS[0]) -> dict:
         "seeds": values["seeds"],
         "data_size": values["data_size"],
         "deployments": values["deployments"],
-        "offline_updates": (offline[base] if isinstance(offline, dict) else offline) or OFFLINE_UPDATES[base],
+        "offline_updates": (offline[base] if isinstance(offline, dict) else offline)
+        or OFFLINE_UPDATES[base],
         "tuning_updates": values["tuning_updates"] or TUNING_UPDATES[base],
         "eval_episodes": values["eval_episodes"]["robots" if task in ROBOTS else "points"],
         "hyper": hyper,

@@ -1,7 +1,8 @@
-"""Table 1: improvement (%) over the offline policies after the last deployment, on nine data sets and two base learners.
+"""Table 1: improvement (%) over the offline policies after the last deployment, on nine data sets
+and two base learners.
 
-Where the offline policies return nearly nothing a percentage says little: table1_scores.py has the same in points of
-normalised score.
+Where the offline policies return nearly nothing a percentage says little: table1_scores.py has the
+same in points of normalised score.
 """
 
 import functools
@@ -16,7 +17,12 @@ COLUMNS = {"d_e+{}": "d_e", "d_q+{}": "d_q", "{}": "uniform"}
 
 def entries(preset: str, options: dict, value=improvement) -> list[Entry]:
     return [
-        Entry(f"{name}/{task}", column.format(base), (cell(preset, task, quality, base, method, options),), value)
+        Entry(
+            f"{name}/{task}",
+            column.format(base),
+            (cell(preset, task, quality, base, method, options),),
+            value,
+        )
         for name, quality in QUALITIES.items()
         for task in ROBOTS
         for base in ("bcq", "awac")
@@ -25,9 +31,14 @@ def entries(preset: str, options: dict, value=improvement) -> list[Entry]:
 
 
 TABLE = Table(
-    "otc", "table1", "improvement over offline policies", entries, unit="improvement in %", options=OPTIONS,
+    "otc",
+    "table1",
+    "improvement over offline policies",
+    entries,
+    unit="improvement in %",
+    options=OPTIONS,
     draw=functools.partial(figures.bars, linear_below=100),
-)  # fmt: skip
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -1,4 +1,6 @@
-"""Table 1 in points of normalised score: what online tuning gained, where a percentage of nearly nothing misleads."""
+"""Table 1 in points of normalised score: what online tuning gained, where a percentage of nearly
+nothing misleads.
+"""
 
 import functools
 
@@ -8,9 +10,13 @@ from papers.otc import table1
 from papers.otc.experiment import OPTIONS, score_gain
 
 TABLE = Table(
-    "otc", "table1_scores", "gain of normalised score", functools.partial(table1.entries, value=score_gain),
-    unit="points of normalised score", options=OPTIONS,
-)  # fmt: skip
+    "otc",
+    "table1_scores",
+    "gain of normalised score",
+    functools.partial(table1.entries, value=score_gain),
+    unit="points of normalised score",
+    options=OPTIONS,
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -11,7 +11,9 @@ ROWS = {
     "batch_size": lambda values: values["tuning"]["batch_size"],
     "hidden_size": lambda values: values["hyper"]["hidden"],
     "actor_lr_1e4": lambda values: 1e4 * values["hyper"].get("actor_lr", values["hyper"].get("lr")),
-    "critic_lr_1e4": lambda values: 1e4 * values["hyper"].get("critic_lr", values["hyper"].get("lr")),
+    "critic_lr_1e4": lambda values: (
+        1e4 * values["hyper"].get("critic_lr", values["hyper"].get("lr"))
+    ),
     "embedding_dimension": lambda values: values["embedding"]["dim"],
     "finetuning_updates": lambda values: values["tuning_updates"],
 }
@@ -24,7 +26,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
         return lambda results: {0: float(ROWS[row](sizes("paper", base)))}
 
     return [
-        Entry(row, base, (), constant(row, base), missing=NO_ACTOR if (row, base) == ("actor_lr_1e4", "cql") else None)
+        Entry(
+            row,
+            base,
+            (),
+            constant(row, base),
+            missing=NO_ACTOR if (row, base) == ("actor_lr_1e4", "cql") else None,
+        )
         for row in ROWS
         for base in BASES
     ]

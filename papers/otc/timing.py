@@ -12,7 +12,9 @@ TURNS = 3  # each turn is one measurement, reported as one "seed"
 COMPARED = ("d_e", "d_q", "uniform")
 
 
-def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None) -> list[dict]:
+def train(
+    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+) -> list[dict]:
     """Milliseconds of one agent's update under each of COMPARED, for each turn."""
     results = []
     for cell in cells:
@@ -33,7 +35,13 @@ def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, tota
                 for _ in range(UPDATES[cell.preset]):
                     program.learner.update(program.experience.gather(program.sampler.choose()))
                 seconds = (time.process_time() if device == "cpu" else time.monotonic()) - start
-                spent[method] = 1000 * seconds / UPDATES[cell.preset] / len(program.seeds) / program.team.num_agents
+                spent[method] = (
+                    1000
+                    * seconds
+                    / UPDATES[cell.preset]
+                    / len(program.seeds)
+                    / program.team.num_agents
+                )
             turns.append({"seed": turn, "milliseconds": spent})
             progress(turn + 1, TURNS)
         made = training.provenance(cell, programs["d_e"].data[0], time.monotonic() - began, device)

@@ -1,7 +1,8 @@
 """Trains cells of online tuning: the members of a program are the seeds of several cells.
 
-Offline phase, embedding, then K deployments (Algorithm 1). Cells of one program differ in how rows are chosen only, so
-the members of a seed share their offline phase: it is trained once per seed and copied.
+Offline phase, embedding, then K deployments (Algorithm 1). Cells of one program differ in how rows
+are chosen only, so the members of a seed share their offline phase: it is trained once per seed and
+copied.
 """
 
 import math
@@ -27,19 +28,49 @@ from papers.otc.settings import BASES, ONLINE_SHARE
 from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
 SOURCES = [
-    *(f"papers/otc/{name}" for name in (
-        "otc.py", "nearest.py", "nearest.c", "experience.py", "embedding.py", "balanced.py", "tuning.py", "training.py",
-        "baselines.py", "bremen.py",
-    )),
-    *(f"common/learning/{name}" for name in (
-        "bcq.py", "kernels.py", "kernels.c", "losses.py", "networks.py", "population.py", "replay.py", "td3bc.py", "vae.py",
-    )),
-    "envs/joint.py", "envs/lockstep.py",
-]  # fmt: skip
+    *(
+        f"papers/otc/{name}"
+        for name in (
+            "otc.py",
+            "nearest.py",
+            "nearest.c",
+            "experience.py",
+            "embedding.py",
+            "balanced.py",
+            "tuning.py",
+            "training.py",
+            "baselines.py",
+            "bremen.py",
+        )
+    ),
+    *(
+        f"common/learning/{name}"
+        for name in (
+            "bcq.py",
+            "kernels.py",
+            "kernels.c",
+            "losses.py",
+            "networks.py",
+            "population.py",
+            "replay.py",
+            "td3bc.py",
+            "vae.py",
+        )
+    ),
+    "envs/joint.py",
+    "envs/lockstep.py",
+]
 ENVIRONMENT_SOURCES = {
     "kinematic": ["envs/kinematic/worlds.py"],
-    "mujoco": ["envs/mujoco/batch.py", "envs/mujoco/robots.py", "envs/mujoco/team.py", "envs/mujoco/views.py"],
-    "smac": [f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")],
+    "mujoco": [
+        "envs/mujoco/batch.py",
+        "envs/mujoco/robots.py",
+        "envs/mujoco/team.py",
+        "envs/mujoco/views.py",
+    ],
+    "smac": [
+        f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")
+    ],
 }
 OWN = ("strategy", "alpha", "adaptive")  # of a cell; the rest of its configuration is its program's
 SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last deployment
@@ -50,7 +81,13 @@ def sources(cell: Cell) -> list[str]:
     special = ["papers/otc/timing.py"] if cell.config.get("timing") else []
     special += ["papers/otc/cql.py"] if cell.config["base"] == "cql" else []
     task = cell.config["task"]
-    return SOURCES + special + ENVIRONMENT_SOURCES["kinematic" if task in KINEMATIC else "smac" if task in MAPS else "mujoco"]
+    return (
+        SOURCES
+        + special
+        + ENVIRONMENT_SOURCES[
+            "kinematic" if task in KINEMATIC else "smac" if task in MAPS else "mujoco"
+        ]
+    )
 
 
 def program_key(cell: Cell) -> tuple:
@@ -67,14 +104,20 @@ def data_seed(task: str, seed: int) -> int:
 def data_paths(cell: Cell) -> dict[int, object]:
     """Data set file of each seed."""
     task, quality, size = (cell.config[key] for key in ("task", "quality", "data_size"))
-    return {seed: datasets.data_path(task, quality, data_seed(task, seed), size) for seed in cell.config["seeds"]}
+    return {
+        seed: datasets.data_path(task, quality, data_seed(task, seed), size)
+        for seed in cell.config["seeds"]
+    }
 
 
 def data_recipes(cell: Cell) -> dict[str, str]:
     """Recipes of the cell's data sets, by seed; {} where they are not known."""
     task, quality, size = (cell.config[key] for key in ("task", "quality", "data_size"))
     try:
-        return {str(seed): datasets.recipe(task, quality, data_seed(task, seed), size) for seed in cell.config["seeds"]}
+        return {
+            str(seed): datasets.recipe(task, quality, data_seed(task, seed), size)
+            for seed in cell.config["seeds"]
+        }
     except (datasets.DataError, FileNotFoundError):
         return {}
 
@@ -88,25 +131,40 @@ class Program:
     """A population in training: variants of the same agents.
 
     Attributes:
-        stage: "offline", "embedding", "tuning", and within it the deployment and the number of updates done.
+        stage: "offline", "embedding", "tuning", and within it the deployment and the number of
+            updates done.
         returns: per deployment [M] mean raw return, the offline policies' first.
         alphas: per deployment [M, N].
     """
 
     def __init__(self, cells: list[Cell], device: str):
         config = self.config = cells[0].config
-        order = sorted(range(len(cells)), key=lambda i: STRATEGIES.index(cells[i].config["strategy"]))
-        self.cells, self.device, self.deployments = [cells[i] for i in order], device, config["deployments"]
+        order = sorted(
+            range(len(cells)), key=lambda i: STRATEGIES.index(cells[i].config["strategy"])
+        )
+        self.cells, self.device, self.deployments = (
+            [cells[i] for i in order],
+            device,
+            config["deployments"],
+        )
         self.seeds = [seed for cell in self.cells for seed in cell.config["seeds"]]
         self.unique = list(dict.fromkeys(self.seeds))
         self.copies = [self.unique.index(seed) for seed in self.seeds]
 
         paths = {path: None for cell in self.cells for path in data_paths(cell).values()}
         loaded = {path: datasets.load(path) for path in paths}
-        self.data = [{str(s): loaded[path]["sha256"] for s, path in data_paths(cell).items()} for cell in self.cells]
-        which = [list(paths).index(path) for cell in self.cells for path in data_paths(cell).values()]
+        self.data = [
+            {str(s): loaded[path]["sha256"] for s, path in data_paths(cell).items()}
+            for cell in self.cells
+        ]
+        which = [
+            list(paths).index(path) for cell in self.cells for path in data_paths(cell).values()
+        ]
         in_battle = config["task"] in MAPS
-        found = [of_battles(one["arrays"]) if in_battle else datasets.transitions(one) for one in loaded.values()]
+        found = [
+            of_battles(one["arrays"]) if in_battle else datasets.transitions(one)
+            for one in loaded.values()
+        ]
         sets = [{name: one[name] for name in FIELDS} for one in found]
         self.steps = max(1, int(ONLINE_SHARE * len(sets[0]["obs"])))
         self.experience = Experience(sets, which, self.deployments, self.steps, device)
@@ -129,12 +187,16 @@ class Program:
         """A learner for these seeds, whose data sets are those of these members."""
         kind, config = BASES[self.config["base"]]
         dims = [self.team.obs_dim] * self.team.num_agents
-        options = {key: tuple(v) if isinstance(v, list) else v for key, v in self.config["hyper"].items()}
+        options = {
+            key: tuple(v) if isinstance(v, list) else v for key, v in self.config["hyper"].items()
+        }
         extra = ()
         if self.config["base"] in ("td3bc", "bremen"):
             moments = [part[members] for part in self.experience.moments("obs")]
             extra = (Standardiser(*moments) if self.config["base"] == "td3bc" else moments,)
-        return kind(seeds, dims, self.team.action_dim, config(**options), *extra, device=self.device)
+        return kind(
+            seeds, dims, self.team.action_dim, config(**options), *extra, device=self.device
+        )
 
     def expand(self) -> None:
         """From one learner per seed to one per member, all copies of their seed's."""
@@ -145,18 +207,34 @@ class Program:
         if "balanced" in self.strategies:
             mine = span(self.strategies, "balanced")
             settings = BalancedConfig(**config["balanced"])
-            self.balanced = BalancedReplay(seeds[mine], self.experience, mine, settings, self.device)
-        own = {key: [cell.config[key] for cell in self.cells for _ in cell.config["seeds"]] for key in ("alpha", "adaptive")}
+            self.balanced = BalancedReplay(
+                seeds[mine], self.experience, mine, settings, self.device
+            )
+        own = {
+            key: [cell.config[key] for cell in self.cells for _ in cell.config["seeds"]]
+            for key in ("alpha", "adaptive")
+        }
         self.sampler = Sampler(
-            self.experience, self.learner, self.strategies, seeds, own["alpha"], own["adaptive"], self.embedding,
-            self.balanced, TuningConfig(**config["tuning"]),
-        )  # fmt: skip
+            self.experience,
+            self.learner,
+            self.strategies,
+            seeds,
+            own["alpha"],
+            own["adaptive"],
+            self.embedding,
+            self.balanced,
+            TuningConfig(**config["tuning"]),
+        )
 
     @property
     def total(self) -> int:
         """Updates in all, of whatever stage."""
         embedding = self.config["embedding"]["updates"] if self.embedding else 0
-        return self.config["offline_updates"] + embedding + self.deployments * self.config["tuning_updates"]
+        return (
+            self.config["offline_updates"]
+            + embedding
+            + self.deployments * self.config["tuning_updates"]
+        )
 
     def updates(self):
         """Trains to the end; yields the number of updates done after every one."""
@@ -164,9 +242,13 @@ class Program:
         if self.stage == "offline":
             rows = slice(0, len(self.unique))
             first = [self.seeds.index(seed) for seed in self.unique]
-            assert first == sorted(first) and first == list(range(len(first)))  # the first cell has every seed once
+            assert first == sorted(first) and first == list(
+                range(len(first))
+            )  # the first cell has every seed once
             while self.done < config["offline_updates"]:
-                index = self.experience.draw(batch_size, self.minibatches, 0, self.experience.offline)
+                index = self.experience.draw(
+                    batch_size, self.minibatches, 0, self.experience.offline
+                )
                 self.learner.update(self.experience.gather(index, rows))
                 self.done += 1
                 yield self.done
@@ -181,7 +263,11 @@ class Program:
                     yield count
             self.evaluate()
             self.stage = "tuning"
-        count = self.total - self.deployments * config["tuning_updates"] + self.deployment * config["tuning_updates"]
+        count = (
+            self.total
+            - self.deployments * config["tuning_updates"]
+            + self.deployment * config["tuning_updates"]
+        )
         while self.deployment < self.deployments:
             if self.done == 0:
                 self.deploy()
@@ -190,7 +276,11 @@ class Program:
                 self.done += 1
                 yield count + self.done
             self.improve()
-            self.deployment, self.done, count = self.deployment + 1, 0, count + config["tuning_updates"]
+            self.deployment, self.done, count = (
+                self.deployment + 1,
+                0,
+                count + config["tuning_updates"],
+            )
             self.evaluate()
 
     def deploy(self) -> None:
@@ -208,7 +298,9 @@ class Program:
         self.alphas.append(self.sampler.alpha.tolist())
 
     def collect(self, policy, streams: list[torch.Generator]) -> dict[str, torch.Tensor]:
-        """What a deployment brings: tensors [M, steps, N, ...]. In battles agents explore in turn, elsewhere nobody does."""
+        """What a deployment brings: tensors [M, steps, N, ...]. In battles agents explore in turn,
+        elsewhere nobody does.
+        """
         task = self.config["task"]
         if task in MAPS:
             return self.team.collect(policy, streams, self.steps)
@@ -227,7 +319,9 @@ class Program:
         """Sets what changes between deployments of a non-stationary task."""
         if hasattr(self.team, "beta"):
             first, last = SHIFT
-            self.team.beta = first + (last - first) * (deployment - 1) / max(1, self.deployments - 1)
+            self.team.beta = first + (last - first) * (deployment - 1) / max(
+                1, self.deployments - 1
+            )
 
     def policy(self, purpose: str):
         """What is deployed, with its own random numbers where acting is random."""
@@ -243,10 +337,15 @@ class Program:
 
     def state_dict(self) -> dict:
         state = {
-            "stage": self.stage, "deployment": self.deployment, "done": self.done, "returns": self.returns,
-            "alphas": self.alphas, "learner": self.learner.state_dict(), "experience": self.experience.state_dict(),
+            "stage": self.stage,
+            "deployment": self.deployment,
+            "done": self.done,
+            "returns": self.returns,
+            "alphas": self.alphas,
+            "learner": self.learner.state_dict(),
+            "experience": self.experience.state_dict(),
             "minibatches": [stream.get_state() for stream in self.minibatches],
-        }  # fmt: skip
+        }
         if self.stage == "tuning":
             state["sampler"] = self.sampler.state_dict()
             state["embedding"] = self.embedding and self.embedding.state_dict()
@@ -287,7 +386,9 @@ class Program:
                     "seed": seed,
                     "last_return": curve[-1] if fine else None,
                     "first_return": curve[0] if fine else None,
-                    "improvement": 100 * (curve[-1] - curve[0]) / abs(curve[0]) if fine and curve[0] else None,
+                    "improvement": 100 * (curve[-1] - curve[0]) / abs(curve[0])
+                    if fine and curve[0]
+                    else None,
                     "last_score": last,
                     "score_gain": last - first if fine and last is not None else None,
                     "curve": [value if math.isfinite(value) else None for value in curve],
@@ -296,13 +397,17 @@ class Program:
                 }
                 if cell.config["strategy"] == "embedding":
                     mine = member - span(self.strategies, "embedding").start
-                    facts["embedding"] = {key: values[mine] for key, values in self.embedding.facts.items()}
+                    facts["embedding"] = {
+                        key: values[mine] for key, values in self.embedding.facts.items()
+                    }
                 seeds.append(facts)
             start += len(cell.config["seeds"])
             results.append(
                 provenance(cell, data, seconds / len(self.cells), self.device)
                 | {
-                    "constants": None if math.isnan(expert) else {"expert": expert, "random": random},
+                    "constants": None
+                    if math.isnan(expert)
+                    else {"expert": expert, "random": random},
                     "rounds": list(range(self.deployments + 1)),
                     "seeds": seeds,
                     "extra": {"alpha": [one["alpha"] for one in seeds]},  # [seeds, K, N]
@@ -312,23 +417,36 @@ class Program:
         return results
 
 
-def train(cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None) -> list[dict]:
+def train(
+    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+) -> list[dict]:
     """Trains cells of one program to the end, continuing from `checkpoint` if it belongs to them.
 
     Args:
-        checkpoint: path; written every minute (not while the embedding trains), deleted by the caller once results are
-            stored.
+        checkpoint: path; written every minute (not while the embedding trains), deleted by the
+            caller once results are stored.
         progress: called with (updates done, updates in all) after every update.
 
     Returns:
         One result per cell in the order of `cells`, see `Program.results`.
     """
     program = Program(cells, device)
-    identity = {"cells": [cell.hash for cell in cells], "code": code_hashes(sources(cells[0])), "data": program.data}
+    identity = {
+        "cells": [cell.hash for cell in cells],
+        "code": code_hashes(sources(cells[0])),
+        "data": program.data,
+    }
     seconds = train_to_end(
-        program, identity, checkpoint, program.total, progress, may_save=lambda: program.stage != "embedding"
+        program,
+        identity,
+        checkpoint,
+        program.total,
+        progress,
+        may_save=lambda: program.stage != "embedding",
     )
-    by_slot = dict(zip((cell.slot for cell in program.cells), program.results(seconds), strict=True))
+    by_slot = dict(
+        zip((cell.slot for cell in program.cells), program.results(seconds), strict=True)
+    )
     return [by_slot[cell.slot] for cell in cells]
 
 

@@ -10,7 +10,14 @@ from common.learning.replay import Batch
 from common.running.checkpoint import members_of
 
 CONFIG = BCQConfig(
-    hidden=32, actor_lr=1e-2, critic_lr=1e-2, vae_lr=1e-2, tau=0.3, target_samples=4, act_samples=5, perturbation=0.2
+    hidden=32,
+    actor_lr=1e-2,
+    critic_lr=1e-2,
+    vae_lr=1e-2,
+    tau=0.3,
+    target_samples=4,
+    act_samples=5,
+    perturbation=0.2,
 )
 
 
@@ -34,7 +41,9 @@ def test_three_updates_equal_a_plain_implementation(stream):
     agent = BCQ([3], [5], 2, CONFIG)
     encoder, decoder = net(agent.vae.encoder.tensors), net(agent.vae.decoder.tensors)
     actor, actor_target = net(agent.actor.tensors), net(agent.actor.tensors)
-    critics, targets = ([net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2))
+    critics, targets = (
+        [net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2)
+    )
     adams = [torch.optim.Adam(part.parameters(), 1e-2) for part in (encoder, decoder, actor)]
     adam_q = torch.optim.Adam([p for q in critics for p in q.parameters()], 1e-2)
     noise_stream = generators([3], "noise")[0]
@@ -94,18 +103,27 @@ def test_acting_picks_the_best_of_its_candidates_near_what_the_generator_propose
     obs = torch.randn(2, 1, 3, 5, generator=stream)
     action = agent.act(obs, generators([0, 1], "acting"))
     repeated = obs.repeat_interleave(5, dim=2)
-    candidates = agent.propose(repeated, agent.noise(repeated, generators([0, 1], "acting")), agent.actor)
+    candidates = agent.propose(
+        repeated, agent.noise(repeated, generators([0, 1], "acting")), agent.actor
+    )
     values = agent.q(repeated, candidates).view(2, 1, 3, 5)
     torch.testing.assert_close(agent.q(obs, action), values.amax(-1))
     torch.testing.assert_close(agent.value(obs, generators([0, 1], "acting"), 5), values.mean(-1))
 
 
 def test_a_member_is_what_its_seed_alone_would_train_and_copies_go_on_alike(stream):
-    exact = {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    exact = (
+        {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    )
     both, alone = BCQ([3, 8], [5], 2, CONFIG), BCQ([8], [5], 2, CONFIG)
 
     def rows_of(rows, member):
-        return Batch(*(getattr(rows, name)[member : member + 1] for name in ("obs", "action", "reward", "next_obs", "terminal")))
+        return Batch(
+            *(
+                getattr(rows, name)[member : member + 1]
+                for name in ("obs", "action", "reward", "next_obs", "terminal")
+            )
+        )
 
     for _ in range(3):
         rows = batch(2, stream)

@@ -1,4 +1,6 @@
-"""Ray and submitit give what the local run gives; a lost node loses nothing; what is missing is said."""
+"""Ray and submitit give what the local run gives; a lost node loses nothing; what is missing is
+said.
+"""
 
 import importlib.util
 import json
@@ -40,11 +42,16 @@ assert not failures, failures
 
 
 def scores(folder) -> dict:
-    return {path.name: json.loads(path.read_text())["seeds"] for path in sorted(folder.glob("smoke/omar/cells/*.json"))}
+    return {
+        path.name: json.loads(path.read_text())["seeds"]
+        for path in sorted(folder.glob("smoke/omar/cells/*.json"))
+    }
 
 
 def environment(results) -> dict:
-    """Of a command whose results go there; Slurm is submitit's own processes unless the environment says otherwise."""
+    """Of a command whose results go there; Slurm is submitit's own processes unless the environment
+    says otherwise.
+    """
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     own = {"OMZ_RESULTS": str(results), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     return {"OMZ_SLURM": "cluster=local"} | os.environ | own
@@ -52,14 +59,18 @@ def environment(results) -> dict:
 
 def run(arguments, results):
     words = [sys.executable, *arguments]
-    return subprocess.run(words, env=environment(results), capture_output=True, text=True, timeout=400)
+    return subprocess.run(
+        words, env=environment(results), capture_output=True, text=True, timeout=400
+    )
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """Table 4's smoke results of a plain run."""
     results = tmp_path_factory.mktemp("local")
-    done = run(["-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--jobs", "1"], results)
+    done = run(
+        ["-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--jobs", "1"], results
+    )
     assert done.returncode == 0, done.stderr
     return scores(results)
 
@@ -72,7 +83,9 @@ def slurm_answers() -> bool:
     return found.returncode == 0 and bool({"idle", "mix", "alloc"} & {*found.stdout.split()})
 
 
-@pytest.mark.parametrize(("executor", "package"), [("slurm", "submitit"), ("real slurm", "submitit"), ("ray", "ray")])
+@pytest.mark.parametrize(
+    ("executor", "package"), [("slurm", "submitit"), ("real slurm", "submitit"), ("ray", "ray")]
+)
 def test_results_do_not_depend_on_who_runs_them(executor, package, expected, tmp_path, monkeypatch):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed; pip install -e .[cluster]")
@@ -81,7 +94,18 @@ def test_results_do_not_depend_on_who_runs_them(executor, package, expected, tmp
             pytest.skip("no Slurm answers here; benchmarks/slurm.txt is from one that did")
         monkeypatch.setenv("OMZ_SLURM", "cluster=slurm")
         executor = "slurm"
-    words = ["-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--jobs", "2", "--executor", executor]
+    words = [
+        "-m",
+        "common.suite",
+        "--preset",
+        "smoke",
+        "--only",
+        "omar/table4",
+        "--jobs",
+        "2",
+        "--executor",
+        executor,
+    ]
     done = run(words, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert scores(tmp_path) == expected
@@ -126,8 +150,20 @@ def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monk
 def test_sigterm_ends_what_was_submitted(tmp_path):
     """Exit code 143; no submitted process is left, and the same command goes on."""
     pytest.importorskip("submitit", reason="submitit is not installed; pip install -e .[cluster]")
-    words = [sys.executable, "-m", "common.suite", "--preset", "smoke", "--only", "omar/table4", "--executor", "slurm"]
-    process = subprocess.Popen(words, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = [
+        sys.executable,
+        "-m",
+        "common.suite",
+        "--preset",
+        "smoke",
+        "--only",
+        "omar/table4",
+        "--executor",
+        "slurm",
+    ]
+    process = subprocess.Popen(
+        words, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for line in process.stdout:
         if line.startswith("1 of "):
             break
@@ -136,7 +172,11 @@ def test_sigterm_ends_what_was_submitted(tmp_path):
     assert process.returncode == 143 and "the same command continues" in error
     assert 1 <= len(scores(tmp_path)) < 12  # what had ended is stored
     for _ in range(100):  # a submitted process ends when it notices
-        left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path).encode() in content(path)]
+        left = [
+            path
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if str(tmp_path).encode() in content(path)
+        ]
         if not left:
             break
         time.sleep(0.3)

@@ -12,7 +12,9 @@ from common.learning.replay import distinct
 
 def test_td_target_takes_the_smaller_head_and_stops_at_terminals():
     next_q = torch.tensor([[[[3.0, 8.0], [5.0, 2.0]]]])  # two heads, two rows
-    target = losses.td_target(torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[0.0, 1.0]]]), next_q, 0.5)
+    target = losses.td_target(
+        torch.tensor([[[1.0, 1.0]]]), torch.tensor([[[0.0, 1.0]]]), next_q, 0.5
+    )
     assert target.tolist() == [[[1 + 0.5 * 3, 1.0]]]
 
 
@@ -39,9 +41,15 @@ def test_td3bc_weights_q_by_its_mean_size():
 def test_gaussian_log_prob_is_scipys():
     from scipy.stats import norm
 
-    mean, log_std, action = torch.tensor([[[[0.1, -0.2]]]]), torch.tensor([[[[-1.0, 0.5]]]]), torch.tensor([[[[0.4, 0.3]]]])
+    mean, log_std, action = (
+        torch.tensor([[[[0.1, -0.2]]]]),
+        torch.tensor([[[[-1.0, 0.5]]]]),
+        torch.tensor([[[[0.4, 0.3]]]]),
+    )
     expected = norm.logpdf([0.4, 0.3], [0.1, -0.2], np.exp([-1.0, 0.5])).sum()
-    assert math.isclose(losses.gaussian_log_prob(mean, log_std, action).item(), expected, rel_tol=1e-5)
+    assert math.isclose(
+        losses.gaussian_log_prob(mean, log_std, action).item(), expected, rel_tol=1e-5
+    )
 
 
 def test_softmax_weights_have_mean_one():
@@ -53,10 +61,15 @@ def test_refine_softmax_follows_equation_3_in_both_readings():
     rng = np.random.default_rng(0)
     actions, q, mean = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5)), rng.normal(size=(3, 2))
     for sigma in ("released", "text"):
-        new_mean, new_std = zeroth_order.refine_softmax(*map(torch.from_numpy, (actions, q, mean)), beta=0.7, sigma=sigma)
+        new_mean, new_std = zeroth_order.refine_softmax(
+            *map(torch.from_numpy, (actions, q, mean)), beta=0.7, sigma=sigma
+        )
         for b in range(3):
             total = sum(math.exp(0.7 * value) for value in q[b])
-            m = sum(math.exp(0.7 * value) * a for value, a in zip(q[b], actions[b], strict=True)) / total
+            m = (
+                sum(math.exp(0.7 * value) * a for value, a in zip(q[b], actions[b], strict=True))
+                / total
+            )
             np.testing.assert_allclose(new_mean[b], m)
             if sigma == "text":
                 s = np.sqrt(sum((a - mean[b]) ** 2 for a in actions[b]))
@@ -80,9 +93,14 @@ def test_carried_elites_join_the_next_population():
         return zeroth_order.refine_elites(actions, q, 2, correction=1)
 
     actions, q = zeroth_order.search(
-        draw=lambda: next(drawn), value=lambda a: a[..., 0], iterations=2, mean=torch.zeros(1), std=torch.ones(1),
-        refine=refine, carried=2,
-    )  # fmt: skip
+        draw=lambda: next(drawn),
+        value=lambda a: a[..., 0],
+        iterations=2,
+        mean=torch.zeros(1),
+        std=torch.ones(1),
+        refine=refine,
+        carried=2,
+    )
     mean, std = 0.7, math.sqrt(0.08)  # of 0.5 and 0.9, unbiased
     assert len(seen) == 1 and q.tolist() == pytest.approx([mean] * 3 + [0.9, 0.5])
     assert zeroth_order.refine_elites(*seen[0], 2, correction=1)[1].item() == pytest.approx(std)
@@ -92,7 +110,9 @@ def test_pick_prefers_the_policy_unless_a_sample_is_better():
     actions, q = torch.tensor([[[0.1], [0.9]]]), torch.tensor([[1.0, 2.0]])
     own = torch.tensor([[-0.5]])
     assert zeroth_order.pick(actions, q, own, torch.tensor([3.0])).tolist() == [[-0.5]]
-    assert zeroth_order.pick(actions, q, own, torch.tensor([1.5])).tolist() == [[actions[0, 1, 0].item()]]
+    assert zeroth_order.pick(actions, q, own, torch.tensor([1.5])).tolist() == [
+        [actions[0, 1, 0].item()]
+    ]
 
 
 def test_search_finds_the_maximum_of_a_bump_and_stays_in_bounds(stream):

@@ -41,7 +41,9 @@ def test_stacked_actor_equals_torch_modules_in_value_gradient_and_running_statis
         expected.square().mean().backward()
         views = actors.params._views(actors.params.grad)
         torch.testing.assert_close(views["w1"][m, n], twin[1].weight.grad.T, rtol=1e-3, atol=1e-7)
-        torch.testing.assert_close(views["norm_bias"][m, n], twin[0].bias.grad, rtol=1e-3, atol=1e-7)
+        torch.testing.assert_close(
+            views["norm_bias"][m, n], twin[0].bias.grad, rtol=1e-3, atol=1e-7
+        )
         torch.testing.assert_close(actors.running.mean[m, n], twin[0].running_mean)
         torch.testing.assert_close(actors.running.variance[m, n], twin[0].running_var)
 
@@ -53,7 +55,9 @@ def test_both_heads_of_a_critic_share_one_input_norm():
     assert q.shape == (1, 1, 2, 20)
     for head in (0, 1):
         twin = module(critics.params, 0, 0, head)
-        torch.testing.assert_close(q[0, 0, head], twin(torch.cat([obs, action], -1)[0, 0])[:, 0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            q[0, 0, head], twin(torch.cat([obs, action], -1)[0, 0])[:, 0], rtol=1e-4, atol=1e-5
+        )
     torch.testing.assert_close(critics.values(obs, action, head=1), q[:, :, 1])
 
 
@@ -80,7 +84,9 @@ def test_adam_and_clipping_equal_torch_with_one_rate_per_member():
             nn.utils.clip_grad_norm_([single], 0.5)
             optimizer.step()
     for m in range(2):
-        torch.testing.assert_close(params["w"][m, 0].detach(), singles[m].detach(), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            params["w"][m, 0].detach(), singles[m].detach(), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_streams_depend_on_seed_and_purpose_alone():
@@ -108,7 +114,9 @@ def test_moments_and_running_moments_follow_batchnorm():
 
 def weights(lead, inputs, width, stream):
     shapes = [(inputs, width), (1, width), (width, width), (1, width), (width, 1), (1, 1)]
-    return [(torch.randn(*lead, *shape, generator=stream) * 0.3).requires_grad_() for shape in shapes]
+    return [
+        (torch.randn(*lead, *shape, generator=stream) * 0.3).requires_grad_() for shape in shapes
+    ]
 
 
 @pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")
@@ -129,7 +137,12 @@ def test_native_kernels_equal_plain_torch(batch, samples, width, stream):
     for native, plain in zip(*found, strict=True):
         torch.testing.assert_close(native, plain, rtol=1e-3, atol=2e-5)
     values = kernels.sample_values(obs, actions, *parameters)
-    torch.testing.assert_close(values, kernels.sample_values_reference(obs, actions, *parameters).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        values,
+        kernels.sample_values_reference(obs, actions, *parameters).detach(),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")
@@ -172,7 +185,9 @@ def test_apply_mlp_without_input_norm_is_a_plain_network():
     for i in (1, 2, 3):
         hidden = hidden @ critics.params[f"w{i}"][0, 0, 1] + critics.params[f"b{i}"][0, 0, 1]
         hidden = hidden.relu() if i < 3 else hidden
-    torch.testing.assert_close(apply_mlp(critics.params, x, None, head=1)[0, 0], hidden, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        apply_mlp(critics.params, x, None, head=1)[0, 0], hidden, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")

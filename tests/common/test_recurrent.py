@@ -27,12 +27,20 @@ def form(request, monkeypatch):
 
 
 def network(members=2, networks=2, inputs=3, hidden=HIDDEN, outputs=4):
-    return Parameters(recurrent_parameters(generators(list(range(members)), "net"), networks, inputs, hidden, outputs))
+    return Parameters(
+        recurrent_parameters(
+            generators(list(range(members)), "net"), networks, inputs, hidden, outputs
+        )
+    )
 
 
 def reference(params, m, n):
     """The same network of torch's own modules."""
-    first, gru, last = torch.nn.Linear(3, HIDDEN), torch.nn.GRU(HIDDEN, HIDDEN), torch.nn.Linear(HIDDEN, 4)
+    first, gru, last = (
+        torch.nn.Linear(3, HIDDEN),
+        torch.nn.GRU(HIDDEN, HIDDEN),
+        torch.nn.Linear(HIDDEN, 4),
+    )
     state = {name: params[name].detach()[m, n] for name in params.tensors}
     with torch.no_grad():
         first.weight.copy_(state["in_w"].T), first.bias.copy_(state["in_b"])
@@ -53,15 +61,25 @@ def test_outputs_and_gradients_equal_torchs_gru_on_every_episode_of_a_lane(strea
     for m in range(2):
         for n in range(2):
             first, gru, last = reference(params, m, n)
-            pieces = [last(gru(first(x[m, n, span]).relu())[0]) for span in (slice(0, 4), slice(4, 9))]
+            pieces = [
+                last(gru(first(x[m, n, span]).relu())[0]) for span in (slice(0, 4), slice(4, 9))
+            ]
             expected = torch.cat(pieces)
             torch.testing.assert_close(out[m, n], expected, atol=1e-5, rtol=1e-5)
             ((expected - target[m, n]) ** 2).sum().backward()
             for name, parameter in (
-                ("in_w", first.weight), ("in_b", first.bias), ("x_w", gru.weight_ih_l0), ("x_b", gru.bias_ih_l0),
-                ("h_w", gru.weight_hh_l0), ("h_b", gru.bias_hh_l0), ("out_w", last.weight), ("out_b", last.bias),
-            ):  # fmt: skip
-                torch.testing.assert_close(params[name].grad[m, n].movedim(0, -1), parameter.grad, atol=1e-4, rtol=1e-4)
+                ("in_w", first.weight),
+                ("in_b", first.bias),
+                ("x_w", gru.weight_ih_l0),
+                ("x_b", gru.bias_ih_l0),
+                ("h_w", gru.weight_hh_l0),
+                ("h_b", gru.bias_hh_l0),
+                ("out_w", last.weight),
+                ("out_b", last.bias),
+            ):
+                torch.testing.assert_close(
+                    params[name].grad[m, n].movedim(0, -1), parameter.grad, atol=1e-4, rtol=1e-4
+                )
 
 
 def test_acting_step_by_step_equals_unrolling(stream):
@@ -92,7 +110,9 @@ def test_lanes_hold_whole_episodes_end_to_end_and_what_does_not_fit_waits(stream
                 t += lengths[e] + 1
                 seen[e] += 1
             assert (episode[t:, lane] == -1).all()
-    assert seen / seen.sum() == pytest.approx(np.full(6, 1 / 6), abs=0.02)  # long ones are not drawn less often
+    assert seen / seen.sum() == pytest.approx(
+        np.full(6, 1 / 6), abs=0.02
+    )  # long ones are not drawn less often
     with pytest.raises(ValueError, match="does not fit a lane of 7 places"):
         lay(lengths, 3, 7, stream)
 
@@ -104,10 +124,14 @@ def episodes(count=6, longest=7, agents=2, actions=3):
     lengths = torch.tensor(LENGTHS)
     filled = (t[:, :-1] < lengths[:, None]).float()
     return {
-        "obs": obs, "state": obs[:, :, 0], "available": (torch.arange(actions) > 0).expand(count, longest + 1, agents, actions),
+        "obs": obs,
+        "state": obs[:, :, 0],
+        "available": (torch.arange(actions) > 0).expand(count, longest + 1, agents, actions),
         "actions": (1 + (e + t)[:, :-1] % 2).unsqueeze(-1).expand(-1, -1, agents).to(torch.int8),
-        "rewards": (100 * e + t)[:, :-1].float(), "terminated": (t[:, :-1] == lengths[:, None] - 1).float(), "filled": filled,
-    }  # fmt: skip
+        "rewards": (100 * e + t)[:, :-1].float(),
+        "terminated": (t[:, :-1] == lengths[:, None] - 1).float(),
+        "filled": filled,
+    }
 
 
 def test_a_minibatch_is_what_the_episodes_say_and_a_member_draws_its_own():
@@ -121,7 +145,9 @@ def test_a_minibatch_is_what_the_episodes_say_and_a_member_draws_its_own():
     assert torch.equal(lanes.terminal[taken], (t == lengths - 1).float()[taken])
     after = torch.roll(taken, 1, 1)
     after[:, 0] = False
-    assert torch.equal(t[after], (torch.roll(t, 1, 1) + 1)[after])  # what follows a filled place is its next step
+    assert torch.equal(
+        t[after], (torch.roll(t, 1, 1) + 1)[after]
+    )  # what follows a filled place is its next step
     assert torch.equal(lanes.fresh[taken], (t == 0).float()[taken])
     assert (lanes.available.gather(-1, lanes.action.unsqueeze(-1)) == 1).all()
     assert (lanes.last[..., 0][taken & (t == 0)] == -1).all()

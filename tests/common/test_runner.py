@@ -32,10 +32,15 @@ def cells(*methods):
 
 def contents(folder):
     """Scores of every cell: what must not depend on how often a run was killed."""
-    return {p.name: json.loads(p.read_text())["seeds"] for p in sorted(folder.glob("smoke/omar/cells/*.json"))}
+    return {
+        p.name: json.loads(p.read_text())["seeds"]
+        for p in sorted(folder.glob("smoke/omar/cells/*.json"))
+    }
 
 
-def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_change(results, monkeypatch):
+def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_change(
+    results, monkeypatch
+):
     cell = cells("ma_icq")[0]
     assert PAPER.state(cell) == "missing"
     assert work.run([cell], jobs=1, device="cpu") == []
@@ -44,15 +49,27 @@ def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_
     changed.config["backbone"]["gamma"] = 0.5
     assert PAPER.state(changed) == "stale: configuration changed (backbone)"
     original = store.code_hashes
-    monkeypatch.setattr(store, "code_hashes", lambda names: original(names) | {"common/learning/losses.py": "other"})
+    monkeypatch.setattr(
+        store, "code_hashes", lambda names: original(names) | {"common/learning/losses.py": "other"}
+    )
     assert PAPER.state(cell) == "stale: code changed (common/learning/losses.py)"
     monkeypatch.setattr(store, "code_hashes", original)
     now = provenance.versions()
-    monkeypatch.setattr(provenance, "versions", lambda: now | {"torch": "99.0+cu126", "mujoco": "99.0", "sacred": "99.0"})
-    assert PAPER.state(cell) == f"stale: packages changed (torch {now['torch']} -> 99.0+cu126)"  # no robots, no MuJoCo
-    monkeypatch.setattr(provenance, "versions", lambda: now | {"torch": now["torch"].split("+")[0] + "+cu126"})
+    monkeypatch.setattr(
+        provenance,
+        "versions",
+        lambda: now | {"torch": "99.0+cu126", "mujoco": "99.0", "sacred": "99.0"},
+    )
+    assert (
+        PAPER.state(cell) == f"stale: packages changed (torch {now['torch']} -> 99.0+cu126)"
+    )  # no robots, no MuJoCo
+    monkeypatch.setattr(
+        provenance, "versions", lambda: now | {"torch": now["torch"].split("+")[0] + "+cu126"}
+    )
     assert PAPER.state(cell) == "done"  # another build of the same version
-    monkeypatch.setattr(type(PAPER), "state", lambda self, c: store.state(c, self.sources(c), lambda c: {"0": "x"}))
+    monkeypatch.setattr(
+        type(PAPER), "state", lambda self, c: store.state(c, self.sources(c), lambda c: {"0": "x"})
+    )
     assert PAPER.state(cell) == "stale: data changed"
 
 
@@ -134,7 +151,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize(("number", "code", "jobs"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
+@pytest.mark.parametrize(
+    ("number", "code", "jobs"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)]
+)
 def test_signals_save_say_how_to_continue_and_lose_nothing(results, tmp_path, number, code, jobs):
     script = tmp_path / "go.py"
     script.write_text(SLOW_TABLE)
@@ -164,10 +183,15 @@ def test_signals_save_say_how_to_continue_and_lose_nothing(results, tmp_path, nu
 
 
 def test_a_killed_worker_costs_nothing_but_time(results, tmp_path):
-    """One of two workers is killed outright; its program is taken up again and the command ends well, without orphans."""
+    """One of two workers is killed outright; its program is taken up again and the command ends
+    well, without orphans.
+    """
     script = tmp_path / "go.py"
-    script.write_text(SLOW_TABLE.replace('print("step", done, flush=True)', 'print("step", done, os.getpid(), flush=True)').replace(
-        "import sys, time", "import os, sys, time"))  # fmt: skip
+    script.write_text(
+        SLOW_TABLE.replace(
+            'print("step", done, flush=True)', 'print("step", done, os.getpid(), flush=True)'
+        ).replace("import sys, time", "import os, sys, time")
+    )
     environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
     started = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = subprocess.Popen([sys.executable, script, "slow", "2"], **started)
@@ -209,7 +233,11 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(results, tmp_path, c
     script.write_text(SLOW_TABLE)
     environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
     first = subprocess.Popen(
-        [sys.executable, script, "slow", "1"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, script, "slow", "1"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     for line in first.stdout:
         if line.startswith("step"):
@@ -219,13 +247,17 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(results, tmp_path, c
     for arguments in (words, [*words, "--force"], [*words, "--executor", "slurm"]):
         assert suite.main(arguments) == 3
         error = capsys.readouterr().err
-        assert error.startswith(f"error: {results / 'smoke' / 'omar'} is being written by process {first.pid} on ")
+        assert error.startswith(
+            f"error: {results / 'smoke' / 'omar'} is being written by process {first.pid} on "
+        )
         assert error.count("\n") == 1 and "OMZ_RESULTS" in error
     with pytest.raises(SystemExit) as stop:
         tables.main(table4.TABLE, ["table4.py", "with", "smoke", "jobs=1"])
     assert stop.value.code == 3
     assert contents(results) == before
-    assert suite.main(["--preset", "smoke", "--only", "otc/table3", "--dry-run"]) == 0  # reading is for everyone
+    assert (
+        suite.main(["--preset", "smoke", "--only", "otc/table3", "--dry-run"]) == 0
+    )  # reading is for everyone
     first.kill()
     first.wait()
     assert suite.main(words) == 0
@@ -241,7 +273,9 @@ def test_a_failing_program_is_reported_and_the_others_finish(results, monkeypatc
             raise RuntimeError("no luck")
         return original(group, *rest)
 
-    monkeypatch.setattr(work, "paper", lambda name: work.Paper(**{**PAPER.__dict__, "train": train}))
+    monkeypatch.setattr(
+        work, "paper", lambda name: work.Paper(**{**PAPER.__dict__, "train": train})
+    )
     failures = work.run([bad, good], jobs=1, device="cpu")
     assert len(failures) == 1 and "no luck" in failures[0]
     assert store.read(good) and not store.read(bad)
@@ -272,7 +306,9 @@ def test_a_kill_while_sacred_writes_leaves_whole_json_files(results, tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(provenance.ROOT)}
     for kill in range(3):
-        process = subprocess.Popen([sys.executable, "-W", "ignore", script], env=environment, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", script], env=environment, stdout=subprocess.PIPE
+        )
         for _ in range(4 + kill):
             process.stdout.readline()
         process.kill()
@@ -283,7 +319,9 @@ def test_a_kill_while_sacred_writes_leaves_whole_json_files(results, tmp_path):
         json.loads(path.read_text())
 
 
-def test_a_record_that_cannot_be_written_is_a_failure_and_the_result_stays(results, monkeypatch, capsys):
+def test_a_record_that_cannot_be_written_is_a_failure_and_the_result_stays(
+    results, monkeypatch, capsys
+):
     """Sacred alone would warn, say COMPLETED and end with 0."""
     cell = cells("ma_td3bc")[0]
 
@@ -292,7 +330,9 @@ def test_a_record_that_cannot_be_written_is_a_failure_and_the_result_stays(resul
 
     monkeypatch.setattr("common.running.experiment.AtomicFileStorageObserver.save_json", full)
     failures = work.run([cell], jobs=1, device="cpu")
-    assert len(failures) == 1 and ("No space left" in failures[0] or "could not write" in failures[0])
+    assert len(failures) == 1 and (
+        "No space left" in failures[0] or "could not write" in failures[0]
+    )
     assert PAPER.state(cell) == "done"
 
 
@@ -305,10 +345,21 @@ def test_a_diverged_seed_stays_in_the_table_and_changes_no_other(results, capsys
     result["seeds"][1] |= {"last_score": None, "best_score": None}
     store.store(chosen[0], result)
     after = tables.show(table, "smoke", {})
-    assert after[1:] == before[1:] and after[0]["diverged"] == 1 and after[0]["mean"] == before[0]["seeds"][0]
+    assert (
+        after[1:] == before[1:]
+        and after[0]["diverged"] == 1
+        and after[0]["mean"] == before[0]["seeds"][0]
+    )
     assert "2 (1 diverged)" in tables.text(table, after)
     tables.write(table, "smoke", {}, after)
-    assert len(tables.read_seeds(results / "smoke" / "omar" / "table4.seeds.csv")[before[0]["row"], before[0]["column"]]) == 2
+    assert (
+        len(
+            tables.read_seeds(results / "smoke" / "omar" / "table4.seeds.csv")[
+                before[0]["row"], before[0]["column"]
+            ]
+        )
+        == 2
+    )
 
 
 def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
@@ -324,7 +375,10 @@ def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
 
 def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_path):
     code = f"import os; from common.running.files import atomic\nwith atomic('{tmp_path}/a/b-1.json') as part:\n    os.kill(os.getpid(), 9)"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=os.environ | {"PYTHONPATH": str(provenance.ROOT)})
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=os.environ | {"PYTHONPATH": str(provenance.ROOT)},
+    )
     with atomic(tmp_path / "a" / "mine.json") as part:
         elsewhere = tmp_path / "a" / ".b.json.otherhost-1-x7.part"
         elsewhere.write_text("of another machine")
@@ -335,7 +389,11 @@ def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_p
 
 def test_statistics_by_hand():
     facts = scores.summary([1.0, 2.0, 3.0, 10.0])
-    assert facts["mean"] == 4 and facts["iqm"] == 2.5 and facts["std"] == pytest.approx(3.5355, abs=1e-4)
+    assert (
+        facts["mean"] == 4
+        and facts["iqm"] == 2.5
+        and facts["std"] == pytest.approx(3.5355, abs=1e-4)
+    )
     assert facts["low"] < 4 < facts["high"] and facts == scores.summary([1.0, 2.0, 3.0, 10.0])
     assert scores.summary([1.0, None, float("inf")])["diverged"] == 2
     assert scores.summary([None])["mean"] is None

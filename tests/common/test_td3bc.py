@@ -21,7 +21,9 @@ def batch(members, stream, rows=16, obs=5, act=2):
 
 def learner(seeds):
     shape = (len(seeds), 1, 5)
-    return TD3BC(seeds, [5], 2, CONFIG, Standardiser(torch.full(shape, 0.5), torch.full(shape, 2.0)))
+    return TD3BC(
+        seeds, [5], 2, CONFIG, Standardiser(torch.full(shape, 0.5), torch.full(shape, 2.0))
+    )
 
 
 def net(tensors, head=None):
@@ -45,7 +47,9 @@ def test_four_updates_equal_a_plain_implementation(stream):
         obs, following = ((part[0, 0] - 0.5) / 2.001 for part in (rows.obs, rows.next_obs))
         action, reward, terminal = rows.action[0, 0], rows.reward[0, 0], rows.terminal[0, 0]
         with torch.no_grad():
-            noise = (0.2 * torch.empty(1, 16, 2).normal_(generator=noise_stream)[0]).clamp(-0.5, 0.5)
+            noise = (0.2 * torch.empty(1, 16, 2).normal_(generator=noise_stream)[0]).clamp(
+                -0.5, 0.5
+            )
             x = torch.cat([following, (pi_target(following).tanh() + noise).clamp(-1, 1)], 1)
             y = reward + 0.99 * (1 - terminal) * torch.minimum(*(q(x)[:, 0] for q in targets))
         x = torch.cat([obs, action], 1)
@@ -61,19 +65,32 @@ def test_four_updates_equal_a_plain_implementation(stream):
                     for a, b in zip(target.parameters(), online.parameters(), strict=True):
                         a.lerp_(b, 0.3)
         agent.update(rows)
-    pairs = ((agent.actors.params["w2"][0, 0], pi[2]), (agent.target_critic["w2"][0, 0, 1], targets[1][2]))
+    pairs = (
+        (agent.actors.params["w2"][0, 0], pi[2]),
+        (agent.target_critic["w2"][0, 0, 1], targets[1][2]),
+    )
     for mine, theirs in pairs:
         torch.testing.assert_close(mine.detach(), theirs.weight.detach().T, rtol=1e-2, atol=2e-3)
     raw = rows.obs
-    torch.testing.assert_close(agent.act(raw)[0, 0], pi((raw[0, 0] - 0.5) / 2.001).tanh().detach(), rtol=1e-2, atol=5e-3)
+    torch.testing.assert_close(
+        agent.act(raw)[0, 0], pi((raw[0, 0] - 0.5) / 2.001).tanh().detach(), rtol=1e-2, atol=5e-3
+    )
 
 
 def test_a_member_is_what_its_seed_alone_would_train(stream):
-    exact = {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    exact = (
+        {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    )
     both, alone = learner([3, 8]), learner([8])
     for _ in range(4):
         rows = batch(2, stream)
         both.update(rows)
-        alone.update(Batch(*(getattr(rows, name)[1:].contiguous() for name in ("obs", "action", "reward", "next_obs", "terminal",
-                                                                             "next_action"))))  # fmt: skip
+        alone.update(
+            Batch(
+                *(
+                    getattr(rows, name)[1:].contiguous()
+                    for name in ("obs", "action", "reward", "next_obs", "terminal", "next_action")
+                )
+            )
+        )
     torch.testing.assert_close(both.actors.params.flat[1:], alone.actors.params.flat, **exact)

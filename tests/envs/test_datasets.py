@@ -92,7 +92,9 @@ def test_a_cut_file_is_found(copy):
 )
 def test_wrong_contents_are_named(copy, key, index, value, message):
     change(copy, "agent_0", key, index, value)
-    if message is None:  # a missing flag inside the file leaves episodes longer, which ends at multiples still show
+    if (
+        message is None
+    ):  # a missing flag inside the file leaves episodes longer, which ends at multiples still show
         datasets.load(copy)
     else:
         with pytest.raises(datasets.DataError, match=message):

@@ -15,7 +15,9 @@ def test_every_transition():
     for x, y, first, second in itertools.product(range(1, 7), range(1, 5), range(3), range(3)):
         if (x, y) == (6, 4):
             continue
-        following, reward, over = world.step(np.array([world.state_of(x, y)]), np.array([[first, second]]))
+        following, reward, over = world.step(
+            np.array([world.state_of(x, y)]), np.array([[first, second]])
+        )
         new = (x + (0, 1, -1)[first], y + (0, 1, -1)[second])
         if not (1 <= new[0] <= 6 and 1 <= new[1] <= 4):
             assert (following[0], reward[0], over[0]) == (world.CLIFF, -11, True)

@@ -11,7 +11,9 @@ from envs.kinematic.parallel import KinematicEnv
 from envs.kinematic.worlds import KinematicBatch, KinematicTeam, flight, task_view
 
 
-@pytest.mark.parametrize("task", ["kinematic_predator_prey", "kinematic_navigation_4", "shifting_navigation"])
+@pytest.mark.parametrize(
+    "task", ["kinematic_predator_prey", "kinematic_navigation_4", "shifting_navigation"]
+)
 def test_pettingzoo_contract(task):
     parallel_api_test(KinematicEnv(task), num_cycles=60)
     parallel_seed_test(lambda: KinematicEnv(task))
@@ -39,7 +41,9 @@ def test_actions_are_displacements_of_a_tenth_and_stop_at_the_walls():
 
 def test_the_prey_runs_straight_from_the_nearest_predator_and_slides_along_walls():
     predators = np.array([[[0.3, 0.4], [1.0, 0.0], [0.0, 0.9]]])
-    np.testing.assert_allclose(flight(predators, np.array([[[0.0, 0.0]]])), [[[-0.13 * 0.6, -0.13 * 0.8]]])
+    np.testing.assert_allclose(
+        flight(predators, np.array([[[0.0, 0.0]]])), [[[-0.13 * 0.6, -0.13 * 0.8]]]
+    )
     batch = place("kinematic_predator_prey", [[0.9, 0.8], [-1, -1], [-1, 1], [1.0, 0.9]])
     state, *_ = batch.step(np.zeros((1, 6)))
     np.testing.assert_allclose(state[0, 6:], [1.0, 0.9 + 0.13 / np.sqrt(2)])
@@ -65,14 +69,22 @@ def test_offline_betas_have_mean_zero_so_that_no_action_moves_anywhere_on_averag
     batch.reset(generators([0], "test"))
     batch.points[:] = 0
     moved = batch.step(np.tile([1.0, 0.5], (4000, 1)))[0]
-    assert np.abs(moved[:, 0]).max() <= 0.2 and abs(moved[:, 0].mean()) < 0.01 and moved[:, 0].std() > 0.1
+    assert (
+        np.abs(moved[:, 0]).max() <= 0.2
+        and abs(moved[:, 0].mean()) < 0.01
+        and moved[:, 0].std() > 0.1
+    )
     np.testing.assert_allclose(moved[:, 1], moved[:, 0] / 2)
 
 
 def test_an_agent_sees_itself_first_and_the_others_in_a_fixed_order():
     view = task_view("kinematic_predator_prey")
     obs = view.observe(torch.arange(8.0))
-    assert obs.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7], [2, 3, 4, 5, 0, 1, 6, 7], [4, 5, 0, 1, 2, 3, 6, 7]]
+    assert obs.tolist() == [
+        [0, 1, 2, 3, 4, 5, 6, 7],
+        [2, 3, 4, 5, 0, 1, 6, 7],
+        [4, 5, 0, 1, 2, 3, 6, 7],
+    ]
 
 
 def test_bad_actions_and_tasks_are_refused():
@@ -98,17 +110,23 @@ def test_deployments_have_exact_length_chain_and_do_not_depend_on_other_members(
     rows = run([3, 4])
     assert rows["rewards"].shape == (2, 130) and rows["actions"].dtype == np.float32
     ends = rows["terminals"] | rows["timeouts"]
-    assert not (rows["terminals"] & rows["timeouts"]).any() and ends[:, 64].all() and ends[:, -1].all()
+    assert (
+        not (rows["terminals"] & rows["timeouts"]).any() and ends[:, 64].all() and ends[:, -1].all()
+    )
     for member in range(2):
         inside = np.flatnonzero(~ends[member])
-        np.testing.assert_array_equal(rows["next_observations"][member, inside], rows["observations"][member, inside + 1])
+        np.testing.assert_array_equal(
+            rows["next_observations"][member, inside], rows["observations"][member, inside + 1]
+        )
     alone = run([4])
     for key, values in alone.items():
         np.testing.assert_array_equal(values[0], rows[key][1])
 
 
 def test_data_sets_build_and_agents_get_their_own_action_only(folders):
-    path = datasets.build("kinematic_predator_prey", "random", [0], "smoke", say=lambda text: None)[0]
+    path = datasets.build("kinematic_predator_prey", "random", [0], "smoke", say=lambda text: None)[
+        0
+    ]
     assert datasets.check(path) is None
     data = datasets.load(path)
     seen = datasets.transitions(data)

@@ -1,4 +1,6 @@
-"""Robots: the same numbers as gymnasium's v4 tasks, views that fit the actuators, states that can be restored."""
+"""Robots: the same numbers as gymnasium's v4 tasks, views that fit the actuators, states that can
+be restored.
+"""
 
 import warnings
 
@@ -18,8 +20,12 @@ from envs.mujoco.robots import ROBOTS, robot
 from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, VIEWS, view
 
 GYMNASIUM = {
-    "halfcheetah": "HalfCheetah-v4", "hopper": "Hopper-v4", "walker2d": "Walker2d-v4", "ant": "Ant-v4", "reacher": "Reacher-v4",
-}  # fmt: skip
+    "halfcheetah": "HalfCheetah-v4",
+    "hopper": "Hopper-v4",
+    "walker2d": "Walker2d-v4",
+    "ant": "Ant-v4",
+    "reacher": "Reacher-v4",
+}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -78,7 +84,9 @@ def test_contact_margins_are_halved_by_default_and_change_hopper_and_ant_alone()
         plain, old = robot(name).model("plain"), robot(name).model()
         np.testing.assert_array_equal(old.geom_margin, plain.geom_margin / 2)
         assert bool(plain.geom_margin.any()) == (name in ("hopper", "ant"))
-    with pytest.raises(ValueError, match="unknown contact_margins 'new', expected one of: pre-3.5, plain"):
+    with pytest.raises(
+        ValueError, match="unknown contact_margins 'new', expected one of: pre-3.5, plain"
+    ):
         robot("ant").model("new")
 
 
@@ -90,7 +98,9 @@ def test_no_log_file_is_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ROBOTS)
 def test_a_result_depends_on_its_own_stream_alone(name):
-    actions = np.random.default_rng(0).uniform(-1, 1, (20, 2, ROBOTS[name].agents * ACTION_DIMS[name]))
+    actions = np.random.default_rng(0).uniform(
+        -1, 1, (20, 2, ROBOTS[name].agents * ACTION_DIMS[name])
+    )
     alone, together = RobotBatch(name, 2), RobotBatch(name, 4, threads=2)
     alone.reset([generator(7, "starts")])
     together.reset([generator(3, "starts"), generator(7, "starts")])
@@ -108,15 +118,22 @@ def test_the_simulator_continues_from_a_stored_state(name):
     for _ in range(5):
         first.step(rng.uniform(-0.3, 0.3, (4, first.action_dim)))
     seen = first.observe()
-    trails = 0.02 if name == "reacher" else 1e-12  # the observed fingertip trails the joints by a substep
-    np.testing.assert_allclose(second.set_state(first.qpos.copy(), first.qvel.copy()), seen, atol=trails)
+    trails = (
+        0.02 if name == "reacher" else 1e-12
+    )  # the observed fingertip trails the joints by a substep
+    np.testing.assert_allclose(
+        second.set_state(first.qpos.copy(), first.qvel.copy()), seen, atol=trails
+    )
     np.testing.assert_allclose(second.set_observed(seen), seen, atol=trails)
     action = rng.uniform(-0.3, 0.3, (4, first.action_dim))
     expected, rewards, *_ = first.step(action)
     ours, our_rewards, *_ = second.step(action)
-    # Near, not equal: the solver's warm start and, in Ant, the torso's trailing position are not in the state.
+    # Near, not equal: the solver's warm start and, in Ant, the torso's trailing position are not in
+    # the state.
     np.testing.assert_allclose(ours, expected, atol=1e-5)
-    np.testing.assert_allclose(our_rewards, rewards, atol={"ant": 0.1, "reacher": 0.02}.get(name, 1e-5))
+    np.testing.assert_allclose(
+        our_rewards, rewards, atol={"ant": 0.1, "reacher": 0.02}.get(name, 1e-5)
+    )
     assert ROBOTS[name].not_observed
 
 
@@ -149,7 +166,9 @@ def test_play_stops_each_simulation_at_its_own_end():
     returns, lengths = play(batch, lambda states: np.zeros((5, 3)), [generator(0, "test")])
     assert len(set(lengths)) > 1 and lengths.max() < 1000
     alone = RobotBatch("hopper", 1)
-    for w in range(5):  # the first of one simulation drawn after another is another start, so set the same ones
+    for w in range(
+        5
+    ):  # the first of one simulation drawn after another is another start, so set the same ones
         batch.reset([generator(0, "test")])
         alone.set_state(batch.qpos[[w]].copy(), batch.qvel[[w]].copy())
         total, over = 0.0, False
@@ -161,7 +180,14 @@ def test_play_stops_each_simulation_at_its_own_end():
 
 NAMES = {  # of the joint behind every number of the state that is an angle or rate of a joint
     "halfcheetah": ["bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot"],
-    "walker2d": ["thigh_joint", "leg_joint", "foot_joint", "thigh_left_joint", "leg_left_joint", "foot_left_joint"],
+    "walker2d": [
+        "thigh_joint",
+        "leg_joint",
+        "foot_joint",
+        "thigh_left_joint",
+        "leg_left_joint",
+        "foot_left_joint",
+    ],
     "hopper": ["thigh_joint", "leg_joint", "foot_joint"],
     "ant": [f"{part}_{leg}" for leg in (1, 2, 3, 4) for part in ("hip", "ankle")],
 }
@@ -184,7 +210,9 @@ def test_ants_two_mappings_differ_in_whose_leg_is_seen():
     own = VIEWS["ant"]["own_joints"]
     assert [joints[-4:] for joints in aligned] == own
     assert [joints[-4:] for joints in released] == [own[1], own[2], own[3], own[0]]
-    assert len(aligned[0]) == 15 and sorted(i for index in aligned for i in index) == list(range(27))
+    assert len(aligned[0]) == 15 and sorted(i for index in aligned for i in index) == list(
+        range(27)
+    )
 
 
 @pytest.mark.parametrize("name", ROBOTS)

@@ -19,7 +19,9 @@ def test_targets_by_hand():
     filled = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     bootstrap = torch.tensor([[9.0, 4.0, 7.0, 7.0], [9.0, 4.0, 6.0, 8.0]])
     found = lambda_targets(reward, terminated, filled, bootstrap, 0.5, 0.5)
-    assert found[0, :2].tolist() == pytest.approx([1 + 0.5 * (0.5 * 2 + 0.5 * 4), 2.0])  # nothing behind a terminal step
+    assert found[0, :2].tolist() == pytest.approx(
+        [1 + 0.5 * (0.5 * 2 + 0.5 * 4), 2.0]
+    )  # nothing behind a terminal step
     last = 3 + 0.5 * 8  # cut by the limit: bootstrapped
     middle = 2 + 0.5 * (0.5 * last + 0.5 * 6)
     assert found[1].tolist() == pytest.approx([1 + 0.5 * (0.5 * middle + 0.5 * 4), middle, last])
@@ -41,7 +43,9 @@ def test_values_along_an_episode_are_those_of_playing_it():
     unrolled = learner.agent.unroll(kept["obs"][:, :steps], last)
     hidden = torch.zeros(4 * 3, 8)
     for t in range(3):
-        values, hidden = learner.agent(learner.agent.inputs(kept["obs"][:, t], last[:, t]).flatten(0, 1), hidden)
+        values, hidden = learner.agent(
+            learner.agent.inputs(kept["obs"][:, t], last[:, t]).flatten(0, 1), hidden
+        )
         assert torch.allclose(values.view(4, 3, -1), unrolled[:, t], atol=1e-5)
     chosen = kept["available"][:, :-1].gather(-1, kept["action"].unsqueeze(-1)).squeeze(-1)
     assert chosen[kept["filled"] > 0].all()
@@ -61,11 +65,17 @@ def test_training_runs_and_the_buffer_keeps_the_newest():
 def test_shipped_teams_and_their_data(tmp_path):
     for name in (task for task in data.TASKS if data.ships(task)):
         card = behaviour.card(name)
-        assert {card["best"], card["medium"]} <= set(card["replay_snapshots"]) == set(behaviour.load_agents(name))
-    path, = datasets.build("3m", "multi-source", [0], "smoke")
+        assert (
+            {card["best"], card["medium"]}
+            <= set(card["replay_snapshots"])
+            == set(behaviour.load_agents(name))
+        )
+    (path,) = datasets.build("3m", "multi-source", [0], "smoke")
     loaded = datasets.load(path)
     arrays = loaded["arrays"]
-    assert len(arrays["rewards"]) == 24 and len(np.unique(arrays["source"])) == len(behaviour.card("3m")["replay_snapshots"])
+    assert len(arrays["rewards"]) == 24 and len(np.unique(arrays["source"])) == len(
+        behaviour.card("3m")["replay_snapshots"]
+    )
     assert datasets.episode_returns(loaded).max() <= 20 + 1e-4
     assert arrays["won"].mean() == ((datasets.episode_returns(loaded) > 19.99).mean())
     assert datasets.check(path) is None

@@ -1,4 +1,6 @@
-"""Robots' data sets, from training a policy to reading foreign files, with a Hopper that trained for a moment."""
+"""Robots' data sets, from training a policy to reading foreign files, with a Hopper that trained
+for a moment.
+"""
 
 import json
 
@@ -55,11 +57,20 @@ def test_every_quality_builds_checks_and_has_d4rls_keys(shipped, quality):
     size = {"medium-replay": 1600, "medium-expert": None}.get(quality, 4000)
     assert size is None or len(arrays["rewards"]) == size
     with h5py.File(path) as file:
-        assert {"observations", "actions", "rewards", "next_observations", "terminals", "timeouts"} <= set(file)
+        assert {
+            "observations",
+            "actions",
+            "rewards",
+            "next_observations",
+            "terminals",
+            "timeouts",
+        } <= set(file)
         assert file["observations"].dtype == np.float32 and file["terminals"].dtype == bool
         assert ("metadata" in file) == (quality in ("medium", "expert"))
     inside = ~(arrays["terminals"] | arrays["timeouts"])[:-1]
-    np.testing.assert_array_equal(arrays["next_observations"][:-1][inside], arrays["observations"][1:][inside])
+    np.testing.assert_array_equal(
+        arrays["next_observations"][:-1][inside], arrays["observations"][1:][inside]
+    )
     assert data["provenance"]["environment"]["contact_margins"] == "pre-3.5"
 
 
@@ -76,20 +87,33 @@ def test_stored_rows_are_the_environments_own(shipped):
 def test_the_policy_in_the_file_is_the_one_that_acted(shipped):
     path = build("expert")
     with h5py.File(path) as file:
-        weights = {name: file[f"metadata/policy/{name}/weight"][:] for name in ("fc0", "fc1", "last_fc", "last_fc_log_std")}
+        weights = {
+            name: file[f"metadata/policy/{name}/weight"][:]
+            for name in ("fc0", "fc1", "last_fc", "last_fc_log_std")
+        }
         biases = {name: file[f"metadata/policy/{name}/bias"][:] for name in weights}
-        obs, action, log_prob = (file[key][:50].astype(np.float64) for key in ("observations", "actions", "infos/action_log_probs"))
+        obs, action, log_prob = (
+            file[key][:50].astype(np.float64)
+            for key in ("observations", "actions", "infos/action_log_probs")
+        )
     hidden = obs
     for layer in ("fc0", "fc1"):
         hidden = np.maximum(hidden @ weights[layer].T + biases[layer], 0)
     mean = hidden @ weights["last_fc"].T + biases["last_fc"]
     std = np.exp(hidden @ weights["last_fc_log_std"].T + biases["last_fc_log_std"])
     z = np.arctanh(action)
-    density = -0.5 * ((z - mean) / std) ** 2 - np.log(std) - 0.5 * np.log(2 * np.pi) - np.log(1 - action**2)
+    density = (
+        -0.5 * ((z - mean) / std) ** 2
+        - np.log(std)
+        - 0.5 * np.log(2 * np.pi)
+        - np.log(1 - action**2)
+    )
     assert np.abs(density.sum(1) - log_prob).max() < 0.02
 
 
-def test_building_again_gives_the_same_bytes_and_exact_replay_is_the_training_buffer(shipped, monkeypatch, tmp_path):
+def test_building_again_gives_the_same_bytes_and_exact_replay_is_the_training_buffer(
+    shipped, monkeypatch, tmp_path
+):
     first = storage.checksum(build("medium-replay"))
     monkeypatch.setenv("OMZ_DATA", str(tmp_path))
     assert storage.checksum(build("medium-replay")) == first
@@ -123,7 +147,12 @@ def test_training_resumes_bit_for_bit(shipped):
 
 
 def test_pick_takes_the_first_lasting_medium_and_the_best_late_expert():
-    curve = [(i, value) for i, value in enumerate([0, 0, 90, 0, 40, 45, 50, 80, 90, 100, 70, 95, 99, 98, 97, 60, 90, 96, 92, 91])]
+    curve = [
+        (i, value)
+        for i, value in enumerate(
+            [0, 0, 90, 0, 40, 45, 50, 80, 90, 100, 70, 95, 99, 98, 97, 60, 90, 96, 92, 91]
+        )
+    ]
     assert robots.behaviour.pick(curve, 0.0, 0.4) == (4, 18)  # 90-0-40 is the first mean above 38
 
 
@@ -144,7 +173,11 @@ def test_transitions_are_the_agents_views(shipped):
     data = datasets.load(build("medium"))
     full, own = datasets.transitions(data), datasets.transitions(data, of="own_joints")
     of = view("hopper", "own_joints")
-    assert full["obs"].shape == (4000, 3, 11) and own["obs"].shape == (4000, 3, 2) and own["action"].shape == (4000, 3, 1)
+    assert (
+        full["obs"].shape == (4000, 3, 11)
+        and own["obs"].shape == (4000, 3, 2)
+        and own["action"].shape == (4000, 3, 1)
+    )
     torch.testing.assert_close(of.join(own["action"]), torch.from_numpy(data["arrays"]["actions"]))
     ends = torch.from_numpy(data["arrays"]["timeouts"])
     assert not own["has_next_action"][ends].any() and not own["has_next_action"][-1]
@@ -192,9 +225,13 @@ def rows():
     timeouts = np.zeros(count, bool)
     timeouts[[999, 1999]] = True
     return {
-        "observations": obs[:-1], "next_observations": obs[1:], "actions": rng.uniform(-1, 1, (count, 3)).astype(np.float32),
-        "rewards": rng.normal(size=count).astype(np.float32), "terminals": terminals, "timeouts": timeouts,
-    }  # fmt: skip
+        "observations": obs[:-1],
+        "next_observations": obs[1:],
+        "actions": rng.uniform(-1, 1, (count, 3)).astype(np.float32),
+        "rewards": rng.normal(size=count).astype(np.float32),
+        "terminals": terminals,
+        "timeouts": timeouts,
+    }
 
 
 def test_d4rl_v2_files_are_read(rows, tmp_path, monkeypatch, capsys):
@@ -209,14 +246,19 @@ def test_d4rl_v2_files_are_read(rows, tmp_path, monkeypatch, capsys):
     assert data["provenance"]["source"]["id"] == "hopper_medium-v2"
     assert data["provenance"]["constants"]["d4rl"][0] == 3234.3
     datasets.recipe.cache_clear()
-    assert datasets.recipe("hopper", "medium", 0, "d4rl") == data["provenance"]["source"]["sha256"][:16]
+    assert (
+        datasets.recipe("hopper", "medium", 0, "d4rl")
+        == data["provenance"]["source"]["sha256"][:16]
+    )
     assert datasets.main(["import", "hopper", "expert", "--source", f"d4rl:{tmp_path}"]) == 2
     assert "expected one of: hopper_expert-v2.hdf5" in capsys.readouterr().err
 
 
 def test_d4rl_v0_files_get_their_clock_and_successors(rows, tmp_path):
     with h5py.File(tmp_path / "walker_mixed.hdf5", "w") as file:
-        file["observations"] = np.concatenate([rows["observations"], rows["observations"][:, :6]], axis=1)
+        file["observations"] = np.concatenate(
+            [rows["observations"], rows["observations"][:, :6]], axis=1
+        )
         file["actions"] = np.concatenate([rows["actions"]] * 2, axis=1)
         file["rewards"], file["terminals"] = rows["rewards"], rows["terminals"].astype(np.float32)
     arrays, facts = foreign.read("walker2d", "medium-replay", "d4rl", str(tmp_path))
@@ -238,7 +280,9 @@ def test_ants_contact_forces_are_dropped(rows, tmp_path):
     arrays, _ = foreign.read("ant", "expert", "d4rl", str(tmp_path))
     assert arrays["observations"].shape == (2300, 27)
     with pytest.raises(datasets.DataError, match="expected 17 columns for walker2d"):
-        (tmp_path / "walker2d_expert-v2.hdf5").write_bytes((tmp_path / "ant_expert-v2.hdf5").read_bytes())
+        (tmp_path / "walker2d_expert-v2.hdf5").write_bytes(
+            (tmp_path / "ant_expert-v2.hdf5").read_bytes()
+        )
         foreign.read("walker2d", "expert", "d4rl", str(tmp_path))
 
 
@@ -256,11 +300,15 @@ def test_minari_files_are_read(tmp_path, monkeypatch):
             group["terminations"] = np.arange(length) == (length - 1 if i else -1)
             group["truncations"] = np.arange(length) == (length - 1)
         first = file["episode_0/observations"][:].astype(np.float32)
-    path = datasets.import_source("hopper", "medium", "minari:mujoco/hopper/medium-v0", say=lambda text: None)
+    path = datasets.import_source(
+        "hopper", "medium", "minari:mujoco/hopper/medium-v0", say=lambda text: None
+    )
     arrays = datasets.load(path)["arrays"]
     np.testing.assert_array_equal(arrays["observations"][:30], first[:-1])
     np.testing.assert_array_equal(arrays["next_observations"][:30], first[1:])
-    assert np.flatnonzero(arrays["timeouts"]).tolist() == [29] and np.flatnonzero(arrays["terminals"]).tolist() == [41]
+    assert np.flatnonzero(arrays["timeouts"]).tolist() == [29] and np.flatnonzero(
+        arrays["terminals"]
+    ).tolist() == [41]
     with pytest.raises(datasets.DataError, match="no Minari data set 'mujoco/hopper/expert-v0'"):
         foreign.read("hopper", "expert", "minari", "mujoco/hopper/expert-v0")
 
@@ -270,4 +318,11 @@ def test_shipped_cards_are_complete():
         path = behaviour.Path(behaviour.__file__).parent / "policies" / task / "card.json"
         if path.exists():
             card = json.loads(path.read_text())
-            assert {"medium", "expert", "replay_snapshots", "versions", "curve", "contact_margins"} <= set(card)
+            assert {
+                "medium",
+                "expert",
+                "replay_snapshots",
+                "versions",
+                "curve",
+                "contact_margins",
+            } <= set(card)

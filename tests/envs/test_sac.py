@@ -29,7 +29,10 @@ def net(tensors, outputs_of=None):
 def test_two_updates_equal_a_plain_implementation(stream):
     config = SACConfig(hidden=32, batch_size=16, lr=1e-2, tau=0.3)
     learner = SAC([3], 5, 2, config)
-    policy, (q1, q2) = net(learner.policy.params), (net(learner.critics.params, head) for head in (0, 1))
+    policy, (q1, q2) = (
+        net(learner.policy.params),
+        (net(learner.critics.params, head) for head in (0, 1)),
+    )
     t1, t2 = (net(learner.critics.params, head) for head in (0, 1))
     log_alpha = torch.zeros((), requires_grad=True)
     adam = {
@@ -43,7 +46,9 @@ def test_two_updates_equal_a_plain_implementation(stream):
         mean, log_std = policy(obs).chunk(2, -1)
         noise = torch.empty(1, 16, 2).normal_(generator=noise_stream)[0]
         z = mean + log_std.exp() * noise
-        log_prob = (-0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi) - torch.log1p(-(z.tanh() ** 2))).sum(-1)
+        log_prob = (
+            -0.5 * noise**2 - log_std - 0.5 * math.log(2 * math.pi) - torch.log1p(-(z.tanh() ** 2))
+        ).sum(-1)
         return z.tanh(), log_prob
 
     for _ in range(2):
@@ -53,7 +58,9 @@ def test_two_updates_equal_a_plain_implementation(stream):
         with torch.no_grad():
             next_action, next_log_prob = sample(next_obs)
             x = torch.cat([next_obs, next_action], 1)
-            y = reward + 0.99 * (1 - terminal) * (torch.minimum(t1(x), t2(x))[:, 0] - alpha * next_log_prob)
+            y = reward + 0.99 * (1 - terminal) * (
+                torch.minimum(t1(x), t2(x))[:, 0] - alpha * next_log_prob
+            )
         x = torch.cat([obs, action], 1)
         loss = sum((q(x)[:, 0] - y).square().mean() for q in (q1, q2))
         adam["q"].zero_grad(), loss.backward(), adam["q"].step()
@@ -69,16 +76,28 @@ def test_two_updates_equal_a_plain_implementation(stream):
                     a.lerp_(b, 0.3)
         learner.update(*rows)
 
-    torch.testing.assert_close(learner.temperature["log_alpha"].detach().squeeze(), log_alpha.detach(), rtol=1e-3, atol=1e-4)
-    for mine, theirs in ((learner.policy.params, policy), *((learner.critics.params, q) for q in (q1, q2)[:1])):
+    torch.testing.assert_close(
+        learner.temperature["log_alpha"].detach().squeeze(),
+        log_alpha.detach(),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    for mine, theirs in (
+        (learner.policy.params, policy),
+        *((learner.critics.params, q) for q in (q1, q2)[:1]),
+    ):
         weight = mine["w2"].detach()[0, 0]
         weight = weight[0] if weight.ndim == 3 else weight
         torch.testing.assert_close(weight, theirs[2].weight.detach().T, rtol=1e-2, atol=2e-3)
-    torch.testing.assert_close(learner.target_critic["w1"][0, 0, 1], t2[0].weight.detach().T, rtol=1e-2, atol=2e-3)
+    torch.testing.assert_close(
+        learner.target_critic["w1"][0, 0, 1], t2[0].weight.detach().T, rtol=1e-2, atol=2e-3
+    )
 
 
 def test_a_member_is_what_its_seed_alone_would_train(stream):
-    exact = {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    exact = (
+        {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    )
     config = SACConfig(hidden=32, batch_size=16)
     both, alone = SAC([3, 8], 5, 2, config), SAC([8], 5, 2, config)
     for _ in range(3):

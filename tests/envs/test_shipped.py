@@ -1,4 +1,6 @@
-"""Shipped weights: whatever is not what it should be is said in one sentence, and nothing in a file is executed."""
+"""Shipped weights: whatever is not what it should be is said in one sentence, and nothing in a file
+is executed.
+"""
 
 import os
 import pickle
@@ -24,7 +26,9 @@ def weights(tmp_path):
 
 def test_shipped_weights_are_what_the_file_holds(weights):
     found = read_weights(weights)
-    assert found.keys() == load_file(weights).keys() and all(tensor.isfinite().all() for tensor in found.values())
+    assert found.keys() == load_file(weights).keys() and all(
+        tensor.isfinite().all() for tensor in found.values()
+    )
 
 
 class Hostile:
@@ -38,7 +42,9 @@ class Hostile:
 def test_a_pickle_in_disguise_is_not_executed(weights, tmp_path):
     for content in (pickle.dumps(Hostile(tmp_path / "owned")), b""):
         weights.write_bytes(content)
-        with pytest.raises(DataError, match=r"medium.safetensors cannot be read: .*train-behaviour"):
+        with pytest.raises(
+            DataError, match=r"medium.safetensors cannot be read: .*train-behaviour"
+        ):
             read_weights(weights)
     torch.save(Hostile(tmp_path / "owned"), weights)
     with pytest.raises(DataError, match="cannot be read"):
@@ -73,7 +79,10 @@ def test_a_broken_policy_ends_the_command_with_one_sentence(tmp_path, monkeypatc
     (tmp_path / "hopper" / "medium.safetensors").write_bytes(b"nonsense")
     monkeypatch.setattr(behaviour, "POLICIES", tmp_path)
     monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
-    assert datasets.main(["build", "hopper", "--quality", "medium", "--size", "smoke", "--jobs", "1"]) == 2
+    assert (
+        datasets.main(["build", "hopper", "--quality", "medium", "--size", "smoke", "--jobs", "1"])
+        == 2
+    )
     error = capsys.readouterr().err
     assert error.startswith("error: weights ") and error.count("\n") == 1
     assert not list((tmp_path / "data").rglob("*.h5*"))

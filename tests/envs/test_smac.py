@@ -1,4 +1,6 @@
-"""The battles: SMAC's interface number by number, rewards by hand, the units' physics, both backends, calibration."""
+"""The battles: SMAC's interface number by number, rewards by hand, the units' physics, both
+backends, calibration.
+"""
 
 import csv
 import sys
@@ -14,12 +16,21 @@ from envs.smac.render import frames
 from envs.smac.tables import tables
 from envs.smac.units import MAPS
 
-BACKENDS = ["numpy", pytest.param("numba", marks=pytest.mark.skipif(not has_numba(), reason="numba is not installed"))]
+BACKENDS = [
+    "numpy",
+    pytest.param(
+        "numba", marks=pytest.mark.skipif(not has_numba(), reason="numba is not installed")
+    ),
+]
 SIZES = {  # agents, enemies, limit, bits, actions, obs, state, largest reward: SMAC's own
-    "3m": (3, 3, 60, 0, 9, 30, 48, 365), "8m": (8, 8, 120, 0, 14, 80, 168, 640), "5m_vs_6m": (5, 6, 70, 0, 12, 55, 98, 530),
-    "10m_vs_11m": (10, 11, 150, 0, 17, 105, 243, 805), "MMM": (10, 10, 150, 3, 16, 160, 290, 1015),
-    "2s3z": (5, 5, 120, 2, 11, 80, 120, 1020), "3s_vs_3z": (3, 3, 150, 0, 9, 36, 54, 680),
-}  # fmt: skip
+    "3m": (3, 3, 60, 0, 9, 30, 48, 365),
+    "8m": (8, 8, 120, 0, 14, 80, 168, 640),
+    "5m_vs_6m": (5, 6, 70, 0, 12, 55, 98, 530),
+    "10m_vs_11m": (10, 11, 150, 0, 17, 105, 243, 805),
+    "MMM": (10, 10, 150, 3, 16, 160, 290, 1015),
+    "2s3z": (5, 5, 120, 2, 11, 80, 120, 1020),
+    "3s_vs_3z": (3, 3, 150, 0, 9, 36, 54, 680),
+}
 
 
 def still(name, battles=1, **options):
@@ -51,10 +62,17 @@ def leave(made, *units):
 @pytest.mark.parametrize("name", SIZES)
 def test_sizes_are_smacs(name):
     t, (agents, enemies, limit, bits, actions, obs, state, reward) = tables(name), SIZES[name]
-    assert (t.allies, t.enemies, t.scenario.limit, t.bits.shape[1]) == (agents, enemies, limit, bits)
+    assert (t.allies, t.enemies, t.scenario.limit, t.bits.shape[1]) == (
+        agents,
+        enemies,
+        limit,
+        bits,
+    )
     assert (t.actions, t.obs_dim, t.state_dim, t.max_reward) == (actions, obs, state, reward)
     info = SmacCompatEnv(name).get_env_info()
-    assert info["obs_shape"] == obs and info["state_shape"] == state and info["episode_limit"] == limit
+    assert (
+        info["obs_shape"] == obs and info["state_shape"] == state and info["episode_limit"] == limit
+    )
     assert (info["n_agents"], info["n_actions"]) == (agents, actions)
 
 
@@ -70,15 +88,26 @@ def test_random_play_stays_in_range_and_in_the_grid(name):
         assert np.array_equal(mask[..., 0], ~alive) and np.array_equal(mask[..., 1], alive)
         assert mask[~alive].sum(-1).tolist() == [1] * int((~alive).sum())
         obs, state = made.obs(), made.state()
-        assert obs.dtype == state.dtype == np.float32 and np.abs(obs).max() <= 1 and not obs[~alive].any()
+        assert (
+            obs.dtype == state.dtype == np.float32
+            and np.abs(obs).max() <= 1
+            and not obs[~alive].any()
+        )
         assert state.min() >= -0.5 and state.max() < 2
         t, b = made.t, made.b
-        assert (b["y"] >= t.low).all() and (b["y"] <= t.high).all() and (b["x"] >= 0).all() and (b["x"] < 32).all()
+        assert (
+            (b["y"] >= t.low).all()
+            and (b["y"] <= t.high).all()
+            and (b["x"] >= 0).all()
+            and (b["x"] < 32).all()
+        )
         live = b["hp"] > 0
         for i in range(t.units):
             for j in range(i):
                 if t.air[i] == t.air[j]:
-                    gap = np.hypot(b["x"][:, i] - b["x"][:, j], b["y"][:, i] - b["y"][:, j])[live[:, i] & live[:, j]]
+                    gap = np.hypot(b["x"][:, i] - b["x"][:, j], b["y"][:, i] - b["y"][:, j])[
+                        live[:, i] & live[:, j]
+                    ]
                     if len(gap) and made.steps.min() > 3:
                         assert gap.min() > 0.9 * (t.separation[i] + t.separation[j])
         made.step(scripted.random(made, stream))
@@ -99,7 +128,10 @@ def test_ranges_of_sight_and_fire_and_the_cliffs():
         place(made, 0, 10.0, y)
         assert made.available()[0, 0, 2:4].tolist() == [north, south]
     open_map = still("3s_vs_3z")
-    for x, y, moves in ((0.5, 0.5, [1, 1, 1, 1]), (31.5, 31.5, [0, 1, 0, 1])):  # truncation towards zero in the south and west
+    for x, y, moves in (
+        (0.5, 0.5, [1, 1, 1, 1]),
+        (31.5, 31.5, [0, 1, 0, 1]),
+    ):  # truncation towards zero in the south and west
         place(open_map, 0, x, y)
         assert open_map.available()[0, 0, 2:6].tolist() == moves
 
@@ -107,10 +139,14 @@ def test_ranges_of_sight_and_fire_and_the_cliffs():
 def test_type_bits_and_the_order_of_agents():
     made = still("2s3z")
     assert made.t.bits[:5].tolist() == [[1, 0]] * 2 + [[0, 1]] * 3
-    assert made.t.bits[5:].tolist() == [[0, 1]] * 2 + [[1, 0]] * 3  # reversed for enemies, stalkers first
+    assert (
+        made.t.bits[5:].tolist() == [[0, 1]] * 2 + [[1, 0]] * 3
+    )  # reversed for enemies, stalkers first
     mmm = tables("MMM")
     assert mmm.scenario.allies == ("marauder",) * 2 + ("marine",) * 7 + ("medivac",)
-    assert mmm.bits[:10].argmax(1).tolist() == mmm.bits[10:].argmax(1).tolist() == [0, 0, *[1] * 7, 2]
+    assert (
+        mmm.bits[:10].argmax(1).tolist() == mmm.bits[10:].argmax(1).tolist() == [0, 0, *[1] * 7, 2]
+    )
 
 
 def test_a_medivacs_actions_heal_allies_even_healthy_ones():
@@ -151,10 +187,15 @@ def test_pettingzoo_and_the_other_views():
     for env in (first, second):
         env.reset(seed=5)
     for _ in range(20):
-        actions = {agent: int(np.argmax(seen["action_mask"][::-1])) for agent, seen in first._seen().items()}
+        actions = {
+            agent: int(np.argmax(seen["action_mask"][::-1]))
+            for agent, seen in first._seen().items()
+        }
         actions = {agent: first.battles.n_actions - 1 - action for agent, action in actions.items()}
         (one, *rest), (two, *others) = first.step(actions), second.step(actions)
-        assert rest == others and all(np.array_equal(one[a]["observation"], two[a]["observation"]) for a in one)
+        assert rest == others and all(
+            np.array_equal(one[a]["observation"], two[a]["observation"]) for a in one
+        )
         if not first.agents:
             break
     env = SmacCompatEnv("2s3z")
@@ -162,9 +203,14 @@ def test_pettingzoo_and_the_other_views():
     assert len(obs) == 5 and obs[0].shape == (80,) and state.shape == (120,)
     over = False
     while not over:
-        reward, over, info = env.step([row.index(1) if not row[1] else 1 for row in env.get_avail_actions()])
+        reward, over, info = env.step(
+            [row.index(1) if not row[1] else 1 for row in env.get_avail_actions()]
+        )
         assert reward >= 0
-    assert info == {"battle_won": False, "dead_allies": 5, "dead_enemies": 0} and env.get_stats()["battles_game"] == 1
+    assert (
+        info == {"battle_won": False, "dead_allies": 5, "dead_enemies": 0}
+        and env.get_stats()["battles_game"] == 1
+    )
     assert env.get_visibility_matrix().shape == (5, 10)
     with pytest.raises(ImportError, match="starcraft2"):
         make_env("3m", "starcraft2")
@@ -243,7 +289,9 @@ def test_the_limit_ends_a_battle_without_a_bonus():
 # --- Physics ---
 
 
-@pytest.mark.parametrize(("name", "unit", "distance"), [("3m", 0, 1.125), ("3s_vs_3z", 0, 1.4766), ("2s3z", 4, 1.125)])
+@pytest.mark.parametrize(
+    ("name", "unit", "distance"), [("3m", 0, 1.125), ("3s_vs_3z", 0, 1.4766), ("2s3z", 4, 1.125)]
+)
 def test_units_walk_at_their_speed(name, unit, distance):
     made = still(name)
     leave(made, unit, made.t.units - 1)
@@ -258,10 +306,16 @@ def test_units_walk_at_their_speed(name, unit, distance):
         assert made.b["x"][0, unit] - before == pytest.approx(distance, abs=1e-3)
 
 
-@pytest.mark.parametrize(("name", "shooter", "target", "interval", "shots"), [
-    ("3m", 0, 3, 14.27, 8), ("MMM", 0, 12, 24.5, 5), ("3s_vs_3z", 0, 3, 23.54, 17), ("MMM", 2, 19, 14.27, 30),
-    ("MMM", 2, 10, 14.27, 25),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "shooter", "target", "interval", "shots"),
+    [
+        ("3m", 0, 3, 14.27, 8),
+        ("MMM", 0, 12, 24.5, 5),
+        ("3s_vs_3z", 0, 3, 23.54, 17),
+        ("MMM", 2, 19, 14.27, 30),
+        ("MMM", 2, 10, 14.27, 25),
+    ],
+)
 def test_intervals_and_shots_to_kill(name, shooter, target, interval, shots):
     made = still(name, battles=64)
     leave(made, shooter, target)
@@ -269,7 +323,12 @@ def test_intervals_and_shots_to_kill(name, shooter, target, interval, shots):
     place(made, target, 12.0, 16.0)
     made.b["windup"][:, target] = 1e9
     made.b["windup"][:, target] = 1e9
-    life, counts, first, last = made.b["hp"] + made.b["shield"], np.zeros(64), np.full(64, -1.0), np.zeros(64)
+    life, counts, first, last = (
+        made.b["hp"] + made.b["shield"],
+        np.zeros(64),
+        np.full(64, -1.0),
+        np.zeros(64),
+    )
     action = np.where(made.available()[..., 1], 1, 0)
     action[:, shooter] = 6 + target - made.agents
     import envs.smac.core as core
@@ -314,7 +373,11 @@ def test_doing_nothing_loses_everything_and_earns_nothing():
         while not made.over[0]:
             reward, *_ = made.step(idle(made))
             assert reward[0] == 0
-            if hurt is None and (made.b["hp"] + made.b["shield"])[0, :3].sum() < (made.t.health + made.t.shield)[:3].sum():
+            if (
+                hurt is None
+                and (made.b["hp"] + made.b["shield"])[0, :3].sum()
+                < (made.t.health + made.t.shield)[:3].sum()
+            ):
                 hurt = made.steps[0]
         assert soonest <= hurt <= latest and not made.won[0]
         assert (made.b["hp"][0, :3] == 0).all() and (made.b["hp"][0, 3:] > 0).all()
@@ -342,7 +405,10 @@ def test_a_marauder_keeps_its_order_when_told_to_shoot_a_medivac():
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("dynamics", ["sc2", "smaclite"])
 def test_both_backends_fight_the_same_battles(name, dynamics):
-    first, second = (Battles(name, 3, 1, dynamics, backend, shuffle_enemy_ids=True) for backend in ("numba", "numpy"))
+    first, second = (
+        Battles(name, 3, 1, dynamics, backend, shuffle_enemy_ids=True)
+        for backend in ("numba", "numpy")
+    )
     first.reset(), second.reset()
     stream = np.random.default_rng(0)
     for step in range(40):
@@ -356,7 +422,9 @@ def test_both_backends_fight_the_same_battles(name, dynamics):
         for key, values in first.b.items():
             assert np.array_equal(values, second.b[key]), key
         assert np.array_equal(first.available(), second.available())
-        assert np.allclose(first.obs(), second.obs(), atol=1e-6) and np.allclose(first.state(), second.state(), atol=1e-6)
+        assert np.allclose(first.obs(), second.obs(), atol=1e-6) and np.allclose(
+            first.state(), second.state(), atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -412,7 +480,10 @@ def test_the_calibration_table_is_complete_and_of_this_version():
     with open(scripted.CALIBRATION, newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["map"], row["team"], row["dynamics"]) for row in rows} == {
-        (name, team, dynamics) for name in MAPS for team in scripted.TEAMS for dynamics in ("sc2", "smaclite")
+        (name, team, dynamics)
+        for name in MAPS
+        for team in scripted.TEAMS
+        for dynamics in ("sc2", "smaclite")
     }
     assert {row["version"] for row in rows} == {str(VERSION)}
 

@@ -1,4 +1,6 @@
-"""CAST-BCQ: subteams, contributions and joint values by hand and by brute force; the learners; the grid; end to end."""
+"""CAST-BCQ: subteams, contributions and joint values by hand and by brute force; the learners; the
+grid; end to end.
+"""
 
 import itertools
 from dataclasses import replace
@@ -54,8 +56,14 @@ SMALL = CASTConfig(hidden=16, vae_hidden=16, candidates=3, act_samples=4)
 
 
 def same(first, second) -> bool:
-    """Bitwise with our own kernels; matrix products of other batch sizes round differently in torch."""
-    return torch.equal(first, second) if kernels.backend() == "native" else torch.allclose(first, second, atol=1e-5)
+    """Bitwise with our own kernels; matrix products of other batch sizes round differently in
+    torch.
+    """
+    return (
+        torch.equal(first, second)
+        if kernels.backend() == "native"
+        else torch.allclose(first, second, atol=1e-5)
+    )
 
 
 def team_batch(members, agents, stream, rows=12, obs=3, act=2, state=5):
@@ -63,10 +71,15 @@ def team_batch(members, agents, stream, rows=12, obs=3, act=2, state=5):
         return torch.randn(*shape, generator=stream)
 
     return TeamBatch(
-        draw(members, rows, state), draw(members, agents, rows, obs), draw(members, agents, rows, act).tanh(),
-        draw(members, rows), draw(members, rows, state), draw(members, agents, rows, obs), (draw(members, rows) > 1).float(),
+        draw(members, rows, state),
+        draw(members, agents, rows, obs),
         draw(members, agents, rows, act).tanh(),
-    )  # fmt: skip
+        draw(members, rows),
+        draw(members, rows, state),
+        draw(members, agents, rows, obs),
+        (draw(members, rows) > 1).float(),
+        draw(members, agents, rows, act).tanh(),
+    )
 
 
 def members_of(batch, index):
@@ -85,7 +98,9 @@ def test_drawn_subteams_have_uniform_sizes_and_uniform_members():
     sizes = (1 - kept).sum(-1)
     for i in range(4):
         assert kept[i, :, i].eq(1).all()
-        assert sizes[i].long().bincount(minlength=4).div(4000).tolist() == pytest.approx([0.25] * 4, abs=0.03)
+        assert sizes[i].long().bincount(minlength=4).div(4000).tolist() == pytest.approx(
+            [0.25] * 4, abs=0.03
+        )
         others = [j for j in range(4) if j != i]
         assert (1 - kept[i][:, others]).mean(0).tolist() == pytest.approx([0.5] * 3, abs=0.03)
 
@@ -94,7 +109,9 @@ def test_combined_is_the_minimum_at_1_the_maximum_at_0_and_one_critic_without_th
     values = torch.tensor([[[1.0, 5.0], [3.0, 2.0]]]).repeat(4, 1, 1)
     weight, single = torch.tensor([1.0, 0.0, 0.9, 0.9]), torch.tensor([False, False, False, True])
     expected = [[1, 2], [3, 5], [0.9 * 1 + 0.1 * 3, 0.9 * 2 + 0.1 * 5], [1, 5]]
-    torch.testing.assert_close(combined(values, weight, single), torch.tensor(expected, dtype=torch.float32))
+    torch.testing.assert_close(
+        combined(values, weight, single), torch.tensor(expected, dtype=torch.float32)
+    )
 
 
 @pytest.mark.parametrize("baseline", [1.0, 0.0])
@@ -111,12 +128,16 @@ def test_contributions_equal_a_brute_force_loop(stream, baseline):
     kept = all_subteams(agents).expand(members, -1, -1, -1)
     weights = torch.rand(members, 4, generator=stream)
     weights = weights / weights.sum(1, keepdim=True)
-    found = contributions(joint_value, own, others, default, kept, weights, torch.full((members,), baseline))
+    found = contributions(
+        joint_value, own, others, default, kept, weights, torch.full((members,), baseline)
+    )
     for m, i, b in itertools.product(range(members), range(agents), range(batch)):
         rest, total = [j for j in range(agents) if j != i], 0.0
         subsets = [s for size_ in range(agents) for s in itertools.combinations(rest, size_)]
         for weight, masked in zip(weights[m], subsets, strict=True):
-            team = torch.stack([default[j] if j in masked else others[m, j, b] for j in range(agents)])
+            team = torch.stack(
+                [default[j] if j in masked else others[m, j, b] for j in range(agents)]
+            )
             present, absent = team.clone(), team.clone()
             present[i], absent[i] = own[m, i, b], default[i]
             total += weight * (joint_value(present) - baseline * joint_value(absent))
@@ -131,7 +152,9 @@ def test_an_additive_team_value_gives_every_agent_its_own_term(stream):
     def value(actions):
         return (scale * actions.square()).sum((-1, -2))
 
-    found = contributions(value, own, others, default, kept, torch.full((1, 4), 0.25), torch.ones(1))
+    found = contributions(
+        value, own, others, default, kept, torch.full((1, 4), 0.25), torch.ones(1)
+    )
     torch.testing.assert_close(found[0], scale * own[0].square().sum(-1))
 
 
@@ -145,10 +168,15 @@ def test_joint_candidates_pair_draws_and_the_best_pair_wins(stream):
     agent = CAST([0], [3, 3], 5, 2, SMALL, [Variant()])
     batch = team_batch(1, 2, stream)
     proposals = agent.propose(batch.obs, 3, generators([0], "noise"))
-    actions, best = agent.best_joint(batch.state, batch.obs, agent.critics.constant)  # draws from the same stream
+    actions, best = agent.best_joint(
+        batch.state, batch.obs, agent.critics.constant
+    )  # draws from the same stream
     for b in range(batch.state.shape[1]):
         pairs = [proposals[0, :, b, j] for j in range(3)]
-        values = [agent.joint_values(batch.state[:, b : b + 1], pair[None, None], agent.critics.constant) for pair in pairs]
+        values = [
+            agent.joint_values(batch.state[:, b : b + 1], pair[None, None], agent.critics.constant)
+            for pair in pairs
+        ]
         j = max(range(3), key=lambda k: float(values[k]))
         assert torch.equal(actions[0, :, b], pairs[j])
         torch.testing.assert_close(best[0, b], values[j][0, 0])
@@ -164,7 +192,9 @@ def test_cast_learns_an_additive_reward_and_who_earned_it(stream):
         obs = state.unsqueeze(1).expand(-1, 2, -1, -1).contiguous()
         reward = 2 * action[:, 0, :, 0] - action[:, 1, :, 0]
         agent.update(TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action))
-    delta = agent.contributions(TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action))
+    delta = agent.contributions(
+        TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action)
+    )
     assert (delta[0, 0] - 2 * action[0, 0, :, 0]).abs().mean() < 0.15
     assert (delta[0, 1] + action[0, 1, :, 0]).abs().mean() < 0.15
     done = agent.act(obs, generators([0], "acting"))
@@ -203,7 +233,9 @@ def test_mabcq_weights_by_hand():
     torch.testing.assert_close(value_deviation(3 * one, 2.98 * one, one, 0.99, 0.8), 1.5 * one)
     torch.testing.assert_close(value_deviation(9 * one, 2.98 * one, one, 0.99, 0.8), 1.8 * one)
     mean, sharp = torch.tensor([[[[0.0, 0.6]]]]), torch.tensor([[[[0.0, 0.0]]]])
-    torch.testing.assert_close(transition_normalisation(mean, sharp, 0.8), one * torch.tensor(-0.18).exp())
+    torch.testing.assert_close(
+        transition_normalisation(mean, sharp, 0.8), one * torch.tensor(-0.18).exp()
+    )
     torch.testing.assert_close(transition_normalisation(sharp, 5 + mean, 0.8), 1.8 * one)
 
 
@@ -214,21 +246,32 @@ def test_icq_mixes_with_coefficients_that_sum_to_one(stream):
     torch.testing.assert_close(k.sum(1), torch.ones(2, 12), rtol=1e-3, atol=1e-3)
     assert (k >= 0).all()
     own = agent.values(batch.obs, batch.action, agent.parts["critic"])
-    torch.testing.assert_close(agent.total(batch.state, batch.obs, batch.action, agent.parts), (k * own).sum(1))
+    torch.testing.assert_close(
+        agent.total(batch.state, batch.obs, batch.action, agent.parts), (k * own).sum(1)
+    )
 
 
 def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
     of, count = view("hopper", "own_joints_torso"), 30
-    state, action = torch.randn(count, 11, generator=stream), torch.randn(count, 3, generator=stream)
+    state, action = (
+        torch.randn(count, 11, generator=stream),
+        torch.randn(count, 3, generator=stream),
+    )
     data = {
-        "obs": state[:, None], "action": action[:, None], "reward": torch.arange(count).float()[:, None],
-        "next_obs": state[:, None] + 1, "terminal": torch.zeros(count, 1), "next_action": action.roll(-1, 0)[:, None],
+        "obs": state[:, None],
+        "action": action[:, None],
+        "reward": torch.arange(count).float()[:, None],
+        "next_obs": state[:, None] + 1,
+        "terminal": torch.zeros(count, 1),
+        "next_action": action.roll(-1, 0)[:, None],
         "has_next_action": torch.arange(count) % 3 > 0,
-    }  # fmt: skip
+    }
     rows = Rows([data], [0, 0], generators([0, 1], "minibatches"), of, successors=False)
     batch = rows.draw(16)
     index = batch.reward.long()
-    assert torch.equal(batch.state, state[index]) and torch.equal(of.join(batch.action.transpose(1, 2)), action[index])
+    assert torch.equal(batch.state, state[index]) and torch.equal(
+        of.join(batch.action.transpose(1, 2)), action[index]
+    )
     for i in range(3):
         assert torch.equal(batch.obs[:, i], state[index][..., list(of.indices[i])])
     assert Rows([data], [0], generators([0], "minibatches"), of, successors=True).sizes == [20]
@@ -248,11 +291,21 @@ def discrete_batch(members, agents, stream, rows=10, obs=4, actions=5):
 
     available, next_available = masks(), masks()
     action = torch.rand(members, agents, rows, actions, generator=stream).mul(available).argmax(-1)
-    next_action = torch.rand(members, agents, rows, actions, generator=stream).mul(next_available).argmax(-1)
+    next_action = (
+        torch.rand(members, agents, rows, actions, generator=stream).mul(next_available).argmax(-1)
+    )
     return DiscreteBatch(
-        draw(members, rows, 6), draw(members, agents, rows, obs), available, action, draw(members, rows), draw(members, rows, 6),
-        draw(members, agents, rows, obs), next_available, (draw(members, rows) > 1).float(), next_action,
-    )  # fmt: skip
+        draw(members, rows, 6),
+        draw(members, agents, rows, obs),
+        available,
+        action,
+        draw(members, rows),
+        draw(members, rows, 6),
+        draw(members, agents, rows, obs),
+        next_available,
+        (draw(members, rows) > 1).float(),
+        next_action,
+    )
 
 
 def build_discrete(kind, seeds, agents=2):
@@ -267,14 +320,21 @@ def test_allowed_actions_are_available_and_probable_enough():
     assert allowed(logits, torch.ones(4), 0.3).tolist() == [True, True, False, False]
     assert allowed(logits, torch.tensor([0.0, 0, 1, 1]), 0.3).tolist() == [False, False, True, True]
     drawn = sample_allowed(
-        logits.expand(1, 1, 1, 4), allowed(logits, torch.ones(4), 0.3).expand(1, 1, 1, 4), 4000, generators([0], "n")
+        logits.expand(1, 1, 1, 4),
+        allowed(logits, torch.ones(4), 0.3).expand(1, 1, 1, 4),
+        4000,
+        generators([0], "n"),
     )
-    assert drawn.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx([0.625, 0.375, 0, 0], abs=0.03)
+    assert drawn.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx(
+        [0.625, 0.375, 0, 0], abs=0.03
+    )
 
 
 @pytest.mark.parametrize("kind", [DiscreteBCQ, DiscreteICQ, DiscreteCAST])
 @pytest.mark.parametrize("agents", [2, 4])
-def test_discrete_learners_never_take_what_is_not_available_and_members_are_independent(stream, kind, agents):
+def test_discrete_learners_never_take_what_is_not_available_and_members_are_independent(
+    stream, kind, agents
+):
     together, alone = build_discrete(kind, [0, 1, 2], agents), build_discrete(kind, [1], agents)
     for _ in range(4):
         batch = discrete_batch(3, agents, stream)
@@ -287,24 +347,39 @@ def test_discrete_learners_never_take_what_is_not_available_and_members_are_inde
     again.load_state_dict(together.state_dict())
     batch = discrete_batch(3, agents, stream)
     together.update(batch), again.update(batch)
-    assert torch.equal(together.act(batch.obs, batch.available), again.act(batch.obs, batch.available))
+    assert torch.equal(
+        together.act(batch.obs, batch.available), again.act(batch.obs, batch.available)
+    )
 
 
 def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
-    """Every joint action in every cell is in the data: then the joint values, and what follows from them, must be right."""
+    """Every joint action in every cell is in the data: then the joint values, and what follows from
+    them, must be right.
+    """
     config = grid_cell("quick", "ours", {"seeds": [0]})
     program = Grid([config], "cpu")
     states, actions = torch.meshgrid(torch.arange(world.CELLS - 1), torch.arange(9), indexing="ij")
-    states, actions = states.flatten().numpy(), torch.stack([actions // 3, actions % 3], -1).flatten(0, 1).numpy()
+    states, actions = (
+        states.flatten().numpy(),
+        torch.stack([actions // 3, actions % 3], -1).flatten(0, 1).numpy(),
+    )
     following, reward, over = world.step(states, actions)
-    program.data = [{
-        "state": states, "action": actions, "reward": reward, "next_state": following, "terminal": over,
-    }]  # fmt: skip
+    program.data = [
+        {
+            "state": states,
+            "action": actions,
+            "reward": reward,
+            "next_state": following,
+            "terminal": over,
+        }
+    ]
     for _ in range(2500):
         program.learner.update(program.draw())
     assert program.evaluate() == ([5.0], [True])
     values = torch.tensor(program.example()[0])  # rows: x stays, forward, backward; columns: y
-    assert values.argmax() == 3 and (values[:, 1] < -8).all()  # x forward, y stays; y forward falls at (4, 4)
+    assert (
+        values.argmax() == 3 and (values[:, 1] < -8).all()
+    )  # x forward, y stays; y forward falls at (4, 4)
 
 
 def test_grid_data_of_a_seed_are_its_own_and_goals_are_counted():
@@ -345,7 +420,10 @@ def test_resumed_equals_uninterrupted(folders, tmp_path, method):
 
 
 def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(folders):
-    cells = [cell("smoke", "hopper", "uncoordinated", "ours", {}, variant) for variant in ("ours", "w/o CSAA", "w/o ST", "w/o CD")]
+    cells = [
+        cell("smoke", "hopper", "uncoordinated", "ours", {}, variant)
+        for variant in ("ours", "w/o CSAA", "w/o ST", "w/o CD")
+    ]
     prepare(cells[0])
     assert len({training.program_key(one) for one in cells}) == 1
     together = training.train(cells, "cpu", folders / "none.pt")
@@ -355,11 +433,20 @@ def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(
 
 def test_observations_are_named_and_joint_methods_always_see_everything():
     seen = {
-        method: cell("quick", "hopper", "medium", method, {}).config["observation"] for method in ("bcq", "i_bcq", "mabcq", "ours")
+        method: cell("quick", "hopper", "medium", method, {}).config["observation"]
+        for method in ("bcq", "i_bcq", "mabcq", "ours")
     }
-    assert seen == {"bcq": "full", "i_bcq": "own_joints_torso", "mabcq": "full", "ours": "own_joints_torso"}
+    assert seen == {
+        "bcq": "full",
+        "i_bcq": "own_joints_torso",
+        "mabcq": "full",
+        "ours": "own_joints_torso",
+    }
     changed = cell("quick", "hopper", "medium", "ours", {"latent_clip": 0.05, "others": "data"})
-    assert changed.slot.endswith("others=data/latent_clip=0.05") and changed.config["hyper"]["others"] == "data"
+    assert (
+        changed.slot.endswith("others=data/latent_clip=0.05")
+        and changed.config["hyper"]["others"] == "data"
+    )
     with pytest.raises(ValueError, match="expected 'policy' or 'data'"):
         CAST([0], [3, 3], 5, 2, replace(SMALL, others="nobody"), [Variant()])
     assert BCQConfig().vae_hidden is None
@@ -372,7 +459,9 @@ SIZES = Sizes(obs=4, state=6, agents=4, actions=5)
 
 def joint_value(learner, state, onehot):
     """Eq. 10 of joint one-hot actions [M, R, B, N, U] by the plain networks."""
-    rows = torch.cat([state.unsqueeze(1).expand(-1, onehot.shape[1], -1, -1), onehot.flatten(-2)], -1).flatten(1, 2)
+    rows = torch.cat(
+        [state.unsqueeze(1).expand(-1, onehot.shape[1], -1, -1), onehot.flatten(-2)], -1
+    ).flatten(1, 2)
     q = apply_mlp(learner.parts["critic"], rows.unsqueeze(1), None).squeeze(-1).squeeze(1)
     values = learner.config.weight * q.amin(1) + (1 - learner.config.weight) * q.amax(1)
     return values.detach().unflatten(1, onehot.shape[1:3])
@@ -380,7 +469,11 @@ def joint_value(learner, state, onehot):
 
 @pytest.mark.parametrize("default", ["zero", "first"])
 def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, default):
-    learner = recurrent.CAST([0, 1], SIZES, RecurrentConfig(hidden=16, critic_hidden=16, default=default, weight=0.8, subteams=3))
+    learner = recurrent.CAST(
+        [0, 1],
+        SIZES,
+        RecurrentConfig(hidden=16, critic_hidden=16, default=default, weight=0.8, subteams=3),
+    )
     state = torch.randn(2, 7, 6, generator=stream)
     action, others = (torch.randint(5, (2, 4, 7), generator=stream) for _ in range(2))
     kept = torch.stack([draw_subteams(4, 3, stream) for _ in range(2)])
@@ -392,13 +485,23 @@ def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, def
         return torch.nn.functional.one_hot(x, 5).float()
 
     expected = contributions(
-        lambda rows: joint_value(learner, state, rows), onehot(action), onehot(others), base, kept, weights, torch.ones(2)
+        lambda rows: joint_value(learner, state, rows),
+        onehot(action),
+        onehot(others),
+        base,
+        kept,
+        weights,
+        torch.ones(2),
     )
-    torch.testing.assert_close(learner.contributions(state, action, others, kept), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        learner.contributions(state, action, others, kept), expected, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_best_joint_candidate_in_battles_has_the_value_the_critic_gives_it(stream):
-    learner = recurrent.CAST([0, 1], SIZES, RecurrentConfig(hidden=16, critic_hidden=16, candidates=50))
+    learner = recurrent.CAST(
+        [0, 1], SIZES, RecurrentConfig(hidden=16, critic_hidden=16, candidates=50)
+    )
     state, logits = torch.randn(2, 7, 6, generator=stream), torch.zeros(2, 7, 4, 5)
     mask = torch.ones(2, 7, 4, 5, dtype=torch.bool)
     mask[..., 0] = False
@@ -407,7 +510,9 @@ def test_best_joint_candidate_in_battles_has_the_value_the_critic_gives_it(strea
     torch.testing.assert_close(joint_value(learner, state, team)[:, 0], value, atol=1e-5, rtol=1e-4)
     assert (best > 0).all()
     everything = torch.cartesian_prod(*[torch.arange(1, 5)] * 4)
-    rows = torch.nn.functional.one_hot(everything, 5).float()[None, :, None].expand(2, -1, 7, -1, -1)
+    rows = (
+        torch.nn.functional.one_hot(everything, 5).float()[None, :, None].expand(2, -1, 7, -1, -1)
+    )
     all_values = joint_value(learner, state, rows)
     assert (value <= all_values.amax(1) + 1e-5).all() and (value > all_values.mean(1)).all()
 
@@ -418,26 +523,47 @@ def test_draws_by_inverse_distribution_have_the_right_frequencies_and_stay_allow
     drawn = sampled(logits, mask, 4000, generators([0, 1], "n"))
     assert not torch.equal(drawn[0], drawn[1])
     for member in drawn:
-        assert member.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx([5 / 7, 0, 2 / 7, 0], abs=0.03)
+        assert member.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx(
+            [5 / 7, 0, 2 / 7, 0], abs=0.03
+        )
 
 
 def test_traced_targets_by_hand():
-    # one lane with an episode of two steps that ends by itself, and one of two steps cut by its clock
+    # one lane with an episode of two steps that ends by itself, and one of two steps cut by its
+    # clock
     reward, value = torch.tensor([1.0, 2, 9, 3, 4, 9]), torch.tensor([10.0, 20, 30, 40, 50, 60])
     terminal, filled = torch.tensor([0.0, 1, 0, 0, 0, 0]), torch.tensor([1.0, 1, 0, 1, 1, 0])
     shape = (t.view(1, -1, 1) for t in (reward, terminal, filled, value))
     found = traced_targets(*shape, 0.5, 0.25).flatten()
     cut = 4 + 0.5 * 60
-    expected = [1 + 0.5 * (0.75 * 20 + 0.25 * 2), 2, None, 3 + 0.5 * (0.75 * 50 + 0.25 * cut), cut, None]
-    assert [float(y) for y, x in zip(found, expected, strict=True) if x] == pytest.approx([x for x in expected if x])
-    plain = traced_targets(*(t.view(1, -1, 1) for t in (reward, terminal, filled, value)), 0.5, 0.0).flatten()
+    expected = [
+        1 + 0.5 * (0.75 * 20 + 0.25 * 2),
+        2,
+        None,
+        3 + 0.5 * (0.75 * 50 + 0.25 * cut),
+        cut,
+        None,
+    ]
+    assert [float(y) for y, x in zip(found, expected, strict=True) if x] == pytest.approx(
+        [x for x in expected if x]
+    )
+    plain = traced_targets(
+        *(t.view(1, -1, 1) for t in (reward, terminal, filled, value)), 0.5, 0.0
+    ).flatten()
     assert plain[0] == 1 + 0.5 * 20
 
 
 def test_weights_over_filled_places_have_mean_one_and_ignore_the_rest(stream):
-    values, filled = torch.randn(2, 6, 3, 4, generator=stream), (torch.rand(2, 6, 3, generator=stream) > 0.3).float()
+    values, filled = (
+        torch.randn(2, 6, 3, 4, generator=stream),
+        (torch.rand(2, 6, 3, generator=stream) > 0.3).float(),
+    )
     weights = softmax_over_filled(values, filled, 0.5)
-    assert (weights * filled.unsqueeze(-1)).sum((1, 2)).allclose(filled.sum((1, 2))[:, None].expand(-1, 4))
+    assert (
+        (weights * filled.unsqueeze(-1))
+        .sum((1, 2))
+        .allclose(filled.sum((1, 2))[:, None].expand(-1, 4))
+    )
     assert weights[filled == 0].eq(0).all()
     expected = (values[0, :, :, 1][filled[0] > 0] / 0.5).softmax(0) * filled[0].sum()
     torch.testing.assert_close(weights[0, :, :, 1][filled[0] > 0], expected)
@@ -445,13 +571,18 @@ def test_weights_over_filled_places_have_mean_one_and_ignore_the_rest(stream):
 
 @pytest.mark.parametrize("method", list(recurrent.METHODS))
 def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, method):
-    made, alone = (battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1]))
+    made, alone = (
+        battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1])
+    )
     prepare(made)
     whole, single = battles.Program([made], "cpu"), battles.Program([alone], "cpu")
     list(whole.updates()), list(single.updates())
     results = whole.results(1.0)[0]
     assert results["seeds"][1] == single.results(1.0)[0]["seeds"][0]
-    assert all(torch.equal(part.flat[1], single.learner.parts[name].flat[0]) for name, part in whole.learner.parts.items())
+    assert all(
+        torch.equal(part.flat[1], single.learner.parts[name].flat[0])
+        for name, part in whole.learner.parts.items()
+    )
     first = battles.Program([made], "cpu")
     steps = first.updates()
     next(steps), next(steps)
@@ -459,16 +590,27 @@ def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, m
     second.load_state_dict(first.state_dict())
     list(second.updates())
     assert second.results(1.0)[0]["seeds"] == results["seeds"]
-    assert all(torch.equal(part.flat, second.learner.parts[name].flat) for name, part in whole.learner.parts.items())
-    assert results["environment"]["family"].startswith("SMAC-like") and 0 <= results["extra"]["data_win_rate"] <= 100
+    assert all(
+        torch.equal(part.flat, second.learner.parts[name].flat)
+        for name, part in whole.learner.parts.items()
+    )
+    assert (
+        results["environment"]["family"].startswith("SMAC-like")
+        and 0 <= results["extra"]["data_win_rate"] <= 100
+    )
 
 
 def test_cloning_an_expert_of_3m_in_battles_wins(folders):
     made = battle_cell("smoke", "3m", "bc", {"seeds": [0]})
     config = made.config | {
-        "quality": "expert", "updates": 250, "evaluations": 1, "episodes": 50, "lanes": 4, "last": 1,
+        "quality": "expert",
+        "updates": 250,
+        "evaluations": 1,
+        "episodes": 50,
+        "lanes": 4,
+        "last": 1,
         "hyper": made.config["hyper"] | {"hidden": 32, "lr": 4e-3},
-    }  # fmt: skip
+    }
     made = replace(made, config=config)
     prepare(made)
     assert battles.train([made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
@@ -483,5 +625,7 @@ def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folder
     q = torch.randn(lanes.action.shape)
     before = learner.parts["inverse"].flat.clone()
     weights = learner.weights(lanes, logits, torch.randn(lanes.action.shape), q)
-    assert recurrent.mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
+    assert (
+        recurrent.mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
+    )
     assert torch.equal(before, learner.parts["inverse"].flat)

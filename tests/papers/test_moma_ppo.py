@@ -29,7 +29,9 @@ from papers.moma_ppo.td3 import TD3, TD3Config
 
 VIEW = View("toy", "toy", ((0, 1, 2), (0, 3)), 2)  # two agents of different sizes
 SMALL = {"hidden": 8, "memory": 4}
-TINY = wm.WorldModelConfig(members=3, kept=2, hidden=16, layers=2, end_layers=1, lr=1e-2, batch_size=32, updates=1)
+TINY = wm.WorldModelConfig(
+    members=3, kept=2, hidden=16, layers=2, end_layers=1, lr=1e-2, batch_size=32, updates=1
+)
 
 
 def arrays(stream, rows=60, state=4, joint=4, episode=10):
@@ -37,17 +39,30 @@ def arrays(stream, rows=60, state=4, joint=4, episode=10):
     draw = lambda *shape: torch.randn(*shape, generator=stream).numpy()  # noqa: E731
     timeouts = np.arange(rows) % episode == episode - 1
     return {
-        "observations": draw(rows, state), "actions": np.tanh(draw(rows, joint)), "rewards": draw(rows),
-        "next_observations": draw(rows, state), "terminals": np.zeros(rows, bool), "timeouts": timeouts,
-    }  # fmt: skip
+        "observations": draw(rows, state),
+        "actions": np.tanh(draw(rows, joint)),
+        "rewards": draw(rows),
+        "next_observations": draw(rows, state),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": timeouts,
+    }
 
 
 def limits(members=1, **changes):
-    row = {"lambda_r": 0.0, "lambda_g": 0.0, "lambda_a": 0.0, "l_clip": math.inf, "l_stop": math.inf, "box": True} | changes
+    row = {
+        "lambda_r": 0.0,
+        "lambda_g": 0.0,
+        "lambda_a": 0.0,
+        "l_clip": math.inf,
+        "l_stop": math.inf,
+        "box": True,
+    } | changes
     return wm.Limits.of([row] * members)
 
 
-def world_of(ensemble, kept=(0, 1, 2), low=-100.0, high=100.0, combine="paper", copies=None, **changes):
+def world_of(
+    ensemble, kept=(0, 1, 2), low=-100.0, high=100.0, combine="paper", copies=None, **changes
+):
     size = ensemble.state_dim + 1
     box = torch.full((size,), low), torch.full((size,), high)
     return wm.WorldModel(ensemble, torch.tensor(kept), *box, limits(**changes), combine, copies)
@@ -62,13 +77,18 @@ def test_eps_g_is_the_norm_of_the_covariance_matrix(stream):
     for b in range(7):
         matrix = np.cov(values[:, b].numpy().T)  # unbiased
         assert found[b].item() == pytest.approx(np.linalg.norm(matrix), rel=1e-4)
-    repeated = torch.cat([values, values[..., :1], values[..., :1]], -1)  # the first number three times
+    repeated = torch.cat(
+        [values, values[..., :1], values[..., :1]], -1
+    )  # the first number three times
     copies = torch.tensor([3.0, 1.0, 1.0])
-    assert torch.allclose(wm.covariance_norm(values, copies), wm.covariance_norm(repeated), rtol=1e-4)
+    assert torch.allclose(
+        wm.covariance_norm(values, copies), wm.covariance_norm(repeated), rtol=1e-4
+    )
 
 
 def test_ensemble_members_do_not_mix(stream):
     data = wm.tensors_of(arrays(stream))
+
     def trained(config):
         ensemble = wm.Ensemble(0, 4, 4, config)
         rows = wm.prepared(ensemble, data, torch.arange(60))
@@ -85,9 +105,14 @@ def test_the_loss_equals_a_slow_twin(stream):
     ensemble, data = wm.Ensemble(0, 4, 4, TINY), wm.tensors_of(arrays(stream))
     data["goes_on"][::3] = 0
     rows = wm.prepared(ensemble, data, torch.arange(6))
-    found = ensemble.loss(*(rows[name].expand(3, *rows[name].shape) for name in ("x", "target", "goes_on")))
+    found = ensemble.loss(
+        *(rows[name].expand(3, *rows[name].shape) for name in ("x", "target", "goes_on"))
+    )
     for e in range(3):
-        net = {name: tensor[0, e].detach().double().numpy() for name, tensor in ensemble.params.tensors.items()}
+        net = {
+            name: tensor[0, e].detach().double().numpy()
+            for name, tensor in ensemble.params.tensors.items()
+        }
 
         def apply(prefix, x, net=net):
             layers = [name for name in net if name.startswith(f"{prefix}w")]
@@ -100,7 +125,9 @@ def test_the_loss_equals_a_slow_twin(stream):
         for prefix, target in (("t", rows["target"][:, :-1]), ("r", rows["target"][:, -1:])):
             mean, log_std = np.split(apply(prefix, x), 2, axis=-1)
             log_std = np.clip(log_std, -6, 2)
-            total += np.mean(log_std + 0.5 * ((target.double().numpy() - mean) / np.exp(log_std)) ** 2)
+            total += np.mean(
+                log_std + 0.5 * ((target.double().numpy() - mean) / np.exp(log_std)) ** 2
+            )
         chance = 1 / (1 + np.exp(-apply("e", x)[:, 0]))
         goes_on = rows["goes_on"].numpy()
         total -= np.mean(goes_on * np.log(chance) + (1 - goes_on) * np.log(1 - chance))
@@ -109,11 +136,22 @@ def test_the_loss_equals_a_slow_twin(stream):
 
 @pytest.mark.parametrize(("scaled", "delta"), itertools.product((False, True), repeat=2))
 def test_a_world_model_recovers_a_linear_system(stream, scaled, delta):
-    config = replace(TINY, members=2, hidden=32, layers=1, batch_size=128, scaled=scaled, delta=delta)
-    state, action = torch.randn(2000, 3, generator=stream), torch.rand(2000, 2, generator=stream) * 2 - 1
+    config = replace(
+        TINY, members=2, hidden=32, layers=1, batch_size=128, scaled=scaled, delta=delta
+    )
+    state, action = (
+        torch.randn(2000, 3, generator=stream),
+        torch.rand(2000, 2, generator=stream) * 2 - 1,
+    )
     a, b = 0.5 * torch.randn(3, 3, generator=stream), torch.randn(2, 3, generator=stream)
     following, reward = state @ a + action @ b, state.sum(-1) - action[:, 0]
-    data = {"state": state, "action": action, "next_state": following, "reward": reward, "goes_on": (state[:, 0] < 1).float()}
+    data = {
+        "state": state,
+        "action": action,
+        "next_state": following,
+        "reward": reward,
+        "goes_on": (state[:, 0] < 1).float(),
+    }
     ensemble = wm.Ensemble(0, 3, 2, config, wm.scales_of(data, config))
     rows = wm.prepared(ensemble, data, torch.arange(1800))
     for _ in range(600):
@@ -126,38 +164,65 @@ def test_a_world_model_recovers_a_linear_system(stream, scaled, delta):
 
 def test_a_rollout_is_cut_when_uncertainty_passes_the_limit(stream):
     ensemble = wm.Ensemble(0, 4, 4, TINY)
-    state, action = torch.randn(1, 50, 4, generator=stream), torch.randn(1, 50, 4, generator=stream).tanh()
+    state, action = (
+        torch.randn(1, 50, 4, generator=stream),
+        torch.randn(1, 50, 4, generator=stream).tanh(),
+    )
     outcome = world_of(ensemble).step(state, action, generators([0], "w"))
     eps = outcome.facts["eps_g"][0]
     limit = float(eps.median())
-    cut = world_of(ensemble, l_stop=limit, l_clip=limit, lambda_g=2.0).step(state, action, generators([0], "w"))
-    assert torch.equal(cut.running[0] == 0, eps >= limit) and (cut.running == 0).any() and (cut.running == 1).any()
+    cut = world_of(ensemble, l_stop=limit, l_clip=limit, lambda_g=2.0).step(
+        state, action, generators([0], "w")
+    )
+    assert (
+        torch.equal(cut.running[0] == 0, eps >= limit)
+        and (cut.running == 0).any()
+        and (cut.running == 1).any()
+    )
     # the penalty uses the uncertainty clipped at the same limit
     assert torch.allclose(outcome.reward - cut.reward, 2 * eps.clamp_max(limit)[None], atol=1e-5)
 
 
 def test_what_the_world_takes_from_which_member(stream):
     ensemble = wm.Ensemble(0, 4, 4, TINY)
-    state, action = torch.randn(1, 40, 4, generator=stream), torch.randn(1, 40, 4, generator=stream).tanh()
+    state, action = (
+        torch.randn(1, 40, 4, generator=stream),
+        torch.randn(1, 40, 4, generator=stream).tanh(),
+    )
     said = ensemble.predict(ensemble.members(torch.arange(3)), state[0], action[0])
     drawn = torch.randint(3, (40,), generator=generator(0, "w"))
     row = torch.arange(40)
-    for combine, reward in (("paper", said.reward.mean(0)), ("released", said.reward[drawn, row]), ("least", said.reward.amin(0))):
+    for combine, reward in (
+        ("paper", said.reward.mean(0)),
+        ("released", said.reward[drawn, row]),
+        ("least", said.reward.amin(0)),
+    ):
         outcome = world_of(ensemble, combine=combine).step(state, action, generators([0], "w"))
         assert torch.allclose(outcome.state[0], said.state[drawn, row], atol=1e-6)
         assert torch.allclose(outcome.reward[0], reward, atol=1e-6)
     votes = (said.goes_on > 0.5).float().sum(0)
-    assert torch.equal(world_of(ensemble).step(state, action, generators([0], "w")).alive[0], (votes >= 2).float())
+    assert torch.equal(
+        world_of(ensemble).step(state, action, generators([0], "w")).alive[0], (votes >= 2).float()
+    )
     with pytest.raises(ValueError, match="unknown combine"):
         world_of(ensemble, combine="mean")
 
 
 def test_the_bounding_box_and_its_absence(stream):
     ensemble = wm.Ensemble(0, 4, 4, TINY)
-    state, action = torch.randn(1, 40, 4, generator=stream), torch.randn(1, 40, 4, generator=stream).tanh()
+    state, action = (
+        torch.randn(1, 40, 4, generator=stream),
+        torch.randn(1, 40, 4, generator=stream).tanh(),
+    )
     inside = world_of(ensemble, low=-0.01, high=0.01).step(state, action, generators([0], "w"))
     assert inside.state.abs().max() <= 0.01 and inside.reward.abs().max() <= 0.01
-    assert world_of(ensemble, low=-0.01, high=0.01, box=False).step(state, action, generators([0], "w")).state.abs().max() > 0.01
+    assert (
+        world_of(ensemble, low=-0.01, high=0.01, box=False)
+        .step(state, action, generators([0], "w"))
+        .state.abs()
+        .max()
+        > 0.01
+    )
 
 
 def test_a_saved_model_predicts_the_same(tmp_path, stream):
@@ -169,7 +234,11 @@ def test_a_saved_model_predicts_the_same(tmp_path, stream):
     loaded, _, top = wm.load(tmp_path / "m.safetensors", 4, 4, config)
     first = ensemble.predict(ensemble.members(torch.tensor([2, 0])), data["state"], data["action"])
     second = loaded.predict(loaded.members(torch.arange(2)), data["state"], data["action"])
-    assert torch.equal(first.state, second.state) and torch.equal(first.goes_on, second.goes_on) and torch.equal(top, high)
+    assert (
+        torch.equal(first.state, second.state)
+        and torch.equal(first.goes_on, second.goes_on)
+        and torch.equal(top, high)
+    )
 
 
 def test_variants_are_what_they_say():
@@ -195,8 +264,12 @@ def test_histories_stop_at_episodes_starts(stream):
                 if source < first:
                     assert seen.eq(0).all()
                 else:
-                    assert seen[0].tolist() == pytest.approx([*data["observations"][source][[0, 1, 2]], *actions[source][:2]])
-                    assert seen[1].tolist() == pytest.approx([*data["observations"][source][[0, 3]], 0, *actions[source][2:]])
+                    assert seen[0].tolist() == pytest.approx(
+                        [*data["observations"][source][[0, 1, 2]], *actions[source][:2]]
+                    )
+                    assert seen[1].tolist() == pytest.approx(
+                        [*data["observations"][source][[0, 3]], 0, *actions[source][2:]]
+                    )
     assert torch.equal(batch.joint_action, torch.from_numpy(actions[index.numpy()]).float())
 
 
@@ -208,7 +281,9 @@ def test_generated_rows_are_those_of_the_rollouts(stream):
     lengths = torch.tensor([[2, 1, 2, 2]] * 2)
     rows.add(before, states, actions, rewards, ends, lengths)
     batch = rows.batch(50, generators([0, 1], "g"))
-    assert set(batch.reward[0].tolist()) == set(rewards[0].flatten().tolist()) - {rewards[0, 1, 1].item()}
+    assert set(batch.reward[0].tolist()) == set(rewards[0].flatten().tolist()) - {
+        rewards[0, 1, 1].item()
+    }
     k = 7
     found = (rewards[1] == batch.reward[1, k]).nonzero()[0].tolist()
     assert torch.equal(batch.state[1, k], states[1, found[0], found[1]])
@@ -231,7 +306,10 @@ def member(batch, m):
 
 
 LEARNERS = {
-    **{kind: lambda seeds, kind=kind: IQL(seeds, kind, VIEW.obs_dims, 4, 2, IQLConfig(**SMALL)) for kind in ("maiql", "ibc")},
+    **{
+        kind: lambda seeds, kind=kind: IQL(seeds, kind, VIEW.obs_dims, 4, 2, IQLConfig(**SMALL))
+        for kind in ("maiql", "ibc")
+    },
     **{
         kind: lambda seeds, kind=kind: TD3(seeds, kind, VIEW.obs_dims, 4, 2, TD3Config(**SMALL))
         for kind in ("itd3bc", "matd3bc", "icql", "iomar")
@@ -259,7 +337,13 @@ def test_a_member_learns_the_same_alone(kind, stream):
 def test_independent_learners_see_no_other_agent(kind, stream):
     batch = batch_of(1, stream)
     other = {
-        name: torch.cat([getattr(batch, name)[:, :1], torch.randn(getattr(batch, name)[:, 1:].shape, generator=stream).tanh()], 1)
+        name: torch.cat(
+            [
+                getattr(batch, name)[:, :1],
+                torch.randn(getattr(batch, name)[:, 1:].shape, generator=stream).tanh(),
+            ],
+            1,
+        )
         for name in ("obs", "history", "action", "next_obs", "next_history")
     }
     changed = replace(batch, **other)
@@ -310,10 +394,14 @@ def test_the_game_is_a_pettingzoo_environment():
 def test_the_games_data_match_as_often_as_their_chances():
     for setting, (first, second) in game.SETTINGS.items():
         data = game.data(setting, 0)
-        assert data["rewards"].mean() == pytest.approx(first * second + (1 - first) * (1 - second), abs=0.02)
+        assert data["rewards"].mean() == pytest.approx(
+            first * second + (1 - first) * (1 - second), abs=0.02
+        )
         assert data["actions"][:, 1].mean() == pytest.approx(first, abs=0.02)
         joint = game.data(setting, 0, centralised=True)["actions"].argmax(1)
-        assert np.array_equal(joint, 2 * data["actions"][:, :2].argmax(1) + data["actions"][:, 2:].argmax(1))
+        assert np.array_equal(
+            joint, 2 * data["actions"][:, :2].argmax(1) + data["actions"][:, 2:].argmax(1)
+        )
     follows = data["next_observations"][:-1][data["observations"][1:, -1] == 0]
     assert np.array_equal(follows, data["observations"][1:][data["observations"][1:, -1] == 0])
     with pytest.raises(ValueError, match="unknown setting"):
@@ -334,19 +422,34 @@ def test_ground_truth_rollouts_equal_the_environment(name):
         action = np.full((3, real.action_dim), 0.1 * t)
         outcome = world.step(seen, torch.from_numpy(action).float()[None], None)
         following, reward, terminated, _ = exact.step(action.astype(np.float32))
-        assert np.allclose(outcome.state[0], following, atol=1e-5) and np.allclose(outcome.reward[0], reward, atol=1e-5)
+        assert np.allclose(outcome.state[0], following, atol=1e-5) and np.allclose(
+            outcome.reward[0], reward, atol=1e-5
+        )
         assert np.array_equal(outcome.alive[0].numpy() == 0, terminated)
 
 
 # --- End to end ---
 
 
-METHODS = ("iql", "maiql", "maiql_ft", "matd3bc", "ibc", "itd3bc", "icql", "iomar", "moma_iql", "moma_ppo")
+METHODS = (
+    "iql",
+    "maiql",
+    "maiql_ft",
+    "matd3bc",
+    "ibc",
+    "itd3bc",
+    "icql",
+    "iomar",
+    "moma_iql",
+    "moma_ppo",
+)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
-    one = cell("smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS)
+    one = cell(
+        "smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS
+    )
     prepare(one)
     whole = training.train([one], "cpu", tmp_path / "a.pt")[0]
     monkeypatch.setattr("common.running.checkpoint.CHECKPOINT_SECONDS", -1)
@@ -368,7 +471,10 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
 
 
 def test_seeds_and_variants_train_together_as_alone(tmp_path):
-    cells = [cell("smoke", "ant", "full", "full-replay", "moma_ppo", ANT_OPTIONS, variant) for variant in list(VARIANTS)[:3]]
+    cells = [
+        cell("smoke", "ant", "full", "full-replay", "moma_ppo", ANT_OPTIONS, variant)
+        for variant in list(VARIANTS)[:3]
+    ]
     prepare(cells[0])
     assert len({training.program_key(one) for one in cells}) == 1
     together = training.train(cells, "cpu", tmp_path / "a.pt")
@@ -409,18 +515,33 @@ def test_options_change_slots_and_programs():
     assert isinstance(mapped, Cell) and mapped.config["view"] == "po_released"
 
 
-def test_calibration_proposes_what_the_model_was_stored_with_and_says_how_long_rollouts_are(tmp_path, monkeypatch, capsys):
+def test_calibration_proposes_what_the_model_was_stored_with_and_says_how_long_rollouts_are(
+    tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
-    trained = {"hidden": 32, "layers": 2, "updates": 300, "lr": 1e-3, "scaled": True, "delta": True, "ranking_batches": 2}
+    trained = {
+        "hidden": 32,
+        "layers": 2,
+        "updates": 300,
+        "lr": 1e-3,
+        "scaled": True,
+        "delta": True,
+        "ranking_batches": 2,
+    }
     monkeypatch.setitem(PRESETS["smoke"], "model", trained)  # smoke's own is cut everywhere
     rows = calibrate.proposals("smoke", "reacher", "expert-mix", [0.01, QUANTILE, 0.9999], 5)
     stored = store.read(models.model_cell("smoke", "reacher", "expert-mix"))["calibration"]
-    assert rows[1][1:4] == pytest.approx([stored[key] for key in ("l_eps", "lambda_g", "lambda_r")], rel=1e-4)
+    assert rows[1][1:4] == pytest.approx(
+        [stored[key] for key in ("l_eps", "lambda_g", "lambda_r")], rel=1e-4
+    )
     lengths = [row[-1] for row in rows]
     assert 1 <= lengths[0] < 2 and lengths[0] < lengths[1] <= lengths[2] <= 5
     assert calibrate.main(["reacher", "expert-mix", "--preset", "smoke", "--quantiles", "0.5"]) == 0
     assert "mean rollout length" in capsys.readouterr().out
-    for words, message in ((["ant", "medum"], "did you mean 'ant medium'"), (["ant", "random", "--steps", "0"], "one step")):
+    for words, message in (
+        (["ant", "medum"], "did you mean 'ant medium'"),
+        (["ant", "random", "--steps", "0"], "one step"),
+    ):
         assert calibrate.main(words) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1

@@ -1,4 +1,6 @@
-"""OMAR's learners: against a per-agent PyTorch twin, population invariance, resume, options, expected results."""
+"""OMAR's learners: against a per-agent PyTorch twin, population invariance, resume, options,
+expected results.
+"""
 
 import json
 import math
@@ -59,7 +61,14 @@ def twin(params, member, agent, names, head=None):
     if head is not None:
         get = {n: t if n.startswith("norm") else t[head] for n, t in get.items()}
     linear = [nn.Linear(*get[f"w{i}"].shape) for i in (1, 2, 3)]
-    net = nn.Sequential(nn.BatchNorm1d(len(get["norm_weight"])), linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])
+    net = nn.Sequential(
+        nn.BatchNorm1d(len(get["norm_weight"])),
+        linear[0],
+        nn.ReLU(),
+        linear[1],
+        nn.ReLU(),
+        linear[2],
+    )
     with torch.no_grad():
         net[0].weight.copy_(get["norm_weight"]), net[0].bias.copy_(get["norm_bias"])
         for i, layer in zip((1, 2, 3), (net[1], net[3], net[5]), strict=True):
@@ -68,7 +77,9 @@ def twin(params, member, agent, names, head=None):
 
 
 def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
-    """The released code's critic update, agent by agent with torch.nn and torch.optim, from the same start."""
+    """The released code's critic update, agent by agent with torch.nn and torch.optim, from the
+    same start.
+    """
     config = BackboneConfig(hidden=16, batch_size=20)
     agent, replay = learner("ma_cql", [0, 1], config, {"alpha": 2.0})
     team, batch = agent.team, replay.draw(20)
@@ -85,7 +96,9 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
 
     with torch.no_grad():
         next_action = policy(next_obs).tanh()
-        next_q = torch.stack([t(torch.cat([next_obs, next_action], 1))[:, 0] for t in targets]).amin(0)
+        next_q = torch.stack(
+            [t(torch.cat([next_obs, next_action], 1))[:, 0] for t in targets]
+        ).amin(0)
         y = reward + 0.95 * (1 - terminal) * next_q
     loss = 0
     for net in pairs:
@@ -108,25 +121,36 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
 
 def test_actor_loss_is_equation_2_by_hand():
     q = torch.tensor([[[2.0, 4.0]]])
-    own, best = torch.tensor([[[[0.0, 0.0], [1.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]])
+    own, best = (
+        torch.tensor([[[[0.0, 0.0], [1.0, 0.0]]]]),
+        torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]]),
+    )
     loss = rectified_actor_loss(q, own, best, torch.tensor([0.25]), "sum")
     assert loss.item() == pytest.approx(-0.75 * 3 + 0.25 * (2 + 0) / 2)
-    assert rectified_actor_loss(q, own, best, torch.tensor([0.25]), "mean").item() == pytest.approx(-2.25 + 0.25 * 0.5)
+    assert rectified_actor_loss(q, own, best, torch.tensor([0.25]), "mean").item() == pytest.approx(
+        -2.25 + 0.25 * 0.5
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("centralised", [False, True])
 def test_a_member_is_what_its_seed_alone_would_train(method, centralised):
-    """Adding and reordering members changes no member: to the bit where the native kernels run, else to tolerance."""
+    """Adding and reordering members changes no member: to the bit where the native kernels run,
+    else to tolerance.
+    """
     config = BackboneConfig(hidden=48, batch_size=40, centralised=centralised)
-    exact = {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    exact = (
+        {"rtol": 0, "atol": 0} if kernels.backend() == "native" else {"rtol": 1e-4, "atol": 1e-5}
+    )
     results = {}
     for seeds in ([0, 1, 2], [2, 0]):
         agent, replay = learner(method, seeds, config)
         for _ in range(5):
             agent.update(replay.draw(40))
         for i, seed in enumerate(seeds):
-            results.setdefault(seed, []).append((agent.team.actors.params.flat[i], agent.team.critics.params.flat[i]))
+            results.setdefault(seed, []).append(
+                (agent.team.actors.params.flat[i], agent.team.critics.params.flat[i])
+            )
     for seed in (0, 2):
         for a, b in zip(*results[seed], strict=True):
             torch.testing.assert_close(a, b, **exact)
@@ -134,13 +158,17 @@ def test_a_member_is_what_its_seed_alone_would_train(method, centralised):
 
 
 def test_a_sweep_over_members_equals_separate_runs():
-    both, replay = learner("omar", [0, 0], hyper={"coefficient": [0.1, 0.9], "alpha": [1.0, 5.0], "std": [2.0, 1.0]})
+    both, replay = learner(
+        "omar", [0, 0], hyper={"coefficient": [0.1, 0.9], "alpha": [1.0, 5.0], "std": [2.0, 1.0]}
+    )
     alone, other = learner("omar", [0], hyper={"coefficient": 0.9, "alpha": 5.0, "std": 1.0})
     for _ in range(4):
         both.update(replay.draw(20))
         alone.update(other.draw(20))
     assert not torch.allclose(both.team.actors.params.flat[0], both.team.actors.params.flat[1])
-    torch.testing.assert_close(both.team.actors.params.flat[1], alone.team.actors.params.flat[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        both.team.actors.params.flat[1], alone.team.actors.params.flat[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_diverged_member_leaves_the_others_alone():
@@ -168,8 +196,12 @@ def test_the_actor_step_leaves_critics_and_targets_untouched():
     team, batch = agent.team, replay.draw(20)
     before = team.critics.params.flat.clone()
     own = team.actors.train_actions(batch.obs)
-    team.actor_step(-team.critics.values(batch.obs, own, team.critics.constant, head=0).mean(-1), own)
-    assert torch.equal(before, team.critics.params.flat) and not team.target_actor.flat.requires_grad
+    team.actor_step(
+        -team.critics.values(batch.obs, own, team.critics.constant, head=0).mean(-1), own
+    )
+    assert (
+        torch.equal(before, team.critics.params.flat) and not team.target_actor.flat.requires_grad
+    )
 
 
 def test_centralised_critics_see_everybody_and_replace_only_the_own_action():
@@ -193,19 +225,39 @@ def test_centralised_target_uses_everybodys_target_policy_on_their_own_observati
         obs_j = batch.team["next_obs"][0, i, :, j]
         hidden = (obs_j @ team.target_actor["w1"][0, j] + team.target_actor["b1"][0, j]).relu()
         hidden = (hidden @ team.target_actor["w2"][0, j] + team.target_actor["b2"][0, j]).relu()
-        next_actions.append((hidden @ team.target_actor["w3"][0, j] + team.target_actor["b3"][0, j]).tanh())
-    x = torch.cat([batch.team["next_obs"][0, i].flatten(1), next_actions[0], next_actions[2], next_actions[1]], 1)
+        next_actions.append(
+            (hidden @ team.target_actor["w3"][0, j] + team.target_actor["b3"][0, j]).tanh()
+        )
+    x = torch.cat(
+        [
+            batch.team["next_obs"][0, i].flatten(1),
+            next_actions[0],
+            next_actions[2],
+            next_actions[1],
+        ],
+        1,
+    )
     values = []
     for head in (0, 1):
-        hidden = (x @ team.target_critic["w1"][0, i, head] + team.target_critic["b1"][0, i, head]).relu()
-        hidden = (hidden @ team.target_critic["w2"][0, i, head] + team.target_critic["b2"][0, i, head]).relu()
-        values.append((hidden @ team.target_critic["w3"][0, i, head] + team.target_critic["b3"][0, i, head])[:, 0])
+        hidden = (
+            x @ team.target_critic["w1"][0, i, head] + team.target_critic["b1"][0, i, head]
+        ).relu()
+        hidden = (
+            hidden @ team.target_critic["w2"][0, i, head] + team.target_critic["b2"][0, i, head]
+        ).relu()
+        values.append(
+            (hidden @ team.target_critic["w3"][0, i, head] + team.target_critic["b3"][0, i, head])[
+                :, 0
+            ]
+        )
     expected = batch.reward[0, i] + 0.95 * (1 - batch.terminal[0, i]) * torch.stack(values).amin(0)
     torch.testing.assert_close(team.target(batch)[0, i], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
-    """HalfCheetah's penalty: uniform actions and actions around pi(o) and pi(o'), each weighted by its density."""
+    """HalfCheetah's penalty: uniform actions and actions around pi(o) and pi(o'), each weighted by
+    its density.
+    """
     config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
     agent, replay = learner("ma_cql", [0, 1], config, {"cql_noisy_samples": 3, "cql_samples": 4})
     team, batch = agent.team, replay.draw(20)
@@ -221,7 +273,10 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
     q = team.critics.values(batch.obs, batch.action)
     expected = 0
     for head in (0, 1):
-        tensors = {k: team.critics.params[k].detach()[member, n, head] for k in ("w1", "b1", "w2", "b2", "w3", "b3")}
+        tensors = {
+            k: team.critics.params[k].detach()[member, n, head]
+            for k in ("w1", "b1", "w2", "b2", "w3", "b3")
+        }
         total = 0
         for b in range(20):
             terms = []
@@ -229,7 +284,9 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
                 for k in range(actions.shape[1]):
                     x = torch.cat([batch.obs[member, n, b], actions[b, k]])
                     hidden = (x @ tensors["w1"] + tensors["b1"]).relu()
-                    value = (hidden @ tensors["w2"] + tensors["b2"]).relu() @ tensors["w3"] + tensors["b3"]
+                    value = (hidden @ tensors["w2"] + tensors["b2"]).relu() @ tensors[
+                        "w3"
+                    ] + tensors["b3"]
                     terms.append(value[0] - density[b, k])
             total += torch.stack(terms).logsumexp(0) - q[member, n, head, b].detach()
         expected += total / 20
@@ -238,8 +295,13 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
 
 
 OTHER = {
-    "sampler": "cem", "sigma": "text", "squared_norm": "sum", "beta": 0.01, "cql_noisy_samples": 2, "cql_policy_actions": True,
-}  # fmt: skip
+    "sampler": "cem",
+    "sigma": "text",
+    "squared_norm": "sum",
+    "beta": 0.01,
+    "cql_noisy_samples": 2,
+    "cql_policy_actions": True,
+}
 
 
 @pytest.mark.parametrize("change", [*OTHER, "elites"])
@@ -307,7 +369,9 @@ def test_resumed_equals_uninterrupted_bit_for_bit(method, tmp_path, folders):
 
 
 def test_repeating_minibatches_restarts_the_sampler_after_each_evaluation(folders):
-    cell = make_cell("smoke", "cooperative_navigation", "medium", "ma_td3bc", repeat_minibatches=True)
+    cell = make_cell(
+        "smoke", "cooperative_navigation", "medium", "ma_td3bc", repeat_minibatches=True
+    )
     PAPER.prepare(cell)
     program = training.Program([cell], "cpu")
     drawn = []
@@ -319,9 +383,21 @@ def test_repeating_minibatches_restarts_the_sampler_after_each_evaluation(folder
 
 
 def test_paper_settings_are_those_of_the_released_code():
-    assert [default_hyper("omar", "predator_prey", q, "released")["coefficient"] for q in QUALITIES] == [0.9, 0.9, 0.7, 0.9]
-    assert [default_hyper("omar", "world", q, "released")["alpha"] for q in QUALITIES] == [0.5, 1.0, 0.5, 5.0]
-    assert [default_hyper("omar", "world", q, "text")["coefficient"] for q in QUALITIES] == [0.5, 0.5, 0.7, 0.9]
+    assert [
+        default_hyper("omar", "predator_prey", q, "released")["coefficient"] for q in QUALITIES
+    ] == [0.9, 0.9, 0.7, 0.9]
+    assert [default_hyper("omar", "world", q, "released")["alpha"] for q in QUALITIES] == [
+        0.5,
+        1.0,
+        0.5,
+        5.0,
+    ]
+    assert [default_hyper("omar", "world", q, "text")["coefficient"] for q in QUALITIES] == [
+        0.5,
+        0.5,
+        0.7,
+        0.9,
+    ]
     total = sum(update_rounds(task, quality) for task in TASKS for quality in QUALITIES)
     assert total == 12_004 + 7_004 + 4_004
     assert OMARConfig().iterations * OMARConfig().samples == 30
@@ -331,7 +407,10 @@ def test_improvement_is_computed_per_seed():
     def result(values):
         return {"seeds": [{"seed": i, "last_return": v} for i, v in enumerate(values)]}
 
-    assert over_second([result([12.0, None]), result([10.0, 5.0])]) == {0: pytest.approx(20.0), 1: None}
+    assert over_second([result([12.0, None]), result([10.0, 5.0])]) == {
+        0: pytest.approx(20.0),
+        1: None,
+    }
 
 
 def smoke_scores() -> dict:
@@ -341,12 +420,17 @@ def smoke_scores() -> dict:
         PAPER.prepare(cell)
     results = [training.train([cell], "cpu", "/nonexistent/checkpoint")[0] for cell in cells]
     return {
-        method: [round(seed["last_score"], 4) for seed in result["seeds"]] for method, result in zip(METHODS, results, strict=True)
+        method: [round(seed["last_score"], 4) for seed in result["seeds"]]
+        for method, result in zip(METHODS, results, strict=True)
     }
 
 
 def test_smoke_results_are_the_stored_ones(folders):
-    """A regression test of the whole chain: environment, data, learners, evaluation. Four updates are numerically tame."""
+    """A regression test of the whole chain: environment, data, learners, evaluation. Four updates
+    are numerically tame.
+    """
     stored, fresh = json.loads(EXPECTED.read_text()), smoke_scores()
     for method, values in stored.items():
-        assert fresh[method] == pytest.approx(values, abs=1.0), f"{method} moved; if meant, rewrite {EXPECTED.name}"
+        assert fresh[method] == pytest.approx(values, abs=1.0), (
+            f"{method} moved; if meant, rewrite {EXPECTED.name}"
+        )

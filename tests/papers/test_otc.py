@@ -1,4 +1,6 @@
-"""OTC: the method by hand and against slow twins, its theorem, the learners, online tuning end to end."""
+"""OTC: the method by hand and against slow twins, its theorem, the learners, online tuning end to
+end.
+"""
 
 import itertools
 
@@ -22,10 +24,15 @@ from papers.otc.settings import METHODS
 
 
 def test_nearest_equals_a_slow_loop(stream):
-    rows, pool = torch.randn(2, 3, 7, 10, generator=stream), torch.randn(2, 3, 37, 10, generator=stream)
+    rows, pool = (
+        torch.randn(2, 3, 7, 10, generator=stream),
+        torch.randn(2, 3, 37, 10, generator=stream),
+    )
     slow = np.empty((2, 3, 7))
     for m, n, b in np.ndindex(2, 3, 7):
-        slow[m, n, b] = min(np.abs(rows[m, n, b].numpy() - candidate.numpy()).sum() for candidate in pool[m, n])
+        slow[m, n, b] = min(
+            np.abs(rows[m, n, b].numpy() - candidate.numpy()).sum() for candidate in pool[m, n]
+        )
     for form in (nearest_l1, nearest_l1_reference):
         torch.testing.assert_close(form(rows, pool), torch.from_numpy(slow).float())
     assert (nearest_l1(pool[:, :, :5], pool) == 0).all()
@@ -33,7 +40,10 @@ def test_nearest_equals_a_slow_loop(stream):
 
 @pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")
 def test_nearest_of_a_member_does_not_depend_on_the_others(stream):
-    rows, pool = torch.randn(3, 2, 9, 10, generator=stream), torch.randn(3, 2, 21, 10, generator=stream)
+    rows, pool = (
+        torch.randn(3, 2, 9, 10, generator=stream),
+        torch.randn(3, 2, 21, 10, generator=stream),
+    )
     assert torch.equal(nearest_l1(rows, pool)[1:2], nearest_l1(rows[1:2], pool[1:2]))
 
 
@@ -43,7 +53,9 @@ def test_best_match_is_the_closest_value_and_ties_are_drawn_uniformly(stream):
     assert torch.equal(found, (q.unsqueeze(-1) - pool.unsqueeze(-2)).abs().argmin(-1))
     pool = torch.tensor([[[1.0, 3.0, 1.0, 7.0, 3.0, 3.0]]])
     ties = torch.linspace(0, 0.999, 3000).expand(1, 1, -1)
-    both = otc.best_match(torch.full((1, 1, 3000), 2.0), pool, ties)[0, 0]  # 1 and 3 are equally far
+    both = otc.best_match(torch.full((1, 1, 3000), 2.0), pool, ties)[
+        0, 0
+    ]  # 1 and 3 are equally far
     assert both.bincount(minlength=6).tolist() == pytest.approx([600, 600, 600, 0, 600, 600], abs=2)
     one = otc.best_match(torch.full((1, 1, 3000), 3.0), pool, ties)[0, 0]
     assert one.bincount(minlength=6).tolist() == pytest.approx([0, 1000, 0, 0, 1000, 1000], abs=2)
@@ -53,8 +65,12 @@ def test_best_match_is_the_closest_value_and_ties_are_drawn_uniformly(stream):
 
 def test_value_distance_by_hand():
     ours, matched = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[-2.0, -6.0]]])
-    torch.testing.assert_close(otc.value_distance(ours, matched), torch.tensor([[[0.5 + 0.5, 1.5 + 1.5]]]))
-    torch.testing.assert_close(otc.value_distance(ours, 10 * ours), torch.zeros(1, 1, 2))  # scale-free
+    torch.testing.assert_close(
+        otc.value_distance(ours, matched), torch.tensor([[[0.5 + 0.5, 1.5 + 1.5]]])
+    )
+    torch.testing.assert_close(
+        otc.value_distance(ours, 10 * ours), torch.zeros(1, 1, 2)
+    )  # scale-free
 
 
 def test_priorities_are_inverse_ranks():
@@ -80,27 +96,38 @@ def test_gumbel_top_k_has_the_exact_distribution_of_drawing_without_replacement(
     logs = otc.log_priority(torch.tensor([[0.3, 0.1, 0.2, 5.0]]).expand(draws, 1, 4).contiguous())
     noise = -torch.empty(draws, 1, 4).exponential_(generator=stream).log()
     drawn = otc.draw(logs, torch.full((draws, 1), alpha), noise, 2)[:, 0]
-    for order, probability in exact_without_replacement([p**alpha for p in (1 / 3, 1, 1 / 2, 1 / 4)], 2).items():
+    for order, probability in exact_without_replacement(
+        [p**alpha for p in (1 / 3, 1, 1 / 2, 1 / 4)], 2
+    ).items():
         share = (drawn == torch.tensor(order)).all(-1).float().mean().item()
         assert share == pytest.approx(probability, abs=4 * (probability / draws) ** 0.5 + 1e-4)
 
 
 def test_drawing_with_replacement_follows_eq_3(stream):
     logs = otc.log_priority(torch.tensor([[[0.3, 0.1, 0.2, 5.0]]]))
-    drawn = otc.draw_with_replacement(logs, torch.tensor([[2.0]]), torch.rand(1, 1, 100_000, generator=stream))
+    drawn = otc.draw_with_replacement(
+        logs, torch.tensor([[2.0]]), torch.rand(1, 1, 100_000, generator=stream)
+    )
     weights = np.array([1 / 3, 1, 1 / 2, 1 / 4]) ** 2
-    np.testing.assert_allclose(drawn[0, 0].bincount(minlength=4) / 100_000, weights / weights.sum(), atol=0.01)
+    np.testing.assert_allclose(
+        drawn[0, 0].bincount(minlength=4) / 100_000, weights / weights.sum(), atol=0.01
+    )
 
 
 def test_alpha_telescopes_and_is_guarded():
-    alpha, distances = torch.ones(1, 2), [torch.tensor([[2.0, 1.0]]), torch.tensor([[3.0, 0.5]]), torch.tensor([[4.0, 0.01]])]
+    alpha, distances = (
+        torch.ones(1, 2),
+        [torch.tensor([[2.0, 1.0]]), torch.tensor([[3.0, 0.5]]), torch.tensor([[4.0, 0.01]])],
+    )
     for last, now in itertools.pairwise(distances):
         alpha = otc.next_alpha(alpha, now, last)
     torch.testing.assert_close(alpha, torch.tensor([[2.0, 0.1]]))
 
 
 def test_correction_brings_a_different_kernel_closer_and_overshoots_on_an_equal_one():
-    """Section 3.2, enumerated: a decreasing f lowers KL(P_D | P~) where the kernels differ, a constant one changes nothing."""
+    """Section 3.2, enumerated: a decreasing f lowers KL(P_D | P~) where the kernels differ, a
+    constant one changes nothing.
+    """
     positions = torch.arange(12.0)
     acceptance = 1 / (1 + (positions[:, None] - positions).abs())
 
@@ -114,7 +141,9 @@ def test_correction_brings_a_different_kernel_closer_and_overshoots_on_an_equal_
         old, new = kernel(old_centre), kernel(new_centre)
         torch.testing.assert_close(otc.corrected_kernel(old, new, torch.ones(12, 12)), old)
         if abs(old_centre - new_centre) >= 4:
-            assert divergence(new, otc.corrected_kernel(old, new, acceptance)) < divergence(new, old)
+            assert divergence(new, otc.corrected_kernel(old, new, acceptance)) < divergence(
+                new, old
+            )
     same = kernel(5)  # the reason to adapt alpha: nothing is left to correct
     assert divergence(same, otc.corrected_kernel(same, same, acceptance)) > 0.001
 
@@ -135,9 +164,18 @@ def test_theorem_1_holds_on_random_mdps(stream):
             reward = torch.rand(4, 3, generator=stream, dtype=torch.float64)
             first = torch.rand(4, 3, 4, generator=stream, dtype=torch.float64)
             mix = torch.rand(1, generator=stream, dtype=torch.float64) * 0.3
-            second = first * (1 - mix) + mix * torch.rand(4, 3, 4, generator=stream, dtype=torch.float64)
-            first, second = first / first.sum(-1, keepdim=True), second / second.sum(-1, keepdim=True)
-            gap = (optimal_values(first, reward, gamma) - optimal_values(second, reward, gamma)).abs().max()
+            second = first * (1 - mix) + mix * torch.rand(
+                4, 3, 4, generator=stream, dtype=torch.float64
+            )
+            first, second = (
+                first / first.sum(-1, keepdim=True),
+                second / second.sum(-1, keepdim=True),
+            )
+            gap = (
+                (optimal_values(first, reward, gamma) - optimal_values(second, reward, gamma))
+                .abs()
+                .max()
+            )
             bound = gamma * reward.max() / (1 - gamma) ** 2 * (first - second).abs().sum(-1).max()
             assert gap <= bound + 1e-9
             tightest = max(tightest, float(gap / bound))
@@ -166,13 +204,17 @@ def test_awac_equals_a_plain_implementation(stream):
     agent = AWAC([3], [5], 2, config)
     actor = net(agent.actor.tensors)
     logits = agent.actor["log_std_logits"][0, 0].detach().clone().requires_grad_()
-    critics, targets = ([net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2))
+    critics, targets = (
+        [net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2)
+    )
     adam_pi = torch.optim.Adam([*actor.parameters(), logits], 1e-2, weight_decay=0.1)
     adam_q = torch.optim.Adam([p for q in critics for p in q.parameters()], 1e-2)
     noise_stream = generators([3], "noise")[0]
 
     def policy(obs):
-        return torch.distributions.Normal(actor(obs), (-6 + 6 * logits.sigmoid()).exp().expand(len(obs), 2))
+        return torch.distributions.Normal(
+            actor(obs), (-6 + 6 * logits.sigmoid()).exp().expand(len(obs), 2)
+        )
 
     def sample(obs):
         found, noise = policy(obs), torch.empty(1, len(obs), 2).normal_(generator=noise_stream)[0]
@@ -183,14 +225,18 @@ def test_awac_equals_a_plain_implementation(stream):
         obs, action, following = rows.obs[0, 0], rows.action[0, 0], rows.next_obs[0, 0]
         with torch.no_grad():
             x = torch.cat([following, sample(following)], 1)
-            y = rows.reward[0, 0] + 0.99 * (1 - rows.terminal[0, 0]) * torch.minimum(*(q(x)[:, 0] for q in targets))
+            y = rows.reward[0, 0] + 0.99 * (1 - rows.terminal[0, 0]) * torch.minimum(
+                *(q(x)[:, 0] for q in targets)
+            )
         x = torch.cat([obs, action], 1)
         adam_q.zero_grad()
         sum((q(x)[:, 0] - y).square().mean() for q in critics).backward()
         adam_q.step()
         with torch.no_grad():
             own = torch.cat([obs, sample(obs)], 1)
-            advantage = torch.minimum(*(q(x)[:, 0] for q in critics)) - torch.minimum(*(q(own)[:, 0] for q in critics))
+            advantage = torch.minimum(*(q(x)[:, 0] for q in critics)) - torch.minimum(
+                *(q(own)[:, 0] for q in critics)
+            )
             weight = advantage.exp().clamp_max(100)
         adam_pi.zero_grad()
         (-(weight * policy(obs).log_prob(action).sum(-1)).mean()).backward()
@@ -200,8 +246,12 @@ def test_awac_equals_a_plain_implementation(stream):
                 for a, b in zip(target.parameters(), online.parameters(), strict=True):
                     a.lerp_(b, 0.3)
         agent.update(rows)
-    torch.testing.assert_close(agent.actor["w2"][0, 0].detach(), actor[2].weight.detach().T, rtol=1e-2, atol=2e-3)
-    torch.testing.assert_close(agent.actor["log_std_logits"][0, 0].detach(), logits.detach(), rtol=1e-2, atol=2e-3)
+    torch.testing.assert_close(
+        agent.actor["w2"][0, 0].detach(), actor[2].weight.detach().T, rtol=1e-2, atol=2e-3
+    )
+    torch.testing.assert_close(
+        agent.actor["log_std_logits"][0, 0].detach(), logits.detach(), rtol=1e-2, atol=2e-3
+    )
 
 
 def toy_experience(members=2, agents=2, offline=40, steps=6, deployments=2):
@@ -233,8 +283,16 @@ def battle_batch(members, agents, rows, actions, stream):
         return torch.cat([torch.randn(*shape, 4, generator=stream), mask], -1)
 
     obs = seen()
-    action = torch.rand(*shape, actions, generator=stream).mul(obs[..., 4:]).argmax(-1, keepdim=True).float()
-    reward, terminal = torch.randn(shape, generator=stream), (torch.rand(shape, generator=stream) < 0.2).float()
+    action = (
+        torch.rand(*shape, actions, generator=stream)
+        .mul(obs[..., 4:])
+        .argmax(-1, keepdim=True)
+        .float()
+    )
+    reward, terminal = (
+        torch.randn(shape, generator=stream),
+        (torch.rand(shape, generator=stream) < 0.2).float(),
+    )
     return Batch(obs, action, reward, seen(), terminal)
 
 
@@ -250,9 +308,15 @@ def test_discrete_cql_equals_a_plain_implementation(stream):
             with torch.no_grad():
                 allowed = [a for a in range(5) if following[4 + a] > 0]
                 best = max(allowed, key=lambda a: q(following[:4])[a].item())
-                y = rows.reward[0, 0, b] + 0.99 * (1 - rows.terminal[0, 0, b]) * target(following[:4])[best]
+                y = (
+                    rows.reward[0, 0, b]
+                    + 0.99 * (1 - rows.terminal[0, 0, b]) * target(following[:4])[best]
+                )
             values, taken = q(obs[:4]), int(rows.action[0, 0, b, 0])
-            penalty = torch.stack([values[a] for a in range(5) if obs[4 + a] > 0]).exp().sum().log() - values[taken]
+            penalty = (
+                torch.stack([values[a] for a in range(5) if obs[4 + a] > 0]).exp().sum().log()
+                - values[taken]
+            )
             loss = loss + (values[taken] - y).square() + 0.7 * penalty
         adam.zero_grad()
         (loss / 16).backward()
@@ -266,11 +330,21 @@ def test_discrete_cql_equals_a_plain_implementation(stream):
         expected = q(rows.obs[0, 0, :, :4])
     for b, row in enumerate(rows.obs[0, 0]):
         allowed = [a for a in range(5) if row[4 + a] > 0]
-        assert int(agent.act(rows.obs)[0, 0, b, 0]) == max(allowed, key=lambda a: expected[b, a].item())
+        assert int(agent.act(rows.obs)[0, 0, b, 0]) == max(
+            allowed, key=lambda a: expected[b, a].item()
+        )
         weights = expected[b, allowed].softmax(0)
-        torch.testing.assert_close(agent.value(rows.obs)[0, 0, b], (weights * expected[b, allowed]).sum(), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
-            agent.q(rows.obs, rows.action)[0, 0, b], expected[b, int(rows.action[0, 0, b, 0])], rtol=1e-4, atol=1e-5
+            agent.value(rows.obs)[0, 0, b],
+            (weights * expected[b, allowed]).sum(),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        torch.testing.assert_close(
+            agent.q(rows.obs, rows.action)[0, 0, b],
+            expected[b, int(rows.action[0, 0, b, 0])],
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 
@@ -280,23 +354,41 @@ def test_discrete_cql_of_a_member_does_not_depend_on_the_others(stream):
     together, alone = CQL([0, 1, 2], [9, 9], 5, config), CQL([1], [9, 9], 5, config)
     for _ in range(4):
         together.update(batch)
-        alone.update(Batch(batch.obs[1:2], batch.action[1:2], batch.reward[1:2], batch.next_obs[1:2], batch.terminal[1:2]))
-    assert torch.equal(together.value(batch.obs)[1], alone.value(batch.obs[1:2])[0]) or kernels.backend() == "torch"
-    torch.testing.assert_close(together.part(slice(1, 2)).value(batch.obs[1:2]), alone.value(batch.obs[1:2]))
+        alone.update(
+            Batch(
+                batch.obs[1:2],
+                batch.action[1:2],
+                batch.reward[1:2],
+                batch.next_obs[1:2],
+                batch.terminal[1:2],
+            )
+        )
+    assert (
+        torch.equal(together.value(batch.obs)[1], alone.value(batch.obs[1:2])[0])
+        or kernels.backend() == "torch"
+    )
+    torch.testing.assert_close(
+        together.part(slice(1, 2)).value(batch.obs[1:2]), alone.value(batch.obs[1:2])
+    )
 
 
 def test_table_3_is_what_the_code_runs_with():
     published = table3.TABLE.published()
     for entry in table3.TABLE.entries("paper", {}):
         if not entry.missing:
-            assert entry.value([])[0] == pytest.approx(published[entry.row, entry.column][0]), (entry.row, entry.column)
+            assert entry.value([])[0] == pytest.approx(published[entry.row, entry.column][0]), (
+                entry.row,
+                entry.column,
+            )
 
 
 def test_experience_merges_deployments_and_every_agent_gets_its_own_action_only():
     experience, data = toy_experience()
     experience.add(data(1000, 6, (2,)))
     experience.add(data(2000, 6, (2,)))
-    assert experience.rows.shape[-1] == 1 + 1 + 1 + 1 + 1  # obs, own action, reward, next obs, terminal: no room for others'
+    assert (
+        experience.rows.shape[-1] == 1 + 1 + 1 + 1 + 1
+    )  # obs, own action, reward, next obs, terminal: no room for others'
     index = torch.tensor([0, 39, 40, 45, 46, 51]).expand(2, 2, 6)
     batch = experience.gather(index)
     expected = torch.tensor([0.0, 39, 1000, 1005, 2000, 2005])
@@ -311,14 +403,18 @@ def test_experience_merges_deployments_and_every_agent_gets_its_own_action_only(
 
 def test_balanced_replay_draws_the_online_share_it_is_told_and_by_priority():
     experience, data = toy_experience(offline=600, steps=12)
-    replay = BalancedReplay([0, 1], experience, slice(0, 2), BalancedConfig(hidden=16, batch_size=8))
+    replay = BalancedReplay(
+        [0, 1], experience, slice(0, 2), BalancedConfig(hidden=16, batch_size=8)
+    )
     experience.add(data(1000, 12, (2,)))
     replay.add_latest()
     assert float(replay.priorities[0, 0, :612].sum()) == pytest.approx(1200)
     torch.testing.assert_close(replay.sums.sum(-1), replay.priorities.sum(-1))
     kept = replay.priorities.clone()
     drawn = replay.draw(4000)
-    assert (drawn >= 600).double().mean().item() == pytest.approx(0.5, abs=0.02) and drawn.max() < 612
+    assert (drawn >= 600).double().mean().item() == pytest.approx(
+        0.5, abs=0.02
+    ) and drawn.max() < 612
     assert not torch.equal(kept, replay.priorities)
     torch.testing.assert_close(replay.sums, replay.priorities.unflatten(-1, (-1, 512)).sum(-1))
 
@@ -326,11 +422,16 @@ def test_balanced_replay_draws_the_online_share_it_is_told_and_by_priority():
 def test_density_ratio_loss_prefers_high_weights_online():
     low, high = torch.full((1, 1, 3), 0.1), torch.full((1, 1, 3), 5.0)
     assert density_ratio_loss(low, high) < density_ratio_loss(high, low)
-    torch.testing.assert_close(density_ratio_loss(torch.ones(1, 1, 3), torch.ones(1, 1, 3)), torch.zeros(1, 1))
+    torch.testing.assert_close(
+        density_ratio_loss(torch.ones(1, 1, 3), torch.ones(1, 1, 3)), torch.zeros(1, 1)
+    )
 
 
 def program(methods, seeds=(0, 1), task="kinematic_navigation_2", base="bcq", **changes):
-    cells = [make_cell("smoke", task, "random", base, method, seeds=list(seeds), **changes) for method in methods]
+    cells = [
+        make_cell("smoke", task, "random", base, method, seeds=list(seeds), **changes)
+        for method in methods
+    ]
     for cell in cells:
         prepare(cell)
     return cells
@@ -339,9 +440,13 @@ def program(methods, seeds=(0, 1), task="kinematic_navigation_2", base="bcq", **
 @pytest.mark.parametrize("base", ["bcq", "awac", "td3bc"])
 def test_a_result_does_not_depend_on_other_methods_or_seeds(folders, base, tmp_path):
     cells = program(METHODS, base=base)
-    together = dict(zip((c.slot for c in cells), training.train(cells, "cpu", tmp_path / "a"), strict=True))
+    together = dict(
+        zip((c.slot for c in cells), training.train(cells, "cpu", tmp_path / "a"), strict=True)
+    )
     for method in ("d_e", "d_q", "balanced"):
-        alone = training.train(program([method], seeds=[1], base=base), "cpu", tmp_path / "b")[0]["seeds"][0]
+        alone = training.train(program([method], seeds=[1], base=base), "cpu", tmp_path / "b")[0][
+            "seeds"
+        ][0]
         slot = next(c.slot for c in cells if c.slot.split("/")[3] == method)
         same = next(seed for seed in together[slot]["seeds"] if seed["seed"] == 1)
         if kernels.backend() == "native":
@@ -352,7 +457,9 @@ def test_a_result_does_not_depend_on_other_methods_or_seeds(folders, base, tmp_p
 
 @pytest.mark.parametrize("stop", [1, 2, 7])
 def test_resumed_equals_uninterrupted(folders, stop):
-    """Stopped in the offline phase, and within the tuning of either deployment: the same numbers, to the bit."""
+    """Stopped in the offline phase, and within the tuning of either deployment: the same numbers,
+    to the bit.
+    """
     cells = program(METHODS)
     whole = training.Program(cells, "cpu")
     for _ in whole.updates():
@@ -376,7 +483,9 @@ def test_variants_of_a_seed_share_their_offline_phase_and_uniform_has_no_alpha(f
     assert all(value == 0 for seed in uniform for point in seed["alpha"] for value in point)
     assert all(seed["alpha"][0] == [1.0, 1.0] and seed["alpha"][1] != [1.0, 1.0] for seed in ours)
     assert all(seed["embedding"]["active_dims"] is not None for seed in ours)
-    assert ours[0]["improvement"] == pytest.approx(100 * (ours[0]["curve"][-1] - ours[0]["curve"][0]) / abs(ours[0]["curve"][0]))
+    assert ours[0]["improvement"] == pytest.approx(
+        100 * (ours[0]["curve"][-1] - ours[0]["curve"][0]) / abs(ours[0]["curve"][0])
+    )
 
 
 def test_fixed_alpha_stays(folders, tmp_path):
@@ -396,13 +505,17 @@ def test_the_world_shifts_between_deployments_only(folders, tmp_path):
     seen = []
     for _ in run.updates():
         seen.append(run.team.beta)
-    assert seen[-1] == pytest.approx(0.2) and seen[-run.config["tuning_updates"] - 1] == pytest.approx(0.1)
+    assert seen[-1] == pytest.approx(0.2) and seen[
+        -run.config["tuning_updates"] - 1
+    ] == pytest.approx(0.1)
 
 
 def test_advantages_equal_the_sum_of_discounted_errors(stream):
     reward, value = torch.randn(6, 2, generator=stream), torch.randn(7, 2, generator=stream)
     errors = reward + 0.9 * value[1:] - value[:-1]
-    slow = torch.stack([sum((0.9 * 0.8) ** (j - t) * errors[j] for j in range(t, 6)) for t in range(6)])
+    slow = torch.stack(
+        [sum((0.9 * 0.8) ** (j - t) * errors[j] for j in range(t, 6)) for t in range(6)]
+    )
     torch.testing.assert_close(bremen.advantages(reward, value, 0.9, 0.8), slow)
 
 
@@ -415,14 +528,20 @@ def test_conjugate_gradients_solve_every_members_own_system(stream):
 
 
 def small_bremen(seeds, **changes):
-    config = BREMENConfig(**{"hidden": 32, "horizon": 4, "rollouts": 16, "iterations": 2, "initial_std": 0.5} | changes)
+    config = BREMENConfig(
+        **{"hidden": 32, "horizon": 4, "rollouts": 16, "iterations": 2, "initial_std": 0.5}
+        | changes
+    )
     shape = (len(seeds), 2, 3)
     return BREMEN(seeds, [3, 3], 1, config, (torch.zeros(shape), torch.ones(shape)))
 
 
 def test_a_trust_region_step_improves_within_its_region(stream):
     agent = small_bremen([0, 1])
-    obs, noise = torch.randn(2, 2, 200, 3, generator=stream), torch.randn(2, 2, 200, 1, generator=stream)
+    obs, noise = (
+        torch.randn(2, 2, 200, 3, generator=stream),
+        torch.randn(2, 2, 200, 1, generator=stream),
+    )
     action = (agent.mean_action(obs) + 0.5 * noise).detach()
     gain = action[..., 0] - action[..., 0].mean(-1, keepdim=True)  # larger actions are better
     before = agent.mean_action(obs).mean((-2, -1)).detach()
@@ -435,9 +554,14 @@ def test_models_learn_the_dynamics_and_the_policy_improves_in_imagination(stream
     agent = small_bremen([0], model_lr=3e-3, iterations=15, horizon=6, rollouts=100)
     obs_now = torch.empty(1, 2, 128, 3)
     for _ in range(600):
-        obs, action = obs_now.normal_(generator=stream).clone(), torch.rand(1, 2, 128, 1, generator=stream) * 2 - 1
+        obs, action = (
+            obs_now.normal_(generator=stream).clone(),
+            torch.rand(1, 2, 128, 1, generator=stream) * 2 - 1,
+        )
         following = obs + torch.cat([0.5 * action, torch.zeros(1, 2, 128, 2)], -1)
-        agent.update(Batch(obs, action, -following[..., 0].abs(), following, torch.zeros(1, 2, 128)))
+        agent.update(
+            Batch(obs, action, -following[..., 0].abs(), following, torch.zeros(1, 2, 128))
+        )
     predicted, reward = agent.predict(obs, action)
     assert (predicted - following.unsqueeze(2)).abs().mean() < 0.1
     assert (reward + following[..., 0].abs().unsqueeze(2)).abs().mean() < 0.2
@@ -451,7 +575,14 @@ def test_bremen_of_a_member_does_not_depend_on_the_others(stream):
     for _ in range(2):
         rows = small_batch(2, 2, stream, obs=3, act=1)
         both.update(rows)
-        alone.update(Batch(*(getattr(rows, name)[1:] for name in ("obs", "action", "reward", "next_obs", "terminal"))))
+        alone.update(
+            Batch(
+                *(
+                    getattr(rows, name)[1:]
+                    for name in ("obs", "action", "reward", "next_obs", "terminal")
+                )
+            )
+        )
     both.improve(), alone.improve()
     torch.testing.assert_close(both.actor.flat[1:], alone.actor.flat, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(both.critic.flat[1:], alone.critic.flat, rtol=1e-3, atol=1e-4)
