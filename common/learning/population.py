@@ -25,9 +25,20 @@ def generator(seed: int, purpose: str, device="cpu") -> torch.Generator:
     return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def generators(seeds: list[int], purpose: str, device="cpu") -> list[torch.Generator]:
+class Streams(list[torch.Generator]):
+    """Random numbers of a population for one purpose: a generator per member."""
+
+    def state_dict(self) -> list[Tensor]:
+        return [stream.get_state() for stream in self]
+
+    def load_state_dict(self, state: list[Tensor]) -> None:
+        for stream, saved in zip(self, state, strict=True):
+            stream.set_state(saved)
+
+
+def generators(seeds: list[int], purpose: str, device="cpu") -> Streams:
     """One stream per member."""
-    return [generator(seed, purpose, device) for seed in seeds]
+    return Streams(generator(seed, purpose, device) for seed in seeds)
 
 
 def per_member(value, members: int, device="cpu") -> Tensor:

@@ -152,8 +152,8 @@ class ICQ(Learner):
     def distribution(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean [M, N, B, A] and log standard deviation [M, N, 1, A] of the policy."""
         low, high = LOG_STD_RANGE
-        log_std = low + (high - low) * self.parts["actor"]["log_std_logits"].sigmoid()
-        return apply_mlp(self.parts["actor"], obs, None), log_std.unsqueeze(2)
+        log_std = low + (high - low) * self.networks["actor"]["log_std_logits"].sigmoid()
+        return apply_mlp(self.networks["actor"], obs, None), log_std.unsqueeze(2)
 
     @staticmethod
     def values(obs: Tensor, action: Tensor, critic: Parameters) -> Tensor:
@@ -182,7 +182,7 @@ class ICQ(Learner):
             trusted = softmax_weights(following, config.target_temperature) * following
             target = batch.reward + config.gamma * (1 - batch.terminal) * trusted
         loss = mean_over_batch(
-            (self.total(batch.state, batch.obs, batch.action, self.parts) - target).square(), 1
+            (self.total(batch.state, batch.obs, batch.action, self.networks) - target).square(), 1
         )
         self.descend(loss, "critic", "mixer")
 
@@ -193,17 +193,17 @@ class ICQ(Learner):
             noise = normal_(wide.new_empty(*wide.shape[:-1], self.action_dim), self.streams)
             sampled = (mean.repeat_interleave(samples, dim=2) + log_std.exp() * noise).clamp(-1, 1)
             baseline = (
-                self.values(wide, sampled, self.parts["critic"])
+                self.values(wide, sampled, self.networks["critic"])
                 .unflatten(-1, (-1, samples))
                 .mean(-1)
             )
-            advantage = self.values(batch.obs, batch.action, self.parts["critic"]) - baseline
-            weights = self.coefficients(batch.state, self.parts["mixer"])
+            advantage = self.values(batch.obs, batch.action, self.networks["critic"]) - baseline
+            weights = self.coefficients(batch.state, self.networks["mixer"])
             weights = weights * softmax_weights(advantage, config.policy_temperature)
         log_prob = gaussian_log_prob(*self.distribution(batch.obs), batch.action)
         self.descend(-mean_over_batch(weights * log_prob), "actor")
         for name, part in self.targets.items():
-            part.average_towards(self.parts[name], config.tau)
+            part.average_towards(self.networks[name], config.tau)
 
     @torch.no_grad()
     def act(self, obs: Tensor, streams=None) -> Tensor:

@@ -134,7 +134,7 @@ class Program:
             for m, seed in enumerate(cell.config["seeds"], start):
                 wins, returns = ([point[k][m] for point in self.curve] for k in (0, 1))
                 fine = all(
-                    bool(part.flat[m].isfinite().all()) for part in self.learner.parts.values()
+                    bool(part.flat[m].isfinite().all()) for part in self.learner.networks.values()
                 )
                 seeds.append(
                     {

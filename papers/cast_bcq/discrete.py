@@ -127,18 +127,18 @@ class DiscreteLearner(Learner):
         super().descend(loss, *names)
         for name in names:
             if name in self.targets:
-                self.targets[name].average_towards(self.parts[name], self.config.tau)
+                self.targets[name].average_towards(self.networks[name], self.config.tau)
 
     def clone(self, batch: DiscreteBatch) -> None:
         """One step of the generator: cross entropy of the data's actions over available ones."""
-        logits = apply_mlp(self.parts["generator"], batch.obs, None)
+        logits = apply_mlp(self.networks["generator"], batch.obs, None)
         log_prob = logits.masked_fill(batch.available < 0.5, -torch.inf).log_softmax(-1)
         self.descend(-mean_over_batch(log_prob.gather(-1, batch.action.unsqueeze(-1))), "generator")
 
     @torch.no_grad()
     def generator(self, obs: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [M, N, B, A] of the behaviour, and which actions are allowed."""
-        logits = apply_mlp(self.parts["generator"], obs, None)
+        logits = apply_mlp(self.networks["generator"], obs, None)
         return logits, allowed(logits, available, self.config.threshold)
 
 
@@ -162,7 +162,7 @@ class DiscreteBCQ(DiscreteLearner):
             target = (
                 batch.reward.unsqueeze(1) + config.gamma * (1 - batch.terminal.unsqueeze(1)) * best
             )
-        q = apply_mlp(self.parts["critic"], batch.obs, None)
+        q = apply_mlp(self.networks["critic"], batch.obs, None)
         action = batch.action[:, :, None, :, None].expand(*q.shape[:-1], 1)
         errors = q.gather(-1, action).squeeze(-1) - target.unsqueeze(2)
         self.descend(mean_over_batch(errors.square().sum(2)), "critic")
@@ -172,7 +172,7 @@ class DiscreteBCQ(DiscreteLearner):
         """[M, N, B] the best allowed action by the first critic."""
         _, mask = self.generator(obs, available)
         return (
-            apply_mlp(self.parts["critic"], obs, None, head=0)
+            apply_mlp(self.networks["critic"], obs, None, head=0)
             .masked_fill(~mask, -torch.inf)
             .argmax(-1)
         )
@@ -198,15 +198,15 @@ class DiscreteICQ(DiscreteLearner):
                 batch.reward.unsqueeze(1)
                 + config.gamma * (1 - batch.terminal.unsqueeze(1)) * trusted
             )
-        q = apply_mlp(self.parts["critic"], batch.obs, None)
+        q = apply_mlp(self.networks["critic"], batch.obs, None)
         taken = q.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
         self.descend(mean_over_batch((taken - target).square()), "critic")
 
-        logits = apply_mlp(self.parts["actor"], batch.obs, None).masked_fill(
+        logits = apply_mlp(self.networks["actor"], batch.obs, None).masked_fill(
             batch.available < 0.5, -torch.inf
         )
         with torch.no_grad():
-            q = apply_mlp(self.parts["critic"], batch.obs, None)
+            q = apply_mlp(self.networks["critic"], batch.obs, None)
             advantage = q.gather(-1, batch.action.unsqueeze(-1)).squeeze(-1) - (
                 logits.softmax(-1) * q
             ).sum(-1)
@@ -218,7 +218,7 @@ class DiscreteICQ(DiscreteLearner):
     def act(self, obs: Tensor, available: Tensor) -> Tensor:
         """[M, N, B] the policy's most probable available action."""
         return (
-            apply_mlp(self.parts["actor"], obs, None)
+            apply_mlp(self.networks["actor"], obs, None)
             .masked_fill(available < 0.5, -torch.inf)
             .argmax(-1)
         )
@@ -296,13 +296,13 @@ class DiscreteCAST(DiscreteLearner):
             target = batch.reward + config.gamma * (1 - batch.terminal) * best  # [M, B]
         action = self.onehot(batch.action)  # [M, N, B, A]
         x = torch.cat([batch.state, action.transpose(1, 2).flatten(-2)], -1).unsqueeze(1)
-        q = apply_mlp(self.parts["critic"], x, None).squeeze(-1)  # [M, 1, 2, B]
+        q = apply_mlp(self.networks["critic"], x, None).squeeze(-1)  # [M, 1, 2, B]
         self.descend(mean_over_batch((q - target[:, None, None]).square().sum(2)), "critic")
 
         with torch.no_grad():
             delta = self.contributions(batch, action)
         value = (
-            apply_mlp(self.parts["value"], batch.obs, None)
+            apply_mlp(self.networks["value"], batch.obs, None)
             .gather(-1, batch.action.unsqueeze(-1))
             .squeeze(-1)
         )
@@ -325,7 +325,7 @@ class DiscreteCAST(DiscreteLearner):
         weights = kept.new_full((len(self.seeds), kept.shape[2]), 1 / kept.shape[2])
         others, constant = (
             action,
-            {name: tensor.detach() for name, tensor in self.parts["critic"].tensors.items()},
+            {name: tensor.detach() for name, tensor in self.networks["critic"].tensors.items()},
         )
         if self.config.others == "policy":
             others, _ = self.best_joint(batch.state, batch.obs, batch.available, constant)
@@ -343,4 +343,4 @@ class DiscreteCAST(DiscreteLearner):
     def act(self, obs: Tensor, available: Tensor) -> Tensor:
         """[M, N, B] every agent's best allowed action by its individual value."""
         _, mask = self.generator(obs, available)
-        return apply_mlp(self.parts["value"], obs, None).masked_fill(~mask, -torch.inf).argmax(-1)
+        return apply_mlp(self.networks["value"], obs, None).masked_fill(~mask, -torch.inf).argmax(-1)

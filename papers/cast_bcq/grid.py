@@ -154,7 +154,7 @@ class Grid:
         actions = torch.cartesian_prod(torch.arange(ACTIONS), torch.arange(ACTIONS)).to(self.device)
         onehot = self.learner.onehot(actions).expand(len(self.seeds), -1, -1, -1)
         state = self.seen[EXAMPLE].expand(len(self.seeds), len(actions), -1)
-        values = self.learner.joint_values(state, onehot, self.learner.parts["critic"])
+        values = self.learner.joint_values(state, onehot, self.learner.networks["critic"])
         return values.unflatten(1, (ACTIONS, ACTIONS)).tolist()
 
     @torch.no_grad()
@@ -167,7 +167,7 @@ class Grid:
             type(self.learner)
         ]
         head = 0 if name == "critic" else None
-        return apply_mlp(self.learner.parts[name], obs, None, head).squeeze(2).tolist()
+        return apply_mlp(self.learner.networks[name], obs, None, head).squeeze(2).tolist()
 
 
 def train(

@@ -160,7 +160,7 @@ class Behaviour(Learner):
         """[M, P, L, N, out] of an agents' network along time, for x of `inputs`."""
         members, positions, count, agents, _ = x.shape
         fresh = lanes.fresh.unsqueeze(-1).expand(-1, -1, -1, agents).flatten(2).unsqueeze(1)
-        found, _ = unroll(params or self.parts[name], x.flatten(2, 3).unsqueeze(1), fresh)
+        found, _ = unroll(params or self.networks[name], x.flatten(2, 3).unsqueeze(1), fresh)
         return found.view(members, positions, count, agents, -1)
 
     def clone(self, x: Tensor, lanes: Lanes) -> Tensor:
@@ -179,7 +179,7 @@ class Behaviour(Learner):
         self.updates += 1
         if self.updates % self.config.copy_every == 0:
             for name, part in self.targets.items():
-                part.flat.copy_(self.parts[name].flat)
+                part.flat.copy_(self.networks[name].flat)
 
     def learn(self, x: Tensor, lanes: Lanes) -> None:
         """Steps of all networks; x is `inputs` of the minibatch."""
@@ -201,7 +201,7 @@ class Behaviour(Learner):
         """
         x, found = self.inputs(obs, last).flatten(1, 2).unsqueeze(1), {}
         for name in self.acting:
-            out, memory[name] = step(self.parts[name], x, memory[name])
+            out, memory[name] = step(self.networks[name], x, memory[name])
             found[name] = out.view(*obs.shape[:3], -1)
         return self.choose(found, available)
 
@@ -334,15 +334,15 @@ class ICQ(Behaviour):
             target = traced_targets(
                 lanes.reward, lanes.terminal, filled, following, config.gamma, config.icq_trace
             )
-        own = self.values(lanes, self.parts["critic"])
-        total = (self.coefficients(lanes, self.parts["mixer"]) * chosen(own, lanes.action)).sum(-1)
+        own = self.values(lanes, self.networks["critic"])
+        total = (self.coefficients(lanes, self.networks["mixer"]) * chosen(own, lanes.action)).sum(-1)
         self.descend(mean_filled((total - target).square(), filled), "critic", "mixer")
 
         with torch.no_grad():
             own = own.detach()
             advantage = chosen(own, lanes.action) - (logits.softmax(-1) * own).sum(-1)
             weights = softmax_over_filled(advantage, filled, config.policy_temperature)
-            weights = weights * self.coefficients(lanes, self.parts["mixer"])
+            weights = weights * self.coefficients(lanes, self.networks["mixer"])
         self.descend(
             -mean_filled(weights * chosen(logits.log_softmax(-1), lanes.action), filled), "actor"
         )
@@ -442,7 +442,7 @@ class CAST(Behaviour):
         team = torch.nn.functional.one_hot(lanes.action, sizes.actions).float().flatten(-2)
         rows = torch.cat([lanes.state, team], -1).flatten(1, 2).unsqueeze(1)
         q = (
-            apply_mlp(self.parts["critic"], rows, None)
+            apply_mlp(self.networks["critic"], rows, None)
             .squeeze(-1)
             .squeeze(1)
             .view(len(self.seeds), 2, *filled.shape[1:])
@@ -454,7 +454,7 @@ class CAST(Behaviour):
             others = (
                 action
                 if config.others == "data"
-                else self.best_joint(state, logits, mask, self.parts["critic"])[0]
+                else self.best_joint(state, logits, mask, self.networks["critic"])[0]
             )
             delta = self.contributions(state, action, others).transpose(1, 2).view_as(lanes.action)
         value = chosen(self.along("value", x, lanes), lanes.action)
@@ -483,7 +483,7 @@ class CAST(Behaviour):
         Args:
             state: [M, B, D]; action, others: [M, N, B].
         """
-        params = self.parts["critic"]
+        params = self.networks["critic"]
         kept = self.subteams() if kept is None else kept
         own, team = self.added(action, params), self.added(others, params)  # [M, 2, N, B, H]
         nobody = self.first(state, params).unsqueeze(2)  # [M, 2, 1, B, H]

@@ -242,12 +242,12 @@ def test_mabcq_weights_by_hand():
 def test_icq_mixes_with_coefficients_that_sum_to_one(stream):
     agent = ICQ([0, 1], [3, 3, 3], 5, 2, ICQConfig(hidden=16, mixer_hidden=16))
     batch = team_batch(2, 3, stream)
-    k = agent.coefficients(batch.state, agent.parts["mixer"])
+    k = agent.coefficients(batch.state, agent.networks["mixer"])
     torch.testing.assert_close(k.sum(1), torch.ones(2, 12), rtol=1e-3, atol=1e-3)
     assert (k >= 0).all()
-    own = agent.values(batch.obs, batch.action, agent.parts["critic"])
+    own = agent.values(batch.obs, batch.action, agent.networks["critic"])
     torch.testing.assert_close(
-        agent.total(batch.state, batch.obs, batch.action, agent.parts), (k * own).sum(1)
+        agent.total(batch.state, batch.obs, batch.action, agent.networks), (k * own).sum(1)
     )
 
 
@@ -462,7 +462,7 @@ def joint_value(learner, state, onehot):
     rows = torch.cat(
         [state.unsqueeze(1).expand(-1, onehot.shape[1], -1, -1), onehot.flatten(-2)], -1
     ).flatten(1, 2)
-    q = apply_mlp(learner.parts["critic"], rows.unsqueeze(1), None).squeeze(-1).squeeze(1)
+    q = apply_mlp(learner.networks["critic"], rows.unsqueeze(1), None).squeeze(-1).squeeze(1)
     values = learner.config.weight * q.amin(1) + (1 - learner.config.weight) * q.amax(1)
     return values.detach().unflatten(1, onehot.shape[1:3])
 
@@ -505,7 +505,7 @@ def test_best_joint_candidate_in_battles_has_the_value_the_critic_gives_it(strea
     state, logits = torch.randn(2, 7, 6, generator=stream), torch.zeros(2, 7, 4, 5)
     mask = torch.ones(2, 7, 4, 5, dtype=torch.bool)
     mask[..., 0] = False
-    best, value = learner.best_joint(state, logits, mask, learner.parts["critic"])
+    best, value = learner.best_joint(state, logits, mask, learner.networks["critic"])
     team = torch.nn.functional.one_hot(best.permute(0, 2, 1), 5).float().unsqueeze(1)
     torch.testing.assert_close(joint_value(learner, state, team)[:, 0], value, atol=1e-5, rtol=1e-4)
     assert (best > 0).all()
@@ -580,8 +580,8 @@ def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, m
     results = whole.results(1.0)[0]
     assert results["seeds"][1] == single.results(1.0)[0]["seeds"][0]
     assert all(
-        torch.equal(part.flat[1], single.learner.parts[name].flat[0])
-        for name, part in whole.learner.parts.items()
+        torch.equal(part.flat[1], single.learner.networks[name].flat[0])
+        for name, part in whole.learner.networks.items()
     )
     first = battles.Program([made], "cpu")
     steps = first.updates()
@@ -591,8 +591,8 @@ def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, m
     list(second.updates())
     assert second.results(1.0)[0]["seeds"] == results["seeds"]
     assert all(
-        torch.equal(part.flat, second.learner.parts[name].flat)
-        for name, part in whole.learner.parts.items()
+        torch.equal(part.flat, second.learner.networks[name].flat)
+        for name, part in whole.learner.networks.items()
     )
     assert (
         results["environment"]["family"].startswith("SMAC-like")
@@ -623,9 +623,9 @@ def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folder
     learner, lanes = program.learner, program.store.draw()
     logits = learner.clone(learner.inputs(lanes.obs, lanes.last), lanes)
     q = torch.randn(lanes.action.shape)
-    before = learner.parts["inverse"].flat.clone()
+    before = learner.networks["inverse"].flat.clone()
     weights = learner.weights(lanes, logits, torch.randn(lanes.action.shape), q)
     assert (
         recurrent.mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
     )
-    assert torch.equal(before, learner.parts["inverse"].flat)
+    assert torch.equal(before, learner.networks["inverse"].flat)
