@@ -1,64 +1,141 @@
-"""What several learners share: named networks of a population with optimisers, target networks and
-noise.
-"""
+"""What every learner holds: named networks of a population with optimisers, targets and noise."""
+
+import copy
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from common.learning.population import Adam, Parameters, generators, per_member
+from common.learning.population import (
+    Adam,
+    Parameters,
+    generators,
+    normal_,
+    per_member,
+    uniform_,
+)
+
+
+class Stateful(Protocol):
+    """Whatever a checkpoint can hold and bring back."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any) -> None: ...
 
 
 class Learner:
     """Holds networks; a subclass adds them and says how they learn.
 
+    Args:
+        seeds: one per member.
+        max_norm: gradients of a network are clipped to this norm; None for no clipping.
+        noise: what the random numbers of learning are named after.
+
     Attributes:
-        networks, targets, optimisers: networks, their target networks where there are any, and optimisers,
-            by name.
+        networks, targets, optimisers: networks, their target networks where there are any, and
+            optimisers, by name.
         streams: random numbers of learning, one stream per member.
-        max_norm: gradients of a network are clipped to it; None for no clipping.
+        others: whatever else has a state that training changes (learners inside this one, running
+            moments, further streams), by name.
+        notes: numbers and tensors that training replaces (counts, a last minibatch), by name.
     """
 
-    def __init__(self, seeds: list[int], device="cpu", max_norm: float | None = None):
+    def __init__(
+        self,
+        seeds: list[int],
+        device: str = "cpu",
+        max_norm: float | None = None,
+        noise: str = "noise",
+    ):
         self.seeds, self.device, self.max_norm = seeds, device, max_norm
         self.networks: dict[str, Parameters] = {}
         self.targets: dict[str, Parameters] = {}
         self.optimisers: dict[str, Adam] = {}
-        self.streams = generators(seeds, "noise", device)
+        self.streams = generators(seeds, noise, device)
+        self.others: dict[str, Stateful] = {}
+        self.notes: dict[str, Any] = {}
 
-    def hold(self, name: str, tensors: dict[str, Tensor], lr: float, target: bool) -> None:
-        """A network for every member, its optimiser and, with `target`, a copy that follows it."""
-        self.networks[name] = Parameters(
-            {key: tensor.to(self.device) for key, tensor in tensors.items()}
-        )
-        self.optimisers[name] = Adam(self.networks[name], per_member(lr, len(self.seeds), self.device))
+    def hold(
+        self,
+        name: str,
+        network: Parameters | dict[str, Tensor],
+        lr: float | list[float],
+        target: bool = False,
+        clip: bool = True,
+        weight_decay: float = 0.0,
+    ) -> Parameters:
+        """A network for every member, its optimiser and, with `target`, a copy that follows it.
+
+        Args:
+            network: its parameters, or the tensors [M, N, ...] they start from.
+            lr: learning rate; one for all, or one per member.
+            clip: whether its gradient is clipped to the learner's `max_norm`.
+            weight_decay: L2 penalty, added to the gradient as torch.optim.Adam does.
+        """
+        if not isinstance(network, Parameters):
+            network = Parameters({key: one.to(self.device) for key, one in network.items()})
+        rates = per_member(lr, len(network.flat), self.device)
+        max_norm = self.max_norm if clip else None
+        self.networks[name] = network
+        self.optimisers[name] = Adam(network, rates, max_norm=max_norm, weight_decay=weight_decay)
         if target:
-            self.targets[name] = self.networks[name].frozen_copy()
+            self.targets[name] = network.frozen_copy()
+        return network
 
     def descend(self, loss: Tensor, *names: str) -> None:
-        """One optimiser step of some networks."""
+        """One optimiser step of these networks along the gradient of loss [M] or [M, N]."""
+        networks = [self.networks[name] for name in names]
+        for network in networks:
+            network.zero_grad()
+        leaves = [leaf for network in networks for leaf in network.tensors.values()]
+        loss.sum().backward(inputs=leaves)
         for name in names:
-            self.networks[name].zero_grad()
-        loss.sum().backward(
-            inputs=[tensor for name in names for tensor in self.networks[name].tensors.values()]
-        )
-        for name in names:
-            if self.max_norm is not None:
-                self.networks[name].clip_grad_norm(self.max_norm)
             self.optimisers[name].step()
 
+    def follow(self, tau: float, *names: str) -> None:
+        """Moves targets towards their networks by the share tau: those named, else all."""
+        for name in names or self.targets:
+            self.targets[name].average_towards(self.networks[name], tau)
+
+    def normal(self, *shape: int) -> Tensor:
+        """[M, *shape] standard normal numbers, each member's from its own stream."""
+        return normal_(torch.empty(len(self.streams), *shape, device=self.device), self.streams)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """[M, *shape] uniform numbers in [-1, 1], each member's from its own stream."""
+        return uniform_(torch.empty(len(self.streams), *shape, device=self.device), self.streams)
+
+    def part(self, members: slice) -> Self:
+        """Some of the members, to act and to be valued by, not to train.
+
+        Its `networks` share memory with the population's and follow their training.
+        """
+        part = copy.copy(self)
+        part.networks = {name: one.part(members) for name, one in self.networks.items()}
+        return part
+
     def state_dict(self) -> dict:
+        """Everything that training changes: tensors and lists over members, and shared numbers."""
         return {
-            "networks": {name: part.flat for name, part in self.networks.items()},
-            "targets": {name: part.flat for name, part in self.targets.items()},
+            "networks": {name: network.flat for name, network in self.networks.items()},
+            "targets": {name: target.flat for name, target in self.targets.items()},
             "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
             "noise": self.streams.state_dict(),
+            "others": {name: other.state_dict() for name, other in self.others.items()},
+            "notes": dict(self.notes),
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
-        for name, part in self.networks.items():
-            part.flat.copy_(state["networks"][name])
+        """Goes on from a `state_dict`."""
+        for name, network in self.networks.items():
+            network.flat.copy_(state["networks"][name])
             self.optimisers[name].load_state_dict(state["optimisers"][name])
-        for name, part in self.targets.items():
-            part.flat.copy_(state["targets"][name])
+        for name, target in self.targets.items():
+            target.flat.copy_(state["targets"][name])
         self.streams.load_state_dict(state["noise"])
+        for name, other in self.others.items():
+            other.load_state_dict(state["others"][name])
+        for name, note in state["notes"].items():
+            self.notes[name] = note.to(self.device) if isinstance(note, Tensor) else note

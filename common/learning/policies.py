@@ -46,7 +46,7 @@ class SquashedGaussian:
 
     @torch.no_grad()
     def act(self, obs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """[M, N, B, A] actions for obs [M, N, B, O]: sampled with `noise`, or the mean's without."""
+        """[M, N, B, A] actions for obs [M, N, B, O]: sampled with `noise`, else the mean's."""
         return act(self.params, obs, noise)
 
 

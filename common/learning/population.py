@@ -6,6 +6,7 @@ reduced over the batch only and summed over members, and whatever looks at all p
 network looks at one member's one agent.
 """
 
+import copy
 import hashlib
 import math
 
@@ -53,11 +54,6 @@ def per_member(value, members: int, device="cpu") -> Tensor:
     return values.expand(members).clone()
 
 
-def spread_over(values: Tensor, like: Tensor) -> Tensor:
-    """values [M] with trailing axes of size 1, so that it broadcasts against like [M, ...]."""
-    return values.reshape(-1, *[1] * (like.ndim - 1))
-
-
 def mean_over_batch(values: Tensor, leading: int = 2) -> Tensor:
     """Mean over everything behind the first `leading` axes (members, agents)."""
     return values.flatten(leading).mean(-1)
@@ -78,7 +74,7 @@ class Parameters:
         self.flat = torch.cat(
             [tensor.reshape(members, agents, -1) for tensor in tensors.values()], dim=-1
         )
-        self.grad = torch.zeros_like(self.flat) if trainable else None
+        self.grad = torch.zeros_like(self.flat) if trainable else torch.empty(0)
         self.tensors = self._views(self.flat)
         if trainable:
             for name, view in self._views(self.grad).items():
@@ -87,7 +83,8 @@ class Parameters:
                 self.tensors[name] = leaf
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
-        views, start = {}, 0
+        views = {}
+        start = 0
         for name, shape in self.shapes.items():
             size = math.prod(shape)
             views[name] = flat[..., start : start + size].view(*flat.shape[:2], *shape)
@@ -97,11 +94,19 @@ class Parameters:
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
 
-    def views(self, members: slice) -> dict[str, Tensor]:
-        """Tensors of some members without gradients; they share memory with these and follow their
+    def part(self, members: slice) -> "Parameters":
+        """Those of some members without gradients: they share memory with these and follow their
         training.
         """
-        return {name: tensor.detach()[members] for name, tensor in self.tensors.items()}
+        part = copy.copy(self)
+        part.flat = self.flat[members]
+        part.grad = torch.empty(0)
+        part.tensors = part._views(part.flat)
+        return part
+
+    def views(self, members: slice) -> dict[str, Tensor]:
+        """Tensors of some members, as in `part`."""
+        return self.part(members).tensors
 
     def zero_grad(self) -> None:
         self.grad.zero_()
@@ -132,10 +137,22 @@ class Adam:
     Args:
         parameters: what to train.
         lr: [M], learning rates.
+        max_norm: each network's gradient is clipped to this norm first; None for no clipping.
+        weight_decay: L2 penalty, added to the (clipped) gradient.
     """
 
-    def __init__(self, parameters: Parameters, lr: Tensor, betas=(0.9, 0.999), eps: float = 1e-8):
-        self.parameters, self.betas, self.eps = parameters, betas, eps
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: Tensor,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        max_norm: float | None = None,
+        weight_decay: float = 0.0,
+    ):
+        self.parameters = parameters
+        self.betas, self.eps = betas, eps
+        self.max_norm, self.weight_decay = max_norm, weight_decay
         self.lr = lr.to(parameters.flat)
         self.mean = torch.zeros_like(parameters.flat)
         self.square = torch.zeros_like(parameters.flat)
@@ -144,6 +161,10 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """One step along `parameters.grad`."""
+        if self.max_norm is not None:
+            self.parameters.clip_grad_norm(self.max_norm)
+        if self.weight_decay:
+            self.parameters.grad.add_(self.parameters.flat, alpha=self.weight_decay)
         self.steps += 1
         beta1, beta2 = self.betas
         scale = math.sqrt(1 - beta2**self.steps)
@@ -166,6 +187,12 @@ class Adam:
         self.mean.copy_(state["mean"])
         self.square.copy_(state["square"])
         self.steps = state["steps"]
+
+
+def integers(low: int, high: int, shape: tuple[int, ...], streams: list[torch.Generator]) -> Tensor:
+    """[M, *shape] whole numbers uniform in [low, high), each member's from its own stream."""
+    draws = [torch.randint(low, high, shape, generator=stream) for stream in streams]
+    return torch.stack(draws)
 
 
 def uniform_(

@@ -1,4 +1,4 @@
-"""What hyperparameters may be: types for the fields of configurations, checked before anything runs."""
+"""What hyperparameters may be: types of configuration fields, checked before anything runs."""
 
 from typing import Annotated
 

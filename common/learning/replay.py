@@ -43,7 +43,8 @@ def distinct(rows: int, shape: tuple[int, int], stream: torch.Generator) -> Tens
     """
     if shape[1] > rows:
         raise ValueError(
-            f"a minibatch of {shape[1]} rows does not fit a data set of {rows} rows; lower batch_size"
+            f"a minibatch of {shape[1]} rows does not fit a data set of {rows} rows; "
+            "lower batch_size"
         )
     index = torch.randint(rows, shape, generator=stream)
     while True:

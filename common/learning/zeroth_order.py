@@ -57,7 +57,7 @@ def refine_elites(
 
 
 def sample_around(noise: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Clipped actions mean + std noise: noise [..., K, A], mean and std broadcastable to [..., A]."""
+    """Clipped actions mean + std noise: noise [..., K, A]; mean, std broadcastable to [..., A]."""
     return (noise * std.unsqueeze(-2) + mean.unsqueeze(-2)).clamp_(-1, 1)
 
 
