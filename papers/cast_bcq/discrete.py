@@ -343,4 +343,6 @@ class DiscreteCAST(DiscreteLearner):
     def act(self, obs: Tensor, available: Tensor) -> Tensor:
         """[M, N, B] every agent's best allowed action by its individual value."""
         _, mask = self.generator(obs, available)
-        return apply_mlp(self.networks["value"], obs, None).masked_fill(~mask, -torch.inf).argmax(-1)
+        return (
+            apply_mlp(self.networks["value"], obs, None).masked_fill(~mask, -torch.inf).argmax(-1)
+        )

@@ -335,7 +335,9 @@ class ICQ(Behaviour):
                 lanes.reward, lanes.terminal, filled, following, config.gamma, config.icq_trace
             )
         own = self.values(lanes, self.networks["critic"])
-        total = (self.coefficients(lanes, self.networks["mixer"]) * chosen(own, lanes.action)).sum(-1)
+        total = (self.coefficients(lanes, self.networks["mixer"]) * chosen(own, lanes.action)).sum(
+            -1
+        )
         self.descend(mean_filled((total - target).square(), filled), "critic", "mixer")
 
         with torch.no_grad():
