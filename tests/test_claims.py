@@ -3,20 +3,22 @@ computed.
 """
 
 import csv
+import dataclasses
 import importlib
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from common.reporting import claims, scores
+from common.reporting import catalogue, claims, scores
 from common.reporting.claims import Claim, interval, over, verdict
+from common.reporting.shown import Shown
 
-ALL = [(paper, claim) for paper in claims.PAPERS for claim in claims.of_paper(paper)]
+ALL = [(paper, claim) for paper in catalogue.papers() for claim in claims.of_paper(paper)]
 
 
 def decide(claim, values):
-    return verdict(claim, lambda table: values)["verdict"]
+    return verdict(claim, lambda table: values).word
 
 
 def test_verdicts_by_hand():
@@ -42,7 +44,7 @@ def test_verdicts_by_hand():
     blocked = verdict(
         Claim("", "a > b", "x", **over("a", ["b"], ["t"]), premise=premise), lambda table: ours
     )
-    assert blocked["verdict"] == "undecided" and "b is large" in blocked["why"]
+    assert blocked.word == "undecided" and "b is large" in blocked.why
     with pytest.raises(ValueError, match="one of above, below and within"):
         Claim("", "nothing", "x", value)
 
@@ -103,19 +105,19 @@ def test_welch_and_holm_by_hand():
 
 def test_words_beside_published_numbers():
     def entry(row, values):
-        return {"row": row, "column": "c", "cells": ["x"]} | scores.summary(values)
+        return Shown(row, "c", ("x",), "done", scores.summary(values))
 
     entries = [
         entry("far", [0.0, 0.1, 0.2]),
         entry("near", [9.0, 11.0, 10.4]),
         entry("unclear", [8.9, 9.5, 9.3]),
         entry("two", [1.0, 2.0]),
-        entry("constant", [5.0]) | {"cells": []},
+        dataclasses.replace(entry("constant", [5.0]), cells=()),
         entry("gone", [None, None, None]),
     ]
-    published = {(entry["row"], "c"): (10.0, 0.2) for entry in entries}
+    published = {entry.name: (10.0, 0.2) for entry in entries}
     words = {
-        key[0]: found["word"] for key, found in scores.comparisons(entries, published, 5).items()
+        name[0]: found.word for name, found in scores.comparisons(entries, published, 5).items()
     }
     assert words == {
         "far": "differs",

@@ -1,54 +1,56 @@
-"""The departures ledger: the READMEs' tables are its rows, every measured effect can be computed,
-options exist.
-"""
+"""The departures ledger: complete rows, every measured effect can be computed, options exist."""
 
 import csv
-import importlib
 import re
 
 import numpy as np
 import pytest
 
-from common.reporting import claims, departures
+from common.reporting import catalogue, departures
 from common.reporting.departures import Effect
-from common.reporting.tables import REFERENCE
+from common.reporting.tables import PRESETS, REFERENCE
 from common.running.files import write_csv
 from common.running.provenance import ROOT
 
-EFFECTS = [(paper, effect) for paper in claims.PAPERS for effect in departures.effects_of(paper)]
+PAPERS = catalogue.papers()
+EFFECTS = [
+    (paper, departure.what, departure.effect)
+    for paper in PAPERS
+    for departure in departures.of_paper(paper)
+    if departure.effect
+]
 
 
-@pytest.mark.parametrize("paper", claims.PAPERS)
-def test_a_readmes_table_is_read_whole(paper):
-    header, rows, _ = departures.readme_table(paper)
-    assert header[-1] == "option" and len(rows) > 15
-    assert all(len(row) == len(header) and row[0] and row[-2] for row in rows)
-    assert len({row[0] for row in rows}) == len(rows)
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_departure_says_what_it_is_about_and_what_is_done_here(paper):
+    listed = departures.of_paper(paper)
+    assert len(listed) > 15
+    assert all(departure.what and departure.here for departure in listed)
+    assert len({departure.what for departure in listed}) == len(listed)
 
 
-@pytest.mark.parametrize("paper", claims.PAPERS)
-def test_options_that_a_readme_names_are_in_the_code(paper):
+@pytest.mark.parametrize("paper", PAPERS)
+def test_options_that_a_departure_names_are_in_the_code(paper):
     files = [
         path for top in (f"papers/{paper}", "common", "envs") for path in (ROOT / top).rglob("*.py")
     ]
     code = "\n".join(path.read_text() for path in files if path.stem != "departures")
-    for row in departures.readme_table(paper)[1]:
-        for word in re.findall(r"[A-Za-z_]\w+(?==|\b)", row[-1].split(" of ")[0]):
+    for departure in departures.of_paper(paper):
+        for word in re.findall(r"[A-Za-z_]\w+(?==|\b)", departure.option.split(" of ")[0]):
             known = (
                 re.search(rf"\b{word}\b", code)
                 or word in ("both", "in", "py")
                 or (ROOT / "envs" / word).exists()
             )
-            assert known, (row[0], word)
+            assert known, (departure.what, word)
 
 
 @pytest.mark.parametrize(
-    ("paper", "effect"), EFFECTS, ids=lambda value: getattr(value, "what", value)
+    ("paper", "what", "effect"), EFFECTS, ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_every_effect_names_a_row_and_entries(paper, effect):
-    assert sum(row[0] == effect.what for row in departures.readme_table(paper)[1]) == 1
-    table = importlib.import_module(f"papers.{paper}.{effect.table}").TABLE
-    for preset in ("smoke", "quick", "paper"):
+def test_every_effect_names_entries_of_its_table(paper, what, effect):
+    table = catalogue.table(f"{paper}/{effect.table}")
+    for preset in PRESETS:
         entries = {(entry.row, entry.column) for entry in table.entries_at(preset)}
         assert {name for pair in effect.pairs for name in pair} <= entries
     assert all(other != default for other, default in effect.pairs)
@@ -56,34 +58,42 @@ def test_every_effect_names_a_row_and_entries(paper, effect):
 
 def test_an_effect_is_the_mean_paired_difference(tmp_path):
     effect = Effect(
-        "x",
         "ablation_options",
         ((("a", "other"), ("a", "default")), (("b", "other"), ("b", "default"))),
     )
     rows = [
         ["t", row, column, seed, value, ""]
-        for row, column, values in (
+        for row, column, sample in (
             ("a", "other", (3.0, 5.0)),
             ("a", "default", (1.0, 2.0)),
             ("b", "other", (0.0, 1.0)),
             ("b", "default", (1.0, 1.0)),
         )
-        for seed, value in enumerate(values)
+        for seed, value in enumerate(sample)
     ]
     write_csv(
         tmp_path / "quick/omar/ablation_options.seeds.csv",
         ["table", "row", "column", "seed", "last", "best"],
         rows,
     )
-    mean, low, high, count, unit, script = departures.measured("omar", effect, "quick", (tmp_path,))
-    assert float(mean) == np.mean([2.5, -0.5]) and float(low) < 1 < float(high)
-    assert (count, unit, script) == (4, "normalized score", "ablation_options")
-    assert departures.measured("omar", effect, "paper", (tmp_path,)) is None
+    measured = departures.measure("omar", effect, "quick", (tmp_path,))
+    assert float(measured.mean) == np.mean([2.5, -0.5])
+    assert float(measured.low) < 1 < float(measured.high)
+    assert (measured.n, measured.unit) == (4, "normalized score")
+    assert measured.table == "ablation_options"
+    assert departures.measure("omar", effect, "paper", (tmp_path,)) is None
 
 
 def test_the_committed_ledger_follows_from_the_committed_seeds():
     with open(REFERENCE / "departures.csv", newline="") as file:
         committed = list(csv.reader(file))
-    fresh = departures.ledger(sources=(REFERENCE,))
+    fresh = departures.csv_rows(departures.ledger(sources=(REFERENCE,)))
     assert committed == [departures.HEADER, *([str(value) for value in row] for row in fresh)]
-    assert sum(row[5] == "quick" for row in committed) >= len(EFFECTS)
+    assert sum(row[6] == "quick" for row in committed) >= len(EFFECTS)
+
+
+def test_columns_that_no_departure_fills_are_left_out(monkeypatch):
+    silent = departures.Departure("what", "text", "", "here")
+    monkeypatch.setattr(departures, "of_paper", lambda paper: [silent])
+    header, rows = departures.table_of("omar", [departures.Line("omar", silent)])
+    assert header == ["what", "paper", "here"] and rows == [["what", "text", "here"]]

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from common import suite
-from common.reporting import export, tables
+from common.reporting import export, writer
 from common.reporting.tables import REFERENCE
 
 TABLE = suite.find("omar/table3")[0]
@@ -25,7 +25,7 @@ def test_marl_eval_gets_every_seed_with_its_curve(results, capsys):
     path = results / "quick/export/marl-eval/omar_table3.json"
     assert capsys.readouterr().out.strip() == str(path)
     tasks = json.loads(path.read_text())["omar/table3"]
-    known = tables.read_seeds(REFERENCE / "quick/omar/table3.seeds.csv")
+    known = writer.read_seeds(REFERENCE / "quick/omar/table3.seeds.csv")
     assert {(task, method) for task, methods in tasks.items() for method in methods} == set(known)
     for (task, method), seeds in known.items():
         runs = tasks[task][method]
@@ -46,7 +46,10 @@ def test_marl_eval_gets_every_seed_with_its_curve(results, capsys):
 
 
 def test_a_diverged_seed_has_no_last_score(monkeypatch):
-    found = {("a", "m", 0): ([(1, 2.0)], None), ("a", "m", 1): ([], 3.0)}
+    found = {
+        ("a", "m", 0): export.Curve([(1, 2.0)], None),
+        ("a", "m", 1): export.Curve([], 3.0),
+    }
     monkeypatch.setattr(export, "runs_of", lambda table, preset: found)
     runs = export.marl_eval(TABLE, "quick")["omar/table3"]["a"]["m"]
     assert runs == {

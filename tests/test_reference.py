@@ -7,7 +7,8 @@ import pytest
 
 from common import suite
 from common.reporting import scores
-from common.reporting.tables import REFERENCE, number
+from common.reporting.tables import REFERENCE
+from common.reporting.writer import number
 from common.running.provenance import config_hash
 
 TABLES = [table for table in suite.find("*") if not table.unavailable]
@@ -34,8 +35,8 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
             assert row["mean"] == ""
             continue
         facts = scores.summary(by_entry[row["row"], row["column"]])
-        assert row["mean"] == number(facts["mean"], table.decimals) and row["std"] == number(
-            facts["std"], table.decimals
+        assert row["mean"] == number(facts.mean, table.decimals) and row["std"] == number(
+            facts.std, table.decimals
         )
 
 

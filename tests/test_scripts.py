@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from common import suite
-from common.reporting import tables
+from common.reporting import reference, tables
 from common.running.cells import runs_folder
 from common.running.provenance import ROOT
 
@@ -129,7 +129,7 @@ def test_suite_lists_plans_reports_and_diffs(capsys):
 def test_diff_passes_on_equal_results_and_fails_on_a_regression(tmp_path, monkeypatch, capsys):
     table = suite.find("omar/table1")[0]
     run_main(table, "with", "smoke", "jobs=1")
-    monkeypatch.setattr(suite, "REFERENCE", tmp_path)
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
     assert suite.main(["accept", "--only", "omar/table1", "--preset", "smoke"]) == 0
     assert suite.main(["diff", "--only", "omar/table1", "--preset", "smoke"]) == 0
     assert "identical" in capsys.readouterr().out

@@ -1,27 +1,27 @@
 """The departures ledger: every difference between a paper's text, its released code and this
 package, with its measured effect.
 
-The rows are those of the table of differences in each paper's README, so what people read is what
-is counted. Where a script runs the other reading beside the default, `EFFECTS` in
-papers/<paper>/departures.py names the entries; the effect is their difference, seed by seed, with
-its 95 % interval.
+Every paper's departures.py lists its `DEPARTURES`; the tables in the papers' notes are made from
+them. Where a script runs the other reading beside the default, the departure names the entries; the
+effect is their difference, seed by seed, with its 95 % interval.
 """
 
-import importlib
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from common.reporting import claims
+from common.reporting import catalogue, claims
+from common.reporting.scores import Name
 from common.reporting.tables import REFERENCE
 from common.running.cells import runs_folder
 from common.running.files import write_csv
-from common.running.provenance import ROOT
 
 HEADER = [
     "paper",
     "what",
-    "elsewhere",
+    "text",
+    "released",
     "here",
     "option",
     "preset",
@@ -32,7 +32,14 @@ HEADER = [
     "unit",
     "from",
 ]
-COLUMN = "effect of the other reading [95 %]"
+TITLES = {
+    "what": "what",
+    "text": "paper",
+    "released": "released code",
+    "here": "here",
+    "option": "option",
+    "effect": "effect of the other reading [95 %]",
+}
 
 
 @dataclass(frozen=True)
@@ -40,117 +47,141 @@ class Effect:
     """Entries that run both readings of one difference.
 
     Attributes:
-        what: first column of the difference's row in the paper's README.
         table: the script of the same paper.
         pairs: (other reading, default) entries, as (row, column) each.
     """
 
-    what: str
     table: str
-    pairs: tuple[tuple[claims.Name, claims.Name], ...]
+    pairs: tuple[tuple[Name, Name], ...]
 
 
-def readme_table(paper: str) -> tuple[list[str], list[list[str]], list[str]]:
-    """Header and rows of a paper's table of differences, and the section's other paragraphs.
+@dataclass(frozen=True)
+class Departure:
+    """One difference.
 
-    Raises:
-        ValueError: the README has no such section.
+    Attributes:
+        what: it is about.
+        text: what the paper's text or appendix says; "" where it is silent.
+        released: what the authors' code does; "" where it does not say, or there is none.
+        here: the default of this package.
+        option: what chooses the other reading, or names the constant.
+        effect: entries with both readings, where they are run.
     """
-    path = ROOT / "papers" / paper / "README.md"
-    section = re.search(
-        r"## (?:Differences|Readings).*?\n(.*?)(?=\n## |\Z)", path.read_text(), re.DOTALL
-    )
-    if section is None:
-        raise ValueError(f"{path} has no section whose title begins with Differences or Readings")
-    rows, other = [], []
-    for block in section.group(1).replace("`", "").strip().split("\n\n"):
-        if block.startswith("|"):
-            rows += [
-                [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()
-            ]
-        else:
-            other.append(" ".join(block.split()))
-    body = [row for row in rows[1:] if not set("".join(row)) <= set("-: ")]
-    return rows[0], body, other
+
+    what: str
+    text: str
+    released: str
+    here: str
+    option: str = ""
+    effect: Effect | None = None
 
 
-def effects_of(paper: str) -> list[Effect]:
-    """The measured differences of a paper."""
-    return importlib.import_module(f"papers.{paper}.departures").EFFECTS
+class Measured(NamedTuple):
+    """The effect of the other reading at a preset; numbers as they are printed."""
+
+    preset: str
+    mean: str
+    low: str
+    high: str
+    n: int
+    unit: str
+    table: str
+
+    def __str__(self) -> str:
+        bounds = f"[{self.low}, {self.high}]"
+        source = f"n = {self.n} ({self.table}, {self.preset})"
+        return f"{float(self.mean):+.3g} {bounds} {self.unit}, {source}"
 
 
-def measured(paper: str, effect: Effect, preset: str, sources: tuple[Path, ...]) -> list | None:
-    """Mean, low, high, n, unit and script of an effect at a preset, None where it has not been run."""
+class Line(NamedTuple):
+    """A row of the ledger."""
+
+    paper: str
+    departure: Departure
+    measured: Measured | None = None
+
+
+def of_paper(paper: str) -> list[Departure]:
+    """A paper's departures; none where it has no departures.py."""
+    departures = catalogue.module(paper, "departures")
+    return departures.DEPARTURES if departures else []
+
+
+def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Path]) -> Measured | None:
+    """An effect at a preset, None where it has not been run."""
     for source in sources:
-        path = source / preset / paper / f"{effect.table}.seeds.csv"
-        samples = claims.differences(effect, claims.seeds_of(path)) if path.exists() else None
+        last = claims.reader(source / preset / paper)(effect.table)
+        samples = claims.differences(effect.pairs, last) if last else None
         if samples:
-            mean, low, high = claims.interval(samples)
-            unit = importlib.import_module(f"papers.{paper}.{effect.table}").TABLE.unit
-            return [
-                *(f"{value:.4g}" for value in (mean, low, high)),
-                sum(map(len, samples)),
-                unit,
-                effect.table,
-            ]
+            mean, low, high = (f"{value:.4g}" for value in claims.interval(samples))
+            unit = catalogue.table(f"{paper}/{effect.table}").unit
+            return Measured(preset, mean, low, high, sum(map(len, samples)), unit, effect.table)
     return None
 
 
 def ledger(
-    papers=claims.PAPERS, presets=("quick", "paper"), sources: tuple[Path, ...] = ()
-) -> list[list]:
-    """Rows of HEADER: one for every measured effect and preset, one for every difference that has
-    none.
+    papers: Sequence[str] | None = None,
+    presets: Sequence[str] = ("quick", "standard", "paper"),
+    sources: Sequence[Path] = (),
+) -> list[Line]:
+    """One line for every measured effect and preset, one for every departure that has none.
 
     Args:
         sources: results folders, the first that has the numbers counts; this machine's, then the
             reference, by default.
     """
-    sources, rows = sources or (runs_folder(), REFERENCE), []
-    for paper in papers:
-        header, body, _ = readme_table(paper)
-        for row in body:
-            elsewhere = "; ".join(
-                f"{name}: {value}"
-                for name, value in zip(header[1:-2], row[1:-2], strict=True)
-                if value
-            )
-            found = [
-                [preset, *numbers]
-                for effect in effects_of(paper)
-                if effect.what == row[0]
-                for preset in presets
-                if (numbers := measured(paper, effect, preset, sources))
-            ]
-            for numbers in found or [[""] * 7]:
-                rows.append([paper, row[0], elsewhere, row[-2], row[-1], *numbers])
-    return rows
+    folders = sources or (runs_folder(), REFERENCE)
+    lines = []
+    for paper in catalogue.papers() if papers is None else papers:
+        for departure in of_paper(paper):
+            lines += of_departure(paper, departure, presets, folders)
+    return lines
 
 
-def shown(numbers: list) -> str:
-    """The measured part of a ledger row in words; "" where there is none."""
-    preset, mean, low, high, count, unit, table = numbers
-    return (
-        f"{float(mean):+.3g} [{low}, {high}] {unit}, n = {count} ({table}, {preset})"
-        if preset
-        else ""
-    )
+def of_departure(
+    paper: str, departure: Departure, presets: Sequence[str], sources: Sequence[Path]
+) -> list[Line]:
+    """A departure's lines of the ledger."""
+    if departure.effect is None:
+        return [Line(paper, departure)]
+    numbers = [measure(paper, departure.effect, preset, sources) for preset in presets]
+    measured = [Line(paper, departure, effect) for effect in numbers if effect]
+    return measured or [Line(paper, departure)]
 
 
-def table_of(paper: str, rows: list[list]) -> tuple[list[str], list[list[str]]]:
-    """A paper's README table with a column for what was measured.
+def table_of(paper: str, lines: list[Line]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a paper's departures, with what was measured; without columns that are
+    empty.
 
     Args:
-        rows: of the ledger.
+        lines: of the ledger.
     """
-    header, body, _ = readme_table(paper)
-    effects: dict[str, list[str]] = {}
-    for owner, what, _, _, _, *numbers in rows:
-        if owner == paper and numbers[0]:
-            effects.setdefault(what, []).append(shown(numbers))
-    return [*header, COLUMN], [[*row, "; ".join(effects.get(row[0], []))] for row in body]
+    rows = []
+    for departure in of_paper(paper):
+        effects = [
+            str(line.measured)
+            for line in lines
+            if line.paper == paper and line.departure == departure and line.measured
+        ]
+        columns = [getattr(departure, name) for name in list(TITLES)[:-1]]
+        rows.append([*columns, "; ".join(effects)])
+    filled = [c for c in range(len(TITLES)) if any(row[c] for row in rows)]
+    header = list(TITLES.values())
+    return [header[c] for c in filled], [[row[c] for c in filled] for row in rows]
 
 
-def write(rows: list[list], path: Path) -> None:
+def csv_rows(lines: list[Line]) -> list[list]:
+    """Rows of HEADER."""
+    return [
+        [
+            line.paper,
+            *(getattr(line.departure, name) for name in list(TITLES)[:-1]),
+            *(line.measured or [""] * 7),
+        ]
+        for line in lines
+    ]
+
+
+def write(lines: list[Line], path: Path) -> None:
     """The ledger as CSV."""
-    write_csv(path, HEADER, rows)
+    write_csv(path, HEADER, csv_rows(lines))

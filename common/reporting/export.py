@@ -9,41 +9,43 @@ curve have their last score only.
 """
 
 import importlib.util
+import math
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
-from common.reporting import report, tables
+from common.reporting import reference, writer
 from common.reporting.tables import Table
 from common.running.cells import runs_folder
 from common.running.files import read_csv, write_json
 
 FORMATS = ("marl-eval", "tensorboard")
 METRIC = "score"
+Run = tuple[str, str, int]  # row, column and seed
 
 
-def runs_of(
-    table: Table, preset: str
-) -> dict[tuple[str, str, int], tuple[list[tuple[int, float]], float | None]]:
-    """Of every row, column and seed of a table the points (round, score) of its curve, and its last
-    score; {} if not run.
-    """
-    found = report.stored(table, preset)
-    if not found:
+class Curve(NamedTuple):
+    """Points (round, score) of a run, and its last score; None where it diverged."""
+
+    points: list[tuple[int, float]]
+    last: float | None
+
+
+def runs_of(table: Table, preset: str) -> dict[Run, Curve]:
+    """Every run of a table; {} if it has not been run."""
+    stored = reference.stored(table, preset)
+    if not stored:
         return {}
-    folder = found[2]
-    seeds, curves = folder / f"{table.name}.seeds.csv", folder / f"{table.name}.curves.csv"
-    points: dict[tuple, list] = {}
+    curves = stored.folder / f"{table.name}.curves.csv"
+    points: dict[Run, list[tuple[int, float]]] = {}
     for row in read_csv(curves) if curves.exists() else []:
         if row["score"]:
-            key = row["row"], row["column"], int(row["seed"])
-            points.setdefault(key, []).append((int(float(row["round"])), float(row["score"])))
-    last = {
-        (*name, seed): value
-        for name, values in tables.read_seeds(seeds).items()
-        for seed, value in values.items()
-    }
+            run = (row["row"], row["column"], int(row["seed"]))
+            points.setdefault(run, []).append((int(float(row["round"])), float(row["score"])))
     return {
-        key: (points.get(key, []), None if value != value else value) for key, value in last.items()
+        (*name, seed): Curve(points.get((*name, seed), []), None if math.isnan(last) else last)
+        for name, sample in writer.read_seeds(stored.folder / f"{table.name}.seeds.csv").items()
+        for seed, last in sample.items()
     }
 
 
@@ -52,14 +54,16 @@ def marl_eval(table: Table, preset: str) -> dict:
     marl-eval's README describes.
     """
     tasks: dict = {}
-    for (row, column, seed), (points, last) in runs_of(table, preset).items():
+    for (row, column, seed), curve in runs_of(table, preset).items():
+        points = curve.points
+        if not points and curve.last is not None:
+            points = [(0, curve.last)]
         steps = {
             f"step_{index}": {"step_count": count, METRIC: [value]}
-            for index, (count, value) in enumerate(points or [(0, last)])
-            if value is not None
+            for index, (count, value) in enumerate(points)
         }
-        final = {"absolute_metrics": {METRIC: [last]}} if last is not None else {}
-        tasks.setdefault(row, {}).setdefault(column, {})[f"seed_{seed}"] = steps | final
+        final = {"absolute_metrics": {METRIC: [curve.last]}} if curve.last is not None else {}
+        tasks.setdefault(row, {}).setdefault(column, {})[f"seed_{seed}"] = {**steps, **final}
     return {table.slot: tasks} if tasks else {}
 
 
@@ -68,15 +72,15 @@ def tensorboard(table: Table, preset: str, folder: Path) -> int:
     from torch.utils.tensorboard import SummaryWriter
 
     shutil.rmtree(folder, ignore_errors=True)
-    found = runs_of(table, preset)
-    for (row, column, seed), (points, last) in found.items():
+    runs = runs_of(table, preset)
+    for (row, column, seed), curve in runs.items():
         name = f"{row}/{column}".replace(" ", "_")
-        with SummaryWriter(str(folder / name / f"seed_{seed}")) as writer:
-            for count, value in points:
-                writer.add_scalar(METRIC, value, count)
-            if last is not None:
-                writer.add_scalar(f"last_{METRIC}", last, 0)
-    return len(found)
+        with SummaryWriter(str(folder / name / f"seed_{seed}")) as events:
+            for count, value in curve.points:
+                events.add_scalar(METRIC, value, count)
+            if curve.last is not None:
+                events.add_scalar(f"last_{METRIC}", curve.last, 0)
+    return len(runs)
 
 
 def run(chosen: list[Table], preset: str, to: str) -> list[Path]:
@@ -89,14 +93,16 @@ def run(chosen: list[Table], preset: str, to: str) -> list[Path]:
         raise ValueError(f"--to is {to!r}, expected one of: {', '.join(FORMATS)}")
     if to == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--to tensorboard needs the package tensorboard: pip install tensorboard")
-    written, top = [], runs_folder() / preset / "export"
+    written = []
+    top = runs_folder() / preset / "export" / to
     for table in chosen:
         if to == "tensorboard":
-            folder = top / "tensorboard" / table.paper / table.name
+            folder = top / table.paper / table.name
             written += [folder] if tensorboard(table, preset, folder) else []
             continue
         content = marl_eval(table, preset)
         if content:
-            write_json(top / "marl-eval" / f"{table.paper}_{table.name}.json", content)
-            written.append(top / "marl-eval" / f"{table.paper}_{table.name}.json")
+            path = top / f"{table.paper}_{table.name}.json"
+            write_json(path, content)
+            written.append(path)
     return written

@@ -19,8 +19,13 @@ SIZING = [
     "dominated by",
 ]
 SIZING_NOTE = (
-    "From costs measured on one core (benchmarks/); scripts share cells and data. Programs are what can run side by side, so "
-    "no number of cores is faster than the longest one. GPUs: not measured, no GPU has run this yet."
+    "From costs measured on one core (benchmarks/); scripts share cells and data. Programs are "
+    "what can run side by side, so no number of cores is faster than the longest one. GPUs: not "
+    "measured, no GPU has run this yet."
+)
+LIST_NOTE = (
+    "Estimates from measured costs per update and measured files, each script alone; scripts "
+    "share cells and data."
 )
 
 
@@ -33,9 +38,19 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 5 * 86400 else f"{seconds / 86400:.0f} days"
 
 
+def gigabytes(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e9:.2f} GB"
+
+
 def cells_of(chosen: list[Table], preset: str, options: dict | None = None) -> list[Cell]:
     """All cells of some tables, each once."""
     return list(dict.fromkeys(cell for table in chosen for cell in table.cells(preset, options)))
+
+
+def seconds_of(cells: list[Cell]) -> float:
+    """Estimated seconds on one core."""
+    return sum(work.paper(cell.paper).cost(cell) for cell in cells)
 
 
 def states(table: Table, preset: str, options: dict) -> dict[str, int]:
@@ -50,109 +65,90 @@ def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
     """Prints every script: what it shows, its state, its estimated time on one core and its data's
     size per preset.
     """
-    rows = []
-    for table in chosen:
-        if table.unavailable:
-            rows.append(
-                [table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)]
-            )
-            continue
-        counts = states(table, preset, options)
-        state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        rows.append(
-            [table.slot, table.title, state, *(needs(table.cells(p, options)) for p in PRESETS)]
-        )
-    print(
-        tabulate(
-            rows, ["script", "shows", f"cells ({preset})", *(f"{p}, 1 core, data" for p in PRESETS)]
-        )
-    )
-    total = [needs(cells_of(chosen, p, options)) for p in PRESETS]
-    print(
-        f"\nTogether: {', '.join(f'{p} {text}' for p, text in zip(PRESETS, total, strict=True))}."
-    )
-    print(
-        "Estimates from measured costs per update and measured files, each script alone; scripts share cells and data."
-    )
+    rows = [list_row(table, preset, options) for table in chosen]
+    takes = [f"{name}, 1 core, data" for name in PRESETS]
+    header = ["script", "shows", f"cells ({preset})", *takes]
+    print(tabulate(rows, header, disable_numparse=True))
+    total = [f"{name} {needs(cells_of(chosen, name, options))}" for name in PRESETS]
+    print(f"\nTogether: {', '.join(total)}.\n{LIST_NOTE}")
+
+
+def list_row(table: Table, preset: str, options: dict) -> list[str]:
+    """A script's row of the list."""
+    if table.unavailable:
+        return [table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)]
+    counts = states(table, preset, options)
+    state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    takes = [needs(table.cells(name, options)) for name in PRESETS]
+    return [table.slot, table.title, state, *takes]
 
 
 def needs(cells: list[Cell]) -> str:
     """Time on one core and gigabytes of data of some cells."""
-    seconds = sum(work.paper(cell.paper).cost(cell) for cell in cells)
-    return f"{duration(seconds)}, {gigabytes(data_bytes(cells))}"
+    return f"{duration(seconds_of(cells))}, {gigabytes(data_bytes(cells))}"
 
 
 def data_bytes(cells: list[Cell]) -> int:
     """Bytes of the data sets of some cells, each once."""
-    return sum(
-        {
-            path: size
-            for cell in cells
-            for path, size in work.paper(cell.paper).files(cell).items()
-        }.values()
-    )
-
-
-def gigabytes(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e9:.2f} GB"
+    sizes = {}
+    for cell in cells:
+        sizes.update(work.paper(cell.paper).files(cell))
+    return sum(sizes.values())
 
 
 def plan(chosen: list[Table], preset: str, options: dict) -> float:
     """Prints what a run would do; returns the estimated seconds on one core."""
     cells = cells_of(chosen, preset, options)
     pending = work.pending(cells)
-    total = sum(work.paper(cell.paper).cost(cell) for cell in pending)
+    total = seconds_of(pending)
     for cell in pending:
         print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
-    print(
-        f"{len(cells) - len(pending)} of {len(cells)} cells are done; the rest takes about {duration(total)} on one core"
-    )
+    done = f"{len(cells) - len(pending)} of {len(cells)} cells are done"
+    print(f"{done}; the rest takes about {duration(total)} on one core")
     missing = work.missing_data(pending)
     if missing:
-        print(
-            f"{len(missing)} data sets have to be built for it, about {gigabytes(sum(missing.values()))}"
-        )
+        size = gigabytes(sum(missing.values()))
+        print(f"{len(missing)} data sets have to be built for it, about {size}")
     return total
 
 
 def sizing_rows(chosen: list[Table]) -> list[list]:
     """Rows of SIZING: what preset paper takes, by paper and together."""
-    rows, everything, longest_of_all = [], {}, 0.0
-    for name in dict.fromkeys(table.paper for table in chosen):
-        cells, known = (
-            {table.name: table.cells("paper") for table in chosen if table.paper == name},
-            work.paper(name),
-        )
-        costs = {cell: known.cost(cell) for mine in cells.values() for cell in mine}
-        longest = max(
-            (sum(costs[cell] for cell in group) for group in work.programs(list(costs))),
-            default=0.0,
-        )
-        by_script = {script: sum(costs[cell] for cell in mine) for script, mine in cells.items()}
-        trained = [
-            script for script in by_script if script != "claims"
-        ]  # claims are computed from other scripts' cells
-        heaviest = sorted(trained, key=by_script.get, reverse=True)[:2]
-        rows.append(sizing_row(name, costs, longest, ", ".join(heaviest)))
-        everything |= costs
+    papers = list(dict.fromkeys(table.paper for table in chosen))
+    rows = []
+    total: dict[Cell, float] = {}
+    longest_of_all = 0.0
+    for paper in papers:
+        tables = [table for table in chosen if table.paper == paper]
+        costs = costs_of(cells_of(tables, "paper"))
+        groups = work.programs(list(costs))
+        longest = max((sum(costs[cell] for cell in group) for group in groups), default=0.0)
+        rows.append(sizing_row(paper, costs, longest, ", ".join(heaviest(tables))))
+        total |= costs
         longest_of_all = max(longest, longest_of_all)
-    most = max(
-        rows, key=lambda row: sum(everything[cell] for cell in everything if cell.paper == row[0])
-    )[0]
-    return [*rows, sizing_row("all", everything, longest_of_all, most)]
+    by_paper = {
+        paper: sum(cost for cell, cost in total.items() if cell.paper == paper) for paper in papers
+    }
+    most = max(papers, key=by_paper.__getitem__)
+    return [*rows, sizing_row("all", total, longest_of_all, most)]
+
+
+def costs_of(cells: list[Cell]) -> dict[Cell, float]:
+    """Estimated seconds on one core of every cell."""
+    return {cell: work.paper(cell.paper).cost(cell) for cell in cells}
+
+
+def heaviest(tables: list[Table]) -> list[str]:
+    """The two scripts that take longest; claims are computed from other scripts' cells."""
+    seconds = {
+        table.name: seconds_of(table.cells("paper")) for table in tables if table.name != "claims"
+    }
+    return sorted(seconds, key=seconds.__getitem__, reverse=True)[:2]
 
 
 def sizing_row(name: str, costs: dict[Cell, float], longest: float, dominated: str) -> list:
     """A row of SIZING from the cells' seconds on one core."""
     total = sum(costs.values())
     spread = [duration(max(total / cores, longest)) for cores in CORES]
-    return [
-        name,
-        len(costs),
-        gigabytes(data_bytes(list(costs))),
-        duration(total),
-        *spread,
-        duration(longest),
-        dominated,
-    ]
+    size = gigabytes(data_bytes(list(costs)))
+    return [name, len(costs), size, duration(total), *spread, duration(longest), dominated]

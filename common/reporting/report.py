@@ -7,33 +7,44 @@ says which file it is from and which command made it.
 
 import base64
 import html as escape
-import json
 import os
 import re
 import tempfile
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
-from common.reporting import claims, departures, figures, planning, scores, tables
-from common.reporting.tables import REFERENCE, Table
+from common.reporting import catalogue, claims, departures, figures, planning, scores, writer
+from common.reporting.reference import Stored, state_of, stored
+from common.reporting.shown import Shown
+from common.reporting.tables import PRESETS, Table
 from common.running.cells import runs_folder
+from common.running.files import write_text
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8886; --soft: #8882; --good: #0a7a3d; --bad: #b3261e; --open: #7a5c00; }
-@media (prefers-color-scheme: dark) { :root { --good: #5fd38d; --bad: #ff8a80; --open: #e0c060; } }
+:root {
+  color-scheme: light dark;
+  --line: #8886; --soft: #8882; --good: #0a7a3d; --bad: #b3261e; --open: #7a5c00;
+}
+@media (prefers-color-scheme: dark) {
+  :root { --good: #5fd38d; --bad: #ff8a80; --open: #e0c060; }
+}
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); } h3 { margin-top: 2rem; }
+h1 { line-height: 1.2; } h3 { margin-top: 2rem; }
+h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); }
 nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; } .scroll:focus { outline: 2px solid; }
 table { border-collapse: collapse; font-size: 14px; }
 caption { text-align: left; padding: .3rem 0; opacity: .85; }
-th, td { border: 1px solid var(--line); padding: .25rem .5rem; text-align: left; vertical-align: top; }
+th, td { border: 1px solid var(--line); padding: .25rem .5rem; }
+th, td { text-align: left; vertical-align: top; }
 thead th { background: var(--soft); }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.holds, .consistent { color: var(--good); font-weight: 600; } .contradicted, .differs { color: var(--bad); font-weight: 600; }
+.holds, .consistent { color: var(--good); font-weight: 600; }
+.contradicted, .differs { color: var(--bad); font-weight: 600; }
 .undecided, .too { color: var(--open); }
 img { max-width: 100%; height: auto; background: #fff; }
 .facts { font-size: 14px; opacity: .85; } code { font-size: 90%; overflow-wrap: anywhere; }
@@ -45,7 +56,8 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
 """
 TITLE = "offline-marl-zoo: reproduced beside published"
 NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( \+- [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
-NAMES = {"omar": "OMAR", "cast_bcq": "CAST-BCQ", "moma_ppo": "MOMA-PPO", "otc": "OTC"}
+WORDS = {*claims.VERDICTS, "consistent", "differs", "too few runs"}
+SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 CLAIM_HEADER = [
     "where",
     "claim",
@@ -57,103 +69,18 @@ CLAIM_HEADER = [
     "why",
 ]
 INTRODUCTION = (
-    "Every number below was computed from files that runs wrote; nothing is typed in. Preset quick is a small budget (minutes on "
-    "two CPU cores), preset paper the papers' own. A verdict on a claim comes from a 95 % interval of the numbers it names; at "
-    "quick most differences to published scores have the budget as their reason, orderings are what carries."
+    "Every number below was computed from files that runs wrote; nothing is typed in. Preset quick "
+    "is a small budget (minutes on two CPU cores), preset paper the papers' own. A verdict on a "
+    "claim comes from a 95 % interval of the numbers it names; at quick most differences to "
+    "published scores have the budget as their reason, orderings are what carries."
 )
-
-
-def stored(table: Table, preset: str) -> tuple[dict, str, object] | None:
-    """JSON of a table at a preset, where it comes from, and its folder: a run on this machine, else
-    the reference.
-    """
-    for source, folder in (("this machine", runs_folder()), ("committed reference", REFERENCE)):
-        path = folder / preset / table.paper / f"{table.name}.json"
-        if path.exists():
-            return json.loads(path.read_text()), source, path.parent
-    return None
-
-
-def facts_line(table: Table, facts: dict, source: str, preset: str) -> str:
-    """One line of provenance."""
-    machine, seconds = (
-        facts.get("machine") or {},
-        sum(entry.get("seconds", 0) for entry in facts["entries"]),
-    )
-    versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
-    kind = "runs" if source == "this machine" else "reference"
-    return (
-        f"preset {preset}, from {source} (results/{kind}/{preset}/{table.slot}.json); {facts['unit']}; {facts['score']}; "
-        f"{planning.duration(seconds)} of one core on {machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
-        f"{machine.get('kernels', '?')}); {versions}"
-    )
-
-
-def state_of(table: Table, preset: str) -> str:
-    """How much of a table there is at a preset, in words."""
-    if table.unavailable:
-        return "cannot run"
-    found = stored(table, preset)
-    if not found:
-        return "not run"
-    entries = found[0]["entries"]
-    there = sum(entry["mean"] is not None for entry in entries)
-    if there == len(entries):
-        return "complete"
-    waiting = any(entry["state"].startswith(("missing", "stale")) for entry in entries)
-    return (
-        f"{there} of {len(entries)} entries"
-        if waiting
-        else f"complete, {len(entries) - there} without a number by design"
-    )
-
-
-def html_table(rows: list[list], header: list[str], caption: str, links: list[str] = ()) -> str:
-    """A table that scrolls by itself and that a screen reader can name; words of verdict get their
-    class.
-
-    Args:
-        links: of every row, the file that its number in column "ours" comes from.
-    """
-    words = {*claims.VERDICTS, "consistent", "differs", "too few runs"}
-
-    def cell(value, link: str = "") -> str:
-        text = str(value)
-        kind = text.split()[0] if text in words else "number" if NUMBER.fullmatch(text) else ""
-        shown = (
-            f'<a href="{quoted(link)}">{escape.escape(text)}</a>' if link else escape.escape(text)
-        )
-        return f"<td{f' class={kind}' if kind else ''}>{shown}</td>"
-
-    def line(row: list, link: str) -> str:
-        return "".join(
-            cell(value, link if title == "ours" else "")
-            for title, value in zip(header, row, strict=True)
-        )
-
-    name = escape.escape(caption, quote=True)
-    head = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
-    of_row = links or [""] * len(rows)
-    body = "".join(f"<tr>{line(row, link)}</tr>" for row, link in zip(rows, of_row, strict=True))
-    table = f"<table><caption>{name}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
-
-
-def claim_rows(ledger: list[list], paper: str) -> list[list]:
-    """Rows of CLAIM_HEADER of a paper's part of the ledger."""
-    rows = []
-    for owner, where, says, test, preset, verdict, mean, low, high, count, why in ledger:
-        interval = f"{mean} [{low or '-inf'}, {high or 'inf'}]" if mean != "" else ""
-        rows += (
-            [[where, says, test, preset, verdict, interval, count, why]] if owner == paper else []
-        )
-    return rows
+IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
 
 
 class Page:
     """HTML and Markdown, written side by side."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.html: list[str] = []
         self.markdown: list[str] = []
 
@@ -168,104 +95,191 @@ class Page:
 
     def table(
         self,
-        rows: list[list],
+        rows: Sequence[Sequence],
         header: list[str],
         caption: str,
         folded: bool = False,
-        links: list[str] = (),
+        links: Sequence[str] = (),
     ) -> None:
         table = html_table(rows, header, caption, links)
         if folded:
             table = f"<details><summary>{escape.escape(caption)}</summary>{table}</details>"
         self.html.append(table)
-        self.markdown.append(
-            f"{tabulate(rows, header, tablefmt='github', disable_numparse=True)}\n"
-        )
+        text = tabulate(rows, header, tablefmt="github", disable_numparse=True)
+        self.markdown.append(f"{text}\n")
+
+    def picture(self, path: Path, says: str) -> None:
+        """A PNG inside the page; in HTML only."""
+        data = base64.b64encode(path.read_bytes()).decode()
+        name = escape.escape(says, quote=True)
+        source = f"data:image/png;base64,{data}"
+        self.html.append(f'<img alt="{name}" loading="lazy" src="{source}">')
 
 
-def front(page: Page, chosen: list[Table], ledger: list[list]) -> None:
+def html_cell(value: object, link: str = "") -> str:
+    """A cell of a table; words of verdict and numbers get their class."""
+    text = str(value)
+    kind = "number" if NUMBER.fullmatch(text) else ""
+    if text in WORDS:
+        kind = text.split()[0]
+    content = escape.escape(text)
+    if link:
+        content = f'<a href="{quoted(link)}">{content}</a>'
+    return f"<td{f' class={kind}' if kind else ''}>{content}</td>"
+
+
+def html_table(
+    rows: Sequence[Sequence], header: list[str], caption: str, links: Sequence[str] = ()
+) -> str:
+    """A table that scrolls by itself and that a screen reader can name.
+
+    Args:
+        links: of every row, the file that its number in column "ours" comes from.
+    """
+
+    def line(row: Sequence, link: str) -> str:
+        columns = zip(header, row, strict=True)
+        return "".join(html_cell(v, link if title == "ours" else "") for title, v in columns)
+
+    name = escape.escape(caption, quote=True)
+    titles = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
+    of_row = links or [""] * len(rows)
+    body = "".join(f"<tr>{line(row, link)}</tr>" for row, link in zip(rows, of_row, strict=True))
+    head = f"<caption>{name}</caption><thead><tr>{titles}</tr></thead>"
+    table = f"<table>{head}<tbody>{body}</tbody></table>"
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
+
+
+def facts_line(table: Table, stored: Stored, preset: str) -> str:
+    """One line of provenance."""
+    facts = stored.facts
+    machine = facts.get("machine") or {}
+    seconds = sum(entry.get("seconds", 0) for entry in facts["entries"])
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    kind = "runs" if stored.source == "this machine" else "reference"
+    made_by = f"made by commit {facts['commit']}; " if facts.get("commit") else ""
+    return (
+        f"preset {preset}, from {stored.source} (results/{kind}/{preset}/{table.slot}.json); "
+        f"{made_by}{facts['unit']}; {facts['score']}; {planning.duration(seconds)} of one core on "
+        f"{machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
+        f"{machine.get('kernels', '?')}); {versions}"
+    )
+
+
+def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
+    """Rows of CLAIM_HEADER of a paper's part of the ledger."""
+    return [
+        [
+            line.where,
+            line.claim,
+            line.test,
+            line.preset,
+            line.verdict,
+            line.interval,
+            line.n,
+            line.why,
+        ]
+        for line in lines
+        if line.paper == paper
+    ]
+
+
+def write(chosen: list[Table]) -> Path:
+    """Writes the HTML and Markdown report over all presets that have results; returns the HTML's
+    path.
+    """
+    html, markdown = build(chosen)
+    write_text(runs_folder() / "report.md", markdown)
+    write_text(runs_folder() / "report.html", html)
+    return runs_folder() / "report.html"
+
+
+def build(chosen: list[Table]) -> tuple[str, str]:
+    """The report as HTML and as Markdown."""
+    page = Page()
+    papers = list(dict.fromkeys(table.paper for table in chosen))
+    lines = claims.ledger(papers)
+    front(page, chosen, lines)
+    for paper in papers:
+        begin_paper(page, paper, lines)
+        for table in chosen:
+            if table.paper == paper:
+                show_table(page, table)
+    head = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body><main>"
+    )
+    html = "\n".join(page.html)
+    return f"{head}{html}</main></body></html>\n", "\n".join(page.markdown) + "\n"
+
+
+def front(page: Page, chosen: list[Table], lines: list[claims.Line]) -> None:
     """State of every table, and how many claims hold."""
     papers = list(dict.fromkeys(table.paper for table in chosen))
     page.heading(1, TITLE)
     page.paragraph(INTRODUCTION)
-    links = "".join(f'<li><a href="#{paper}">{NAMES[paper]}</a></li>' for paper in papers)
+    links = "".join(f'<li><a href="#{paper}">{catalogue.title(paper)}</a></li>' for paper in papers)
     page.html.append(f'<nav aria-label="papers"><ul>{links}</ul></nav>')
     page.heading(2, "Claims of the papers")
-    page.table(
-        claims.counts(ledger),
-        ["paper", "preset", *claims.VERDICTS],
-        "How many claims have which verdict",
-    )
+    page.table(claims.counts(lines), claims.COUNTS, "How many claims have which verdict")
     page.heading(2, "State of every table")
+    presets = SHOWN_PRESETS[::-1]
     rows = [
-        [table.slot, table.title, state_of(table, "quick"), state_of(table, "paper")]
-        for table in chosen
+        [table.slot, table.title, *(state(table, name) for name in presets)] for table in chosen
     ]
-    page.table(
-        rows,
-        ["script", "shows", "quick", "paper"],
-        "Results there are, from this machine or committed",
-    )
+    title = "Results there are, from this machine or committed"
+    page.table(rows, ["script", "shows", *presets], title)
     page.heading(2, "What preset paper takes")
     page.table(planning.sizing_rows(chosen), planning.SIZING, "Hours and gigabytes, estimated")
     page.paragraph(planning.SIZING_NOTE, "facts")
 
 
-def build(chosen: list[Table]) -> tuple[str, str]:
-    """The report as HTML and as Markdown, over all presets with results."""
-    page, last = Page(), None
-    papers = {table.paper for table in chosen}
-    ledger = claims.ledger(papers=[paper for paper in claims.PAPERS if paper in papers])
-    front(page, chosen, ledger)
-    for table in chosen:
-        if table.paper != last:
-            last = table.paper
-            begin_paper(page, last, ledger)
-        show_table(page, table)
-    head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
-    head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head><body><main>'
-    return head + "\n".join(page.html) + "</main></body></html>\n", "\n".join(page.markdown) + "\n"
+def state(table: Table, preset: str) -> str:
+    """How much of a table there is at a preset, on this machine or committed."""
+    there = stored(table, preset)
+    return state_of(table, there.entries if there else None)
 
 
-def begin_paper(page: Page, paper: str, ledger: list[list]) -> None:
+def begin_paper(page: Page, paper: str, lines: list[claims.Line]) -> None:
     """A paper's claims and departures."""
-    page.heading(2, NAMES[paper], paper)
-    page.table(
-        claim_rows(ledger, paper),
-        CLAIM_HEADER,
-        f"Claims of {NAMES[paper]}: {len(claims.of_paper(paper))}",
-        folded=True,
-    )
+    name = catalogue.title(paper)
+    page.heading(2, name, paper)
+    title = f"Claims of {name}: {len(claims.of_paper(paper))}"
+    page.table(claim_rows(lines, paper), CLAIM_HEADER, title, folded=True)
     header, rows = departures.table_of(paper, departures.ledger([paper]))
-    measured = sum(bool(row[-1]) for row in rows)
-    title = f"Differences between text, released code and this package: {len(rows)}, {measured} of them measured"
-    page.table(rows, header, title, folded=True)
-    for paragraph in departures.readme_table(paper)[2]:
-        page.paragraph(paragraph, "facts")
+    if rows:
+        measured = sum(departure.effect is not None for departure in departures.of_paper(paper))
+        title = f"Differences between text, released code and this package: {len(rows)}"
+        page.table(rows, header, f"{title}, {measured} of them run both ways", folded=True)
 
 
 def show_table(page: Page, table: Table) -> None:
     """A table at all presets that have results."""
     page.heading(3, f"{table.slot}: {table.title}")
     page.html.append(f"<p class=facts><code>python papers/{table.slot}.py</code></p>")
-    found = [(preset, stored(table, preset)) for preset in ("paper", "quick")]
-    found = [(preset, item) for preset, item in found if item]
-    if not found:
+    results = {preset: stored(table, preset) for preset in SHOWN_PRESETS}
+    if not any(results.values()):
         page.paragraph(table.unavailable or "not run yet")
-    for preset, (facts, source, folder) in found:
-        page.paragraph(facts_line(table, facts, source, preset), "facts")
-        page.html.append(files_line(table, folder))
-        rows, title = (
-            tables.rows_of(table, facts["entries"]),
-            f"{table.slot} at preset {preset}: {len(facts['entries'])} entries",
-        )
-        links = [file_of(table, entry, folder) for entry in facts["entries"]]
-        page.table(rows, tables.HEADER, title, folded=len(rows) > 16, links=links)
-        if table.ours:
-            show_aggregates(page, table, folder / f"{table.name}.seeds.csv", preset)
-        picture = folder / f"{table.name}.png"
-        if picture.exists():
-            show_picture(page, picture, f"{table.slot} at preset {preset}: {table.title}")
+    for preset, there in results.items():
+        if there:
+            show_preset(page, table, preset, there)
+
+
+def show_preset(page: Page, table: Table, preset: str, there: Stored) -> None:
+    """A table at one preset."""
+    page.paragraph(facts_line(table, there, preset), "facts")
+    page.html.append(files_line(table, there.folder))
+    entries = there.entries
+    links = [file_of(table, entry, there.folder) for entry in entries]
+    title = f"{table.slot} at preset {preset}: {len(entries)} entries"
+    rows = writer.rows_of(table, entries)
+    page.table(rows, writer.HEADER, title, folded=len(rows) > 16, links=links)
+    if table.ours:
+        show_aggregates(page, table, there.folder / f"{table.name}.seeds.csv", preset)
+    picture = there.folder / f"{table.name}.png"
+    if picture.exists():
+        page.picture(picture, f"{table.slot} at preset {preset}: {table.title}")
 
 
 def quoted(path: str) -> str:
@@ -278,11 +292,11 @@ def relative(path: Path) -> str:
     return os.path.relpath(path, runs_folder())
 
 
-def file_of(table: Table, entry: dict, folder: Path) -> str:
+def file_of(table: Table, entry: Shown, folder: Path) -> str:
     """The file an entry's number comes from: its cell's where it is made of one and was run here,
     else the table's seeds.
     """
-    cells = [folder / "cells" / f"{slot.replace('/', '__')}.json" for slot in entry["cells"]]
+    cells = [folder / "cells" / f"{slot.replace('/', '__')}.json" for slot in entry.cells]
     if len(cells) == 1 and cells[0].exists():
         return relative(cells[0])
     return relative(folder / f"{table.name}.seeds.csv")
@@ -290,7 +304,7 @@ def file_of(table: Table, entry: dict, folder: Path) -> str:
 
 def files_line(table: Table, folder: Path) -> str:
     """Links to a table's files, HTML."""
-    names = [f"{table.name}.{kind}" for kind in ("csv", "seeds.csv", "curves.csv", "json")]
+    names = [f"{table.name}.{kind}" for kind in writer.KINDS]
     links = [
         f'<a href="{quoted(relative(folder / name))}">{name}</a>'
         for name in names
@@ -299,58 +313,42 @@ def files_line(table: Table, folder: Path) -> str:
     return f"<p class=facts>files: {', '.join(links)}</p>"
 
 
-def show_picture(page: Page, path: Path, says: str) -> None:
-    """A PNG inside the page."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    page.html.append(
-        f'<img alt="{escape.escape(says, quote=True)}" loading="lazy" src="data:image/png;base64,{data}">'
-    )
-
-
 def show_aggregates(page: Page, table: Table, path: Path, preset: str) -> None:
     """Over a table's tasks: the probability of improvement of the paper's method, and performance
     profiles.
     """
-    values = {
-        name: np.array(list(found.values()))
-        for name, found in claims.seeds_of(path).items()
-        if found
+    runs = {
+        name: np.array(list(sample.values()))
+        for name, sample in claims.seeds_of(path).items()
+        if sample
     }
     title = f"Probability that a run of {table.ours} beats one of another method on the same task"
-    page.table(
-        improvement_rows(table, values), ["over", "probability", "95 % interval", "tasks"], title
-    )
-    tasks = [row for row, column in values if column == table.ours]
+    page.table(improvement_rows(table, runs), IMPROVEMENT, title)
+    tasks = [row for row, column in runs if column == table.ours]
     methods = [
-        name
-        for name in dict.fromkeys(column for _, column in values)
-        if all((row, name) in values for row in tasks)
+        method
+        for method in dict.fromkeys(column for _, column in runs)
+        if all((row, method) in runs for row in tasks)
     ]
-    if (
-        len(tasks) < 2 or len(methods) < 2 or "return" in table.unit
-    ):  # raw returns of different tasks do not compare
+    # raw returns of different tasks do not compare
+    if len(tasks) < 2 or len(methods) < 2 or "return" in table.unit:
         return
+    by_method = {method: [runs[row, method] for row in tasks] for method in methods}
+    says = f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks, preset {preset}"
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "profile.png"
-        figures.profiles(
-            table, {name: [values[row, name] for row in tasks] for name in methods}, picture, preset
-        )
-        show_picture(
-            page,
-            picture,
-            f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks at preset {preset}",
-        )
+        figures.profiles(table, by_method, picture, preset)
+        page.picture(picture, says)
 
 
-def improvement_rows(table: Table, values: dict[tuple[str, str], np.ndarray]) -> list[list[str]]:
+def improvement_rows(table: Table, runs: dict[scores.Name, np.ndarray]) -> list[list]:
     """The paper's method against every other one, over the tasks that both have."""
+    assert table.ours
     rows = []
-    for other in dict.fromkeys(column for _, column in values if column != table.ours):
-        tasks = [row for row, column in values if column == other and (row, table.ours) in values]
-        if not tasks:
-            continue
-        found = scores.probability_of_improvement(
-            [(values[row, table.ours], values[row, other]) for row in tasks]
-        )
-        rows.append([other, f"{found[0]:.2f}", f"[{found[1]:.2f}, {found[2]:.2f}]", len(tasks)])
+    for other in dict.fromkeys(column for _, column in runs if column != table.ours):
+        tasks = [row for row, column in runs if column == other and (row, table.ours) in runs]
+        if tasks:
+            pairs = [(runs[row, table.ours], runs[row, other]) for row in tasks]
+            mean, low, high = scores.probability_of_improvement(pairs)
+            rows.append([other, f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]", len(tasks)])
     return rows

@@ -1,62 +1,56 @@
-"""Statistics of a cell: mean, standard deviation, interquartile mean and a bootstrap interval over
-seeds.
+"""Statistics of a table's entries: mean, standard deviation, interquartile mean and a bootstrap
+interval over seeds; intervals of differences; how an entry stands to its published number.
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import stats
+
+if TYPE_CHECKING:
+    from common.reporting.shown import Shown
 
 RESAMPLES = 10_000
+Name = tuple[str, str]  # row and column of an entry
 
 
-def iqm(values: np.ndarray) -> float:
-    """Interquartile mean: the mean without the lowest and highest quarter (Agarwal et al., 2021)."""
-    return float(stats.trim_mean(values, 0.25))
+class Summary(NamedTuple):
+    """One entry over its seeds.
 
-
-def bootstrap_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over seeds; the resamples are seeded, so it is the
-    same each time.
+    Attributes:
+        n: seeds; diverged: those of them without a finite value, which nothing else counts.
+        mean, std: over the others, sd over n as in the papers' code.
+        iqm: interquartile mean.
+        low, high: 95 % interval of the mean.
     """
-    values = np.asarray(values, float)
-    picks = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values[picks].mean(1), [tail, 100 - tail])
-    return float(low), float(high)
+
+    n: int
+    diverged: int
+    mean: float | None = None
+    std: float | None = None
+    iqm: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
-def summary(values: list[float | None]) -> dict:
-    """Mean, sd (over n, as the papers' code), IQM and 95 % interval of one value per seed.
+class Against(NamedTuple):
+    """Ours minus published: its 95 % interval, and the p-value of no difference."""
 
-    Seeds without a finite value diverged: they are counted in `diverged`, and the rest is
-    summarised.
-    """
-    finite = np.array(
-        [value for value in values if value is not None and math.isfinite(value)], float
-    )
-    facts = {"n": len(values), "diverged": len(values) - len(finite)}
-    if not len(finite):
-        return facts | {"mean": None, "std": None, "iqm": None, "low": None, "high": None}
-    low, high = bootstrap_interval(finite)
-    return facts | {
-        "mean": float(finite.mean()),
-        "std": float(finite.std()),
-        "iqm": iqm(finite),
-        "low": low,
-        "high": high,
-    }
+    low: float
+    high: float
+    p: float
 
 
-def standard_error(facts: dict) -> float:
-    """Standard error of a summary's mean from its sd over n; infinite below two seeds."""
-    count = facts["n"] - facts["diverged"]
-    return facts["std"] / math.sqrt(count - 1) if count > 1 else math.inf
+class Comparison(NamedTuple):
+    """How an entry stands to its published number, in a word; no interval below three runs."""
+
+    word: str
+    low: float | None = None
+    high: float | None = None
 
 
 class Student(NamedTuple):
-    """Uncertainty of a sum or mean of independent parts: standard error and degrees of freedom
+    """Uncertainty of a sum or mean of independent strata: standard error and degrees of freedom
     (Welch-Satterthwaite).
     """
 
@@ -65,64 +59,100 @@ class Student(NamedTuple):
 
     def half(self, level: float = 0.95) -> float:
         """Half the width of the t interval."""
+        from scipy import stats
+
         return float(stats.t.ppf(0.5 + level / 2, self.freedom)) * self.error if self.error else 0.0
 
     def p(self, gap: float) -> float:
         """Two-sided p-value of a difference as large as `gap` where there is none."""
-        return (
-            float(2 * stats.t.sf(abs(gap) / self.error, self.freedom))
-            if self.error
-            else float(gap == 0)
-        )
+        from scipy import stats
+
+        if not self.error:
+            return float(gap == 0)
+        return float(2 * stats.t.sf(abs(gap) / self.error, self.freedom))
 
 
-def student(parts: list[tuple[float, int]]) -> Student:
-    """Of parts with these variances of their means and degrees of freedom."""
-    variance = math.fsum(part for part, _ in parts)
-    return Student(
-        math.sqrt(variance),
-        variance**2 / math.fsum(part**2 / df for part, df in parts) if variance else math.inf,
+def iqm(sample: np.ndarray) -> float:
+    """Mean without the lowest and highest quarter (Agarwal et al., 2021)."""
+    from scipy import stats
+
+    return float(stats.trim_mean(sample, 0.25))
+
+
+def bootstrap_interval(sample: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean over seeds; the resamples are seeded, so it is the
+    same each time.
+    """
+    sample = np.asarray(sample, float)
+    picks = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(sample[picks].mean(1), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def summary(sample: list[float | None]) -> Summary:
+    """The summary of one value per seed; None and what is not finite diverged."""
+    finite = np.array(
+        [value for value in sample if value is not None and math.isfinite(value)], float
     )
+    diverged = len(sample) - len(finite)
+    if not len(finite):
+        return Summary(len(sample), diverged)
+    low, high = bootstrap_interval(finite)
+    mean = float(finite.mean())
+    return Summary(len(sample), diverged, mean, float(finite.std()), iqm(finite), low, high)
 
 
-def against(
-    facts: dict, mean: float, std: float | None, count: int
-) -> tuple[float, float, float] | None:
-    """95 % interval of ours minus published, and the p-value of no difference: Welch's t from both
-    summaries.
+def standard_error(facts: Summary) -> float:
+    """Standard error of a summary's mean from its sd over n; infinite below two seeds."""
+    count = facts.n - facts.diverged
+    if facts.std is None or count < 2:
+        return math.inf
+    return facts.std / math.sqrt(count - 1)
+
+
+def student(strata: list[tuple[float, int]]) -> Student:
+    """Of strata with these variances of their means and degrees of freedom."""
+    variance = math.fsum(share for share, _ in strata)
+    if not variance:
+        return Student(0.0, math.inf)
+    freedom = variance**2 / math.fsum(share**2 / df for share, df in strata)
+    return Student(math.sqrt(variance), freedom)
+
+
+def against(facts: Summary, mean: float, std: float | None, count: int) -> Against | None:
+    """Welch's t from both summaries, ours minus published; None with fewer than three runs of ours.
 
     Args:
         facts: our summary.
         mean, std, count: the published mean, its sd (over n, as ours) and number of runs. Without
             an sd the published mean is taken as exact, and the interval is that of our mean.
-
-    Returns:
-        None with fewer than three runs of ours.
     """
-    ours = facts["n"] - facts["diverged"]
-    if facts["mean"] is None or ours < 3:
+    ours = facts.n - facts.diverged
+    if facts.mean is None or facts.std is None or ours < 3:
         return None
-    parts = [(facts["std"] ** 2 / (ours - 1), ours - 1)]
+    strata = [(facts.std**2 / (ours - 1), ours - 1)]
     if std is not None and count > 1:
-        parts.append((std**2 / (count - 1), count - 1))
-    found, gap = student(parts), facts["mean"] - mean
-    return gap - found.half(), gap + found.half(), found.p(gap)
+        strata.append((std**2 / (count - 1), count - 1))
+    welch = student(strata)
+    gap = facts.mean - mean
+    return Against(gap - welch.half(), gap + welch.half(), welch.p(gap))
 
 
-def holm(values: list[float]) -> list[float]:
+def holm(p_values: list[float]) -> list[float]:
     """P-values adjusted for their number (Holm, 1979), in the same order."""
-    order, found, least = (
-        sorted(range(len(values)), key=values.__getitem__),
-        [0.0] * len(values),
-        0.0,
-    )
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [0.0] * len(p_values)
+    least = 0.0
     for rank, index in enumerate(order):
-        least = max(least, min(1.0, (len(values) - rank) * values[index]))
-        found[index] = least
-    return found
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
 
 
-def comparisons(entries: list[dict], published: dict, count: int) -> dict[tuple[str, str], dict]:
+def comparisons(
+    entries: list["Shown"], published: dict[Name, tuple[float, float | None]], count: int
+) -> dict[Name, Comparison]:
     """How every entry of a table stands to its published number: interval of the difference, and a
     word.
 
@@ -132,26 +162,26 @@ def comparisons(entries: list[dict], published: dict, count: int) -> dict[tuple[
     smaller budget than the paper's differ for that reason alone.
 
     Args:
-        entries: summaries with row and column; published: {(row, column): (mean, sd or None)};
-            count: its runs.
+        entries: of one table; numbers of the configuration (without cells) are no samples.
+        published: mean and sd of every entry; count: runs behind each.
     """
-    found, tested = {}, {}
+    compared: dict[Name, Comparison] = {}
+    tested: dict[Name, Against] = {}
     for entry in entries:
-        key = entry["row"], entry["column"]
-        if (
-            key in published and entry["mean"] is not None and entry["cells"]
-        ):  # a number of the configuration is no sample
-            result = against(entry, *published[key], count)
-            found[key] = {"low": None, "high": None, "word": "too few runs"}
+        if entry.name in published and entry.summary.mean is not None and entry.cells:
+            result = against(entry.summary, *published[entry.name], count)
+            compared[entry.name] = Comparison("too few runs")
             if result:
-                found[key], tested[key] = {"low": result[0], "high": result[1]}, result[2]
-    for key, p in zip(tested, holm(list(tested.values())), strict=True):
-        inside = found[key]["low"] <= 0 <= found[key]["high"]
-        found[key] |= {
-            "p": p,
-            "word": "differs" if p < 0.05 else "consistent" if inside else "too few runs",
-        }
-    return found
+                tested[entry.name] = result
+    adjusted = holm([result.p for result in tested.values()])
+    for (name, result), p in zip(tested.items(), adjusted, strict=True):
+        word = "too few runs"
+        if p < 0.05:
+            word = "differs"
+        elif result.low <= 0 <= result.high:
+            word = "consistent"
+        compared[name] = Comparison(word, result.low, result.high)
+    return compared
 
 
 def probability_of_improvement(
@@ -166,18 +196,16 @@ def probability_of_improvement(
     Returns:
         The probability and its 95 % interval by a bootstrap of runs within tasks, seeded.
     """
+    random = np.random.default_rng(0)
 
-    def mean(first, second) -> float:
+    def mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         gaps = first[..., :, None] - second[..., None, :]
         return ((gaps > 0) + 0.5 * (gaps == 0)).mean((-1, -2))
 
-    random = np.random.default_rng(0)
-    drawn = [
-        mean(
-            *(runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))] for runs in pair)
-        )
-        for pair in tasks
-    ]
+    def resampled(runs: np.ndarray) -> np.ndarray:
+        return runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))]
+
+    drawn = [mean(*map(resampled, pair)) for pair in tasks]
     low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5])
     return float(np.mean([mean(*pair) for pair in tasks])), float(low), float(high)
 
@@ -195,12 +223,11 @@ def performance_profile(
         The shares [T], and a pointwise 95 % band by a bootstrap of runs within tasks, seeded.
     """
     random = np.random.default_rng(0)
+
+    def resampled(runs: np.ndarray) -> np.ndarray:
+        return runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))]
+
     shares = [(runs[:, None] > at).mean(0) for runs in tasks]
-    drawn = [
-        (runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))][..., None] > at).mean(
-            1
-        )
-        for runs in tasks
-    ]
+    drawn = [(resampled(runs)[..., None] > at).mean(1) for runs in tasks]
     low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5], axis=0)
     return np.mean(shares, 0), low, high

@@ -1,32 +1,21 @@
-"""Tables and figures: which cells they consist of, and how their results are shown beside the
-published numbers.
+"""Tables and figures: which entries they have, and which cells an entry is computed from.
 
-A script in papers/<paper>/ defines one `Table` and calls `main`. Running it trains what is missing,
-then writes, in results/runs/<preset>/<paper>/:
-
-    NAME.csv          table,row,column,mean,std in the rows, columns and rounding of
-    results/published NAME.seeds.csv    one line per row, column and seed: last and best score
-    NAME.curves.csv   learning curves: row, column, seed, round, score NAME.json         n, IQM,
-    interval and state of every entry, and what it was made with NAME.png          the picture
+A script in papers/<paper>/ defines one `Table` and calls `main`. What has been run of it is in
+`shown.py`, the files that are written in `writer.py`.
 """
 
-import csv
 import itertools
-import math
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from tabulate import tabulate
-
-from common.reporting import figures, scores
-from common.running import cells as store
+from common.reporting import figures
+from common.reporting.scores import Name
 from common.running import experiment, work
 from common.running.cells import Cell, runs_folder
-from common.running.files import read_csv, sweep, write_csv, write_json
-from common.running.provenance import ROOT, versions
+from common.running.files import read_csv, sweep
+from common.running.provenance import ROOT
 
 PRESETS = ("smoke", "quick", "paper")
 PUBLISHED = ROOT / "results" / "published"
@@ -45,8 +34,8 @@ def mean_of(results: list[dict], key: str) -> dict[int, float | None]:
         for seed in result["seeds"]:
             by_seed.setdefault(seed["seed"], []).append(seed[key])
     return {
-        seed: None if None in values else sum(values) / len(values)
-        for seed, values in by_seed.items()
+        seed: None if None in sample else sum(sample) / len(sample)
+        for seed, sample in by_seed.items()
     }
 
 
@@ -56,13 +45,13 @@ def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
     """
 
     def differences(results: list[dict]) -> dict[int, float | None]:
-        found = []
+        gaps: list[float | None] = []
         for first, second in zip(results[::2], results[1::2], strict=True):
             by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
             for seed in first["seeds"]:
-                values = (seed[key], by_seed[seed["seed"]])
-                found.append(None if None in values else values[0] - values[1])
-        return dict(enumerate(found))
+                pair = (seed[key], by_seed[seed["seed"]])
+                gaps.append(None if None in pair else pair[0] - pair[1])
+        return dict(enumerate(gaps))
 
     return differences
 
@@ -135,8 +124,10 @@ class Table:
             )
         )
 
-    def published(self) -> dict[tuple[str, str], tuple[float, float | None]]:
-        """Published mean and std by (row, column); {} for a figure whose numbers were not printed."""
+    def published(self) -> dict[Name, tuple[float, float | None]]:
+        """Published mean and std by (row, column); {} for a figure whose numbers were not
+        printed.
+        """
         path = PUBLISHED / self.paper / f"{self.name}.csv"
         rows = read_csv(path) if path.exists() else []
         return {
@@ -154,202 +145,19 @@ def variant(table: Table, options: dict) -> str:
     one.
     """
     changed = [
-        f"{k}={v}".replace(" ", "")
-        for k, v in sorted(options.items())
-        if v is not None and v != table.options.get(k)
+        f"{key}={value}".replace(" ", "")
+        for key, value in sorted(options.items())
+        if value is not None and value != table.options.get(key)
     ]
     return ".".join([table.name, *changed])
-
-
-def show(table: Table, preset: str, options: dict) -> list[dict]:
-    """What is known of every entry: published and our statistics, per-seed values, curves, or why
-    there are none.
-    """
-    published, shown = table.published(), []
-    for entry in table.entries_at(preset, options):
-        states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
-        bad = sorted({state for state in states.values() if state != "done"})
-        item = {
-            "row": entry.row,
-            "column": entry.column,
-            "cells": list(states),
-            "state": entry.missing or "; ".join(bad) or "done",
-        }
-        mean, std = published.get((entry.row, entry.column), (None, None))
-        item |= {
-            "published_mean": mean,
-            "published_std": std,
-            "seeds": {},
-            "best": {},
-            "curves": {},
-        }
-        results = [] if bad else [store.read(cell) for cell in entry.cells]
-        if not entry.cells and not entry.missing:
-            item["seeds"], item["data"] = entry.value([]), {}
-        if results:
-            item["seeds"] = entry.value(results)
-            if all("best_score" in seed for result in results for seed in result["seeds"]):
-                item["best"] = mean_of(results, "best_score")
-            if len(results) == 1 and "rounds" in results[0]:
-                item["rounds"] = results[0]["rounds"]
-                item["curves"] = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
-            item["extra"] = [result.get("extra") for result in results]
-            item["constants"] = results[0].get("constants")
-            item["data"] = {
-                cell.slot: result["data"] for cell, result in zip(entry.cells, results, strict=True)
-            }
-            item["code"] = results[0]["code"]
-            item["machine"] = results[0]["machine"]
-            item["seconds"] = sum(result["seconds"] for result in results)
-        shown.append(item | scores.summary(list(item["seeds"].values())))
-    return shown
-
-
-def read_seeds(path: Path) -> dict[tuple[str, str], dict[int, float]]:
-    """Per-seed values of a table's seeds CSV: {(row, column): {seed: last}}, NaN where a seed
-    diverged.
-
-    Raises:
-        BadInput: the file is not such a table.
-    """
-    found: dict = {}
-    try:
-        with open(path, newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"row", "column", "seed", "last"} <= {*(rows.fieldnames or ())}:
-                raise ValueError("columns are missing")
-            for row in rows:
-                value = float(row["last"]) if row["last"] else math.nan
-                found.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
-    except (ValueError, TypeError) as error:
-        hint = "delete it and run its script again"
-        raise experiment.BadInput(
-            f"{path} is not a table of seeds (row, column, seed, last): {error}; {hint}"
-        ) from None
-    return found
-
-
-def number(value: float | None, decimals: int) -> str:
-    """A rounded number, or nothing."""
-    return "" if value is None else f"{value:.{decimals}f}"
-
-
-def plus_minus(mean, std, decimals: int) -> str:
-    """mean +- std, or a dash."""
-    if mean is None:
-        return "-"
-    return number(mean, decimals) + (f" +- {number(std, decimals)}" if std is not None else "")
-
-
-def text(table: Table, shown: list[dict], style: str = "simple") -> str:
-    """The table for people: published | ours | difference and what is to be thought of it."""
-    return tabulate(rows_of(table, shown), HEADER, tablefmt=style, disable_numparse=True)
-
-
-def rows_of(table: Table, entries: list[dict]) -> list[list[str]]:
-    """Rows of HEADER of summaries with row, column and state."""
-    published, d, rows = table.published(), table.decimals, []
-    runs = table.published_runs
-    spread = {
-        key: (mean, std * math.sqrt(runs - 1) if std is not None and table.published_sem else std)
-        for key, (mean, std) in published.items()
-    }
-    compared = scores.comparisons(entries, spread, runs)
-    for item in entries:
-        key, has = (item["row"], item["column"]), item["mean"] is not None
-        gap = ""
-        if key in compared:
-            gap, found = f"{item['mean'] - published[key][0]:+.{d}f}", compared[key]
-            if found["low"] is not None:
-                gap += f" [{number(found['low'], d)}, {number(found['high'], d)}]"
-        interval = f"[{number(item['low'], d)}, {number(item['high'], d)}]" if has else ""
-        count = str(item["n"]) + (f" ({item['diverged']} diverged)" if item["diverged"] else "")
-        ours = plus_minus(item["mean"], item["std"], d) if has else item["state"]
-        word = compared[key]["word"] if key in compared else ""
-        theirs = plus_minus(*published.get(key, (None, None)), d)
-        rows.append([*key, theirs, ours, interval, count, number(item["iqm"], d), gap, word])
-    return rows
-
-
-HEADER = [
-    "row",
-    "column",
-    "published",
-    "ours",
-    "95 % interval",
-    "n",
-    "IQM",
-    "ours - published [95 %]",
-    "verdict",
-]
-
-
-def write(table: Table, preset: str, options: dict, shown: list[dict]) -> Path:
-    """Writes the CSVs, the JSON and the picture; returns the CSV's path."""
-    folder, name, d = runs_folder() / preset / table.paper, variant(table, options), table.decimals
-    rows = [
-        [table.name, i["row"], i["column"], number(i["mean"], d), number(i["std"], d)]
-        for i in shown
-    ]
-    write_csv(folder / f"{name}.csv", ["table", "row", "column", "mean", "std"], rows)
-    seeds = [
-        [table.name, i["row"], i["column"], seed, value, i["best"].get(seed)]
-        for i in shown
-        for seed, value in i["seeds"].items()
-    ]
-    write_csv(
-        folder / f"{name}.seeds.csv", ["table", "row", "column", "seed", "last", "best"], seeds
-    )
-    curves = [
-        [i["row"], i["column"], seed, point, value]
-        for i in shown
-        for seed, curve in i["curves"].items()
-        for point, value in zip(i["rounds"], curve, strict=True)
-    ]
-    if curves:
-        write_csv(
-            folder / f"{name}.curves.csv", ["row", "column", "seed", "round", "score"], curves
-        )
-    keep = (
-        "row",
-        "column",
-        "cells",
-        "state",
-        "n",
-        "diverged",
-        "mean",
-        "std",
-        "iqm",
-        "low",
-        "high",
-        "extra",
-        "data",
-        "seconds",
-    )
-    done = next((i for i in shown if i["state"] == "done"), {})
-    facts = {
-        "table": table.slot,
-        "title": table.title,
-        "unit": table.unit,
-        "preset": preset,
-        "options": {key: value for key, value in options.items() if value is not None},
-        "score": "last evaluation; best is in the seeds CSV",
-        "versions": versions(),
-        "constants": done.get("constants"),
-        "machine": done.get("machine"),
-        "code": done.get("code"),
-        "entries": [{key: i[key] for key in keep if key in i} for i in shown],
-    }
-    write_json(folder / f"{name}.json", facts)
-    if any(i["mean"] is not None for i in shown):
-        table.draw(table, shown, folder / f"{name}.png", preset)
-    return folder / f"{name}.csv"
 
 
 def run(table: Table, preset: str, options: dict, jobs=None, device="auto", force=False) -> int:
     """Trains what is missing, prints and writes the table; returns the exit code (0, or 1 if a cell
     failed).
     """
+    from common.reporting import shown, writer
+
     if table.unavailable:
         print(f"{table.slot}: {table.unavailable}")
         return 0
@@ -357,10 +165,10 @@ def run(table: Table, preset: str, options: dict, jobs=None, device="auto", forc
     if force:
         work.forget(cells)
     failures = work.run(cells, jobs, device, table.slot)
-    shown = show(table, preset, options)
-    path = write(table, preset, options, shown)
+    entries = shown.show(table, preset, options)
+    path = writer.write(table, preset, options, entries)
     print(f"{table.slot}: {table.title} ({table.unit}, preset {preset}, last evaluation)\n")
-    print(text(table, shown))
+    print(writer.text(table, entries))
     print(f"\n{path}")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)

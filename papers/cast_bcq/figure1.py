@@ -8,7 +8,6 @@ independent learners fail.
 """
 
 import numpy as np
-from matplotlib import pyplot
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -44,30 +43,25 @@ def draw(table, shown, path, preset) -> None:
     """Learning curves over data seeds; on the right joint values at (4, 4) of the first seed with
     1,000 trajectories.
     """
-    figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    figure, (left, middle, right) = figures.subplots(1, 3, figsize=(13, 3.6))
     for axes, row in ((left, "return"), (middle, "return, 1000 trajectories")):
-        for c, item in enumerate(item for item in shown if item["row"] == row and item["curves"]):
-            values, color = np.array(list(item["curves"].values()), float), figures.COLORS[c]
-            mean, std = values.mean(0), values.std(0)
-            axes.plot(item["rounds"], mean, color=color, label=item["column"])
-            axes.fill_between(item["rounds"], mean - std, mean + std, color=color, alpha=0.15)
+        learned = [entry for entry in shown if entry.row == row and entry.curves]
+        for entry, color in zip(learned, figures.COLORS, strict=False):
+            figures.band(axes, entry, color)
         axes.set(xlabel="updates", ylabel="return", title=f"greedy {row}")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     result = cells.read(grid_cell(preset, "ours", {}, MORE_TRAJECTORIES))
     if result:
-        seeds = result["seeds"]
-        values = np.array(seeds[0]["joint_values_at_4_4"])
-        right.imshow(values, cmap="viridis")
-        for (row, column), value in np.ndenumerate(values):
-            right.text(column, row, f"{value:.1f}", ha="center", va="center", color="white")
+        first = result["seeds"][0]
+        joint_values = np.array(first["joint_values_at_4_4"])
+        right.imshow(joint_values, cmap="viridis")
+        for (y, x), value in np.ndenumerate(joint_values):
+            right.text(x, y, f"{value:.1f}", ha="center", va="center", color="white")
         right.set_xticks(range(3), ACTIONS)
         right.set_yticks(range(3), ACTIONS)
-        right.set(
-            xlabel="agent y",
-            ylabel="agent x",
-            title=f"joint values at (4, 4), seed {seeds[0]['seed']}",
-        )
+        title = f"joint values at (4, 4), seed {first['seed']}"
+        right.set(xlabel="agent y", ylabel="agent x", title=title)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     figures.save(figure, path)
 

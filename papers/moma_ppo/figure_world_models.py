@@ -5,6 +5,8 @@ In standard deviations of the state, root mean square over its numbers: 1 is as 
 the mean. Also what calibration proposes from held-out data: l_eps and lambda_g.
 """
 
+import dataclasses
+
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.experiment import OPTIONS, model_entries
@@ -41,9 +43,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
 def draw(table, shown, path, preset) -> None:
     """Error over the number of steps, a line for each data set."""
     first = [
-        item | {"column": item["row"], "row": "open-loop error"}
-        for item in shown
-        if item["column"] == "error after 1 step"
+        dataclasses.replace(entry, row="open-loop error", column=entry.row)
+        for entry in shown
+        if entry.column == "error after 1 step"
     ]
     figures.curves(table, first, path, preset)
 

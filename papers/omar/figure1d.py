@@ -7,7 +7,6 @@ landscape, per agent seed.
 """
 
 import numpy as np
-from matplotlib import pyplot
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -28,10 +27,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 def draw(table, shown, path, preset) -> None:
     """The landscape of every seed with the three actions."""
-    seeds = shown[0]["extra"][0]
-    figure, grid = pyplot.subplots(
-        1, len(seeds), figsize=(3.3 * len(seeds), 3.2), layout="constrained", squeeze=False
-    )
+    seeds = shown[0].made["extra"][0]
+    size = (3.3 * len(seeds), 3.2)
+    figure, grid = figures.subplots(1, len(seeds), figsize=size, squeeze=False)
     for axes, facts in zip(grid[0], seeds, strict=True):
         axes.plot(facts["actions"], facts["landscape"], color="black")
         for name, (label, marker, color) in MARKERS.items():

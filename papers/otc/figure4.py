@@ -3,7 +3,6 @@ adaptive alphas.
 """
 
 import numpy as np
-from matplotlib import pyplot
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
@@ -24,37 +23,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 def draw(table, shown, path, preset) -> None:
     """Left: returns over deployments. Right: alpha of every agent, mean and all seeds."""
-    rows = list(dict.fromkeys(item["row"] for item in shown))
-    figure, grid = pyplot.subplots(
-        len(rows), 2, figsize=(8, 2.8 * len(rows)), layout="constrained", squeeze=False
-    )
+    rows, _ = figures.labels(shown)
+    figure, grid = figures.subplots(len(rows), 2, figsize=(8, 2.8 * len(rows)), squeeze=False)
     for (left, right), row in zip(grid, rows, strict=True):
-        for c, item in enumerate(item for item in shown if item["row"] == row):
-            if not item["curves"]:
-                continue
-            values = np.array(list(item["curves"].values()), float)
-            mean, std = values.mean(0), values.std(0)
-            left.plot(item["rounds"], mean, color=figures.COLORS[c], label=item["column"])
-            left.fill_between(
-                item["rounds"], mean - std, mean + std, color=figures.COLORS[c], alpha=0.15
-            )
-            if item["column"] == "adaptive":
-                alphas = np.array(item["extra"][0]["alpha"])  # [seeds, K, N]
-                deployments = np.arange(1, alphas.shape[1] + 1)
-                for agent in range(alphas.shape[2]):
-                    color = figures.COLORS[2 + agent]
-                    right.plot(
-                        deployments,
-                        alphas[:, :, agent].mean(0),
-                        ":",
-                        color=color,
-                        label=f"agent {agent}",
-                    )
-                    parts = right.violinplot(
-                        list(alphas[:, :, agent].T), deployments, widths=0.6, showextrema=False
-                    )
-                    for body in parts["bodies"]:
-                        body.set_color(color)
+        learned = [entry for entry in shown if entry.row == row and entry.curves]
+        for entry, color in zip(learned, figures.COLORS, strict=False):
+            figures.band(left, entry, color)
+            if entry.column == "adaptive":
+                draw_alphas(right, np.array(entry.made["extra"][0]["alpha"]))
         left.set(title=row, ylabel=table.unit)
         right.set(title=f"{row}: alpha", ylabel="alpha")
         for axes in (left, right):
@@ -63,6 +39,23 @@ def draw(table, shown, path, preset) -> None:
             axes.legend(fontsize=8)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     figures.save(figure, path)
+
+
+def draw_alphas(axes, alphas: np.ndarray) -> None:
+    """Alpha over deployments, a line and a violin for each agent.
+
+    Args:
+        alphas: [S, K, N], K deployments.
+    """
+    deployments = np.arange(1, alphas.shape[1] + 1)
+    for agent in range(alphas.shape[2]):
+        color = figures.COLORS[2 + agent]
+        label = f"agent {agent}"
+        axes.plot(deployments, alphas[:, :, agent].mean(0), ":", color=color, label=label)
+        of_agent = list(alphas[:, :, agent].T)
+        violins = axes.violinplot(of_agent, deployments, widths=0.6, showextrema=False)
+        for body in violins["bodies"]:
+            body.set_color(color)
 
 
 TABLE = Table(

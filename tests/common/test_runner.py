@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from common import suite
-from common.reporting import scores, tables
+from common.reporting import scores, tables, writer
+from common.reporting.shown import show
 from common.running import cells as store
 from common.running import checkpoint, provenance, work
 from common.running.cells import runs_folder
@@ -340,26 +341,20 @@ def test_a_diverged_seed_stays_in_the_table_and_changes_no_other(results, capsys
     table = table4.TABLE
     chosen = table.cells("smoke")
     assert work.run(chosen, jobs=1, device="cpu") == []
-    before = tables.show(table, "smoke", {})
+    before = show(table, "smoke", {})
     result = store.read(chosen[0])
     result["seeds"][1] |= {"last_score": None, "best_score": None}
     store.store(chosen[0], result)
-    after = tables.show(table, "smoke", {})
+    after = show(table, "smoke", {})
     assert (
         after[1:] == before[1:]
-        and after[0]["diverged"] == 1
-        and after[0]["mean"] == before[0]["seeds"][0]
+        and after[0].summary.diverged == 1
+        and after[0].mean == before[0].seeds[0]
     )
-    assert "2 (1 diverged)" in tables.text(table, after)
-    tables.write(table, "smoke", {}, after)
-    assert (
-        len(
-            tables.read_seeds(results / "smoke" / "omar" / "table4.seeds.csv")[
-                before[0]["row"], before[0]["column"]
-            ]
-        )
-        == 2
-    )
+    assert "2 (1 diverged)" in writer.text(table, after)
+    writer.write(table, "smoke", {}, after)
+    written = writer.read_seeds(results / "smoke" / "omar" / "table4.seeds.csv")
+    assert len(written[before[0].name]) == 2
 
 
 def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
@@ -389,14 +384,11 @@ def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_p
 
 def test_statistics_by_hand():
     facts = scores.summary([1.0, 2.0, 3.0, 10.0])
-    assert (
-        facts["mean"] == 4
-        and facts["iqm"] == 2.5
-        and facts["std"] == pytest.approx(3.5355, abs=1e-4)
-    )
-    assert facts["low"] < 4 < facts["high"] and facts == scores.summary([1.0, 2.0, 3.0, 10.0])
-    assert scores.summary([1.0, None, float("inf")])["diverged"] == 2
-    assert scores.summary([None])["mean"] is None
+    assert facts.mean == 4 and facts.iqm == 2.5
+    assert facts.std == pytest.approx(3.5355, abs=1e-4)
+    assert facts.low < 4 < facts.high and facts == scores.summary([1.0, 2.0, 3.0, 10.0])
+    assert scores.summary([1.0, None, float("inf")]).diverged == 2
+    assert scores.summary([None]).mean is None
     assert runs_folder().name
 
 
