@@ -24,16 +24,17 @@ from common.learning.population import generators
 from common.learning.rollouts import roll
 from common.running.provenance import machine
 from envs.mujoco.views import view
-from papers.moma_ppo import world_model as wm
+from papers.moma_ppo.ensemble import Ensemble, WorldModelConfig
+from papers.moma_ppo.world import LearnedWorld, Limits
 
 TEAMS, STARTS, STEPS, REPEATS = 3, 202, 10, 3
 
 
-def batched(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
+def batched(of, config: WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
     """A function that makes all rollouts at once."""
     seeds = list(range(TEAMS))
     joint = of.num_agents * of.action_dim
-    ensemble = wm.Ensemble(0, state_dim, joint, config)
+    ensemble = Ensemble(0, state_dim, joint, config)
     row = {
         "lambda_r": 1.0,
         "lambda_g": 1.0,
@@ -43,9 +44,7 @@ def batched(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
         "box": True,
     }
     high = torch.full((state_dim + 1,), 10.0)
-    world = wm.WorldModel(
-        ensemble, torch.arange(config.kept), -high, high, wm.Limits.of([row] * TEAMS)
-    )
+    world = LearnedWorld(ensemble, torch.arange(config.kept), -high, high, Limits.of([row] * TEAMS))
     learner = MAPPO(seeds, of.obs_dims, state_dim, of.action_dim, ppo)
     state = torch.randn(TEAMS, STARTS, state_dim, generator=torch.Generator().manual_seed(0))
     history = torch.zeros(TEAMS, of.num_agents, STARTS, 10, of.obs_dim + of.action_dim)
@@ -60,11 +59,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.embed = nn.Linear(inputs, size)
         self.attention = nn.MultiheadAttention(size, 1, batch_first=True)
-        self.norm, self.soft, self.query = (
-            nn.LayerNorm(size),
-            nn.Linear(size, size, bias=False),
-            nn.Parameter(torch.randn(size)),
-        )
+        self.norm = nn.LayerNorm(size)
+        self.soft = nn.Linear(size, size, bias=False)
+        self.query = nn.Parameter(torch.randn(size))
 
     def forward(self, history):
         x = self.embed(history) + positions(history.shape[1], self.query.shape[0])
@@ -80,7 +77,7 @@ def mlp(*sizes: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def looped(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
+def looped(of, config: WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
     """A function that makes the same rollouts one team, one agent and one ensemble member at a
     time.
     """
@@ -131,10 +128,8 @@ def looped(of, config: wm.WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
                     (t(x).chunk(2, -1)[0], r(x).chunk(2, -1)[0], e(x).sigmoid())
                     for t, r, e in members
                 ]
-                states, rewards = (
-                    torch.stack([s for s, _, _ in said]),
-                    torch.stack([r for _, r, _ in said]),
-                )
+                states = torch.stack([s for s, _, _ in said])
+                rewards = torch.stack([r for _, r, _ in said])
                 both = torch.cat([states, rewards], -1)
                 centred = both - both.mean(0)
                 (torch.einsum("ebi,ebj->bij", centred, centred) / 4).flatten(1).norm(dim=1)
@@ -158,10 +153,10 @@ def rate(make) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    found = machine("cpu")
-    print(f"{found['processor']}, {found['cores']} cores, one thread, kernels {found['kernels']}")
-    small = wm.WorldModelConfig(hidden=128, layers=2), MAPPOConfig(hidden=64, memory=16)
-    full = wm.WorldModelConfig(), MAPPOConfig()
+    host = machine("cpu")
+    print(f"{host['processor']}, {host['cores']} cores, one thread, kernels {host['kernels']}")
+    small = WorldModelConfig(hidden=128, layers=2), MAPPOConfig(hidden=64, memory=16)
+    full = WorldModelConfig(), MAPPOConfig()
     for name, (config, ppo) in {"quick's sizes": small, "the paper's sizes": full}.items():
         for robot, of in (
             ("reacher", view("reacher", "leader_only")),
@@ -169,9 +164,8 @@ def main() -> None:
         ):
             dims = 11 if robot == "reacher" else 27
             fast, slow = rate(batched(of, config, ppo, dims)), rate(looped(of, config, ppo, dims))
-            print(
-                f"{name}, {robot}: batched {fast:,.0f} transitions/s, loop {slow:,.0f}, {fast / slow:.1f} times as many"
-            )
+            print(f"{name}, {robot}: batched {fast:,.0f} transitions/s, loop {slow:,.0f},", end=" ")
+            print(f"{fast / slow:.1f} times as many")
 
 
 if __name__ == "__main__":

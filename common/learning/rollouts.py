@@ -1,8 +1,7 @@
 """Rollouts of a population's policies with memory, in a learned world model or in a simulator, as
 MAPPO's experience.
 
-A world has `reset(state)` and `step(state, action, streams)`; see
-`papers.moma_ppo.world_model.WorldModel` and `SimulatedWorld` below.
+A world has `reset(state)` and `step(state, action, streams)`: a learned one, or a simulator.
 
 Axes: M members, N agents, B rollouts side by side, T steps, L history, D state, O observation, A
 action, U = N A.

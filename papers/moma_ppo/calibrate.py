@@ -10,6 +10,7 @@ the first epoch do. The world model is trained first if it is not there.
 
 import argparse
 import sys
+from dataclasses import replace
 
 import torch
 from tabulate import tabulate
@@ -21,14 +22,16 @@ from common.reporting.tables import PRESETS
 from common.running import work
 from common.running.experiment import BadInput, nearest
 from papers.moma_ppo import models, tasks
-from papers.moma_ppo import world_model as wm
+from papers.moma_ppo.calibration import calibrate
+from papers.moma_ppo.ensemble import WorldModelConfig, split_rows, tensors_of
 from papers.moma_ppo.experiment import LENGTH
 from papers.moma_ppo.sequences import Sequences
 from papers.moma_ppo.settings import HISTORY, LIMITS, QUALITIES, QUANTILE, hyper, preset_of
 
 DATA = {"reacher": ("expert-mix",), "ant": QUALITIES}
 QUANTILES = (0.5, 0.9, 0.95, 0.97, 0.99)
-TEAMS, STARTS = 5, 200
+TEAMS = 5
+STARTS = 200
 HEADER = ["quantile", "l_eps", "lambda_g", "lambda_r", "mean rollout length"]
 
 
@@ -42,50 +45,51 @@ def proposals(
     work.paper("moma_ppo").prepare(cell)
     result = models.ensure(cell, device)
     arrays, _ = tasks.load(cell.config)
-    data, config, view = (
-        wm.tensors_of(arrays, device),
-        wm.WorldModelConfig(**cell.config["model"]),
-        tasks.agents(cell.config),
-    )
-    _, held_out = wm.split(len(arrays["rewards"]), config.validation)
+    data = tensors_of(arrays, device)
+    config = WorldModelConfig(**cell.config["model"])
+    view = tasks.agents(cell.config)
+    _, held_out = split_rows(len(arrays["rewards"]), config.validation)
     sequences = Sequences(arrays, view, HISTORY[task], 1.0, device)
-    values = preset_of(preset, task)
-    ppo = MAPPOConfig(**hyper(task, "moma_ppo", values["small"], values["ppo"]))
+    settings = preset_of(preset, task)
+    ppo = MAPPOConfig(**hyper(task, "moma_ppo", settings["small"], settings["ppo"]))
     seeds = list(range(TEAMS))
-    team = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
+    learner = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
     picks = [
         torch.randint(len(held_out), (STARTS,), generator=stream)
         for stream in generators(seeds, "starts")
     ]
     state, history = sequences.start(held_out[torch.stack(picks)].to(device))
+    world = models.load_world(cell, result, [LIMITS] * TEAMS, device, "paper", None)
+    kept = torch.arange(config.kept)
     rows = []
     for quantile in quantiles:
-        world = models.load_world(cell, result, [LIMITS] * TEAMS, device, "paper", None)
-        found = wm.calibrate(
-            world.ensemble,
-            torch.arange(config.kept),
-            data,
-            held_out,
-            quantile,
-            cell.config["seeds"][0],
+        proposed = calibrate(
+            world.ensemble, kept, data, held_out, quantile, cell.config["seeds"][0]
         )
-        world.limits = wm.Limits(
-            **vars(world.limits)
-            | dict.fromkeys(("l_clip", "l_stop"), torch.full((TEAMS,), found["l_eps"]))
+        l_eps = torch.full((TEAMS,), proposed["l_eps"], device=device)
+        world.limits = replace(world.limits, l_clip=l_eps, l_stop=l_eps)
+        actions = generators(seeds, "actions", device)
+        rollouts = roll(
+            learner, world, view, state, history, steps, actions, generators(seeds, "world")
         )
-        made = roll(
-            team,
-            world,
-            view,
-            state,
-            history,
-            steps,
-            generators(seeds, "actions", device),
-            generators(seeds, "world"),
-        )
-        length = float(made.valid.sum() / (TEAMS * STARTS))
-        rows.append([quantile, found["l_eps"], found["lambda_g"], found["lambda_r"], length])
+        length = float(rollouts.valid.sum() / (TEAMS * STARTS))
+        numbers = [proposed[name] for name in ("l_eps", "lambda_g", "lambda_r")]
+        rows.append([quantile, *numbers, length])
     return rows
+
+
+def check(args: argparse.Namespace) -> None:
+    """Whether there is such data, and quantiles and steps are possible.
+
+    Raises:
+        BadInput: with one sentence.
+    """
+    if args.quality not in DATA.get(args.task, ()):
+        choices = [f"{task} {quality}" for task, all_of in DATA.items() for quality in all_of]
+        hint = nearest(f"{args.task} {args.quality}", choices)
+        raise BadInput(f"no data {args.task!r} {args.quality!r}; {hint}")
+    if not all(0 < quantile < 1 for quantile in args.quantiles) or args.steps < 1:
+        raise BadInput("quantiles lie between 0 and 1, and a rollout has at least one step")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,23 +108,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=LENGTH, help="of a rollout, at most")
     args = parser.parse_args(arguments)
     try:
-        if args.quality not in DATA.get(args.task, ()):
-            known = [
-                f"{task} {quality}" for task, qualities in DATA.items() for quality in qualities
-            ]
-            raise BadInput(
-                f"no data {args.task!r} {args.quality!r}; {nearest(f'{args.task} {args.quality}', known)}"
-            )
-        if not all(0 < quantile < 1 for quantile in args.quantiles) or args.steps < 1:
-            raise BadInput("quantiles lie between 0 and 1, and a rollout has at least one step")
+        check(args)
         rows = proposals(args.preset, args.task, args.quality, list(args.quantiles), args.steps)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(tabulate(rows, HEADER, floatfmt=("g", ".4g", ".4g", ".4g", ".2f")))
-    print(
-        f"\nof at most {args.steps} steps, untrained teams, preset {args.preset}; the scripts use quantile {QUANTILE}"
-    )
+    print(f"\nof at most {args.steps} steps, untrained teams, preset {args.preset};", end=" ")
+    print(f"the scripts use quantile {QUANTILE}")
     return 0
 
 

@@ -13,9 +13,22 @@ from common.running import work
 from common.running.cells import Cell, read
 from common.running.files import sha256
 from papers.moma_ppo import tasks
-from papers.moma_ppo import world_model as wm
+from papers.moma_ppo.calibration import calibrate, horizon_errors
+from papers.moma_ppo.ensemble import (
+    Ensemble,
+    WorldModelConfig,
+    load_ensemble,
+    prepared_rows,
+    rank_members,
+    save_ensemble,
+    scales_of,
+    split_rows,
+    tensors_of,
+)
 from papers.moma_ppo.settings import GAME_PRESETS, QUANTILE, model_config, preset_of
+from papers.moma_ppo.world import LearnedWorld, Limits
 
+HELD_OUT_ROWS = 1000  # whose loss the curve shows
 ERROR_STEPS, ERROR_PIECES = 10, 500
 
 
@@ -88,16 +101,18 @@ class WorldModelProgram:
         config, self.seed = cells[0].config, cells[0].config["seeds"][0]
         self.total = config["model"]["updates"]
         self.arrays, self.checksum = tasks.load(config)
-        self.data = wm.tensors_of(self.arrays, device)
-        self.config = wm.WorldModelConfig(**config["model"])
-        self.training, self.held_out = wm.split(len(self.arrays["rewards"]), self.config.validation)
-        dims = self.data["state"].shape[1], self.data["action"].shape[1]
-        self.ensemble = wm.Ensemble(
-            self.seed, *dims, self.config, wm.scales_of(self.data, self.config), device
+        self.data = tensors_of(self.arrays, device)
+        self.config = WorldModelConfig(**config["model"])
+        self.training, self.held_out = split_rows(
+            len(self.arrays["rewards"]), self.config.validation
         )
-        self.rows = wm.prepared(self.ensemble, self.data, self.training.to(device))
-        self.checked = wm.prepared(
-            self.ensemble, self.data, self.held_out[: wm.HELD_OUT_BATCH].to(device)
+        dims = self.data["state"].shape[1], self.data["action"].shape[1]
+        self.ensemble = Ensemble(
+            self.seed, *dims, self.config, scales_of(self.data, self.config), device
+        )
+        self.rows = prepared_rows(self.ensemble, self.data, self.training.to(device))
+        self.checked = prepared_rows(
+            self.ensemble, self.data, self.held_out[:HELD_OUT_ROWS].to(device)
         )
 
     def updates(self):
@@ -117,7 +132,7 @@ class WorldModelProgram:
             name: values.expand(self.config.members, *values.shape)
             for name, values in self.checked.items()
         }
-        return float(self.ensemble.loss(rows["x"], rows["target"], rows["goes_on"]).mean())
+        return float(self.ensemble.loss(rows).mean())
 
     def state_dict(self) -> dict:
         return {"done": self.done, "curve": self.curve, "ensemble": self.ensemble.state_dict()}
@@ -128,7 +143,7 @@ class WorldModelProgram:
 
     def results(self) -> list[dict]:
         """The cell's result; the kept members' networks go to `file_of` the cell."""
-        order, errors = wm.rank(self.ensemble, self.data, self.held_out, self.seed)
+        order, errors = rank_members(self.ensemble, self.data, self.held_out, self.seed)
         kept = order[: self.config.kept].to(self.device)
         both = torch.cat([self.data["state"], self.data["next_state"]])
         low, high = (
@@ -140,25 +155,14 @@ class WorldModelProgram:
         )
         path = file_of(self.cell)
         path.parent.mkdir(parents=True, exist_ok=True)
-        wm.save(path, self.ensemble, kept, low, high)
-        calibration = wm.calibrate(
+        save_ensemble(path, self.ensemble, kept, low, high)
+        calibration = calibrate(
             self.ensemble, kept, self.data, self.held_out, self.cell.config["quantile"], self.seed
         )
-        free = wm.Limits.of(
-            [
-                {
-                    "lambda_r": 0,
-                    "lambda_g": 0,
-                    "lambda_a": 0,
-                    "l_clip": math.inf,
-                    "l_stop": math.inf,
-                    "box": True,
-                }
-            ]
-        )
-        free = wm.Limits(**{name: value.to(self.device) for name, value in vars(free).items()})
-        world = wm.WorldModel(self.ensemble, kept, low, high, free)
-        by_horizon = wm.horizon_errors(
+        free = {"lambda_r": 0, "lambda_g": 0, "lambda_a": 0, "box": True}
+        free |= dict.fromkeys(("l_clip", "l_stop"), math.inf)
+        world = LearnedWorld(self.ensemble, kept, low, high, Limits.of([free], self.device))
+        by_horizon = horizon_errors(
             world, self.data, self.arrays, ERROR_STEPS, ERROR_PIECES, self.seed
         )
         seed = {
@@ -188,7 +192,7 @@ def load_world(
     device: str,
     combine: str,
     copies: torch.Tensor | None,
-) -> wm.WorldModel:
+) -> LearnedWorld:
     """The world that a model's file describes, for policies with these limits (see
     settings.LIMITS), one for each.
     """
@@ -198,8 +202,8 @@ def load_world(
         len(of.indices[0]),
         of.num_agents * of.action_dim,
     )  # the model's view is full: everybody sees the state
-    ensemble, low, high = wm.load(
-        file_of(cell), *dims, wm.WorldModelConfig(**config["model"]), device
+    ensemble, low, high = load_ensemble(
+        file_of(cell), *dims, WorldModelConfig(**config["model"]), device
     )
     found = result["calibration"]
     rows = [
@@ -215,6 +219,6 @@ def load_world(
     ]
     kept = torch.arange(config["model"]["kept"], device=device)
     one_step = config["task"] == "coordination"
-    return wm.WorldModel(
-        ensemble, kept, low, high, wm.Limits.of(rows, device), combine, copies, one_step
+    return LearnedWorld(
+        ensemble, kept, low, high, Limits.of(rows, device), combine, copies, one_step
     )

@@ -3,9 +3,9 @@
 from dataclasses import asdict
 
 from common.learning.mappo import MAPPOConfig
+from papers.moma_ppo.ensemble import WorldModelConfig
 from papers.moma_ppo.iql import IQLConfig
 from papers.moma_ppo.td3 import TD3Config
-from papers.moma_ppo.world_model import WorldModelConfig
 
 GAME = ("iql", "maiql", "ibc", "moma_ppo")  # Table 3's methods
 REACHER = ("iql", "maiql", "matd3bc", "ibc", "itd3bc", "icql", "iomar", "moma_ppo")
@@ -22,7 +22,7 @@ ENTROPY_TARGET = {
     "ant": -8.0,
 }  # minus the joint action's size
 
-# How the world model is used: of the rollouts; see world_model.Limits
+# How the world model is used: of the rollouts; see world.Limits
 LIMITS = {"adaptive": True, "penalty": 1.0, "aleatoric": 0.0, "box": True}
 VARIANTS = {
     "epistemic, adaptive": {},

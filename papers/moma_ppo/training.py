@@ -3,6 +3,7 @@ method on one data set.
 """
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -23,6 +24,8 @@ SOURCES = [
     *(
         f"papers/moma_ppo/{name}.py"
         for name in (
+            "calibration",
+            "ensemble",
             "iql",
             "models",
             "remembering",
@@ -30,7 +33,7 @@ SOURCES = [
             "tasks",
             "td3",
             "training",
-            "world_model",
+            "world",
         )
     ),
     *(
@@ -244,9 +247,7 @@ class GrowingProgram(OfflineProgram):
                 cell, result, [limit] * len(self.seeds), device, "least", None
             )
             one = torch.full((len(self.seeds),), IQL_PENALTY, device=device)
-            self.world.limits = type(self.world.limits)(
-                **{**vars(self.world.limits), "lambda_r": one, "lambda_a": one}
-            )
+            self.world.limits = replace(self.world.limits, lambda_r=one, lambda_a=one)
             self.scale = self.reward_scale if config["scaled_model_rewards"] else 1.0
             self.starts, self.first, capacity = IQL_STARTS, 0, IQL_CAPACITY
         self.generated = GeneratedRows(

@@ -10,7 +10,7 @@ import torch
 from pettingzoo.test import parallel_api_test
 
 from common.learning.population import generator, generators
-from common.learning.rollouts import ACTION_BOUND
+from common.learning.rollouts import ACTION_BOUND, Outcome
 from common.running import cells as store
 from common.running.cells import Cell
 from envs.coordination import game
@@ -20,16 +20,30 @@ from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
 from papers.moma_ppo import calibrate, models, training
-from papers.moma_ppo import world_model as wm
+from papers.moma_ppo.calibration import horizon_errors, penalty_weight, whole_pieces
+from papers.moma_ppo.ensemble import (
+    Ensemble,
+    Scales,
+    WorldModelConfig,
+    likelihood_loss,
+    load_ensemble,
+    prepared_rows,
+    rank_members,
+    save_ensemble,
+    scales_of,
+    split_rows,
+    tensors_of,
+)
 from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell, prepare
 from papers.moma_ppo.iql import IQL, IQLConfig, expectile_loss
 from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
 from papers.moma_ppo.settings import LIMITS, PRESETS, QUANTILE, VARIANTS
 from papers.moma_ppo.td3 import TD3, TD3Config
+from papers.moma_ppo.world import LearnedWorld, Limits, clip, covariance_norm, penalty
 
 VIEW = View("toy", "toy", ((0, 1, 2), (0, 3)), 2)  # two agents of different sizes
 SMALL = {"hidden": 8, "memory": 4}
-TINY = wm.WorldModelConfig(
+TINY = WorldModelConfig(
     members=3, kept=2, hidden=16, layers=2, end_layers=1, lr=1e-2, batch_size=32, updates=1
 )
 
@@ -57,7 +71,7 @@ def limits(members=1, **changes):
         "l_stop": math.inf,
         "box": True,
     } | changes
-    return wm.Limits.of([row] * members)
+    return Limits.of([row] * members)
 
 
 def world_of(
@@ -65,7 +79,7 @@ def world_of(
 ):
     size = ensemble.state_dim + 1
     box = torch.full((size,), low), torch.full((size,), high)
-    return wm.WorldModel(ensemble, torch.tensor(kept), *box, limits(**changes), combine, copies)
+    return LearnedWorld(ensemble, torch.tensor(kept), *box, limits(**changes), combine, copies)
 
 
 # --- World models ---
@@ -73,7 +87,7 @@ def world_of(
 
 def test_eps_g_is_the_norm_of_the_covariance_matrix(stream):
     values = torch.randn(5, 7, 3, generator=stream)
-    found = wm.covariance_norm(values)
+    found = covariance_norm(values)
     for b in range(7):
         matrix = np.cov(values[:, b].numpy().T)  # unbiased
         assert found[b].item() == pytest.approx(np.linalg.norm(matrix), rel=1e-4)
@@ -81,17 +95,15 @@ def test_eps_g_is_the_norm_of_the_covariance_matrix(stream):
         [values, values[..., :1], values[..., :1]], -1
     )  # the first number three times
     copies = torch.tensor([3.0, 1.0, 1.0])
-    assert torch.allclose(
-        wm.covariance_norm(values, copies), wm.covariance_norm(repeated), rtol=1e-4
-    )
+    assert torch.allclose(covariance_norm(values, copies), covariance_norm(repeated), rtol=1e-4)
 
 
 def test_ensemble_members_do_not_mix(stream):
-    data = wm.tensors_of(arrays(stream))
+    data = tensors_of(arrays(stream))
 
     def trained(config):
-        ensemble = wm.Ensemble(0, 4, 4, config)
-        rows = wm.prepared(ensemble, data, torch.arange(60))
+        ensemble = Ensemble(0, 4, 4, config)
+        rows = prepared_rows(ensemble, data, torch.arange(60))
         for _ in range(3):
             ensemble.update(rows)
         return ensemble.params.flat[0]
@@ -102,12 +114,10 @@ def test_ensemble_members_do_not_mix(stream):
 
 
 def test_the_loss_equals_a_slow_twin(stream):
-    ensemble, data = wm.Ensemble(0, 4, 4, TINY), wm.tensors_of(arrays(stream))
+    ensemble, data = Ensemble(0, 4, 4, TINY), tensors_of(arrays(stream))
     data["goes_on"][::3] = 0
-    rows = wm.prepared(ensemble, data, torch.arange(6))
-    found = ensemble.loss(
-        *(rows[name].expand(3, *rows[name].shape) for name in ("x", "target", "goes_on"))
-    )
+    rows = prepared_rows(ensemble, data, torch.arange(6))
+    found = ensemble.loss({name: tensor.expand(3, *tensor.shape) for name, tensor in rows.items()})
     for e in range(3):
         net = {
             name: tensor[0, e].detach().double().numpy()
@@ -152,8 +162,8 @@ def test_a_world_model_recovers_a_linear_system(stream, scaled, delta):
         "reward": reward,
         "goes_on": (state[:, 0] < 1).float(),
     }
-    ensemble = wm.Ensemble(0, 3, 2, config, wm.scales_of(data, config))
-    rows = wm.prepared(ensemble, data, torch.arange(1800))
+    ensemble = Ensemble(0, 3, 2, config, scales_of(data, config))
+    rows = prepared_rows(ensemble, data, torch.arange(1800))
     for _ in range(600):
         ensemble.update(rows)
     said = ensemble.predict(ensemble.members(torch.arange(2)), state[1800:], action[1800:])
@@ -163,7 +173,7 @@ def test_a_world_model_recovers_a_linear_system(stream, scaled, delta):
 
 
 def test_a_rollout_is_cut_when_uncertainty_passes_the_limit(stream):
-    ensemble = wm.Ensemble(0, 4, 4, TINY)
+    ensemble = Ensemble(0, 4, 4, TINY)
     state, action = (
         torch.randn(1, 50, 4, generator=stream),
         torch.randn(1, 50, 4, generator=stream).tanh(),
@@ -184,7 +194,7 @@ def test_a_rollout_is_cut_when_uncertainty_passes_the_limit(stream):
 
 
 def test_what_the_world_takes_from_which_member(stream):
-    ensemble = wm.Ensemble(0, 4, 4, TINY)
+    ensemble = Ensemble(0, 4, 4, TINY)
     state, action = (
         torch.randn(1, 40, 4, generator=stream),
         torch.randn(1, 40, 4, generator=stream).tanh(),
@@ -209,7 +219,7 @@ def test_what_the_world_takes_from_which_member(stream):
 
 
 def test_the_bounding_box_and_its_absence(stream):
-    ensemble = wm.Ensemble(0, 4, 4, TINY)
+    ensemble = Ensemble(0, 4, 4, TINY)
     state, action = (
         torch.randn(1, 40, 4, generator=stream),
         torch.randn(1, 40, 4, generator=stream).tanh(),
@@ -227,17 +237,118 @@ def test_the_bounding_box_and_its_absence(stream):
 
 def test_a_saved_model_predicts_the_same(tmp_path, stream):
     config = replace(TINY, scaled=True, delta=True)
-    data = wm.tensors_of(arrays(stream))
-    ensemble = wm.Ensemble(0, 4, 4, config, wm.scales_of(data, config))
+    data = tensors_of(arrays(stream))
+    ensemble = Ensemble(0, 4, 4, config, scales_of(data, config))
     low, high = torch.zeros(5), torch.ones(5)
-    wm.save(tmp_path / "m.safetensors", ensemble, torch.tensor([2, 0]), low, high)
-    loaded, _, top = wm.load(tmp_path / "m.safetensors", 4, 4, config)
+    save_ensemble(tmp_path / "m.safetensors", ensemble, torch.tensor([2, 0]), low, high)
+    loaded, _, top = load_ensemble(tmp_path / "m.safetensors", 4, 4, config)
     first = ensemble.predict(ensemble.members(torch.tensor([2, 0])), data["state"], data["action"])
     second = loaded.predict(loaded.members(torch.arange(2)), data["state"], data["action"])
     assert (
         torch.equal(first.state, second.state)
         and torch.equal(first.goes_on, second.goes_on)
         and torch.equal(top, high)
+    )
+
+
+def test_the_likelihood_by_hand():
+    one = torch.ones(1, 1, 3)
+    loss = likelihood_loss(
+        mean=torch.tensor([[[1.0, 2.0, 3.0]]]),
+        log_std=0 * one,
+        logit=torch.zeros(1, 1),
+        target=torch.tensor([[[2.0, 2.0, 5.0]]]),
+        goes_on=torch.ones(1, 1),
+    )
+    # next state: mean of 1/2 and 0; reward: 2; a fair coin: log 2
+    assert loss.tolist() == pytest.approx([0.25 + 2 + math.log(2)])
+
+
+def test_members_are_ranked_by_their_errors(stream):
+    data = tensors_of(arrays(stream))
+    ensemble = Ensemble(0, 4, 4, TINY)
+    with torch.no_grad():
+        for name, tensor in ensemble.params.tensors.items():
+            if name in ("tb2", "rb2"):  # the last layers: means and log standard deviations
+                tensor[0, 1] += 10  # far off, and noisy
+    order, errors = rank_members(ensemble, data, torch.arange(60), 0)
+    assert order[-1] == 1 and errors.argmax() == 1
+    assert torch.equal(errors[order], errors.sort().values)
+
+
+def test_held_out_rows_are_not_trained_on():
+    training, held_out = split_rows(200, 0.1)
+    assert len(held_out) == 20
+    assert sorted([*training.tolist(), *held_out.tolist()]) == list(range(200))
+    assert torch.equal(split_rows(200, 0.1)[1], held_out)
+
+
+def test_limits_of_members_are_those_of_their_rows():
+    both = Limits.of(
+        [
+            {"lambda_r": 1, "lambda_g": 2, "lambda_a": 0, "l_clip": 5, "l_stop": 6, "box": True},
+            {"lambda_r": 3, "lambda_g": 4, "lambda_a": 1, "l_clip": 7, "l_stop": 8, "box": False},
+        ]
+    )
+    rows = both.to("cpu").of_rows(2)
+    assert rows.lambda_g.tolist() == [2, 2, 4, 4] and rows.box.tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    # each uncertainty is cut at its member's l_clip
+    uncertainty = torch.tensor([1.0, 10.0, 1.0, 10.0])
+    cost = penalty(rows, uncertainty, uncertainty, uncertainty)
+    assert cost.tolist() == pytest.approx([3, 15, 8, 56])
+
+
+def test_what_lies_outside_the_box():
+    low, high = torch.tensor([-1.0]), torch.tensor([1.0])
+    numbers = torch.tensor([[2.0], [-math.inf], [0.5]])
+    inside = torch.ones(3, 1, dtype=torch.bool)
+    assert clip(numbers, low, high, inside)[:, 0].tolist() == [1, -1, 0.5]
+    assert clip(numbers, low, high, ~inside)[:, 0].tolist() == [2, -1e6, 0.5]
+
+
+def test_pieces_of_the_data_lie_in_one_episode():
+    ends = np.array([False, False, True, False, False, True])
+    assert whole_pieces(ends, 3).tolist() == [0, 3]
+    assert whole_pieces(ends, 2).tolist() == [0, 1, 3, 4]
+    assert whole_pieces(ends, 4).tolist() == []
+
+
+def test_horizon_errors_of_a_world_that_stands_still(stream):
+    class Still:
+        def step(self, state, action, streams):
+            return Outcome(state, *[torch.zeros(1)] * 3, {})
+
+    data = arrays(stream, rows=40)
+    data["next_observations"][:-1] = data["observations"][1:]
+    tensors = tensors_of(data)
+    pick = torch.randint(32, (500,), generator=generator(0, "horizon errors"))
+    starts = whole_pieces(data["timeouts"], 3)
+    assert len(starts) == 32
+    row = starts[pick].numpy()
+    obs = data["observations"]
+    expected = [
+        np.sqrt(
+            (((obs[row] - data["next_observations"][row + t]) / obs.std(0, ddof=1)) ** 2).mean()
+        )
+        for t in range(3)
+    ]
+    found = horizon_errors(Still(), tensors, data, 3, 500, 0)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_uncertainty_at_its_quantile_costs_half_a_standard_deviation():
+    assert 4.0 * penalty_weight(3.0, 4.0) == pytest.approx(1.5)
+    assert math.isfinite(penalty_weight(3.0, 0.0))
+
+
+def test_scales_change_nothing_where_none_are_asked_for():
+    assert (
+        Ensemble(0, 4, 4, TINY, Scales(*[torch.full((8,), 2.0)] * 4)).scales.input_std.eq(1).all()
     )
 
 
