@@ -5,7 +5,7 @@ how they are used.
 from tqdm import tqdm
 
 from common.reporting import tables
-from common.running import experiment, work
+from common.running import experiment, program, work
 from common.running.cells import Cell
 from envs import datasets
 from envs.particle.behaviour import card
@@ -204,8 +204,10 @@ def over_second(results: list[dict]) -> dict[int, float | None]:
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     """Trains a program of cells; see training.py, landscape.py and timing.py."""
     config = cells[0].config
-    kind = landscape if config.get("landscape") else timing if config.get("timing") else training
-    return kind.train(cells, device, checkpoint, progress)
+    if config.get("timing"):
+        return timing.train(cells, device, checkpoint, progress)
+    build = landscape.build if config.get("landscape") else training.build
+    return program.train(build, cells, device, checkpoint, progress)
 
 
 # Seconds per agent-update and row of a minibatch, one core (Xeon at 2.8 GHz), for the cost

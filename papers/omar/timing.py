@@ -1,8 +1,11 @@
 """Times updates of OMAR and MA-CQL in turns."""
 
 import time
+from pathlib import Path
 
+from common.running import program
 from common.running.cells import Cell
+from common.running.program import Members
 from papers.omar import training
 from papers.omar.settings import METHODS, default_hyper
 
@@ -11,7 +14,7 @@ TURNS = 3  # each turn is one measurement, reported as one "seed"
 
 
 def train(
-    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+    cells: list[Cell], device: str, checkpoint: Path, progress=lambda done, total: None
 ) -> list[dict]:
     """Seconds of OMAR's updates over MA-CQL's for each turn, both on the cell's data and batch
     size.
@@ -19,30 +22,29 @@ def train(
     results = []
     for cell in cells:
         began = time.monotonic()
-        program = training.Program([cell], device)
-        config = program.config
-        learners = {}
-        for method in ("ma_cql", "omar"):
-            build, kind = METHODS[method]
-            hyper = default_hyper(method, config["task"], config["quality"], config["reading"])
-            learners[method] = build(program.team, kind(**hyper))
-        batch = program.replay.draw(program.team.config.batch_size)
+        population = training.populate(Members([cell]), device)
+        learners = {method: learner_of(method, cell, population) for method in ("ma_cql", "omar")}
+        batch = population.draw()
         for learner in learners.values():
             learner.update(batch)
-        seeds = []
+        turns = []
         for turn in range(TURNS):
             spent = {}
             for method, learner in learners.items():
-                start = time.process_time() if device == "cpu" else time.monotonic()
+                start = program.clock(device)
                 for _ in range(ROUNDS[cell.preset]):
-                    learner.update(program.replay.draw(program.team.config.batch_size))
-                spent[method] = (
-                    time.process_time() if device == "cpu" else time.monotonic()
-                ) - start
-            seeds.append({"seed": turn, "percent": 100 * (spent["omar"] / spent["ma_cql"] - 1)})
+                    learner.update(population.draw())
+                spent[method] = program.clock(device) - start
+            turns.append({"seed": turn, "percent": 100 * (spent["omar"] / spent["ma_cql"] - 1)})
             progress(turn + 1, TURNS)
-        results.append(
-            training.provenance(cell, program.data[0], time.monotonic() - began, device)
-            | {"seeds": seeds}
-        )
+        seconds = time.monotonic() - began
+        results.append(program.made(cell, population.data[0], seconds, device) | {"seeds": turns})
     return results
+
+
+def learner_of(method: str, cell: Cell, population: training.Population):
+    """The method at its default hyperparameters, on the population's backbone."""
+    config = cell.config
+    build, kind = METHODS[method]
+    hyper = default_hyper(method, config["task"], config["quality"], config["reading"])
+    return build(population.backbone, kind(**hyper))

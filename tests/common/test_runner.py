@@ -14,7 +14,7 @@ from common import suite
 from common.reporting import scores, tables, writer
 from common.reporting.shown import show
 from common.running import cells as store
-from common.running import checkpoint, provenance, work
+from common.running import checkpoint, program, provenance, work
 from common.running.cells import runs_folder
 from common.running.files import atomic, sweep, write_json
 from papers.omar import table4
@@ -92,7 +92,7 @@ def test_a_half_written_result_counts_as_missing(results):
 
 
 def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
-    from papers.omar import training
+    from papers.omar.training import build
 
     cell = cells("ma_td3bc")[0]
     PAPER.prepare(cell)
@@ -104,8 +104,8 @@ def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train([cell], "cpu", path, interrupt)
-    training.train([cell], "cpu", path, lambda done, total: rounds.append(done))
+        program.train(build, [cell], "cpu", path, interrupt)
+    program.train(build, [cell], "cpu", path, lambda done, total: rounds.append(done))
     assert rounds == [3, 4]  # the third round was not yet in the checkpoint
 
 
@@ -137,15 +137,16 @@ SLOW_TABLE = """
 import sys, time
 from dataclasses import replace
 from common.reporting import tables
-from papers.omar import experiment, table4, training
+from papers.omar import experiment, table4
 
 def slow(cells, device, path, progress):
     def step(done, total):
         progress(done, total)
         print("step", done, flush=True)
         time.sleep(0.2 * (sys.argv[1] == "slow"))
-    return training.train(cells, device, path, step)
+    return train(cells, device, path, step)
 
+train = experiment.PAPER.train
 experiment.PAPER = replace(experiment.PAPER, train=slow)
 if __name__ == "__main__":
     tables.main(table4.TABLE, [__file__, "with", "smoke", f"jobs={sys.argv[2]}"])

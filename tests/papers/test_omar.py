@@ -15,6 +15,7 @@ from common.learning import kernels
 from common.learning.population import generators
 from common.learning.replay import Batch, Replay
 from common.running.checkpoint import load_checkpoint, save_checkpoint
+from common.running.program import Program, train
 from papers.omar import training
 from papers.omar.experiment import PAPER, make_cell, over_second
 from papers.omar.omar import Backbone, BackboneConfig, OMARConfig, noisy_gap, rectified_actor_loss
@@ -353,19 +354,20 @@ def test_icq_values_only_actions_of_the_data():
 def test_resumed_equals_uninterrupted_bit_for_bit(method, tmp_path, folders):
     cell = make_cell("smoke", "cooperative_navigation", "medium", method)
     PAPER.prepare(cell)
-    whole = training.Program([cell], "cpu")
+    whole = Program([cell], "cpu", training.build)
     list(whole.updates())
-    half = training.Program([cell], "cpu")
+    half = Program([cell], "cpu", training.build)
     for done in half.updates():
         if done == 2:
             break
     save_checkpoint(tmp_path / "c.pt", {"x": 1}, {"state": half.state_dict()})
-    rest = training.Program([cell], "cpu")
+    rest = Program([cell], "cpu", training.build)
     rest.load_state_dict(load_checkpoint(tmp_path / "c.pt", {"x": 1})["state"])
     list(rest.updates())
-    assert torch.equal(whole.team.actors.params.flat, rest.team.actors.params.flat)
-    assert torch.equal(whole.team.critics.params.flat, rest.team.critics.params.flat)
-    assert whole.curve == rest.curve
+    ours, theirs = (one.training.learner.team for one in (whole, rest))
+    assert torch.equal(ours.actors.params.flat, theirs.actors.params.flat)
+    assert torch.equal(ours.critics.params.flat, theirs.critics.params.flat)
+    assert whole.points == rest.points
 
 
 def test_repeating_minibatches_restarts_the_sampler_after_each_evaluation(folders):
@@ -373,11 +375,13 @@ def test_repeating_minibatches_restarts_the_sampler_after_each_evaluation(folder
         "smoke", "cooperative_navigation", "medium", "ma_td3bc", repeat_minibatches=True
     )
     PAPER.prepare(cell)
-    program = training.Program([cell], "cpu")
     drawn = []
-    original = program.replay.draw
-    program.replay.draw = lambda size: drawn.append(original(size)) or drawn[-1]
-    list(program.updates())
+
+    def noting(members, device):
+        made = training.build(members, device)
+        return replace(made, draw=lambda done: drawn.append(made.draw(done)) or drawn[-1])
+
+    list(Program([cell], "cpu", noting).updates())
     torch.testing.assert_close(drawn[0].obs, drawn[2].obs)
     assert not torch.equal(drawn[0].obs, drawn[1].obs)
 
@@ -418,7 +422,7 @@ def smoke_scores() -> dict:
     cells = [make_cell("smoke", "cooperative_navigation", "medium", method) for method in METHODS]
     for cell in cells:
         PAPER.prepare(cell)
-    results = [training.train([cell], "cpu", "/nonexistent/checkpoint")[0] for cell in cells]
+    results = [train(training.build, [cell], "cpu", Path("/nonexistent"))[0] for cell in cells]
     return {
         method: [round(seed["last_score"], 4) for seed in result["seeds"]]
         for method, result in zip(METHODS, results, strict=True)
