@@ -16,6 +16,7 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 import torch
 
 from common.running.cells import Cell
+from common.running.program import Program
 from common.running.provenance import machine
 from papers.cast_bcq import training
 from papers.cast_bcq.experiment import cell, prepare
@@ -26,8 +27,8 @@ LEAST = 3.0  # seconds measured
 
 def milliseconds(chosen: Cell) -> float:
     """Time of one update of all seeds of a cell, evaluations left out."""
-    program = training.Program([replace(chosen, config=chosen.config | {"evaluations": 1})], "cpu")
-    steps = program.updates()
+    once = replace(chosen, config=chosen.config | {"evaluations": 1})
+    steps = Program([once], "cpu", training.build).updates()
     next(steps)
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < LEAST:

@@ -15,8 +15,9 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 import torch
 from tqdm import tqdm
 
+from common.running.program import Members, Training
 from common.running.provenance import machine
-from papers.cast_bcq.battles import Program
+from papers.cast_bcq import battles
 from papers.cast_bcq.experiment import BATTLE_OPTIONS, battle_cell, prepare
 from papers.cast_bcq.recurrent import chosen
 
@@ -24,13 +25,13 @@ MAPS, TEMPERATURES, UPDATES, MINIBATCHES = ("2s3z", "MMM"), (0.1, 1.0, 10.0), 30
 
 
 @torch.no_grad()
-def likelihood(program: Program, network: str) -> float:
+def likelihood(made: Training, network: str) -> float:
     """Of the data's actions of living agents under the policy whose logits `network` gives."""
     total, count = 0.0, 0.0
     for _ in range(MINIBATCHES):
-        lanes = program.store.draw()
-        x = program.learner.inputs(lanes.obs, lanes.last)
-        logits = program.learner.along(network, x, lanes).masked_fill(
+        lanes = made.draw(UPDATES)
+        x = made.learner.inputs(lanes.obs, lanes.last)
+        logits = made.learner.along(network, x, lanes).masked_fill(
             lanes.available < 0.5, -torch.inf
         )
         alive = (lanes.filled.unsqueeze(-1) > 0) & (lanes.available[..., 0] < 0.5)
@@ -39,20 +40,17 @@ def likelihood(program: Program, network: str) -> float:
     return torch.tensor(total / count).exp().item()
 
 
-def trained(name: str, method: str, temperature: float | None = None) -> Program:
-    """A program after UPDATES updates, without evaluations."""
+def trained(name: str, method: str, temperature: float | None = None) -> Training:
+    """What is trained, after UPDATES updates."""
     cell = battle_cell("quick", name, method, BATTLE_OPTIONS)
     prepare(cell)
-    cell.config.update(updates=UPDATES, evaluations=1)
     if temperature:
         cell.config["hyper"]["policy_temperature"] = temperature
-    program = Program([cell], "cpu")
-    program.evaluate = lambda: ([], [])
-    for _ in tqdm(
-        program.updates(), total=UPDATES, desc=f"{name} {method} {temperature or ''}", leave=False
-    ):
-        pass
-    return program
+    made = battles.build(Members([cell]), "cpu")
+    title = f"{name} {method} {temperature or ''}"
+    for done in tqdm(range(UPDATES), desc=title, leave=False):
+        made.learner.update(made.draw(done))
+    return made
 
 
 def main() -> None:

@@ -16,20 +16,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from common.learning.learner import Stateful
 from common.running import checkpoint, interrupt, work
 from common.running.cells import Cell, made_with
 from common.running.provenance import code_hashes
 
 
-class Stateful(Protocol):
-    """Anything a checkpoint holds: tensors, numbers, strings, lists and dictionaries of them."""
-
-    def state_dict(self) -> Any: ...
-
-    def load_state_dict(self, state: Any) -> None: ...
-
-
-class Learner(Stateful, Protocol):
+class Trainable(Stateful, Protocol):
     """What learns; `update` returns numbers to report by name, [M] each, or None."""
 
     def update(self, batch: Any) -> dict[str, Tensor] | None: ...
@@ -102,7 +95,7 @@ class Training:
         others: what else a checkpoint holds, by name: streams, replay buffers.
     """
 
-    learner: Learner
+    learner: Trainable
     draw: Callable[[int], Any]
     evaluate: Callable[[int], dict[str, list]]
     evaluate_at: Callable[[int], bool]

@@ -1,18 +1,15 @@
-"""Trains cells on the battles: the members of a program are the seeds of one method on one map's
-data.
-"""
+"""What is trained for cells on the battles: members are the seeds of a method on a map's data."""
 
 import torch
 
 from common.learning.episodes import EpisodeStore
-from common.running.cells import Cell, made_with
-from common.running.checkpoint import train_to_end
-from common.running.provenance import code_hashes
+from common.running import program
+from common.running.program import Course, Members, Training
 from envs import datasets
 from envs.smac.core import VERSION, Battles
 from envs.smac.team import advance
 from papers.cast_bcq.recurrent import METHODS, RecurrentConfig, Sizes
-from papers.cast_bcq.training import data_path, data_recipes
+from papers.cast_bcq.training import data_path
 
 SOURCES = [
     *(
@@ -44,144 +41,78 @@ SOURCES = [
 JUDGE = 30_000  # battles of evaluation are numbered apart from those of training
 
 
-class Program:
-    """A population in training.
+ENVIRONMENT = {
+    "family": "SMAC-like, built-in simulator",
+    "dynamics": "sc2",
+    "version": VERSION,
+}
 
-    Attributes:
-        done: updates so far.
-        curve: per evaluation [M] win rate in %, and [M] mean return.
+
+@torch.no_grad()
+def play(learner, battles: list[Battles], device: str) -> dict[str, list]:
+    """Win rate in % and mean return [M] over greedy episodes, the same battles every time.
+
+    Args:
+        battles: each member's own.
     """
+    for one in battles:
+        one.episodes[:] = -1
+        one.reset()
+    count = battles[0].battles
+    memory = learner.memory(count)
+    returns = torch.zeros(len(battles), count)
+    last = torch.full((len(battles), count, battles[0].agents), -1, device=device)
 
-    def __init__(self, cells: list[Cell], device: str):
-        config = self.config = cells[0].config
-        self.cells, self.device, self.done, self.curve = cells, device, 0, []
-        self.seeds = [seed for cell in cells for seed in cell.config["seeds"]]
-        loaded = datasets.load(data_path(cells[0]))
-        self.checksum, arrays = loaded["sha256"], loaded["arrays"]
-        returns = datasets.episode_returns(loaded)
-        self.facts = {
-            "data_win_rate": 100 * float(arrays["won"].mean()),
-            "data_return": float(returns.mean()),
-        }
-        self.store = EpisodeStore(
-            datasets.transitions(loaded), self.seeds, config["lanes"], device=device
-        )
-        self.battles = [
-            Battles(config["task"], config["episodes"], JUDGE + seed) for seed in self.seeds
-        ]
-        one = self.battles[0]
-        sizes = Sizes(one.obs_dim, one.state_dim, one.agents, one.n_actions)
-        self.learner = METHODS[config["method"]](
-            self.seeds, sizes, RecurrentConfig(**config["hyper"]), device
-        )
+    def seen(columns) -> torch.Tensor:
+        return torch.stack([torch.from_numpy(column) for column in columns]).to(device).float()
 
-    def updates(self):
-        """Trains to the end; yields the number of updates done after every one."""
-        total, every = (
-            self.config["updates"],
-            max(1, self.config["updates"] // self.config["evaluations"]),
-        )
-        while self.done < total:
-            self.learner.update(self.store.draw())
-            self.done += 1
-            if self.done % every == 0:
-                self.curve.append(self.evaluate())
-            yield self.done
-
-    @torch.no_grad()
-    def evaluate(self) -> tuple[list[float], list[float]]:
-        """Win rate in % and mean return of every member over greedy episodes; battles are the same
-        at every evaluation.
-        """
-        for battles in self.battles:
-            battles.episodes[:] = -1
-            battles.reset()
-        members, count, agents = len(self.battles), self.battles[0].battles, self.battles[0].agents
-        memory, returns = self.learner.memory(count), torch.zeros(members, count)
-        last = torch.full((members, count, agents), -1, device=self.device)
-        while not all(battles.over.all() for battles in self.battles):
-            obs = torch.stack([torch.from_numpy(battles.obs()) for battles in self.battles]).to(
-                self.device
-            )
-            free = torch.stack(
-                [torch.from_numpy(battles.available()) for battles in self.battles]
-            ).to(self.device)
-            last = self.learner.act(obs.float(), free.float(), last, memory)
-            returns += advance(self.battles, last.cpu())[0]
-        return [100 * float(battles.won.mean()) for battles in self.battles], returns.mean(
-            1
-        ).tolist()
-
-    def state_dict(self) -> dict:
-        return {
-            "done": self.done,
-            "curve": self.curve,
-            "learner": self.learner.state_dict(),
-            "store": self.store.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        self.done, self.curve = state["done"], state["curve"]
-        self.learner.load_state_dict(state["learner"])
-        self.store.load_state_dict(state["store"])
-
-    def results(self, seconds: float) -> list[dict]:
-        """One result per cell: win rates along training, provenance."""
-        every, results, start = max(1, self.config["updates"] // self.config["evaluations"]), [], 0
-        last = self.config["last"]
-        for cell in self.cells:
-            seeds = []
-            for m, seed in enumerate(cell.config["seeds"], start):
-                wins, returns = ([point[k][m] for point in self.curve] for k in (0, 1))
-                fine = all(
-                    bool(part.flat[m].isfinite().all()) for part in self.learner.networks.values()
-                )
-                seeds.append(
-                    {
-                        "seed": seed,
-                        "win_rate": sum(wins[-last:]) / last if fine else None,
-                        "average_return": sum(returns[-last:]) / last if fine else None,
-                        "curve": wins,
-                        "returns": returns,
-                    }
-                )
-            start += len(cell.config["seeds"])
-            results.append(
-                made_with(
-                    cell,
-                    {"0": self.checksum},
-                    data_recipes(cell),
-                    seconds / len(self.cells),
-                    self.device,
-                    SOURCES,
-                )
-                | {
-                    "environment": {
-                        "family": "SMAC-like, built-in simulator",
-                        "dynamics": "sc2",
-                        "version": VERSION,
-                    },
-                    "rounds": [every * (k + 1) for k in range(len(self.curve))],
-                    "seeds": seeds,
-                    "extra": self.facts,
-                    "trained_with": len(self.cells),
-                }
-            )
-        return results
-
-
-def train(
-    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
-) -> list[dict]:
-    """Trains cells of one program, continuing from `checkpoint` if it belongs to them; one result
-    per cell, in their order.
-    """
-    program = Program(cells, device)
-    identity = {
-        "cells": [cell.hash for cell in cells],
-        "code": code_hashes(SOURCES),
-        "data": program.checksum,
+    while not all(one.over.all() for one in battles):
+        obs = seen(one.obs() for one in battles)
+        available = seen(one.available() for one in battles)
+        last = learner.act(obs, available, last, memory)
+        returns += advance(battles, last.cpu())[0]
+    return {
+        "win_rate": [100 * float(one.won.mean()) for one in battles],
+        "return": returns.mean(1).tolist(),
     }
-    return program.results(
-        train_to_end(program, identity, checkpoint, program.config["updates"], progress)
+
+
+def build(members: Members, device: str) -> Training:
+    """What is trained for the members of some cells."""
+    config = members.config
+    seeds = members.seeds
+    loaded = datasets.load(data_path(members.cells[0]))
+    store = EpisodeStore(datasets.transitions(loaded), seeds, config["lanes"], device=device)
+    battles = [Battles(config["task"], config["episodes"], JUDGE + seed) for seed in seeds]
+    one = battles[0]
+    sizes = Sizes(one.obs_dim, one.state_dim, one.agents, one.n_actions)
+    hyper = RecurrentConfig(**config["hyper"])
+    learner = METHODS[config["method"]](seeds, sizes, hyper, device)
+    of_data = {
+        "data_win_rate": 100 * float(loaded["arrays"]["won"].mean()),
+        "data_return": float(datasets.episode_returns(loaded).mean()),
+    }
+
+    def facts(course: Course) -> dict:
+        wins = course.curves["win_rate"]
+        returns = course.curves["return"]
+        networks = learner.networks.values()
+        fine = all(bool(network.flat[course.place].isfinite().all()) for network in networks)
+        return {
+            "win_rate": program.last_mean(wins, config["last"]) if fine else None,
+            "average_return": program.last_mean(returns, config["last"]) if fine else None,
+            "curve": wins,
+            "returns": returns,
+        }
+
+    return Training(
+        learner=learner,
+        draw=lambda done: store.draw(),
+        evaluate=lambda done: play(learner, battles, device),
+        evaluate_at=program.evenly(config["updates"], config["evaluations"]),
+        facts=facts,
+        total=config["updates"],
+        data=[{"0": loaded["sha256"]} for _ in members.cells],
+        summary=lambda courses: {"environment": ENVIRONMENT, "extra": of_data},
+        others={"store": store},
     )

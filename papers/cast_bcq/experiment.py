@@ -7,7 +7,7 @@ from dataclasses import asdict
 from tqdm import tqdm
 
 from common.reporting import tables
-from common.running import experiment, work
+from common.running import experiment, program, work
 from common.running.cells import Cell
 from envs import datasets
 from envs.smac.units import MAPS as SCENARIOS
@@ -184,7 +184,7 @@ def kind(cell: Cell):
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     """Trains a program of cells; see training.py, battles.py and grid.py."""
-    return kind(cells[0]).train(cells, device, checkpoint, progress)
+    return program.train(kind(cells[0]).build, cells, device, checkpoint, progress)
 
 
 def data(cell: Cell) -> tuple:

@@ -1,9 +1,8 @@
-"""Trains cells on the grid world: members are data seeds times methods of one kind; every seed has
-its own data set.
+"""What is trained for cells on the grid world: members are data seeds times methods of one kind;
+every seed has its own data set.
 """
 
 import hashlib
-import time
 
 import numpy as np
 import torch
@@ -11,7 +10,8 @@ from torch import Tensor
 
 from common.learning.networks import apply_mlp
 from common.learning.population import generator, generators
-from common.running.cells import Cell, made_with
+from common.running import program
+from common.running.program import Course, Members, Training
 from envs.grid import world
 from papers.cast_bcq.cast import Variant
 from papers.cast_bcq.discrete import (
@@ -38,7 +38,8 @@ SOURCES = [
     "envs/grid/world.py",
 ]
 METHODS = {"i_bcq": DiscreteBCQ, "i_icq": DiscreteICQ, "ours": DiscreteCAST}
-AGENTS, ACTIONS = 2, len(world.ACTIONS)
+AGENTS = 2
+ACTIONS = len(world.ACTIONS)
 EXAMPLE = world.state_of(4, 4)  # Section 2.3 explains the baselines' failure here
 
 
@@ -76,55 +77,64 @@ def encode(encoding: str) -> Tensor:
 class Grid:
     """A population in training on the grid."""
 
-    def __init__(self, cells: list[Cell], device: str):
-        config = self.config = cells[0].config
-        self.cells, self.device = cells, device
-        self.seeds = [seed for cell in cells for seed in cell.config["seeds"]]
-        found = [data_set(config, seed) for seed in self.seeds]
-        self.data, self.checksums, self.goals = (
-            list(column) for column in zip(*found, strict=True)
-        )
+    def __init__(self, members: Members, device: str):
+        config = members.config
+        self.config = config
+        self.device = device
+        self.seeds = members.seeds
+        drawn = [data_set(config, seed) for seed in self.seeds]
+        self.data, self.checksums, self.goals = zip(*drawn, strict=True)
         self.streams = generators(self.seeds, "minibatches")
         self.seen = encode(config["encoding"]).to(device)
         size = self.seen.shape[1]
-        dims, hyper = [size] * AGENTS, DiscreteConfig(**config["hyper"])
+        dims = [size] * AGENTS
+        hyper = DiscreteConfig(**config["hyper"])
         kind = METHODS[config["method"]]
         if kind is DiscreteCAST:
-            variants = [
-                Variant(**cell.config["variant"]) for cell in cells for _ in cell.config["seeds"]
-            ]
+            variants = [Variant(**one["variant"]) for one in members.configs]
             self.learner = kind(self.seeds, dims, size, ACTIONS, hyper, variants, device)
         else:
             self.learner = kind(self.seeds, dims, ACTIONS, hyper, device)
 
     def draw(self) -> DiscreteBatch:
         """A fresh minibatch for every member, from its own data."""
-        columns = {
-            key: []
-            for key in ("state", "action", "reward", "next_state", "terminal", "next_action")
+        size = self.config["batch_size"]
+        rows = [
+            self.rows(data, torch.randint(len(data["state"]), (size,), generator=stream).numpy())
+            for data, stream in zip(self.data, self.streams, strict=True)
+        ]
+        drawn = {
+            name: torch.stack([torch.from_numpy(one[name]) for one in rows]).to(self.device)
+            for name in rows[0]
         }
-        for data, stream in zip(self.data, self.streams, strict=True):
-            size = len(data["state"])
-            index = torch.randint(size, (self.config["batch_size"],), generator=stream).numpy()
-            for key in columns:
-                rows = (
-                    data["action"][np.minimum(index + 1, size - 1)]
-                    if key == "next_action"
-                    else data[key][index]
-                )
-                columns[key].append(torch.from_numpy(rows))
-        part = {key: torch.stack(values).to(self.device) for key, values in columns.items()}
-        state, next_state = self.seen[part["state"]], self.seen[part["next_state"]]
-        obs, next_obs = (
-            seen.unsqueeze(1).expand(-1, AGENTS, -1, -1).contiguous()
-            for seen in (state, next_state)
-        )
-        every = torch.ones(*obs.shape[:3], ACTIONS, device=self.device)
-        reward, terminal = part["reward"].float(), part["terminal"].float()
-        action, next_action = part["action"].transpose(1, 2), part["next_action"].transpose(1, 2)
+        state = self.seen[drawn["state"]]
+        next_state = self.seen[drawn["next_state"]]
+        obs = self.observed(state)
+        available = torch.ones(*obs.shape[:3], ACTIONS, device=self.device)
         return DiscreteBatch(
-            state, obs, every, action, reward, next_state, next_obs, every, terminal, next_action
+            state,
+            obs,
+            available,
+            drawn["action"].transpose(1, 2),
+            drawn["reward"].float(),
+            next_state,
+            self.observed(next_state),
+            available,
+            drawn["terminal"].float(),
+            drawn["next_action"].transpose(1, 2),
         )
+
+    def rows(self, data: dict[str, np.ndarray], index: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows of a data set with these numbers [B], and the actions of the rows behind them."""
+        following = np.minimum(index + 1, len(data["state"]) - 1)
+        names = ("state", "action", "reward", "next_state", "terminal")
+        return {name: data[name][index] for name in names} | {
+            "next_action": data["action"][following]
+        }
+
+    def observed(self, state: Tensor) -> Tensor:
+        """[M, N, B, O] what agents see of states [M, B, O]: everything."""
+        return state.unsqueeze(1).expand(-1, AGENTS, -1, -1).contiguous()
 
     def policy(self) -> np.ndarray:
         """[M, N, cells] every agent's action in every cell."""
@@ -135,14 +145,14 @@ class Grid:
             .numpy()
         )
 
-    def evaluate(self) -> tuple[list[float], list[bool]]:
-        """Return of each member, and whether it reached the goal; the world and greedy policies are
-        deterministic.
+    def evaluate(self) -> dict[str, list]:
+        """Return of each member, and 100 if it reached the goal or 0; the world and greedy policies
+        are deterministic.
         """
         greedy = self.policy()
         members = np.arange(len(self.seeds))
         returns, reached = world.play(lambda states: greedy[members, :, states], len(members))
-        return returns.tolist(), reached.tolist()
+        return {"return": returns.tolist(), "success": (100.0 * reached).tolist()}
 
     @torch.no_grad()
     def example(self) -> list | None:
@@ -154,13 +164,13 @@ class Grid:
         actions = torch.cartesian_prod(torch.arange(ACTIONS), torch.arange(ACTIONS)).to(self.device)
         onehot = self.learner.onehot(actions).expand(len(self.seeds), -1, -1, -1)
         state = self.seen[EXAMPLE].expand(len(self.seeds), len(actions), -1)
-        values = self.learner.joint_values(state, onehot, self.learner.networks["critic"])
-        return values.unflatten(1, (ACTIONS, ACTIONS)).tolist()
+        joint = self.learner.joint_values(state, onehot, self.learner.networks["critic"])
+        return joint.unflatten(1, (ACTIONS, ACTIONS)).tolist()
 
     @torch.no_grad()
-    def own_values(self) -> list | None:
-        """[M, 2, 3] every agent's own values of its actions at (4, 4); None without any (I-ICQ's
-        are its policy's logits).
+    def own_values(self) -> list:
+        """[M, 2, 3] every agent's own values of its actions at (4, 4); I-ICQ's are its policy's
+        logits.
         """
         obs = self.seen[EXAMPLE].expand(len(self.seeds), AGENTS, 1, -1).contiguous()
         name = {DiscreteBCQ: "critic", DiscreteICQ: "actor", DiscreteCAST: "value"}[
@@ -170,49 +180,37 @@ class Grid:
         return apply_mlp(self.learner.networks[name], obs, None, head).squeeze(2).tolist()
 
 
-def train(
-    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
-) -> list[dict]:
-    """Trains cells of one program; seconds at most, so nothing is checkpointed. One result per
-    cell.
-    """
-    began, program, curve, config = time.monotonic(), Grid(cells, device), [], cells[0].config
-    total, every = config["updates"], max(1, config["updates"] // config["evaluations"])
-    for done in range(1, total + 1):
-        program.learner.update(program.draw())
-        if done % every == 0:
-            curve.append(program.evaluate())
-        progress(done, total)
-    results, start, seconds = [], 0, time.monotonic() - began
-    joint, own = program.example(), program.own_values()
-    for cell in cells:
-        seeds = []
-        for offset, seed in enumerate(cell.config["seeds"]):
-            m = start + offset
-            seeds.append(
-                {
-                    "seed": seed,
-                    "last_return": curve[-1][0][m],
-                    "success": 100.0 * curve[-1][1][m],
-                    "curve": [point[0][m] for point in curve],
-                    "goals_in_data": program.goals[m],
-                    "transitions": len(program.data[m]["state"]),
-                    "joint_values_at_4_4": joint and joint[m],
-                    "own_values_at_4_4": own[m],
-                }
-            )
-        checksums = {
-            str(seed): program.checksums[start + i] for i, seed in enumerate(cell.config["seeds"])
+def build(members: Members, device: str) -> Training:
+    """What is trained for the members of some cells."""
+    config = members.config
+    grid = Grid(members, device)
+
+    def facts(course: Course) -> dict:
+        m = course.place
+        joint = grid.example()
+        own = grid.own_values()
+        return {
+            "last_return": course.curves["return"][-1],
+            "success": course.curves["success"][-1],
+            "curve": course.curves["return"],
+            "goals_in_data": grid.goals[m],
+            "transitions": len(grid.data[m]["state"]),
+            "joint_values_at_4_4": joint and joint[m],
+            "own_values_at_4_4": own[m],
         }
-        start += len(cell.config["seeds"])
-        made = made_with(cell, checksums, {}, seconds / len(cells), device, SOURCES)
-        results.append(
-            made
-            | {
-                "rounds": [every * (k + 1) for k in range(len(curve))],
-                "seeds": seeds,
-                "extra": {"goals_in_data": [one["goals_in_data"] for one in seeds]},
-                "trained_with": len(cells),
-            }
-        )
-    return results
+
+    return Training(
+        learner=grid.learner,
+        draw=lambda done: grid.draw(),
+        evaluate=lambda done: grid.evaluate(),
+        evaluate_at=program.evenly(config["updates"], config["evaluations"]),
+        facts=facts,
+        total=config["updates"],
+        data=[
+            {str(grid.seeds[m]): grid.checksums[m] for m in places} for places in members.places()
+        ],
+        summary=lambda courses: {
+            "extra": {"goals_in_data": [grid.goals[course.place] for course in courses]}
+        },
+        others={"minibatches": grid.streams},
+    )

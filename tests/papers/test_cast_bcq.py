@@ -12,9 +12,10 @@ from common.learning import kernels
 from common.learning.bcq import BCQConfig
 from common.learning.networks import apply_mlp
 from common.learning.population import generator, generators
+from common.running.program import Members, Program, train
 from envs.grid import world
 from envs.mujoco.views import view
-from papers.cast_bcq import battles, recurrent, training
+from papers.cast_bcq import battles, grid, recurrent, training
 from papers.cast_bcq.baselines import (
     ICQ,
     MABCQ,
@@ -42,7 +43,6 @@ from papers.cast_bcq.discrete import (
 )
 from papers.cast_bcq.experiment import battle_cell, cell, grid_cell, prepare
 from papers.cast_bcq.grid import Grid, data_set, encode
-from papers.cast_bcq.grid import train as train_grid
 from papers.cast_bcq.recurrent import (
     RecurrentConfig,
     Sizes,
@@ -357,14 +357,14 @@ def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
     them, must be right.
     """
     config = grid_cell("quick", "ours", {"seeds": [0]})
-    program = Grid([config], "cpu")
+    team = Grid(Members([config]), "cpu")
     states, actions = torch.meshgrid(torch.arange(world.CELLS - 1), torch.arange(9), indexing="ij")
     states, actions = (
         states.flatten().numpy(),
         torch.stack([actions // 3, actions % 3], -1).flatten(0, 1).numpy(),
     )
     following, reward, over = world.step(states, actions)
-    program.data = [
+    team.data = [
         {
             "state": states,
             "action": actions,
@@ -374,9 +374,9 @@ def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
         }
     ]
     for _ in range(2500):
-        program.learner.update(program.draw())
-    assert program.evaluate() == ([5.0], [True])
-    values = torch.tensor(program.example()[0])  # rows: x stays, forward, backward; columns: y
+        team.learner.update(team.draw())
+    assert team.evaluate() == {"return": [5.0], "success": [100.0]}
+    values = torch.tensor(team.example()[0])  # rows: x stays, forward, backward; columns: y
     assert (
         values.argmax() == 3 and (values[:, 1] < -8).all()
     )  # x forward, y stays; y forward falls at (4, 4)
@@ -392,10 +392,11 @@ def test_grid_data_of_a_seed_are_its_own_and_goals_are_counted():
         encode("pixels")
 
 
-def test_grid_cells_are_trained_and_say_what_they_saw():
-    result = train_grid([grid_cell("smoke", "ours", {})], "cpu", None)[0]
+def test_grid_cells_are_trained_and_say_what_they_saw(tmp_path):
+    path = tmp_path / "c.pt"
+    result = train(grid.build, [grid_cell("smoke", "ours", {})], "cpu", path)[0]
     assert len(result["seeds"]) == 2 and len(result["seeds"][0]["joint_values_at_4_4"]) == 3
-    alone = train_grid([grid_cell("smoke", "ours", {"seeds": [1]})], "cpu", None)[0]
+    alone = train(grid.build, [grid_cell("smoke", "ours", {"seeds": [1]})], "cpu", path)[0]
     assert alone["seeds"][0] == result["seeds"][1]
 
 
@@ -406,16 +407,12 @@ def test_grid_cells_are_trained_and_say_what_they_saw():
 def test_resumed_equals_uninterrupted(folders, tmp_path, method):
     made = cell("smoke", "hopper", "uncoordinated", method, {})
     prepare(made)
-    whole = training.Program([made], "cpu")
-    for _ in whole.updates():
-        pass
-    first = training.Program([made], "cpu")
+    whole, first, second = (Program([made], "cpu", training.build) for _ in range(3))
+    list(whole.updates())
     steps = first.updates()
     next(steps), next(steps)
-    second = training.Program([made], "cpu")
     second.load_state_dict(first.state_dict())
-    for _ in second.updates():
-        pass
+    list(second.updates())
     assert second.results(1.0)[0]["seeds"] == whole.results(1.0)[0]["seeds"]
 
 
@@ -426,8 +423,8 @@ def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(
     ]
     prepare(cells[0])
     assert len({training.program_key(one) for one in cells}) == 1
-    together = training.train(cells, "cpu", folders / "none.pt")
-    alone = training.train(cells[:1], "cpu", folders / "none.pt")
+    together = train(training.build, cells, "cpu", folders / "none.pt")
+    alone = train(training.build, cells[:1], "cpu", folders / "none.pt")
     assert together[0]["seeds"] == alone[0]["seeds"]
 
 
@@ -575,24 +572,23 @@ def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, m
         battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1])
     )
     prepare(made)
-    whole, single = battles.Program([made], "cpu"), battles.Program([alone], "cpu")
+    whole, first, second = (Program([made], "cpu", battles.build) for _ in range(3))
+    single = Program([alone], "cpu", battles.build)
     list(whole.updates()), list(single.updates())
     results = whole.results(1.0)[0]
     assert results["seeds"][1] == single.results(1.0)[0]["seeds"][0]
     assert all(
-        torch.equal(part.flat[1], single.learner.networks[name].flat[0])
-        for name, part in whole.learner.networks.items()
+        torch.equal(part.flat[1], single.training.learner.networks[name].flat[0])
+        for name, part in whole.training.learner.networks.items()
     )
-    first = battles.Program([made], "cpu")
     steps = first.updates()
     next(steps), next(steps)
-    second = battles.Program([made], "cpu")
     second.load_state_dict(first.state_dict())
     list(second.updates())
     assert second.results(1.0)[0]["seeds"] == results["seeds"]
     assert all(
-        torch.equal(part.flat, second.learner.networks[name].flat)
-        for name, part in whole.learner.networks.items()
+        torch.equal(part.flat, second.training.learner.networks[name].flat)
+        for name, part in whole.training.learner.networks.items()
     )
     assert (
         results["environment"]["family"].startswith("SMAC-like")
@@ -613,14 +609,14 @@ def test_cloning_an_expert_of_3m_in_battles_wins(folders):
     }
     made = replace(made, config=config)
     prepare(made)
-    assert battles.train([made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
+    assert train(battles.build, [made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
 
 
 def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folders):
     made = battle_cell("smoke", "3s_vs_3z", "mabcq", {"transitions": False})
     prepare(made)
-    program = battles.Program([made], "cpu")
-    learner, lanes = program.learner, program.store.draw()
+    made = battles.build(Members([made]), "cpu")
+    learner, lanes = made.learner, made.draw(0)
     logits = learner.clone(learner.inputs(lanes.obs, lanes.last), lanes)
     q = torch.randn(lanes.action.shape)
     before = learner.networks["inverse"].flat.clone()
