@@ -19,8 +19,8 @@ from common.running.cells import Cell
 from common.running.program import Program
 from common.running.provenance import machine
 from papers.cast_bcq import training
+from papers.cast_bcq.config import METHODS, PRESETS
 from papers.cast_bcq.experiment import cell, prepare
-from papers.cast_bcq.settings import METHODS, PRESETS
 
 LEAST = 3.0  # seconds measured
 

@@ -17,9 +17,9 @@ import torch
 
 from common.learning.bcq import BCQ, BCQConfig
 from common.running.provenance import machine
+from papers.otc.config import HYPER
 from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import Experience
-from papers.otc.settings import HYPER
 from papers.otc.tuning import Sampler, TuningConfig, span
 
 OBS, ACTION, STEPS = 17, 3, 1000

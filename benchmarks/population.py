@@ -19,8 +19,8 @@ from common.learning import kernels
 from common.learning.population import generators
 from common.learning.replay import Replay
 from common.running.provenance import machine
+from papers.omar.config import METHODS
 from papers.omar.omar import Backbone, BackboneConfig, OMARConfig
-from papers.omar.settings import METHODS
 
 AGENTS, OBS, ACTION = 3, 18, 2
 

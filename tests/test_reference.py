@@ -23,7 +23,7 @@ def rows(path):
 def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
     folder = REFERENCE / "quick" / table.paper
     shown = rows(folder / f"{table.name}.csv")
-    entries = table.entries("quick", table.options | {"seeds": None})
+    entries = table.entries("quick", table.defaults)
     assert [(row["row"], row["column"]) for row in shown] == [
         (entry.row, entry.column) for entry in entries
     ]
@@ -47,9 +47,7 @@ def test_quick_reference_says_what_it_was_made_with(table):
     if not table.cells("quick"):
         return  # numbers of the code's configuration
     assert facts["code"] and facts["machine"]["processor"]
-    reasons = {
-        entry.missing for entry in table.entries("quick", table.options | {"seeds": None})
-    } - {None}
+    reasons = {entry.missing for entry in table.entries("quick", table.defaults)} - {None}
     shown = [entry for entry in facts["entries"] if entry["state"] not in reasons]
     assert shown and all(
         entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in shown

@@ -37,7 +37,7 @@ def test_a_script_runs_at_smoke_and_writes_everything(table, capsys):
     folder = runs_folder() / "smoke" / table.paper
     with open(folder / f"{table.name}.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    entries = table.entries("smoke", table.options | {"seeds": None})
+    entries = table.entries("smoke", table.defaults)
     assert len(rows) == len(entries)
     assert all(
         bool(row["mean"]) != bool(entry.missing) for row, entry in zip(rows, entries, strict=True)

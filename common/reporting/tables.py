@@ -8,16 +8,16 @@ import itertools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from common.reporting import figures
 from common.reporting.scores import Name
 from common.running import experiment, work
-from common.running.cells import Cell, runs_folder
+from common.running.cells import PRESETS, Cell, runs_folder
 from common.running.files import read_csv, sweep
 from common.running.provenance import ROOT
 
-PRESETS = ("smoke", "quick", "paper")
 PUBLISHED = ROOT / "results" / "published"
 REFERENCE = ROOT / "results" / "reference"
 
@@ -90,7 +90,8 @@ class Table:
         ours: the column of the paper's method, where rows are tasks and columns methods.
         draw: (table, shown entries, path) -> None.
         x: what learning curves are drawn over.
-        options: extra command-line keys and their defaults.
+        options: a dataclass of what the script can be run with, and the defaults.
+        decided: names of options that the table itself goes through, so that nobody can set them.
         unavailable: why nothing can be run yet; the table is then listed with that reason.
     """
 
@@ -105,16 +106,22 @@ class Table:
     ours: str | None = None
     draw: Callable = figures.bars
     x: str = "update rounds"
-    options: dict = field(default_factory=lambda: {"reading": "released"})
+    options: Any = None
+    decided: tuple[str, ...] = ()
     unavailable: str | None = None
 
     @property
     def slot(self) -> str:
         return f"{self.paper}/{self.name}"
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The script's options and `seeds`, None for the preset's."""
+        return (asdict(self.options) if self.options else {}) | {"seeds": None}
+
     def entries_at(self, preset: str, options: dict | None = None) -> list[Entry]:
         """Entries at a preset, with `options` over the script's own."""
-        return self.entries(preset, self.options | {"seeds": None} | (options or {}))
+        return self.entries(preset, self.defaults | (options or {}))
 
     def cells(self, preset: str, options: dict | None = None) -> list[Cell]:
         """All cells, each once."""
@@ -147,7 +154,7 @@ def variant(table: Table, options: dict) -> str:
     changed = [
         f"{key}={value}".replace(" ", "")
         for key, value in sorted(options.items())
-        if value is not None and value != table.options.get(key)
+        if value is not None and value != table.defaults.get(key)
     ]
     return ".".join([table.name, *changed])
 
@@ -183,11 +190,10 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     arguments = sys.argv if arguments is None else arguments
     defaults = {
         "preset": "quick",
-        "seeds": None,
         "device": "auto",
         "jobs": None,
         "force": False,
-        **table.options,
+        **{key: value for key, value in table.defaults.items() if key not in table.decided},
     }
     ex = experiment.create(table.slot)
     ex.add_config(**defaults, seed=0)
@@ -197,7 +203,7 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     code = [0]
 
     def reproduce(_config):
-        options = {key: _config[key] for key in (*table.options, "seeds")}
+        options = {key: _config[key] for key in table.defaults if key not in table.decided}
         sweep(runs_folder())
         try:  # here: Sacred would print a traceback and exit with 1
             code[0] = run(
@@ -214,7 +220,7 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
         return code[0]
 
     keys = ", ".join(f"{key}={value}" for key, value in defaults.items())
-    help_text = f"{table.title}. Presets: with smoke | quick | paper. Keys: {keys}"
+    help_text = f"{table.title}. Presets: with {' | '.join(PRESETS)}. Keys: {keys}"
     reproduce.__doc__ = help_text
     ex.main(reproduce)
     ex.doc = help_text

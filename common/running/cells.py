@@ -1,6 +1,10 @@
 """Cells: the unit of work and of results. One cell is one method on one data set with one setting,
 for all its seeds.
 
+A cell is made of layers: defaults, what a preset or a reading changes, what a table changes. Its
+configuration is all of them merged, its name says where it differs from the defaults, and of every
+value it is known which layer it came from.
+
 A cell's result is one JSON file, written atomically when the cell is complete, with everything that
 decides its numbers: configuration, code and data checksums, versions of packages. A result whose
 configuration, code, data or packages are no longer the present ones is stale: it is shown as such
@@ -9,9 +13,12 @@ and never reused.
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from common.running.files import write_json
 from common.running.provenance import (
@@ -25,6 +32,77 @@ from common.running.provenance import (
 )
 
 FORMAT = 1
+PRESETS = ("smoke", "quick", "standard", "paper")
+LONGEST_NAME = 180  # of a file, without its ending; file systems take 255
+
+
+class Layer(NamedTuple):
+    """Some values of a configuration, and where they come from.
+
+    Attributes:
+        source: in words, for people: "preset quick", "Table 3".
+        values: nested as in the configuration, or by dotted key.
+        types: dataclasses whose fields say what values may be, by the group of the configuration
+            that they describe, "" for the configuration itself.
+    """
+
+    source: str
+    values: dict[str, Any]
+    types: dict[str, type] = {}
+
+
+def defaults(group: str, config: Any) -> Layer:
+    """The values of a dataclass as a group of the configuration."""
+    title = (type(config).__doc__ or "").strip().split("\n")[0]
+    return Layer(
+        f"{type(config).__name__}: {title}", {group: asdict(config)}, {group: type(config)}
+    )
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key; empty groups are left out."""
+    pairs: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            pairs |= flat(value, f"{prefix}{key}.")
+        else:
+            pairs[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return pairs
+
+
+def nested(pairs: dict[str, Any]) -> dict[str, Any]:
+    """Values by dotted key as nested dictionaries; the opposite of `flat`."""
+    values: dict[str, Any] = {}
+    for key, value in pairs.items():
+        *groups, name = key.split(".")
+        place = values
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value
+    return values
+
+
+def merged(layers: Iterable[Layer]) -> dict[str, Any]:
+    """The configuration of layers: later ones win."""
+    pairs: dict[str, Any] = {}
+    for layer in layers:
+        pairs |= flat(layer.values)
+    return nested(pairs)
+
+
+def word(value: Any) -> str:
+    """A value as part of a name: letters, digits and ._- only."""
+    if isinstance(value, list | tuple):
+        return "-".join(word(entry) for entry in value)
+    return re.sub(r"[^A-Za-z0-9._-]", "", str(value))
+
+
+def file_name(name: str) -> str:
+    """A name as that of a file: slashes as __, and not too long."""
+    flat_name = name.replace("/", "__")
+    if len(flat_name) <= LONGEST_NAME:
+        return flat_name
+    return f"{flat_name[:LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -33,16 +111,65 @@ class Cell:
 
     Attributes:
         paper: folder under papers/.
-        preset: "smoke", "quick" or "paper".
+        preset: one of PRESETS.
         slot: readable name, unique for the paper and preset: letters, digits and ._=- between
             slashes.
         config: everything that decides the numbers, as JSON values.
+        origins: the source of every value, by dotted key.
+        types: as of a `Layer`.
     """
 
     paper: str
     preset: str
     slot: str
-    config: dict
+    config: dict[str, Any]
+    origins: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    types: dict[str, type] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        paper: str,
+        preset: str,
+        words: list[str],
+        layers: list[Layer],
+        changes: dict[str, Any] | None = None,
+        seeds: list[int] | None = None,
+        marks: tuple[str, ...] = (),
+    ) -> "Cell":
+        """A cell from its defaults and its changes.
+
+        Args:
+            words: what the cell is, the beginning of its slot.
+            layers: its defaults.
+            changes: nested or by dotted key; the slot names those that differ from the defaults.
+            seeds: None for the defaults' own.
+            marks: words of the slot after the changes.
+        """
+        usual = flat(merged(layers))
+        changed = flat(changes or {})
+        different = [key for key, value in changed.items() if usual.get(key) != value]
+        names = [f"{key.rpartition('.')[2]}={word(changed[key])}" for key in different]
+        slot = [*words, *names, *marks]
+        changed = {key: changed[key] for key in different}
+        everything = [*layers, Layer("this script", changed)]
+        if seeds:
+            everything.append(Layer("command line", {"seeds": list(seeds)}))
+            slot += [] if list(seeds) == usual["seeds"] else [f"seeds={word(seeds)}"]
+        return cls(paper, preset, "", {}).under(slot, *everything)
+
+    def under(self, words: list[str], *layers: Layer) -> "Cell":
+        """The cell with further words in its slot, and layers over its configuration."""
+        pairs = flat(self.config)
+        origins = dict(self.origins)
+        types = dict(self.types)
+        for layer in layers:
+            above = flat(layer.values)
+            pairs |= above
+            origins |= dict.fromkeys(above, layer.source)
+            types |= layer.types
+        slot = "/".join([self.slot, *words] if self.slot else words)
+        return replace(self, slot=slot, config=nested(pairs), origins=origins, types=types)
 
     def __hash__(self):
         return hash((self.paper, self.preset, self.slot))
@@ -50,13 +177,8 @@ class Cell:
     @property
     def path(self) -> Path:
         """File of the cell's result."""
-        return (
-            runs_folder()
-            / self.preset
-            / self.paper
-            / "cells"
-            / f"{self.slot.replace('/', '__')}.json"
-        )
+        folder = runs_folder() / self.preset / self.paper / "cells"
+        return folder / f"{file_name(self.slot)}.json"
 
     @property
     def hash(self) -> str:

@@ -36,6 +36,7 @@ SAVING_SECONDS = 60  # a worker may take to write its checkpoint
 MAX_MEMBERS = {
     "smoke": 1000,
     "quick": 60,
+    "standard": 60,
     "paper": 5,
 }  # of one program: what fits in cache and memory
 

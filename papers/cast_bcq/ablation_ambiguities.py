@@ -8,7 +8,8 @@ A1: what agents observe (own joints and torso, or everything); A2: what unmasked
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.experiment import OPTIONS, average_return, cell
+from papers.cast_bcq.config import Options
+from papers.cast_bcq.experiment import average_return, cell
 
 READINGS = {
     "default": {},
@@ -36,7 +37,7 @@ TABLE = Table(
     "readings of what the paper leaves open",
     entries,
     unit="return",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

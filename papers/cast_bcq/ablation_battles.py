@@ -7,7 +7,8 @@ authors' deleted archive had traces of 0.75 (TD(lambda) on the data's actions) a
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR, battle_cell, win_rate
+from papers.cast_bcq.config import BattleOptions
+from papers.cast_bcq.experiment import SIMULATOR, battle_cell, win_rate
 
 SHOWN = ("3s_vs_3z", "2s3z")
 READINGS = {"default": {}, "trace 0.75": {"trace": 0.75}, "threshold 0.5": {"threshold": 0.5}}
@@ -21,7 +22,6 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-OPTIONS = {key: value for key, value in BATTLE_OPTIONS.items() if key not in ("trace", "threshold")}
 TABLE = Table(
     "cast_bcq",
     "ablation_battles",
@@ -29,7 +29,8 @@ TABLE = Table(
     entries,
     unit="win rate in %",
     decimals=0,
-    options=OPTIONS,
+    options=BattleOptions(),
+    decided=("trace", "threshold"),
 )
 
 if __name__ == "__main__":

@@ -7,17 +7,16 @@ see the same: everything.
 
 from common.reporting import tables
 from common.reporting.tables import Table
-from papers.cast_bcq.experiment import OPTIONS
+from papers.cast_bcq.config import Options
 from papers.cast_bcq.figure4 import entries
 
-FULL = OPTIONS | {"observation": "full"}
 TABLE = Table(
     "cast_bcq",
     "ablation_observation",
     "uncoordinated data, full observation",
     entries,
     unit="return",
-    options=FULL,
+    options=Options(observation="full"),
 )
 
 if __name__ == "__main__":

@@ -10,15 +10,15 @@ from common.reporting import tables
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
-from papers.cast_bcq.experiment import (
-    BATTLE_OPTIONS,
-    GRID_OPTIONS,
-    OPTIONS,
-    battle_cell,
-    cell,
-    grid_cell,
+from papers.cast_bcq.config import (
+    MAPS,
+    MORE_TRAJECTORIES,
+    QUALITIES,
+    ROBOTS,
+    VARIANTS,
+    Options,
 )
-from papers.cast_bcq.settings import MAPS, MORE_TRAJECTORIES, QUALITIES, ROBOTS, VARIANTS
+from papers.cast_bcq.experiment import battle_cell, cell, grid_cell
 
 DECENTRALISED = ("i_bcq", "icq_ma")
 CENTRALISED = ("bcq", "mabcq")
@@ -56,22 +56,16 @@ def entries(preset: str, options: dict) -> list[Entry]:
                 Entry(f"ours - {variant}", "uncoordinated", cells, paired("average_score"))
             )
     for method in ("i_bcq", "i_icq"):
-        both = tuple(
-            grid_cell(preset, name, GRID_OPTIONS, MORE_TRAJECTORIES) for name in ("ours", method)
-        )
+        both = tuple(grid_cell(preset, name, {}, MORE_TRAJECTORIES) for name in ("ours", method))
         found.append(Entry(f"ours - {method}", "grid, 1000 trajectories", both, paired("success")))
     for method in ("bc", "i_bcq", "mabcq", "icq_ma"):
         cells = tuple(
-            battle_cell(preset, name, spec, BATTLE_OPTIONS)
-            for name in MAPS
-            for spec in ("ours", method)
+            battle_cell(preset, name, spec, {}) for name in MAPS for spec in ("ours", method)
         )
         found.append(Entry(f"ours - {method}", "battles", cells, paired("win_rate")))
     for method in ("bc", "i_bcq"):
         cells = tuple(
-            battle_cell(preset, name, spec, BATTLE_OPTIONS)
-            for name in MAPS
-            for spec in ("icq_ma", method)
+            battle_cell(preset, name, spec, {}) for name in MAPS for spec in ("icq_ma", method)
         )
         found.append(Entry(f"icq_ma - {method}", "battles", cells, paired("win_rate")))
     return found
@@ -83,7 +77,7 @@ TABLE = Table(
     "claims as paired differences",
     entries,
     unit="points of normalised score",
-    options=OPTIONS,
+    options=Options(),
 )
 
 

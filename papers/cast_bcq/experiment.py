@@ -8,47 +8,29 @@ from tqdm import tqdm
 
 from common.reporting import tables
 from common.running import experiment, program, work
-from common.running.cells import Cell
+from common.running.cells import Cell, Layer
 from envs import datasets
 from envs.smac.units import MAPS as SCENARIOS
 from papers.cast_bcq import battles, grid, training
-from papers.cast_bcq.discrete import DiscreteConfig
-from papers.cast_bcq.settings import (
+from papers.cast_bcq.config import (
     ALWAYS_FULL,
-    BATTLES,
-    GRID,
+    BATTLE_OPTIONS_OF,
     MAPS,
-    PRESETS,
     TRAJECTORIES,
-    VARIANTS,
-    battle_hyper,
-    hyper,
+    BattleOptions,
+    GridOptions,
+    Options,
+    battle_layers,
+    grid_layers,
+    robot_layers,
 )
 
-OPTIONS = {
-    "observation": "own_joints_torso",
-    "others": "policy",
-    "latent_clip": 0.5,
-    "weight": 0.9,
-    "exp_weight": False,
-}
-BATTLE_OPTIONS = {
-    "default": "zero",
-    "others": "policy",
-    "trace": 0.0,
-    "threshold": 0.3,
-    "weight": 0.9,
-    "transitions": True,
-}
-OPTIONS_OF = {
-    "bc": (),
-    "icq_ma": (),
-    "i_bcq": ("threshold",),
-    "mabcq": ("threshold", "transitions"),
-    "ours": ("default", "others", "trace", "threshold", "weight"),
-}
 SIMULATOR = f"SMAC-like, built-in simulator, profile sc2, version {battles.VERSION}"
-GRID_OPTIONS = {"behaviour": "dirichlet", "encoding": "onehot", "default": "first"}
+
+
+def chosen(options: dict, known) -> dict:
+    """The options of a dataclass of options, with its defaults for those that are not given."""
+    return {key: options.get(key, default) for key, default in asdict(known).items()}
 
 
 def cell(
@@ -57,89 +39,55 @@ def cell(
     """A method on a robot's data set.
 
     Args:
-        options: of the script, see OPTIONS; `observation` is that of decentralised methods, the
+        options: of the script, see `Options`; `observation` is that of decentralised methods, the
             rest is CAST-BCQ's own.
         variant: key of VARIANTS, of the method "ours".
     """
-    read = OPTIONS | {key: value for key, value in options.items() if key in OPTIONS}
-    values, seeds = PRESETS[preset], options.get("seeds")
-    config = {
-        "task": task,
-        "quality": quality,
-        "method": method,
-        "observation": "full" if method in ALWAYS_FULL else read["observation"],
-        "hyper": hyper(preset, method),
-        "variant": asdict(VARIANTS[variant]),
-        "seeds": list(seeds or values["seeds"]),
-    } | {
-        key: values[key]
-        for key in ("data_size", "updates", "evaluations", "episodes", "last", "batch_size")
-    }
-    changed = {"observation"} if method not in ALWAYS_FULL else set()
+    read = chosen(options, Options())
+    full = method in ALWAYS_FULL
+    observation = "full" if full else Options().observation
+    what = {"task": task, "quality": quality, "method": method, "observation": observation}
+    layers = [Layer("this script", what), *robot_layers(preset, method, variant)]
+    changes = {} if full else {"observation": read["observation"]}
     if method == "ours":
-        config["variant"]["weight"] = float(read["weight"])
-        config["hyper"] |= {key: read[key] for key in ("others", "latent_clip", "exp_weight")}
-        changed = set(OPTIONS)
-    parts = [
-        task,
-        quality,
-        method
-        if variant == "ours"
-        else variant.replace("/", "").replace(" ", "_").replace(",", ""),
-    ]
-    parts += [
-        f"{key}={read[key]}" for key in OPTIONS if key in changed and read[key] != OPTIONS[key]
-    ]
-    if seeds and list(seeds) != values["seeds"]:
-        parts.append("seeds=" + "-".join(map(str, seeds)))
-    return Cell("cast_bcq", preset, "/".join(parts), config)
+        changes |= {
+            "hyper.others": read["others"],
+            "hyper.latent_clip": read["latent_clip"],
+            "variant.weight": float(read["weight"]),
+            "hyper.exp_weight": read["exp_weight"],
+        }
+    name = variant.replace("/", "").replace(" ", "_").replace(",", "")
+    words = [task, quality, method if variant == "ours" else name]
+    return Cell.of("cast_bcq", preset, words, layers, changes, options.get("seeds"))
 
 
 def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJECTORIES) -> Cell:
     """A method on the grid world, on data of so many trajectories; seeds are data seeds too."""
-    read = GRID_OPTIONS | {key: value for key, value in options.items() if key in GRID_OPTIONS}
-    values, seeds = GRID[preset], options.get("seeds")
-    config = {
-        "task": "grid",
-        "method": method,
-        "behaviour": read["behaviour"],
-        "encoding": read["encoding"],
-        "trajectories": trajectories,
-        "hyper": asdict(DiscreteConfig()) | {"default": read["default"]},
-        "variant": asdict(VARIANTS["ours"]),
-        "batch_size": 64,
-        "seeds": list(seeds or values["seeds"]),
-    } | {key: values[key] for key in ("updates", "evaluations")}
-    parts = ["grid", method] + (
-        [f"trajectories={trajectories}"] if trajectories != TRAJECTORIES else []
-    )
-    parts += [f"{key}={read[key]}" for key in GRID_OPTIONS if read[key] != GRID_OPTIONS[key]]
-    if seeds and list(seeds) != values["seeds"]:
-        parts.append("seeds=" + "-".join(map(str, seeds)))
-    return Cell("cast_bcq", preset, "/".join(parts), config)
+    usual = GridOptions()
+    read = chosen(options, usual)
+    places = {"behaviour": "behaviour", "encoding": "encoding", "default": "hyper.default"}
+    layers = [
+        Layer("this script", {"task": "grid", "method": method}),
+        *grid_layers(preset),
+        Layer("GridOptions", {places[name]: value for name, value in asdict(usual).items()}),
+    ]
+    changes = {"trajectories": trajectories} | {places[name]: read[name] for name in places}
+    return Cell.of("cast_bcq", preset, ["grid", method], layers, changes, options.get("seeds"))
 
 
 def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
     """A recurrent method on a map's multi-source data."""
-    read = {key: options.get(key, value) for key, value in BATTLE_OPTIONS.items()}
-    values, seeds = BATTLES[preset], options.get("seeds")
-    used = OPTIONS_OF[method]
-    config = {
-        "task": map_name,
-        "quality": "multi-source",
-        "method": method,
-        "hyper": battle_hyper(preset) | {key: read[key] for key in used},
-        "seeds": list(seeds or values["seeds"]),
-    } | {
-        key: values[key]
-        for key in ("data_size", "updates", "evaluations", "episodes", "last", "lanes")
-    }
-    parts = [map_name, method] + [
-        f"{key}={read[key]}" for key in used if read[key] != BATTLE_OPTIONS[key]
+    read = chosen(options, BattleOptions())
+    usual = asdict(BattleOptions())
+    names = BATTLE_OPTIONS_OF[method]
+    what = {"task": map_name, "quality": "multi-source", "method": method}
+    layers = [
+        Layer("this script", what),
+        *battle_layers(preset),
+        Layer("BattleOptions", {"hyper": {name: usual[name] for name in names}}),
     ]
-    if seeds and list(seeds) != values["seeds"]:
-        parts.append("seeds=" + "-".join(map(str, seeds)))
-    return Cell("cast_bcq", preset, "/".join(parts), config)
+    changes = {"hyper": {name: read[name] for name in names}}
+    return Cell.of("cast_bcq", preset, [map_name, method], layers, changes, options.get("seeds"))
 
 
 def win_rate(results: list[dict]) -> dict[int, float | None]:

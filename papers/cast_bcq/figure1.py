@@ -13,9 +13,9 @@ from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from common.running import cells
 from envs.grid.world import ACTIONS
-from papers.cast_bcq.experiment import GRID_OPTIONS, grid_cell, solvable_success, success
+from papers.cast_bcq.config import MORE_TRAJECTORIES, TRAJECTORIES, GridOptions
+from papers.cast_bcq.experiment import grid_cell, solvable_success, success
 from papers.cast_bcq.grid import METHODS
-from papers.cast_bcq.settings import MORE_TRAJECTORIES, TRAJECTORIES
 
 
 def last_return(results: list[dict]) -> dict[int, float | None]:
@@ -72,7 +72,7 @@ TABLE = Table(
     "grid world",
     entries,
     unit="% reached, or return",
-    options=GRID_OPTIONS,
+    options=GridOptions(),
     draw=draw,
     x="updates",
 )

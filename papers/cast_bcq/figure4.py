@@ -2,8 +2,8 @@
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.experiment import OPTIONS, average_return, cell
-from papers.cast_bcq.settings import METHODS, ROBOTS
+from papers.cast_bcq.config import METHODS, ROBOTS, Options
+from papers.cast_bcq.experiment import average_return, cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -22,7 +22,7 @@ TABLE = Table(
     "learning curves on uncoordinated data",
     entries,
     unit="return",
-    options=OPTIONS,
+    options=Options(),
     draw=figures.curves,
     x="updates",
 )

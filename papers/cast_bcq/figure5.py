@@ -5,8 +5,8 @@ SMAC-like battles.
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq import table1
-from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR
-from papers.cast_bcq.settings import BATTLE_METHODS
+from papers.cast_bcq.config import BATTLE_METHODS, BattleOptions
+from papers.cast_bcq.experiment import SIMULATOR
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -19,7 +19,7 @@ TABLE = Table(
     f"learning curves ({SIMULATOR})",
     entries,
     unit="win rate in %",
-    options=BATTLE_OPTIONS,
+    options=BattleOptions(),
     draw=figures.curves,
     x="updates",
 )

@@ -6,8 +6,8 @@ counterfactual baseline only, a reading of ours.
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.experiment import OPTIONS, average_return, cell
-from papers.cast_bcq.settings import ROBOTS, VARIANTS
+from papers.cast_bcq.config import ROBOTS, VARIANTS, Options
+from papers.cast_bcq.experiment import average_return, cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -29,7 +29,7 @@ TABLE = Table(
     "ablations on uncoordinated data",
     entries,
     unit="return",
-    options=OPTIONS,
+    options=Options(),
     draw=figures.curves,
     x="updates",
 )

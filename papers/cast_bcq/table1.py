@@ -2,8 +2,8 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.experiment import BATTLE_OPTIONS, SIMULATOR, battle_cell, win_rate
-from papers.cast_bcq.settings import BATTLE_METHODS, MAPS
+from papers.cast_bcq.config import BATTLE_METHODS, MAPS, BattleOptions
+from papers.cast_bcq.experiment import SIMULATOR, battle_cell, win_rate
 
 
 def entries(preset: str, options: dict, methods: tuple[str, ...] = BATTLE_METHODS) -> list[Entry]:
@@ -21,7 +21,7 @@ TABLE = Table(
     entries,
     unit="win rate in %",
     decimals=0,
-    options=BATTLE_OPTIONS,
+    options=BattleOptions(),
     published_runs=3,
     ours="ours",
 )

@@ -4,8 +4,8 @@ three robots.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.experiment import OPTIONS, average_return, cell
-from papers.cast_bcq.settings import METHODS, QUALITIES, ROBOTS
+from papers.cast_bcq.config import METHODS, QUALITIES, ROBOTS, Options
+from papers.cast_bcq.experiment import average_return, cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -28,7 +28,7 @@ TABLE = Table(
     "average score by data set and method",
     entries,
     unit="return",
-    options=OPTIONS,
+    options=Options(),
     published_runs=3,
     ours="ours",
 )

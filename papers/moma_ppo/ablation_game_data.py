@@ -7,7 +7,8 @@ that is chance, and the same for all seeds that share a data set.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.experiment import OPTIONS, game_cell
+from papers.moma_ppo.config import Options
+from papers.moma_ppo.experiment import game_cell
 
 DATA_SEEDS = range(6)
 
@@ -26,7 +27,7 @@ TABLE = Table(
     entries,
     unit="fraction of matching steps",
     decimals=2,
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ and QMIX have the others.
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
-from papers.moma_ppo.experiment import OPTIONS, game_cell
+from papers.moma_ppo.config import Options
+from papers.moma_ppo.experiment import game_cell
 
 READINGS = {
     "default": {},
@@ -19,7 +20,7 @@ READINGS = {
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(setting, label, (game_cell(preset, setting, "moma_ppo", OPTIONS | options | change),))
+        Entry(setting, label, (game_cell(preset, setting, "moma_ppo", options | change),))
         for setting in SETTINGS
         for label, change in READINGS.items()
     ]
@@ -32,7 +33,8 @@ TABLE = Table(
     entries,
     unit="fraction of matching steps",
     decimals=2,
-    options={key: value for key, value in OPTIONS.items() if key not in ("ratio", "mixer")},
+    options=Options(),
+    decided=("ratio", "mixer"),
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ else is said.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.experiment import ANT_OPTIONS, LENGTH, cell
+from papers.moma_ppo.config import LENGTH, AntOptions
+from papers.moma_ppo.experiment import cell
 
 VARIANTS = {
     "MOMA-PPO": {},
@@ -49,7 +50,7 @@ TABLE = Table(
     entries,
     unit="normalized score, or steps",
     decimals=2,
-    options=ANT_OPTIONS,
+    options=AntOptions(),
 )
 
 if __name__ == "__main__":

@@ -18,15 +18,14 @@ from tabulate import tabulate
 from common.learning.mappo import MAPPO, MAPPOConfig
 from common.learning.population import generators
 from common.learning.rollouts import roll
-from common.reporting.tables import PRESETS
 from common.running import work
+from common.running.cells import PRESETS, merged
 from common.running.experiment import BadInput, nearest
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo.calibration import calibrate
+from papers.moma_ppo.config import HISTORY, LENGTH, LIMITS, QUALITIES, QUANTILE, hyper_layers
 from papers.moma_ppo.ensemble import WorldModelConfig, split_rows, tensors_of
-from papers.moma_ppo.experiment import LENGTH
 from papers.moma_ppo.sequences import Sequences
-from papers.moma_ppo.settings import HISTORY, LIMITS, QUALITIES, QUANTILE, hyper, preset_of
 
 DATA = {"reacher": ("expert-mix",), "ant": QUALITIES}
 QUANTILES = (0.5, 0.9, 0.95, 0.97, 0.99)
@@ -50,8 +49,8 @@ def proposals(
     view = tasks.agents(cell.config)
     _, held_out = split_rows(len(arrays["rewards"]), config.validation)
     sequences = Sequences(arrays, view, HISTORY[task], 1.0, device)
-    settings = preset_of(preset, task)
-    ppo = MAPPOConfig(**hyper(task, "moma_ppo", settings["small"], settings["ppo"]))
+    hyper = merged(hyper_layers(preset, task, "moma_ppo"))["hyper"]
+    ppo = MAPPOConfig(**hyper)
     seeds = list(range(TEAMS))
     learner = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
     picks = [

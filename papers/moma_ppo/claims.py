@@ -12,9 +12,9 @@ from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.ablation_parts import VARIANTS
-from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell
+from papers.moma_ppo.config import ANT, GAME, QUALITIES, REACHER, VIEWS, AntOptions
+from papers.moma_ppo.experiment import cell, game_cell
 from papers.moma_ppo.figure6 import SHOWN
-from papers.moma_ppo.settings import ANT, GAME, QUALITIES, REACHER, VIEWS
 
 
 def alternating(first: list[Cell], second: list[Cell]) -> tuple[Cell, ...]:
@@ -82,7 +82,7 @@ TABLE = Table(
     entries,
     unit="normalized score, or metres",
     decimals=2,
-    options=ANT_OPTIONS,
+    options=AntOptions(),
 )
 
 INDEPENDENT = ("ibc", "itd3bc", "icql", "iomar")

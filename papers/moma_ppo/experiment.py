@@ -2,67 +2,48 @@
 table4a.py for how they are used.
 """
 
+from typing import Any
+
 from tqdm import tqdm
 
 from common.reporting import tables
 from common.running import experiment, work
-from common.running.cells import Cell
+from common.running.cells import Cell, Layer
 from envs import datasets
 from papers.moma_ppo import models, tasks, training
-from papers.moma_ppo.settings import GAME_PRESETS, hyper, model_config, preset_of
-
-OPTIONS = {"combine": "paper", "uncertainty": "state", "ratio": "joint", "mixer": "free"}
-ANT_OPTIONS = OPTIONS | {"mapping": "aligned"}
-LENGTH = 10  # steps of a rollout
-DEFAULT_VARIANT = "epistemic, adaptive"
+from papers.moma_ppo.config import (
+    DEFAULT_VARIANT,
+    GAME_PRESETS,
+    LENGTH,
+    Options,
+    Sizes,
+    hyper_layers,
+    model_layers,
+    preset_of,
+)
 
 
 def game_cell(
     preset: str, setting: str, method: str, options: dict, data_seed: int = tasks.DATA_SEED
 ) -> Cell:
     """A method on the coordination game; all seeds share one data set."""
-    values, seeds = GAME_PRESETS[preset], options.get("seeds")
-    config = {
-        "task": "coordination",
-        "quality": setting,
-        "view": "full",
-        "method": method,
-        "rows": values["rows"],
-        "data_seed": data_seed,
-        "hyper": hyper(
-            "coordination",
-            method,
-            values["small"],
-            {"minibatch": 64, "lr": 1e-3} if method == "moma_ppo" else {},
-        ),
-        "evaluations": values["evaluations"],
-        "seeds": list(seeds or values["seeds"]),
-        "batch_size": 64,
-    }
-    if method == "moma_ppo":
-        config |= {
-            "epochs": values["epochs"],
-            "updates": 0,
-            "transitions": values["transitions"],
-            "length": 1,
-            "world": "model",
-            "variant": DEFAULT_VARIANT,
-            "uncertainty": "state",
-            "combine": options["combine"],
-            "model": model_config("coordination", values),
-        }
-        config["hyper"] |= {key: options[key] for key in ("ratio", "mixer")}
-    else:
-        config["updates"] = values["updates"]
-    other = [] if data_seed == tasks.DATA_SEED else [f"data_seed={data_seed}"]
-    parts = [
-        "coordination",
-        setting,
-        method,
-        *other,
-        *named(config, options, seeds, values["seeds"]),
+    sizes = GAME_PRESETS[preset]
+    what = {"task": "coordination", "quality": setting, "view": "full", "method": method}
+    names = ("rows", "seeds", "evaluations")
+    layers = [
+        Layer("this script", what | {"data_seed": tasks.DATA_SEED, "batch_size": 64}),
+        Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": Sizes}),
+        *hyper_layers(preset, "coordination", method),
     ]
-    return Cell("moma_ppo", preset, "/".join(parts), config)
+    changes = {"data_seed": data_seed}
+    if method == "moma_ppo":
+        layers += rollout_layers(preset, "coordination", length=1)
+        layers += model_layers(preset, "coordination")
+        changes |= readings(options, "combine", "hyper.ratio", "hyper.mixer")
+    else:
+        layers.append(Layer(f"preset {preset}", {"updates": sizes["updates"]}))
+    words = ["coordination", setting, method]
+    return Cell.of("moma_ppo", preset, words, layers, changes, options.get("seeds"))
 
 
 def cell(
@@ -81,66 +62,54 @@ def cell(
 
     Args:
         view: of the agents; "po" of the ant stands for the option `mapping`.
-        variant: key of settings.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
+        variant: key of config.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
             rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
     """
-    values, seeds = preset_of(preset, task), options.get("seeds")
+    sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
-    config = {
-        "task": task,
-        "quality": quality,
-        "view": mapped,
-        "method": method,
-        "hyper": hyper(task, method, values["small"], values["ppo"]),
-        "seeds": list(seeds or values["seeds"]),
-        "updates": values["updates"],
-    } | {key: values[key] for key in ("data_size", "evaluations", "episodes", "batch_size")}
-    parts = [task, mapped, quality, method]
-    if method in training.MODEL_BASED:
-        config["model"] = model_config(task, values)
-    if method == "moma_ppo":
-        config |= {
-            "epochs": values["epochs"],
-            "updates": 0,
-            "transitions": values["transitions"],
-            "length": length,
-            "world": world,
-            "variant": variant,
-            "combine": options["combine"],
-            "uncertainty": options["uncertainty"],
-        }
-        config["hyper"] |= {key: options[key] for key in ("ratio", "mixer")}
-        parts += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
-        parts += [] if length == LENGTH else [f"length={length}"]
-        parts += [] if world == "model" else [world]
-    if method == "maiql_ft":
-        config |= {
-            "ft_updates": values["ft_updates"],
-            "updates": values["updates"] + values["ft_updates"],
-        }
-    if method == "moma_iql":
-        config["scaled_model_rewards"] = scaled_rewards
-        parts += [] if scaled_rewards else ["raw_rewards"]
-    if method in ("maiql", "maiql_ft", "moma_iql", "matd3bc"):
-        config["hyper"]["mixer"] = options["mixer"]
-    return Cell(
-        "moma_ppo",
-        preset,
-        "/".join([*parts, *named(config, options, seeds, values["seeds"])]),
-        config,
-    )
-
-
-def named(config: dict, options: dict, seeds, usual: list[int]) -> list[str]:
-    """Parts of a slot for options that are not the defaults and that the cell knows."""
-    known = {key for key in OPTIONS if key in config or key in config["hyper"]}
-    parts = [
-        f"{key}={options[key]}" for key in OPTIONS if key in known and options[key] != OPTIONS[key]
+    what = {"task": task, "quality": quality, "view": mapped, "method": method}
+    names = ("seeds", "updates", "data_size", "evaluations", "episodes", "batch_size")
+    layers = [
+        Layer("this script", what),
+        Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": Sizes}),
+        *hyper_layers(preset, task, method),
     ]
-    if seeds and list(seeds) != usual:
-        parts.append("seeds=" + "-".join(map(str, seeds)))
-    return parts
+    words = [task, mapped, quality, method]
+    changes: dict[str, Any] = {}
+    if method in training.MODEL_BASED:
+        layers += model_layers(preset, task)
+    if method == "moma_ppo":
+        layers += rollout_layers(preset, task, LENGTH)
+        layers.append(Layer("this script", {"variant": variant, "world": world}))
+        words += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
+        words += [] if world == "model" else [world]
+        changes |= {"length": length}
+        changes |= readings(options, "combine", "uncertainty", "hyper.ratio")
+    if method == "maiql_ft":
+        more = sizes["ft_updates"]
+        both = {"ft_updates": more, "updates": sizes["updates"] + more}
+        layers.append(Layer(f"preset {preset}, fine-tuning", both))
+    if method == "moma_iql":
+        layers.append(Layer("this script", {"scaled_model_rewards": scaled_rewards}))
+        words += [] if scaled_rewards else ["raw_rewards"]
+    if method in ("moma_ppo", "maiql", "maiql_ft", "moma_iql", "matd3bc"):
+        changes |= readings(options, "hyper.mixer")
+    return Cell.of("moma_ppo", preset, words, layers, changes, options.get("seeds"))
+
+
+def rollout_layers(preset: str, task: str, length: int) -> list[Layer]:
+    """MOMA-PPO's epochs and rollouts."""
+    sizes = preset_of(preset, task)
+    usual = {"length": length, "world": "model", "variant": DEFAULT_VARIANT}
+    readings_ = {"combine": Options().combine, "uncertainty": Options().uncertainty}
+    epochs = {"epochs": sizes["epochs"], "updates": 0, "transitions": sizes["transitions"]}
+    return [Layer(f"preset {preset}", epochs), Layer("MOMA-PPO", usual | readings_)]
+
+
+def readings(options: dict, *places: str) -> dict:
+    """Options by their place in the configuration."""
+    return {place: options[place.rpartition(".")[2]] for place in places}
 
 
 def distance(results: list[dict]) -> dict[int, float | None]:
@@ -253,7 +222,7 @@ PAPER = work.Paper(
     record=experiment.record_cell,
     cost=cost,
     files=files,
-    max_members={"smoke": 1000, "quick": 30, "paper": 3},
+    max_members={"smoke": 1000, "quick": 30, "standard": 30, "paper": 3},
 )
 
 

@@ -4,7 +4,8 @@ full-replay.
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.experiment import ANT_OPTIONS, cell
+from papers.moma_ppo.config import AntOptions
+from papers.moma_ppo.experiment import cell
 
 SHOWN = (
     "epistemic, adaptive",
@@ -32,7 +33,7 @@ TABLE = Table(
     "epistemic against aleatoric uncertainty",
     entries,
     decimals=2,
-    options=ANT_OPTIONS,
+    options=AntOptions(),
     draw=figures.curves,
     x="epochs",
 )

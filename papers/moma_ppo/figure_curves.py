@@ -5,7 +5,7 @@ for MOMA-PPO).
 from common.reporting import figures, tables
 from common.reporting.tables import Table
 from papers.moma_ppo import table4a
-from papers.moma_ppo.experiment import OPTIONS
+from papers.moma_ppo.config import Options
 
 TABLE = Table(
     "moma_ppo",
@@ -13,7 +13,7 @@ TABLE = Table(
     "learning curves on Reacher",
     table4a.entries,
     decimals=2,
-    options=OPTIONS,
+    options=Options(),
     draw=figures.curves,
     x="updates or epochs",
 )

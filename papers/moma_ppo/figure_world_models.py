@@ -9,7 +9,8 @@ import dataclasses
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.experiment import OPTIONS, model_entries
+from papers.moma_ppo.config import Options
+from papers.moma_ppo.experiment import model_entries
 
 
 def calibrated(key: str):
@@ -57,7 +58,7 @@ TABLE = Table(
     entries,
     unit="standard deviations",
     decimals=3,
-    options=OPTIONS,
+    options=Options(),
     draw=draw,
     x="steps",
 )

@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 from common.running import work
-from common.running.cells import Cell, read
+from common.running.cells import Cell, Layer, read
 from common.running.files import sha256
 from papers.moma_ppo import tasks
 from papers.moma_ppo.calibration import calibrate, horizon_errors
+from papers.moma_ppo.config import QUANTILE, Sizes, model_layers, preset_of
 from papers.moma_ppo.ensemble import (
     Ensemble,
     WorldModelConfig,
@@ -25,7 +26,6 @@ from papers.moma_ppo.ensemble import (
     split_rows,
     tensors_of,
 )
-from papers.moma_ppo.settings import GAME_PRESETS, QUANTILE, model_config, preset_of
 from papers.moma_ppo.world import LearnedWorld, Limits
 
 HELD_OUT_ROWS = 1000  # whose loss the curve shows
@@ -34,22 +34,18 @@ ERROR_STEPS, ERROR_PIECES = 10, 500
 
 def model_cell(preset: str, task: str, quality: str) -> Cell:
     """The world model of a data set."""
-    values = GAME_PRESETS[preset] if task == "coordination" else preset_of(preset, task)
-    config = {
-        "task": task,
-        "quality": quality,
-        "method": "world_model",
-        "view": "full",
-        "model": model_config(task, values),
-        "quantile": QUANTILE,
-        "seeds": [0],
-    }
-    own = (
-        {"rows": values["rows"], "data_seed": tasks.DATA_SEED}
-        if task == "coordination"
-        else {"data_size": values["data_size"]}
-    )
-    return Cell("moma_ppo", preset, f"{task}/{quality}/world_model", config | own)
+    sizes = preset_of(preset, task)
+    what = {"task": task, "quality": quality, "method": "world_model", "view": "full"}
+    if task == "coordination":
+        data = {"rows": sizes["rows"], "data_seed": tasks.DATA_SEED}
+    else:
+        data = {"data_size": sizes["data_size"]}
+    layers = [
+        Layer("one for all seeds", what | {"quantile": QUANTILE, "seeds": [0]}, {"": Sizes}),
+        Layer(f"preset {preset}", data),
+        *model_layers(preset, task),
+    ]
+    return Cell.of("moma_ppo", preset, [task, quality, "world_model"], layers)
 
 
 def file_of(cell: Cell) -> Path:

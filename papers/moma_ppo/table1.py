@@ -34,7 +34,6 @@ TABLE = Table(
     entries,
     unit="probability, or reward",
     decimals=3,
-    options={},
 )
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from common.reporting.tables import Entry, Table
 from envs import datasets
 from envs.mujoco import data as robots
 from envs.mujoco import reaching
-from papers.moma_ppo.settings import PRESETS, QUALITIES
+from papers.moma_ppo.config import PRESETS, QUALITIES
 from papers.moma_ppo.tasks import DATA_SEED
 
 MEASURES = {
@@ -62,7 +62,6 @@ TABLE = Table(
     entries,
     unit="%, or return",
     decimals=1,
-    options={},
 )
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
-from papers.moma_ppo.experiment import OPTIONS, game_cell
-from papers.moma_ppo.settings import GAME
+from papers.moma_ppo.config import GAME, Options
+from papers.moma_ppo.experiment import game_cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -22,7 +22,7 @@ TABLE = Table(
     entries,
     unit="fraction of matching steps",
     decimals=2,
-    options=OPTIONS,
+    options=Options(),
     published_runs=10,
     ours="moma_ppo",
     published_sem=True,

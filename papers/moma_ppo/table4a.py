@@ -2,8 +2,8 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.experiment import OPTIONS, cell
-from papers.moma_ppo.settings import REACHER, VIEWS
+from papers.moma_ppo.config import REACHER, VIEWS, Options
+from papers.moma_ppo.experiment import cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -31,7 +31,7 @@ TABLE = Table(
     "two-agent Reacher",
     entries,
     decimals=2,
-    options=OPTIONS,
+    options=Options(),
     published_runs=3,
     ours="moma_ppo",
     published_sem=True,

@@ -5,8 +5,8 @@ An ant that stands still scores 0.315; see table4b_distance.py for how far these
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.experiment import ANT_OPTIONS, cell
-from papers.moma_ppo.settings import ANT, QUALITIES
+from papers.moma_ppo.config import ANT, QUALITIES, AntOptions
+from papers.moma_ppo.experiment import cell
 
 
 def entries(preset: str, options: dict, value=tables.last_score) -> list[Entry]:
@@ -42,7 +42,7 @@ TABLE = Table(
     "four-agent Ant",
     entries,
     decimals=2,
-    options=ANT_OPTIONS,
+    options=AntOptions(),
     published_runs=3,
     ours="moma_ppo",
     published_sem=True,

@@ -5,7 +5,8 @@ good unnoticed.
 from common.reporting import tables
 from common.reporting.tables import Table
 from papers.moma_ppo import table4b
-from papers.moma_ppo.experiment import ANT_OPTIONS, distance
+from papers.moma_ppo.config import AntOptions
+from papers.moma_ppo.experiment import distance
 
 
 def entries(preset: str, options: dict):
@@ -19,7 +20,7 @@ TABLE = Table(
     entries,
     unit="metres",
     decimals=1,
-    options=ANT_OPTIONS,
+    options=AntOptions(),
 )
 
 if __name__ == "__main__":

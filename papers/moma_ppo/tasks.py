@@ -18,7 +18,7 @@ from envs.mujoco import reaching
 from envs.mujoco.robots import robot
 from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
-from papers.moma_ppo.settings import HISTORY
+from papers.moma_ppo.config import HISTORY
 
 DATA_SEED = 0  # there is one data set of each quality
 CENTRALISED = ("iql",)

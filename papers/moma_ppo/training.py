@@ -15,9 +15,9 @@ from common.running.checkpoint import train_to_end
 from common.running.provenance import code_hashes
 from envs.mujoco.simulated import SimulatedWorld
 from papers.moma_ppo import models, tasks
+from papers.moma_ppo.config import GAME_LIMITS, HISTORY, LIMITS, VARIANTS
 from papers.moma_ppo.iql import IQL, IQLConfig
 from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
-from papers.moma_ppo.settings import GAME_LIMITS, HISTORY, LIMITS, VARIANTS
 from papers.moma_ppo.td3 import TD3, TD3Config
 
 SOURCES = [

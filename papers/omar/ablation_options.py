@@ -7,8 +7,8 @@ each one is.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import APPENDIX_COEFFICIENTS, QUALITIES, TEXT_BACKBONE, TEXT_HYPER
 from papers.omar.experiment import cell
-from papers.omar.settings import APPENDIX_COEFFICIENTS, QUALITIES, TEXT_BACKBONE, TEXT_HYPER
 
 SHOWN = ("medium", "expert")
 BACKBONE = {name: {"backbone": {name: value}} for name, value in TEXT_BACKBONE.items()}
@@ -40,9 +40,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return found
 
 
-TABLE = Table(
-    "omar", "ablation_options", "OMAR, one reading of the text at a time", entries, options={}
-)
+TABLE = Table("omar", "ablation_options", "OMAR, one reading of the text at a time", entries)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -7,8 +7,8 @@ squared norm summed, appendix coefficients.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import METHODS, QUALITIES, READINGS
 from papers.omar.experiment import cell
-from papers.omar.settings import METHODS, QUALITIES, READINGS
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -32,9 +32,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table(
-    "omar", "ablation_readings", "released code against the paper's text", entries, options={}
-)
+TABLE = Table("omar", "ablation_readings", "released code against the paper's text", entries)
 
 if __name__ == "__main__":
     tables.main(TABLE)

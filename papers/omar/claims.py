@@ -3,7 +3,7 @@ for this alone.
 """
 
 from common.reporting.claims import Claim, over
-from papers.omar.settings import QUALITIES, TASKS
+from papers.omar.config import QUALITIES, TASKS
 
 ROWS = [f"{quality}/{task}" for quality in QUALITIES for task in TASKS]
 DIVERSE = [f"{quality}/{task}" for quality in ("random", "medium-replay") for task in TASKS]

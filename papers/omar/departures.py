@@ -4,7 +4,7 @@ so (common.reporting.departures).
 
 from common.reporting.departures import Departure, Effect
 from papers.omar.ablation_options import SHOWN
-from papers.omar.settings import METHODS, QUALITIES
+from papers.omar.config import METHODS, QUALITIES
 
 
 def alone(option: str) -> Effect:

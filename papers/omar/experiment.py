@@ -6,59 +6,19 @@ from tqdm import tqdm
 
 from common.reporting import tables
 from common.running import experiment, program, work
-from common.running.cells import Cell
+from common.running.cells import Cell, Layer
 from envs import datasets
 from envs.particle.behaviour import card
 from papers.omar import landscape, timing, training
-from papers.omar.settings import ROBOT, default_backbone, default_hyper, update_rounds
+from papers.omar.config import (
+    REPEATED_EVERY,
+    ROBOT,
+    SWEEP_PRESETS,
+    backbone_layers,
+    hyper_layers,
+    size_layers,
+)
 
-# What differs between the presets. rounds: None for the paper's own.
-PRESETS = {
-    "smoke": {
-        "seeds": [0, 1],
-        "data_size": "smoke",
-        "rounds": 4,
-        "eval_every": 2,
-        "eval_episodes": 2,
-        "final_episodes": 2,
-        "batch_size": 32,
-    },
-    "quick": {
-        "seeds": [0, 1, 2],
-        "data_size": "quick",
-        "rounds": 800,
-        "eval_every": 100,
-        "eval_episodes": 10,
-        "final_episodes": 50,
-        "batch_size": 64,
-    },
-    "paper": {
-        "seeds": [0, 1, 2, 3, 4],
-        "data_size": "paper",
-        "rounds": None,
-        "eval_every": 50,
-        "eval_episodes": 10,
-        "final_episodes": 100,
-        "batch_size": 1024,
-    },
-}
-SWEEP_ROUNDS = {"quick": 300}  # of the sweeps of Figures 3 and 4, whose cells are many
-LINE_ROUNDS = {"quick": 500}  # of the experiments on the line
-SWEEP_SEEDS = {"quick": [0, 1]}
-# On two-agent HalfCheetah: episodes are forty times as long, networks larger. The paper evaluates
-# every 500 rounds.
-ROBOT_SIZES = {
-    "smoke": {"eval_episodes": 1, "final_episodes": 1, "hidden": 32},
-    "quick": {
-        "rounds": 2000,
-        "eval_every": 500,
-        "eval_episodes": 5,
-        "final_episodes": 10,
-        "hidden": 64,
-        "lr": 1e-3,
-    },
-    "paper": {"eval_every": 5000, "batch_size": 256},
-}
 AGENTS = (1, 2, 3, 4, 5)  # on the line
 LINE_QUALITY = "medium-replay"  # of every experiment of Section 3.1
 
@@ -75,64 +35,33 @@ def make_cell(
     sweep: bool = False,
     repeat_minibatches: bool = False,
 ) -> Cell:
-    """One cell with everything resolved.
+    """A method on a data set.
 
     Args:
         backbone, hyper: what differs from the defaults of the reading (names of the dataclass
             fields).
         sweep: a cell of a large sweep, shorter and with fewer seeds where the preset says so.
+        repeat_minibatches: after every evaluation the same minibatches again, as the released code.
     """
-    sizes = dict(PRESETS[preset])
-    if sweep and preset in SWEEP_ROUNDS:
-        sizes |= {"rounds": SWEEP_ROUNDS[preset], "seeds": SWEEP_SEEDS[preset]}
-    if task.startswith("spread_1d") and preset in LINE_ROUNDS:
-        sizes |= {"rounds": LINE_ROUNDS[preset]}
-    if task == ROBOT:
-        sizes |= ROBOT_SIZES[preset]
-    if repeat_minibatches and preset != "smoke":
-        sizes |= {
-            "eval_every": 10
-        }  # what the released code evaluated after, and so how many minibatches repeat
-    resolved_backbone = default_backbone(reading, task) | {"batch_size": sizes["batch_size"]}
-    if task == ROBOT:
-        resolved_backbone["hidden"] = sizes.get("hidden", resolved_backbone["hidden"])
-        if "lr" in sizes:  # fifty times fewer updates than the paper's take larger steps
-            resolved_backbone |= {"actor_lr": sizes["lr"], "critic_lr": sizes["lr"]}
-    resolved_hyper = default_hyper(method, task, quality, reading)
-    defaults = resolved_backbone | resolved_hyper
-    changed = {k: v for k, v in ((backbone or {}) | (hyper or {})).items() if defaults[k] != v}
-    resolved_backbone |= backbone or {}
-    resolved_hyper |= hyper or {}
-    config = {
-        "task": task,
-        "quality": quality,
-        "method": method,
-        "reading": reading,
-        "seeds": list(seeds or sizes["seeds"]),
-        "data_size": sizes["data_size"],
-        "rounds": sizes["rounds"] or update_rounds(task, quality),
-        "eval_every": sizes["eval_every"],
-        "eval_episodes": sizes["eval_episodes"],
-        "final_episodes": sizes["final_episodes"],
-        "repeat_minibatches": repeat_minibatches,
-        "backbone": resolved_backbone,
-        "hyper": {k: list(v) if isinstance(v, tuple) else v for k, v in resolved_hyper.items()},
-    }
-    if task == ROBOT:
-        config["data_reading"] = {
-            "terminal_timeouts": True
-        }  # the released data flag the clock's cut as an end
-    parts = [task, quality, method]
+    what = {"task": task, "quality": quality, "method": method, "reading": reading}
+    layers = [
+        Layer("this script", what | {"repeat_minibatches": repeat_minibatches}),
+        *backbone_layers(task, reading),
+        *hyper_layers(method, task, quality, reading),
+        *size_layers(preset, task, quality, sweep),
+    ]
+    words = [task, quality, method]
     if reading != "released":
-        parts.append(reading)
+        words.append(reading)
     if repeat_minibatches:
-        parts.append("repeat_minibatches")
-    parts += [f"{key}={value}" for key, value in sorted(changed.items())]
-    if sweep and preset in SWEEP_ROUNDS:
-        parts.append("sweep")
-    if seeds and list(seeds) != sizes["seeds"]:
-        parts.append("seeds=" + "-".join(map(str, seeds)))
-    return Cell("omar", preset, "/".join(parts), config)
+        words.append("repeat_minibatches")
+        if preset != "smoke":
+            layers.append(Layer("released code", {"eval_every": REPEATED_EVERY}))
+    if task == ROBOT:  # the released data flag the clock's cut as an end
+        layers.append(Layer("released data", {"data_reading": {"terminal_timeouts": True}}))
+    changes = {"backbone": backbone or {}, "hyper": hyper or {}}
+    marks = ("sweep",) if sweep and preset in SWEEP_PRESETS else ()
+    return Cell.of("omar", preset, words, layers, changes, seeds, marks)
 
 
 def cell(preset: str, task: str, quality: str, method: str, options: dict, **changes) -> Cell:
@@ -156,21 +85,17 @@ def line_cell(preset: str, agents: int, method: str, options: dict, **changes) -
 
 
 def landscape_cell(preset: str, options: dict) -> Cell:
-    """The cell behind Figure 1d: MA-CQL on the two-agent line, and what its Q function looks like."""
+    """The cell behind Figure 1d: MA-CQL on the two-agent line, and its Q function."""
     base = line_cell(preset, 2, "ma_cql", options)
-    return Cell("omar", preset, f"{base.slot}/landscape", base.config | {"landscape": True})
+    return base.under(["landscape"], Layer("this script", {"landscape": True}))
 
 
 def runtime_cell(preset: str, options: dict) -> Cell:
     """The cell behind the runtime claim: updates at the paper's batch size, whatever the preset."""
     base = cell(preset, "cooperative_navigation", "medium", "ma_cql", options)
-    batch = {"batch_size": 32 if preset == "smoke" else 1024}
-    config = base.config | {
-        "timing": True,
-        "backbone": base.config["backbone"] | batch,
-        "rounds": 60,
-    }
-    return Cell("omar", preset, f"{base.slot}/timing", config)
+    batch_size = 32 if preset == "smoke" else 1024
+    values = {"timing": True, "backbone": {"batch_size": batch_size}, "rounds": 60}
+    return base.under(["timing"], Layer("this script", values))
 
 
 def raw_return(results: list[dict]) -> dict[int, float | None]:

@@ -2,6 +2,7 @@
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import line_cell, raw_return
 
 METHODS = ("ma_td3bc", "ma_cql", "omar")
@@ -21,6 +22,7 @@ TABLE = Table(
     entries,
     unit="raw return",
     draw=figures.curves,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import AGENTS, line_cell, over_behaviour
 
 
@@ -19,6 +20,7 @@ TABLE = Table(
     entries,
     unit="improvement (%)",
     draw=figures.lines,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import landscape_cell
 from papers.omar.landscape import MARKERS
 
@@ -50,6 +51,7 @@ TABLE = Table(
     entries,
     unit="Q",
     draw=draw,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import AGENTS, line_cell, over_second
 
 
@@ -13,7 +14,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "omar", "figure2", "OMAR over MA-CQL", entries, unit="improvement (%)", draw=figures.lines
+    "omar",
+    "figure2",
+    "OMAR over MA-CQL",
+    entries,
+    unit="improvement (%)",
+    draw=figures.lines,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ MA-CQL.
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import QUALITIES, TASKS, Options
 from papers.omar.experiment import cell
-from papers.omar.settings import QUALITIES, TASKS
 
 COEFFICIENTS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
@@ -30,7 +30,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [one(quality, coefficient) for quality in QUALITIES for coefficient in COEFFICIENTS]
 
 
-TABLE = Table("omar", "figure3", "OMAR's coefficient, mean over tasks", entries, draw=figures.lines)
+TABLE = Table(
+    "omar",
+    "figure3",
+    "OMAR's coefficient, mean over tasks",
+    entries,
+    draw=figures.lines,
+    options=Options(),
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -3,8 +3,8 @@ navigation, mean over the four data qualities, with MA-CQL as the line to beat."
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import QUALITIES, Options
 from papers.omar.experiment import cell
-from papers.omar.settings import QUALITIES
 
 SWEEPS = {  # Figures 4a to 4d; the defaults are 3, 10, 0 and 2
     "iterations": (1, 2, 3, 5, 10),
@@ -37,6 +37,7 @@ TABLE = Table(
     "the sampler's settings, mean over data qualities",
     entries,
     draw=figures.panels,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -3,8 +3,16 @@
 from common.reporting import figures, tables
 from common.reporting.tables import Table
 from papers.omar import table3
+from papers.omar.config import Options
 
-TABLE = Table("omar", "figure6", "learning curves of Table 3", table3.entries, draw=figures.curves)
+TABLE = Table(
+    "omar",
+    "figure6",
+    "learning curves of Table 3",
+    table3.entries,
+    draw=figures.curves,
+    options=Options(),
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

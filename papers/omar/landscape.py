@@ -13,8 +13,8 @@ from common.learning import kernels
 from common.running.program import Course, Members, Training
 from papers.omar import training
 from papers.omar.baselines import CQL
+from papers.omar.config import default_hyper
 from papers.omar.omar import OMAR, Backbone, OMARConfig, critic_samples
-from papers.omar.settings import default_hyper
 
 MARKERS = {  # as in the paper's figure
     "before": ("MA-CQL, before", "o", "#d55e00"),

@@ -6,6 +6,7 @@ on one core. The entry is the time of OMAR's updates over MA-CQL's, in percent a
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import runtime_cell
 
 
@@ -16,7 +17,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [Entry("omar", "percent_over_ma_cql", (runtime_cell(preset, options),), percent)]
 
 
-TABLE = Table("omar", "runtime", "wall time of OMAR over MA-CQL", entries, unit="percent")
+TABLE = Table(
+    "omar", "runtime", "wall time of OMAR over MA-CQL", entries, unit="percent", options=Options()
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -4,6 +4,7 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import line_cell, raw_return
 
 RATES = (0.01, 0.05, 0.1)
@@ -22,7 +23,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "omar", "table1", "MA-CQL with a larger actor learning rate", entries, unit="raw return"
+    "omar",
+    "table1",
+    "MA-CQL with a larger actor learning rate",
+    entries,
+    unit="raw return",
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import Options
 from papers.omar.experiment import line_cell, raw_return
 
 UPDATES = (1, 5, 20)
@@ -21,7 +22,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "table2", "MA-CQL with more actor updates", entries, unit="raw return")
+TABLE = Table(
+    "omar",
+    "table2",
+    "MA-CQL with more actor updates",
+    entries,
+    unit="raw return",
+    options=Options(),
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -2,8 +2,8 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import METHODS, QUALITIES, TASKS, Options
 from papers.omar.experiment import cell
-from papers.omar.settings import METHODS, QUALITIES, TASKS
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -15,7 +15,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "table3", "four methods on the particle worlds", entries, ours="omar")
+TABLE = Table(
+    "omar", "table3", "four methods on the particle worlds", entries, ours="omar", options=Options()
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

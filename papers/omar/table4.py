@@ -4,8 +4,8 @@ navigation.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import QUALITIES, Options
 from papers.omar.experiment import cell
-from papers.omar.settings import QUALITIES
 
 SAMPLERS = ("random", "cem", "omar")  # 30 valued actions each
 
@@ -22,7 +22,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [one(sampler, quality) for sampler in SAMPLERS for quality in QUALITIES]
 
 
-TABLE = Table("omar", "table4", "OMAR's sampler against two others at equal budget", entries)
+TABLE = Table(
+    "omar",
+    "table4",
+    "OMAR's sampler against two others at equal budget",
+    entries,
+    options=Options(),
+)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -2,8 +2,8 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import METHODS, QUALITIES, Options
 from papers.omar.experiment import cell
-from papers.omar.settings import METHODS, QUALITIES
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -22,7 +22,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [one(method, quality) for method in METHODS for quality in QUALITIES]
 
 
-TABLE = Table("omar", "table5", "four methods with centralised critics", entries)
+TABLE = Table("omar", "table5", "four methods with centralised critics", entries, options=Options())
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -4,8 +4,8 @@ own joints only.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
+from papers.omar.config import METHODS, QUALITIES, ROBOT, Options
 from papers.omar.experiment import cell
-from papers.omar.settings import METHODS, QUALITIES, ROBOT
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -16,7 +16,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "table6", "four methods on two-agent HalfCheetah", entries)
+TABLE = Table("omar", "table6", "four methods on two-agent HalfCheetah", entries, options=Options())
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -7,9 +7,9 @@ from common.running import program
 from common.running.cells import Cell
 from common.running.program import Members
 from papers.omar import training
-from papers.omar.settings import METHODS, default_hyper
+from papers.omar.config import METHODS, default_hyper
 
-ROUNDS = {"smoke": 2, "quick": 10, "paper": 30}  # updates per turn
+ROUNDS = {"smoke": 2, "quick": 10, "standard": 10, "paper": 30}  # updates per turn
 TURNS = 3  # each turn is one measurement, reported as one "seed"
 
 

@@ -17,8 +17,8 @@ from common.running.program import Course, Members, Training
 from envs import datasets
 from envs.mujoco.data import TASKS as ROBOT_TASKS
 from envs.teams import load_team
+from papers.omar.config import METHODS, PER_MEMBER, structure
 from papers.omar.omar import Backbone, BackboneConfig
-from papers.omar.settings import METHODS, PER_MEMBER, structure
 
 LEARNER_SOURCES = [
     "papers/omar/omar.py",

@@ -7,7 +7,8 @@ normalised score from the offline policies to the last deployment.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, score_gain
+from papers.otc.config import Options
+from papers.otc.experiment import cell, score_gain
 
 SHOWN = (("halfcheetah", "medium-replay"), ("hopper", "medium"))
 READINGS = {
@@ -38,9 +39,8 @@ TABLE = Table(
     "readings of what the paper leaves open",
     entries,
     unit="points of normalised score",
-    options={
-        key: value for key, value in OPTIONS.items() if key not in ("normaliser", "replacement")
-    },
+    options=Options(),
+    decided=("normaliser", "replacement"),
 )
 
 if __name__ == "__main__":

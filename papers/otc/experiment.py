@@ -2,14 +2,16 @@
 how they are used.
 """
 
+from dataclasses import asdict
+
 from tqdm import tqdm
 
 from common.reporting import tables
 from common.running import experiment, work
-from common.running.cells import Cell
+from common.running.cells import Cell, Layer, merged
 from envs import datasets
 from papers.otc import timing, training
-from papers.otc.settings import METHODS, PRESETS, sizes
+from papers.otc.config import METHODS, Options, layers
 
 
 def make_cell(
@@ -29,33 +31,16 @@ def make_cell(
         fixed_alpha: an exponent that Eq. 4 does not adapt.
         tuning: what differs from the defaults of `TuningConfig`: the readings.
     """
-    values = sizes(preset, base, task)
     strategy, alpha, adaptive = METHODS[method]
+    words = [task, quality, base, method]
     if fixed_alpha is not None:
-        alpha, adaptive = float(fixed_alpha), False
-    changed = {
-        key: value for key, value in (tuning or {}).items() if values["tuning"][key] != value
-    }
-    values["tuning"] |= changed
-    own = {"strategy": strategy, "alpha": alpha, "adaptive": adaptive}
-    config = {
-        "task": task,
-        "quality": quality,
-        "base": base,
-        **own,
-        **values,
-        "seeds": list(seeds or values["seeds"]),
-    }
-    parts = [task, quality, base, method]
-    if fixed_alpha is not None:
-        parts.append(f"alpha={fixed_alpha}")
-    parts += [f"{key}={value}" for key, value in sorted(changed.items())]
-    if seeds and list(seeds) != values["seeds"]:
-        parts.append("seeds=" + "-".join(map(str, seeds)))
-    return Cell("otc", preset, "/".join(parts), config)
-
-
-OPTIONS = {"normaliser": "minibatch", "replacement": False}  # readings a script can be run with
+        alpha = float(fixed_alpha)
+        adaptive = False
+        words.append(f"alpha={fixed_alpha}")
+    what = {"task": task, "quality": quality, "base": base, "strategy": strategy}
+    rule = {"alpha": alpha, "adaptive": adaptive}
+    defaults = [Layer("this script", what | rule), *layers(preset, base, task)]
+    return Cell.of("otc", preset, words, defaults, {"tuning": tuning or {}}, seeds)
 
 
 def cell(
@@ -64,7 +49,7 @@ def cell(
     """A cell of a table script: `options` are the script's (OPTIONS, seeds), `changes` as in
     `make_cell`.
     """
-    readings = {key: options.get(key, default) for key, default in OPTIONS.items()}
+    readings = {key: options.get(key, default) for key, default in asdict(Options()).items()}
     return make_cell(
         preset, task, quality, base, method, options.get("seeds"), tuning=readings, **changes
     )
@@ -73,21 +58,18 @@ def cell(
 def timing_cell(preset: str, options: dict) -> Cell:
     """The cell behind Table 2: updates at the paper's sizes, whatever the preset."""
     base = cell(preset, "halfcheetah", "medium-replay", "bcq", "uniform", options)
-    config = dict(base.config)
-    if preset != "smoke":
-        large = sizes("paper", "bcq")
-        config |= {
-            "tuning": large["tuning"],
-            "hyper": large["hyper"],
-            "seeds": PRESETS["paper"]["seeds"],
-        }
-    config |= {
+    short = {
         "timing": True,
         "offline_updates": 2,
-        "embedding": config["embedding"] | {"updates": 2},
+        "embedding": {"updates": 2},
         "eval_episodes": 1,
     }
-    return Cell("otc", preset, f"{base.slot}/timing", config)
+    above = [Layer("this script", short)]
+    if preset != "smoke":
+        paper = merged(layers("paper", "bcq"))
+        taken = {key: paper[key] for key in ("tuning", "hyper", "seeds")}
+        above.append(Layer("preset paper", taken))
+    return base.under(["timing"], *above)
 
 
 def improvement(results: list[dict]) -> dict[int, float | None]:
@@ -114,7 +96,7 @@ def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     if config.get("timing"):
-        return {"smoke": 2, "quick": 20, "paper": 60}[cell.preset]
+        return {"smoke": 2, "paper": 60}.get(cell.preset, 20)
     share = config["tuning"]["batch_size"] / 128
     agents = {
         "halfcheetah": 2,

@@ -2,8 +2,8 @@
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, last_return
-from papers.otc.settings import QUALITIES, ROBOTS
+from papers.otc.config import QUALITIES, ROBOTS, Options
+from papers.otc.experiment import cell, last_return
 
 COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}
 
@@ -30,7 +30,7 @@ TABLE = Table(
     "return",
     draw=figures.curves,
     x="deployment",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import numpy as np
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, last_return
-from papers.otc.settings import QUALITIES
+from papers.otc.config import QUALITIES, Options
+from papers.otc.experiment import cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -59,7 +59,13 @@ def draw_alphas(axes, alphas: np.ndarray) -> None:
 
 
 TABLE = Table(
-    "otc", "figure4", "adaptive against fixed alpha", entries, "return", draw=draw, options=OPTIONS
+    "otc",
+    "figure4",
+    "adaptive against fixed alpha",
+    entries,
+    "return",
+    draw=draw,
+    options=Options(),
 )
 
 if __name__ == "__main__":

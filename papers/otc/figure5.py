@@ -4,8 +4,8 @@ data, online rows only.
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, last_return
-from papers.otc.settings import QUALITIES
+from papers.otc.config import QUALITIES, Options
+from papers.otc.experiment import cell, last_return
 
 PANELS = (
     ("random", "halfcheetah"),
@@ -42,7 +42,7 @@ TABLE = Table(
     "return",
     draw=figures.curves,
     x="deployment",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

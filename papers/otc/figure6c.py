@@ -4,7 +4,8 @@ without.
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, last_return
+from papers.otc.config import Options
+from papers.otc.experiment import cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -23,7 +24,7 @@ TABLE = Table(
     "return",
     draw=figures.curves,
     x="deployment",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

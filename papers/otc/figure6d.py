@@ -5,7 +5,8 @@ battles of the built-in simulator.
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from envs.smac.core import VERSION
-from papers.otc.experiment import MAP, OPTIONS, cell, last_return
+from papers.otc.config import Options
+from papers.otc.experiment import MAP, cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -23,7 +24,7 @@ TABLE = Table(
     "return, 20 for a plain win",
     draw=figures.curves,
     x="deployment",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

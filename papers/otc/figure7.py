@@ -5,7 +5,8 @@ without.
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
 from envs.kinematic.worlds import NAVIGATION_AGENTS
-from papers.otc.experiment import OPTIONS, cell, last_return
+from papers.otc.config import Options
+from papers.otc.experiment import cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -29,7 +30,7 @@ TABLE = Table(
     "return",
     draw=figures.curves,
     x="deployment",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

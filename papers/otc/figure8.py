@@ -4,7 +4,8 @@ ways of choosing rows.
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, last_return
+from papers.otc.config import Options
+from papers.otc.experiment import cell, last_return
 
 ALPHAS = (0.5, 1.0, 2.0)
 CHOICES = {
@@ -39,7 +40,7 @@ TABLE = Table(
     "return",
     draw=figures.curves,
     x="deployment",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import functools
 
 from common.reporting import figures, tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, cell, improvement
-from papers.otc.settings import QUALITIES, ROBOTS
+from papers.otc.config import QUALITIES, ROBOTS, Options
+from papers.otc.experiment import cell, improvement
 
 COLUMNS = {"d_e+{}": "d_e", "d_q+{}": "d_q", "{}": "uniform"}
 
@@ -36,7 +36,7 @@ TABLE = Table(
     "improvement over offline policies",
     entries,
     unit="improvement in %",
-    options=OPTIONS,
+    options=Options(),
     draw=functools.partial(figures.bars, linear_below=100),
 )
 

@@ -7,7 +7,8 @@ import functools
 from common.reporting import tables
 from common.reporting.tables import Table
 from papers.otc import table1
-from papers.otc.experiment import OPTIONS, score_gain
+from papers.otc.config import Options
+from papers.otc.experiment import score_gain
 
 TABLE = Table(
     "otc",
@@ -15,7 +16,7 @@ TABLE = Table(
     "gain of normalised score",
     functools.partial(table1.entries, value=score_gain),
     unit="points of normalised score",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ HalfCheetah.
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.otc.experiment import OPTIONS, timing_cell
+from papers.otc.config import Options
+from papers.otc.experiment import timing_cell
 
 COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}
 
@@ -34,7 +35,7 @@ TABLE = Table(
     "time of one update with and without matching",
     entries,
     unit="milliseconds",
-    options=OPTIONS,
+    options=Options(),
 )
 
 if __name__ == "__main__":

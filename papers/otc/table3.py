@@ -2,7 +2,8 @@
 
 from common.reporting import tables
 from common.reporting.tables import Entry, Table
-from papers.otc.settings import BASES, sizes
+from common.running.cells import merged
+from papers.otc.config import BASES, layers
 
 ROWS = {
     "discount": lambda values: values["hyper"]["gamma"],
@@ -23,7 +24,7 @@ NO_ACTOR = "discrete CQL has no actor"
 
 def entries(preset: str, options: dict) -> list[Entry]:
     def constant(row: str, base: str):
-        return lambda results: {0: float(ROWS[row](sizes("paper", base)))}
+        return lambda results: {0: float(ROWS[row](merged(layers("paper", base))))}
 
     return [
         Entry(
@@ -38,7 +39,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("otc", "table3", "hyperparameters", entries, unit="as named", decimals=2, options={})
+TABLE = Table("otc", "table3", "hyperparameters", entries, unit="as named", decimals=2)
 
 if __name__ == "__main__":
     tables.main(TABLE)

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from common.running.cells import Cell
 from papers.otc import training
-from papers.otc.settings import METHODS
+from papers.otc.config import METHODS
 
-UPDATES = {"smoke": 2, "quick": 20, "paper": 100}  # per turn
+UPDATES = {"smoke": 2, "quick": 20, "standard": 20, "paper": 100}  # per turn
 TURNS = 3  # each turn is one measurement, reported as one "seed"
 COMPARED = ("d_e", "d_q", "uniform")
 

@@ -22,9 +22,9 @@ from envs.smac.team import transitions as of_battles
 from envs.smac.units import MAPS
 from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
+from papers.otc.config import BASES, ONLINE_SHARE
 from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import FIELDS, Experience
-from papers.otc.settings import BASES, ONLINE_SHARE
 from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
 SOURCES = [

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
 from papers.moma_ppo import calibrate, models, training
 from papers.moma_ppo.calibration import horizon_errors, penalty_weight, whole_pieces
+from papers.moma_ppo.config import LIMITS, PRESETS, QUANTILE, VARIANTS, AntOptions
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
@@ -34,10 +35,9 @@ from papers.moma_ppo.ensemble import (
     split_rows,
     tensors_of,
 )
-from papers.moma_ppo.experiment import ANT_OPTIONS, cell, game_cell, prepare
+from papers.moma_ppo.experiment import cell, game_cell, prepare
 from papers.moma_ppo.iql import IQL, IQLConfig, expectile_loss
 from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
-from papers.moma_ppo.settings import LIMITS, PRESETS, QUANTILE, VARIANTS
 from papers.moma_ppo.td3 import TD3, TD3Config
 from papers.moma_ppo.world import LearnedWorld, Limits, clip, covariance_norm, penalty
 
@@ -46,6 +46,8 @@ SMALL = {"hidden": 8, "memory": 4}
 TINY = WorldModelConfig(
     members=3, kept=2, hidden=16, layers=2, end_layers=1, lr=1e-2, batch_size=32, updates=1
 )
+
+ANT_OPTIONS = asdict(AntOptions())
 
 
 def arrays(stream, rows=60, state=4, joint=4, episode=10):

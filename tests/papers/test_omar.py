@@ -17,9 +17,9 @@ from common.learning.replay import Batch, Replay
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from papers.omar import training
+from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import PAPER, make_cell, over_second
 from papers.omar.omar import Backbone, BackboneConfig, OMARConfig, noisy_gap, rectified_actor_loss
-from papers.omar.settings import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 
 EXPECTED = Path(__file__).with_name("omar_expected.json")
 

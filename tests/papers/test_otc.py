@@ -16,11 +16,11 @@ from papers.otc import bremen, otc, table3, training
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
+from papers.otc.config import METHODS
 from papers.otc.cql import CQL, CQLConfig
 from papers.otc.experience import Experience
 from papers.otc.experiment import make_cell, prepare
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
-from papers.otc.settings import METHODS
 
 
 def test_nearest_equals_a_slow_loop(stream):

@@ -2,10 +2,13 @@
 tasks, presets.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from common.learning.bcq import BCQ, BCQConfig
+from common.learning.ranges import Count, NotNegative
 from common.learning.td3bc import TD3BC, TD3BCConfig
+from common.running.cells import Layer, defaults
 from papers.otc.balanced import BalancedConfig
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
@@ -50,6 +53,29 @@ OFFLINE_UPDATES = {
     "cql": 100_000,
 }  # not given in the paper
 
+
+@dataclass(frozen=True)
+class Options:
+    """Readings of what the paper leaves open, which scripts can be run with."""
+
+    normaliser: Literal["minibatch", "conditional"] = "minibatch"
+    replacement: bool = False
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long a cell trains, on which data, and how it is evaluated."""
+
+    seeds: list[int]
+    data_size: Literal["smoke", "quick", "paper"]
+    deployments: Count
+    offline_updates: Count
+    tuning_updates: Count
+    eval_episodes: Count
+    alpha: NotNegative  # the exponent that Eq. 4 starts from
+    adaptive: bool  # whether Eq. 4 changes it
+
+
 # A method is how rows are chosen: strategy, initial exponent, whether Eq. 4 adapts it
 METHODS = {
     "d_e": ("embedding", 1.0, True),
@@ -80,29 +106,59 @@ PRESETS = {
         "eval_episodes": {"robots": 20, "points": 100}, "lr": None, "hidden": None, "tuning": {}, "embedding": {}, "balanced": {},
     },
 }  # fmt: skip
+# A placeholder, until the protocol that decides the paper's claims is known
+PRESETS["standard"] = PRESETS["quick"]
 ONLINE_SHARE = 0.01  # of the offline rows, per deployment
 
 
-def sizes(preset: str, base: str, task: str = ROBOTS[0]) -> dict:
-    """Everything a preset decides for a base learner on a task, resolved to plain values."""
-    values = PRESETS[preset]
-    hyper = asdict(BASES[base][1]()) | HYPER[base]
-    if values["lr"]:  # a hundred times fewer updates than the paper's take larger steps
-        hyper |= {key: values["lr"] for key in hyper if key.endswith("lr")}
-    hyper["hidden"] = values["hidden"] or hyper["hidden"]
-    hyper |= values.get(base, {})
-    offline = values["offline_updates"]
-    tuning = asdict(TuningConfig()) | values["tuning"]
-    return {
-        "seeds": values["seeds"],
-        "data_size": values["data_size"],
-        "deployments": values["deployments"],
-        "offline_updates": (offline[base] if isinstance(offline, dict) else offline)
-        or OFFLINE_UPDATES[base],
-        "tuning_updates": values["tuning_updates"] or TUNING_UPDATES[base],
-        "eval_episodes": values["eval_episodes"]["robots" if task in ROBOTS else "points"],
-        "hyper": hyper,
-        "tuning": tuning,
-        "embedding": asdict(EmbeddingConfig(hidden=hyper["hidden"])) | values["embedding"],
-        "balanced": asdict(BalancedConfig()) | values["balanced"],
+def size_layer(preset: str, base: str, task: str) -> Layer:
+    """How long a base learner trains at a preset, and how it is evaluated on a task."""
+    sizes = PRESETS[preset]
+    offline = sizes["offline_updates"]
+    if isinstance(offline, dict):
+        offline = offline[base]
+    lengths = {
+        "seeds": sizes["seeds"],
+        "data_size": sizes["data_size"],
+        "deployments": sizes["deployments"],
+        "offline_updates": offline or OFFLINE_UPDATES[base],
+        "tuning_updates": sizes["tuning_updates"] or TUNING_UPDATES[base],
+        "eval_episodes": sizes["eval_episodes"]["robots" if task in ROBOTS else "points"],
     }
+    return Layer(f"preset {preset}", lengths, {"": Sizes})
+
+
+def hyper_layers(preset: str, base: str) -> list[Layer]:
+    """The base learner: its own code's constants, the paper's Table 3, the preset."""
+    sizes = PRESETS[preset]
+    own = BASES[base][1]()
+    changed = {}
+    if sizes["lr"]:  # a hundred times fewer updates than the paper's take larger steps
+        changed |= {key: sizes["lr"] for key in asdict(own) if key.endswith("lr")}
+    if sizes["hidden"]:
+        changed["hidden"] = sizes["hidden"]
+    return [
+        defaults("hyper", own),
+        Layer("Table 3", {"hyper": HYPER[base]}),
+        Layer(f"preset {preset}", {"hyper": changed | sizes.get(base, {})}),
+    ]
+
+
+def tuning_layers(preset: str, base: str) -> list[Layer]:
+    """What chooses rows: matching, the embedding behind d_e, and Balanced Replay."""
+    sizes = PRESETS[preset]
+    hidden = sizes["hidden"] or HYPER[base]["hidden"]
+    groups = ("tuning", "embedding", "balanced")
+    return [
+        defaults("tuning", TuningConfig()),
+        defaults("embedding", EmbeddingConfig()),
+        defaults("balanced", BalancedConfig()),
+        Layer("as wide as the learner", {"embedding": {"hidden": hidden}}),
+        Layer(f"preset {preset}", {group: sizes[group] for group in groups}),
+    ]
+
+
+def layers(preset: str, base: str, task: str = ROBOTS[0]) -> list[Layer]:
+    """Everything a preset decides for a base learner on a task."""
+    sizes = size_layer(preset, base, task)
+    return [sizes, *hyper_layers(preset, base), *tuning_layers(preset, base)]

@@ -1,8 +1,11 @@
 """Methods, tasks and presets of MOMA-PPO: which settings go with which experiment."""
 
-from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Literal
 
 from common.learning.mappo import MAPPOConfig
+from common.learning.ranges import Count, CountOrZero, Share
+from common.running.cells import Layer, defaults
 from papers.moma_ppo.ensemble import WorldModelConfig
 from papers.moma_ppo.iql import IQLConfig
 from papers.moma_ppo.td3 import TD3Config
@@ -37,6 +40,46 @@ VARIANTS = {
 }
 GAME_LIMITS = {"adaptive": False, "penalty": 0.0, "aleatoric": 0.0, "box": False}
 QUANTILE = 0.97  # of held-out one-step uncertainty that is l_eps
+LENGTH = 10  # steps of a rollout
+DEFAULT_VARIANT = "epistemic, adaptive"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Readings of the text and of the released code, which scripts can be run with."""
+
+    combine: Literal["paper", "released"] = "paper"
+    uncertainty: Literal["state", "released"] = "state"
+    ratio: Literal["joint", "agent"] = "joint"
+    mixer: Literal["free", "monotone"] = "free"
+
+
+@dataclass(frozen=True)
+class AntOptions(Options):
+    """Options of scripts about the ant."""
+
+    mapping: Literal["aligned", "released"] = "aligned"  # of legs to agents, partially observed
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long a cell trains, on which data, and how it is evaluated."""
+
+    seeds: list[int]
+    data_size: Literal["smoke", "quick", "paper"]
+    rows: Count  # of the game's data
+    data_seed: CountOrZero  # of the game's data
+    updates: CountOrZero  # 0 for MOMA-PPO, which has epochs
+    epochs: Count
+    transitions: Count  # of an epoch
+    length: Count  # steps of a rollout
+    ft_updates: Count
+    batch_size: Count
+    evaluations: Count
+    episodes: Count
+    quantile: Share
+    scaled_model_rewards: bool
+
 
 PRESETS = {
     "smoke": {
@@ -78,39 +121,50 @@ TASK_PRESETS = {
 }
 # The game: no memory, one-step rollouts; cheap enough for the paper's ten seeds at every preset but
 # smoke
+GAME_PPO = {"minibatch": 64, "lr": 1e-3}
+GAME_MODEL = {"layers": 2, "lr": 1e-3}
 GAME_PRESETS = {
     "smoke": {"seeds": [0, 1], "updates": 4, "epochs": 2, "transitions": 40, "evaluations": 2, "rows": 200,
-              "small": {"hidden": 8}, "model_updates": 5},
+              "small": {"hidden": 8}, "ppo": GAME_PPO, "model": GAME_MODEL | {"hidden": 8, "updates": 5}},
     "quick": {"seeds": list(range(10)), "updates": 1000, "epochs": 20, "transitions": 500, "evaluations": 10, "rows": 10_000,
-              "small": {"hidden": 64}, "model_updates": 500},
+              "small": {"hidden": 64}, "ppo": GAME_PPO, "model": GAME_MODEL | {"hidden": 64, "updates": 500}},
     "paper": {"seeds": list(range(10)), "updates": 10_000, "epochs": 200, "transitions": 2000, "evaluations": 20, "rows": 10_000,
-              "small": {"hidden": 256}, "model_updates": 5000},
+              "small": {"hidden": 256}, "ppo": GAME_PPO, "model": GAME_MODEL | {"hidden": 256, "updates": 5000}},
 }  # fmt: skip
 
 
+# Placeholders, until the protocol that decides the paper's claims is known
+for _sizes in (PRESETS, GAME_PRESETS, *TASK_PRESETS.values()):
+    _sizes["standard"] = _sizes["quick"]
+
+
 def preset_of(preset: str, task: str) -> dict:
-    """A robot task's settings at a preset."""
+    """A task's sizes at a preset."""
+    if task == "coordination":
+        return GAME_PRESETS[preset]
     return PRESETS[preset] | TASK_PRESETS[task].get(preset, {})
 
 
-def hyper(task: str, method: str, small: dict, ppo: dict) -> dict:
-    """The configuration of a method's learner, as plain values."""
-    found = asdict(CONFIGS[method]()) | small
+def hyper_layers(preset: str, task: str, method: str) -> list[Layer]:
+    """A method's learner on a task."""
+    sizes = preset_of(preset, task)
+    layers = [
+        defaults("hyper", CONFIGS[method]()),
+        Layer(f"preset {preset}", {"hyper": sizes["small"]}),
+    ]
     if task == "coordination":
-        found["memory"] = 0
+        layers.append(Layer("the game needs no memory", {"hyper": {"memory": 0}}))
     if method == "moma_ppo":
-        found |= ppo | {"entropy_target": ENTROPY_TARGET[task]}
-    return found
+        entropy = {"entropy_target": ENTROPY_TARGET[task]}
+        layers.append(Layer(f"preset {preset}", {"hyper": sizes["ppo"]}))
+        layers.append(Layer("minus the joint action's size", {"hyper": entropy}))
+    return layers
 
 
-def model_config(task: str, values: dict) -> dict:
-    """The configuration of a task's world models, as plain values."""
-    if task == "coordination":
-        small = {
-            "hidden": values["small"]["hidden"],
-            "layers": 2,
-            "lr": 1e-3,
-            "updates": values["model_updates"],
-        }
-        return asdict(WorldModelConfig()) | small
-    return asdict(WorldModelConfig()) | values["model"]
+def model_layers(preset: str, task: str) -> list[Layer]:
+    """A task's world models."""
+    sizes = preset_of(preset, task)
+    return [
+        defaults("model", WorldModelConfig()),
+        Layer(f"preset {preset}", {"model": sizes["model"]}),
+    ]

@@ -1,0 +1,192 @@
+"""Methods, tasks and presets of CAST-BCQ: which settings go with which experiment."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from common.learning.bcq import BCQConfig
+from common.learning.ranges import Count, Positive, Share
+from common.running.cells import Layer, defaults
+from papers.cast_bcq.baselines import ICQConfig, MABCQConfig
+from papers.cast_bcq.cast import CASTConfig, Variant
+from papers.cast_bcq.discrete import DiscreteConfig
+from papers.cast_bcq.recurrent import RecurrentConfig
+
+ROBOTS = {
+    "halfcheetah": "halfcheetah_2x3",
+    "hopper": "hopper_3x1",
+    "walker2d": "walker2d_2x3",
+}  # ours, and the table's
+QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
+METHODS = {
+    "bcq": BCQConfig,
+    "i_bcq": BCQConfig,
+    "mabcq": MABCQConfig,
+    "icq_ma": ICQConfig,
+    "ours": CASTConfig,
+}
+ALWAYS_FULL = ("bcq", "mabcq")  # they need the joint observation, also in execution
+VARIANTS = {
+    "ours": Variant(),
+    "w/o CSAA": Variant(masking=False, baseline=False),
+    "w/o CSAA, masked": Variant(baseline=False),
+    "w/o ST": Variant(masking=False),
+    "w/o CD": Variant(double=False),
+}
+MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")
+BATTLE_METHODS = ("i_bcq", "mabcq", "icq_ma", "ours")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the robots' scripts can be run with; all but `observation` are CAST-BCQ's own."""
+
+    observation: Literal["own_joints", "own_joints_torso", "full"] = "own_joints_torso"
+    others: Literal["policy", "data"] = "policy"
+    latent_clip: Positive = 0.5
+    weight: Share = 0.9
+    exp_weight: bool = False
+
+
+@dataclass(frozen=True)
+class BattleOptions:
+    """What the battles' scripts can be run with."""
+
+    default: Literal["zero", "first"] = "zero"
+    others: Literal["policy", "data"] = "policy"
+    trace: Share = 0.0
+    threshold: Share = 0.3
+    weight: Share = 0.9
+    transitions: bool = True
+
+
+# Which of them a method in battles knows
+BATTLE_OPTIONS_OF = {
+    "bc": (),
+    "icq_ma": (),
+    "i_bcq": ("threshold",),
+    "mabcq": ("threshold", "transitions"),
+    "ours": ("default", "others", "trace", "threshold", "weight"),
+}
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """What the grid world's script can be run with."""
+
+    behaviour: Literal["uniform", "dirichlet"] = "dirichlet"
+    encoding: Literal["onehot", "position"] = "onehot"
+    default: Literal["zero", "first"] = "first"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How long a cell trains, on which data, and how it is evaluated."""
+
+    seeds: list[int]
+    data_size: Literal["smoke", "quick", "paper"]
+    trajectories: Count
+    updates: Count
+    batch_size: Count
+    lanes: Count
+    evaluations: Count
+    episodes: Count
+    last: Count
+
+
+# "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is
+# the mean of
+PRESETS = {
+    "smoke": {
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1, "batch_size": 8,
+        "hidden": 16, "vae_hidden": 16, "act_samples": 3, "candidates": 3, "lr": 1e-3, "last": 1,
+    },
+    "quick": {
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 2000, "evaluations": 4, "episodes": 2, "batch_size": 128,
+        "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5, "lr": 2e-3, "last": 2,
+    },
+    "paper": {
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 20, "episodes": 10, "batch_size": 1024,
+        "hidden": 400, "vae_hidden": 752, "act_samples": 100, "candidates": 10, "lr": None, "last": 5,
+    },
+}  # fmt: skip
+
+GRID = {
+    "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2},
+    "quick": {"seeds": list(range(5)), "updates": 2500, "evaluations": 25},
+    "paper": {"seeds": list(range(10)), "updates": 5000, "evaluations": 50},
+}
+TRAJECTORIES = 100  # of the grid's data
+MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
+
+# Of the battles; "learner" changes RecurrentConfig. At quick ICQ-MA's policy weights have
+# temperature 10 instead of 0.1: its critics are still off by return points for rare actions, and
+# policies weighted at 0.1 leave the data (README, "Battles")
+BATTLES = {
+    "smoke": {
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 2, "last": 1, "lanes": 2,
+        "learner": {
+            "hidden": 16, "critic_hidden": 16, "lr": 1e-3, "critic_lr": 1e-3, "copy_every": 2, "candidates": 3, "subteams": 2,
+        },
+    },
+    "quick": {
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 800, "evaluations": 8, "episodes": 32, "last": 4, "lanes": 4,
+        "learner": {
+            "hidden": 32, "critic_hidden": 64, "lr": 2e-3, "critic_lr": 2e-3, "copy_every": 10, "candidates": 5, "subteams": 4,
+            "policy_temperature": 10.0,
+        },
+    },
+    "paper": {
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 40_000, "evaluations": 40, "episodes": 32, "last": 5, "lanes": 16,
+        "learner": {},
+    },
+}  # fmt: skip
+
+
+# Placeholders, until the protocol that decides the paper's claims is known
+for _sizes in (PRESETS, GRID, BATTLES):
+    _sizes["standard"] = _sizes["quick"]
+
+
+def hyper_layers(preset: str, method: str) -> list[Layer]:
+    """A method's learner on the robots."""
+    sizes = PRESETS[preset]
+    own = METHODS[method]()
+    known = asdict(own)
+    names = ("hidden", "vae_hidden", "act_samples", "candidates")
+    changed = {name: sizes[name] for name in names if name in known}
+    if sizes["lr"]:
+        changed |= {name: sizes["lr"] for name in known if name.endswith("lr")}
+    if "target_samples" in known:
+        changed["target_samples"] = sizes["candidates"]
+    return [defaults("hyper", own), Layer(f"preset {preset}", {"hyper": changed})]
+
+
+def robot_layers(preset: str, method: str, variant: str) -> list[Layer]:
+    """A method on the robots."""
+    names = ("seeds", "data_size", "updates", "evaluations", "episodes", "last", "batch_size")
+    sizes = {name: PRESETS[preset][name] for name in names}
+    return [
+        Layer(f"preset {preset}", sizes, {"": Sizes}),
+        *hyper_layers(preset, method),
+        defaults("variant", VARIANTS[variant]),
+    ]
+
+
+def grid_layers(preset: str) -> list[Layer]:
+    """A method on the grid world."""
+    return [
+        Layer("README", {"batch_size": 64, "trajectories": TRAJECTORIES}),
+        Layer(f"preset {preset}", GRID[preset], {"": Sizes}),
+        defaults("hyper", DiscreteConfig()),
+        defaults("variant", VARIANTS["ours"]),
+    ]
+
+
+def battle_layers(preset: str) -> list[Layer]:
+    """A method in battles; all have one configuration."""
+    sizes = dict(BATTLES[preset])
+    learner = sizes.pop("learner")
+    return [
+        defaults("hyper", RecurrentConfig()),
+        Layer(f"preset {preset}", sizes | {"hyper": learner}, {"": Sizes}),
+    ]
