@@ -20,7 +20,7 @@ from common.running.program import Program
 from common.running.provenance import machine
 from papers.cast_bcq import training
 from papers.cast_bcq.config import METHODS, PRESETS
-from papers.cast_bcq.experiment import cell, prepare
+from papers.cast_bcq.experiment import PAPER, cell
 
 LEAST = 3.0  # seconds measured
 
@@ -51,7 +51,7 @@ def main() -> None:
                 Cell(c.paper, c.preset, c.slot, c.config | {"data_size": "quick"})
                 for c in (three, one)
             ]
-            prepare(sized[0])
+            PAPER.data.prepare(sized[0])
             together, alone = milliseconds(sized[0]) / 3, milliseconds(sized[1])
             batch = PRESETS[preset]["batch_size"]
             print(

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from common.running.program import Members, Training
 from common.running.provenance import machine
 from papers.cast_bcq import battles
-from papers.cast_bcq.experiment import battle_cell, prepare
+from papers.cast_bcq.experiment import PAPER, battle_cell
 from papers.cast_bcq.recurrent import chosen
 
 MAPS, TEMPERATURES, UPDATES, MINIBATCHES = ("2s3z", "MMM"), (0.1, 1.0, 10.0), 300, 4
@@ -43,7 +43,7 @@ def likelihood(made: Training, network: str) -> float:
 def trained(name: str, method: str, temperature: float | None = None) -> Training:
     """What is trained, after UPDATES updates."""
     cell = battle_cell("quick", name, method, {})
-    prepare(cell)
+    PAPER.data.prepare(cell)
     if temperature:
         cell.config["hyper"]["policy_temperature"] = temperature
     made = battles.build(Members([cell]), "cpu")

@@ -22,28 +22,28 @@ import json
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from common.running.cells import Cell
 from common.running.files import atomic, read_csv, sweep, write_csv
 from common.running.provenance import config_hash
 from envs import storage
-from envs.kinematic import data as kinematic
-from envs.mujoco import data as mujoco
-from envs.mujoco import foreign, reaching
-from envs.particle import data as particle
-from envs.smac import data as smac
 from envs.storage import DataError, data_folder
 from envs.storage import checksum as checksum
+from envs.tasks import TASKS
 
-FAMILIES = (particle, mujoco, reaching, kinematic, smac)
-TASKS = {task: family for family in FAMILIES for task in family.TASKS}
 SIZES = ("smoke", "quick", "paper")
 IMPORTED = ("d4rl", "minari")
+REPLAYS = ("snapshots", "exact")  # of robots
 MEASURED = (
     Path(__file__).parent / "data_sizes.csv"
 )  # bytes of data sets that were built, written by `measure`
@@ -51,15 +51,14 @@ COMMAND = "python -m envs.datasets"
 
 
 def family(task: str):
-    """The module that knows a task's data: `envs.particle.data`, `envs.mujoco.data` or
-    `envs.kinematic.data`.
+    """The module that knows a task's data, for example `envs.particle.data`.
 
     Raises:
         DataError: an unknown task.
     """
     if task not in TASKS:
         raise DataError(f"unknown task {task!r}, expected one of: {', '.join(TASKS)}")
-    return TASKS[task]
+    return TASKS[task].load_data()
 
 
 def data_path(task: str, quality: str, seed: int, size: str) -> Path:
@@ -128,10 +127,10 @@ def build(task: str, quality: str, seeds: list[int], size: str, say=print, **opt
 
 def steps_of(task: str, quality: str, size: str) -> int:
     """Steps (episodes of battles) that a data set of a size has; replay data may have others."""
-    known = family(task)
-    if known is smac:
-        return smac.size_of(quality, size)
-    return kinematic.size_of(task, size) if known is kinematic else known.SIZES[size]
+    module, kind = family(task), TASKS[task].name
+    if kind == "battles":
+        return module.size_of(quality, size)
+    return module.size_of(task, size) if kind == "kinematic" else module.SIZES[size]
 
 
 @functools.cache
@@ -208,6 +207,94 @@ def transitions(data: dict, **options) -> dict[str, Tensor]:
     view.
     """
     return family(data["provenance"]["task"]).transitions(data, **options)
+
+
+class DataSets(NamedTuple):
+    """Data sets of one task and quality.
+
+    Attributes:
+        seeds: seed of each data set by the seed of the run that learns from it; several runs may
+            share one.
+    """
+
+    task: str
+    quality: str
+    seeds: dict[int, int]
+    size: str
+
+    def paths(self) -> dict[int, Path]:
+        """File of each run's data set."""
+        return {
+            run: data_path(self.task, self.quality, seed, self.size)
+            for run, seed in self.seeds.items()
+        }
+
+
+@dataclass(frozen=True)
+class CellData:
+    """The data sets that cells learn from, as the runner and programs ask for them.
+
+    Attributes:
+        of: a cell's data sets; None where it draws its own.
+    """
+
+    of: Callable[[Cell], DataSets | None]
+
+    def prepare(self, cell: Cell) -> None:
+        """Builds a cell's data sets if they are missing."""
+        sets = self.of(cell)
+        if sets:
+            seeds = list(dict.fromkeys(sets.seeds.values()))
+            build(sets.task, sets.quality, seeds, sets.size, say=tqdm.write)
+
+    def recipes(self, cell: Cell) -> dict[str, str]:
+        """Recipes of a cell's data sets, by seed of the run; {} where they are not known."""
+        sets = self.of(cell)
+        if not sets:
+            return {}
+        try:
+            return {
+                str(run): recipe(sets.task, sets.quality, seed, sets.size)
+                for run, seed in sets.seeds.items()
+            }
+        except (DataError, FileNotFoundError):
+            return {}
+
+    def files(self, cell: Cell) -> dict[Path, int]:
+        """A cell's data sets and their bytes, as `files` says."""
+        sets = self.of(cell)
+        return files(sets.task, sets.quality, [*sets.seeds.values()], sets.size) if sets else {}
+
+    def paths(self, cell: Cell) -> dict[int, Path]:
+        """File of each run's data set, {} where the cell draws its own."""
+        sets = self.of(cell)
+        return sets.paths() if sets else {}
+
+    def load(self, cells: list[Cell]) -> "Loaded":
+        """The data sets of all members of a program, each file read once."""
+        by_cell = [self.paths(cell) for cell in cells]
+        paths = list(dict.fromkeys(path for paths in by_cell for path in paths.values()))
+        sets = [load(path) for path in paths]
+        checksums = {path: one["sha256"] for path, one in zip(paths, sets, strict=True)}
+        return Loaded(
+            sets,
+            [paths.index(path) for of_cell in by_cell for path in of_cell.values()],
+            [{str(run): checksums[path] for run, path in of_cell.items()} for of_cell in by_cell],
+        )
+
+
+class Loaded(NamedTuple):
+    """Data sets of a program.
+
+    Attributes:
+        sets: as `load` returns them, each file once.
+        members: [M] index of each member's data set, cell after cell.
+        checksums: of each cell, by seed of the run.
+    """
+
+    sets: list[dict]
+    members: list[int]
+    checksums: list[dict[str, str]]
 
 
 def episode_returns(data: dict) -> np.ndarray:
@@ -333,6 +420,9 @@ def show(path: Path) -> None:
 
 def import_source(task: str, quality: str, source: str, say=print) -> Path:
     """Copies a real D4RL or Minari data set into our layout, validated; see `envs.mujoco.foreign`."""
+    from envs.mujoco import data as mujoco
+    from envs.mujoco import foreign
+
     kind, _, where = source.partition(":")
     if kind not in IMPORTED or not where:
         raise DataError(f"unknown source {source!r}, expected d4rl:DIR or minari:ID")
@@ -368,7 +458,7 @@ def parser() -> argparse.ArgumentParser:
             )
             command.add_argument(
                 "--replay",
-                choices=mujoco.REPLAYS,
+                choices=REPLAYS,
                 default="snapshots",
                 help="robots' replay data: from shipped snapshots (fast), or by running the training again (hours)",
             )
@@ -405,7 +495,7 @@ def main(arguments: list[str] | None = None) -> int:
                         f"skipping {task}: its behaviour policies are not there; run `{COMMAND} train-behaviour {task}`"
                     )
                     continue
-                options = {"replay": args.replay} if known is mujoco else {}
+                options = {"replay": args.replay} if TASKS[task].name == "robots" else {}
                 for quality in args.quality or known.qualities(task):
                     data_path(task, quality, 0, args.size)
                     work.append(

@@ -10,8 +10,14 @@ import torch
 from torch import Tensor
 
 from common.learning.networks import Actors, TwinCritics
-from common.learning.population import Adam, generators, mean_over_batch, normal_, per_member
-from common.running.checkpoint import members_of
+from common.learning.population import (
+    Adam,
+    generators,
+    mean_over_batch,
+    members_of,
+    normal_,
+    per_member,
+)
 
 
 @dataclass(frozen=True)

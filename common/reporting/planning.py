@@ -92,7 +92,7 @@ def data_bytes(cells: list[Cell]) -> int:
     """Bytes of the data sets of some cells, each once."""
     sizes = {}
     for cell in cells:
-        sizes.update(work.paper(cell.paper).files(cell))
+        sizes.update(work.paper(cell.paper).data.files(cell))
     return sum(sizes.values())
 
 

@@ -25,11 +25,11 @@ from common.running.provenance import (
     ROOT,
     carried,
     changed_packages,
-    code_hashes,
     config_hash,
     machine,
     versions,
 )
+from common.running.sources import code_hashes
 
 FORMAT = 1
 PRESETS = ("smoke", "quick", "standard", "paper")
@@ -199,18 +199,19 @@ def read(cell: Cell) -> dict | None:
     return result if result.get("format") == FORMAT else None
 
 
-def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) -> str:
+def state(cell: Cell, roots: list[str], data_recipes: Callable[[Cell], dict]) -> str:
     """ "done", "missing", or "stale: ..." with what changed since the result was written.
 
     Args:
-        sources: files whose code decides the numbers.
+        roots: modules whose import closure decides the numbers, see `common.running.sources`.
         data_recipes: present recipes of the cell's data sets, see `envs.datasets.recipe`; {} where
             they are not known.
     """
     result = read(cell)
     if result is None:
         return "missing"
-    result = carried(result, cell.config, sources)
+    present = code_hashes(roots)
+    result = carried(result, cell.config, present)
     if result["config_hash"] != cell.hash:
         changed = sorted(
             key
@@ -218,7 +219,6 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
             if result["config"].get(key) != cell.config.get(key)
         )
         return f"stale: configuration changed ({', '.join(changed)})"
-    present = code_hashes(sources)
     changed = sorted(
         name
         for name in {*present, *result["code"]}
@@ -229,7 +229,7 @@ def state(cell: Cell, sources: list[str], data_recipes: Callable[[Cell], dict]) 
     recipes = data_recipes(cell)
     if recipes and recipes != result.get("recipe"):
         return "stale: data changed"
-    packages = changed_packages(result.get("versions", {}), sources)
+    packages = changed_packages(result.get("versions", {}), present)
     if packages:
         return f"stale: packages changed ({', '.join(packages)})"
     return "done"
@@ -244,18 +244,18 @@ def store(cell: Cell, result: dict) -> None:
 
 
 def made_with(
-    cell: Cell, data: dict[str, str], recipes: dict, seconds: float, device: str, sources: list[str]
+    cell: Cell, data: dict[str, str], recipes: dict, seconds: float, device: str, roots: list[str]
 ) -> dict:
     """What every result says about its making.
 
     Args:
         data: checksums of the cell's data sets; recipes: of them, see `envs.datasets.recipe`.
-        sources: files whose code decides the numbers.
+        roots: modules whose import closure decides the numbers, see `common.running.sources`.
     """
     return {
         "config": cell.config,
         "config_hash": cell.hash,
-        "code": code_hashes(sources),
+        "code": code_hashes(roots),
         "data": data,
         "recipe": recipes,
         "seconds": seconds,

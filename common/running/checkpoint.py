@@ -106,18 +106,3 @@ def train_to_end(
             if number:
                 raise interrupt.Interrupted(number)
     return seconds + time.monotonic() - began
-
-
-def members_of(state, members: list[int]):
-    """The part of a learner's state that belongs to some of its members, in this order; a member
-    may be taken twice.
-
-    Args:
-        state: nested dictionaries of tensors [M, ...], lists with an entry per member, and shared
-            numbers.
-    """
-    if isinstance(state, dict):
-        return {name: members_of(part, members) for name, part in state.items()}
-    if isinstance(state, list):
-        return [state[m] for m in members]
-    return state[members] if isinstance(state, torch.Tensor) else state

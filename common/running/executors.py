@@ -51,7 +51,7 @@ class Task:
         torch.set_num_threads(1)
         known = work.paper(self.group[0].paper)
         for cell in self.group:
-            known.prepare(cell)
+            known.data.prepare(cell)
         path = work.checkpoint_path(self.group)  # left there until the results are stored
         return known.train(
             self.group, work.pick_device(self.device), path, lambda done, total: None

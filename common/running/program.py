@@ -19,7 +19,7 @@ from torch import Tensor
 from common.learning.learner import Stateful
 from common.running import checkpoint, interrupt, work
 from common.running.cells import Cell, made_with
-from common.running.provenance import code_hashes
+from common.running.sources import code_hashes
 
 
 class Trainable(Stateful, Protocol):
@@ -189,7 +189,7 @@ class Program:
         cells = self.members.cells
         return {
             "cells": [cell.hash for cell in cells],
-            "code": code_hashes(work.paper(cells[0].paper).sources(cells[0])),
+            "code": code_hashes(work.paper(cells[0].paper).roots(cells[0])),
             "data": self.training.data,
         }
 
@@ -265,7 +265,7 @@ def train(
 def made(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
     """What every result says about its making; `data` are the checksums of its data sets."""
     paper = work.paper(cell.paper)
-    return made_with(cell, data, paper.recipes(cell), seconds, device, paper.sources(cell))
+    return made_with(cell, data, paper.data.recipes(cell), seconds, device, paper.roots(cell))
 
 
 def clock(device: str) -> float:

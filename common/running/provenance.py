@@ -1,13 +1,11 @@
-"""What a result was made with: hashes of the code that decides its numbers, versions, and the
-machine.
-"""
+"""What a result was made with: versions and machine, and which old code is as good as the present."""
 
-import ast
 import functools
 import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -15,44 +13,11 @@ import numpy
 import torch
 
 from common.learning import kernels
+from common.running.sources import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENCES = (
     ROOT / "results" / "reference" / "equivalences.json"
 )  # see common.running.equivalence
-
-
-def code_of(path: Path) -> bytes:
-    """What of a source file can change a number: Python without comments and docstrings, other
-    files as they are.
-    """
-    text = path.read_text()
-    if path.suffix != ".py":
-        return text.encode()
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:]
-    return ast.dump(tree).encode()
-
-
-@functools.cache
-def _code_hash(path: Path, changed: int) -> str:
-    return hashlib.sha256(code_of(path)).hexdigest()[:16]
-
-
-def code_hashes(sources: list[str]) -> dict[str, str]:
-    """Short hash of each source file (paths relative to the repository), comments and docstrings
-    left out.
-    """
-    return {name: _code_hash(ROOT / name, (ROOT / name).stat().st_mtime_ns) for name in sources}
 
 
 @functools.cache
@@ -60,7 +25,7 @@ def _equivalences(changed: int) -> list[dict]:
     return json.loads(EQUIVALENCES.read_text())
 
 
-def carried(result: dict, config: dict, sources: list[str] = ()) -> dict:
+def carried(result: dict, config: dict, sources: Iterable[str] = ()) -> dict:
     """A stored result under the names of the present code, where a change since was shown to change
     no number.
 
@@ -122,7 +87,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def changed_packages(recorded: dict[str, str], sources: list[str]) -> list[str]:
+def changed_packages(recorded: dict[str, str], sources: Iterable[str]) -> list[str]:
     """Packages that decide numbers and whose version is no longer the recorded one, as "torch
     2.12.0 -> 2.13.0".
 

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import torch
@@ -31,6 +32,9 @@ from common.running import cells as store
 from common.running import files, interrupt
 from common.running.cells import Cell
 from common.running.checkpoint import forget_checkpoint
+
+if TYPE_CHECKING:
+    from envs.datasets import CellData
 
 SAVING_SECONDS = 60  # a worker may take to write its checkpoint
 MAX_MEMBERS = {
@@ -51,31 +55,29 @@ class Paper:
     PAPER.
 
     Attributes:
-        sources: files whose code decides a cell's numbers, relative to the repository.
+        roots: modules whose import closure decides a cell's numbers, see
+            `common.running.sources`: its training's, its method's, its task's, and whatever else
+            its configuration chooses by name.
+        data: the data sets of cells, an `envs.datasets.CellData`.
         program_key: cells with equal keys can be trained together.
-        recipes: of a cell's data sets, see `envs.datasets.recipe`; {} where they are not known.
-        prepare: builds a cell's data sets if they are missing.
         train: (cells, device, checkpoint path, progress) -> one result per cell.
         record: writes the Sacred run of one finished cell.
         cost: seconds a cell takes on one core, estimated.
-        files: a cell's data sets and their bytes, estimated for those that are not there.
         max_members: of one program, by preset, where it differs from MAX_MEMBERS.
     """
 
     name: str
-    sources: Callable[[Cell], list[str]]
+    roots: Callable[[Cell], list[str]]
+    data: "CellData"
     program_key: Callable[[Cell], tuple]
-    recipes: Callable[[Cell], dict]
-    prepare: Callable[[Cell], None]
     train: Callable
     record: Callable[[Cell, dict], None]
     cost: Callable[[Cell], float]
-    files: Callable[[Cell], dict[Path, int]]
     max_members: dict[str, int] = field(default_factory=dict)
 
     def state(self, cell: Cell) -> str:
         """ "done", "missing" or "stale: why"."""
-        return store.state(cell, self.sources(cell), self.recipes)
+        return store.state(cell, self.roots(cell), self.data.recipes)
 
 
 def paper(name: str) -> Paper:
@@ -112,7 +114,9 @@ def keep(cells: list[Cell], results: list[dict]) -> None:
 
 def missing_data(cells: list[Cell]) -> dict[Path, int]:
     """Data sets that these cells need and that are not built, with their estimated bytes."""
-    needed = {path: size for cell in cells for path, size in paper(cell.paper).files(cell).items()}
+    needed = {
+        path: size for cell in cells for path, size in paper(cell.paper).data.files(cell).items()
+    }
     return {path: size for path, size in needed.items() if not path.exists()}
 
 
@@ -239,7 +243,7 @@ def run_program(
         todo, checkpoint = pending(cells), checkpoint_path(cells)
         if todo:
             for cell in todo:
-                known.prepare(cell)
+                known.data.prepare(cell)
             total, last = sum(known.cost(cell) for cell in todo), [0]
 
             def step(done: int, of: int) -> None:

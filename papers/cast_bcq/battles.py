@@ -8,36 +8,9 @@ from common.running.program import Course, Members, Training
 from envs import datasets
 from envs.smac.core import VERSION, Battles
 from envs.smac.team import advance
+from papers.cast_bcq.data import DATA
 from papers.cast_bcq.recurrent import METHODS, RecurrentConfig, Sizes
-from papers.cast_bcq.training import data_path
 
-SOURCES = [
-    *(
-        f"papers/cast_bcq/{name}.py"
-        for name in (
-            "baselines",
-            "battles",
-            "cast",
-            "contributions",
-            "discrete",
-            "recurrent",
-        )
-    ),
-    *(
-        f"common/learning/{name}"
-        for name in (
-            "episodes.py",
-            "learner.py",
-            "kernels.py",
-            "kernels.c",
-            "networks.py",
-            "population.py",
-            "recurrent.py",
-            "recurrent.c",
-        )
-    ),
-    *(f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")),
-]
 JUDGE = 30_000  # battles of evaluation are numbered apart from those of training
 
 
@@ -81,7 +54,7 @@ def build(members: Members, device: str) -> Training:
     """What is trained for the members of some cells."""
     config = members.config
     seeds = members.seeds
-    loaded = datasets.load(data_path(members.cells[0]))
+    (loaded,), _, checksums = DATA.load(members.cells)
     store = EpisodeStore(datasets.transitions(loaded), seeds, config["lanes"], device=device)
     battles = [Battles(config["task"], config["episodes"], JUDGE + seed) for seed in seeds]
     one = battles[0]
@@ -112,7 +85,7 @@ def build(members: Members, device: str) -> Training:
         evaluate_at=program.evenly(config["updates"], config["evaluations"]),
         facts=facts,
         total=config["updates"],
-        data=[{"0": loaded["sha256"]} for _ in members.cells],
+        data=checksums,
         summary=lambda courses: {"environment": ENVIRONMENT, "extra": of_data},
         others={"store": store},
     )

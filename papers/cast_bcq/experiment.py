@@ -4,14 +4,11 @@ for how they are used.
 
 from dataclasses import asdict
 
-from tqdm import tqdm
-
 from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
-from envs import datasets
 from envs.smac.units import MAPS as SCENARIOS
-from papers.cast_bcq import battles, grid, training
+from papers.cast_bcq import battles, data, grid, training
 from papers.cast_bcq.config import (
     ALWAYS_FULL,
     BATTLE_OPTIONS_OF,
@@ -135,27 +132,6 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     return program.train(kind(cells[0]).build, cells, device, checkpoint, progress)
 
 
-def data(cell: Cell) -> tuple:
-    """Task, quality, seeds and size of the data set of a cell that is not on the grid."""
-    return (
-        cell.config["task"],
-        cell.config["quality"],
-        [training.DATA_SEED],
-        cell.config["data_size"],
-    )
-
-
-def files(cell: Cell) -> dict:
-    """As `envs.datasets.files` says; the grid's data are drawn when they are needed."""
-    return {} if on_grid(cell) else datasets.files(*data(cell))
-
-
-def prepare(cell: Cell) -> None:
-    """Builds the cell's data set if it is missing."""
-    if not on_grid(cell):
-        datasets.build(*data(cell), say=tqdm.write)
-
-
 # Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
 UNIT_COST = {"bcq": 0.7e-3, "i_bcq": 1.1e-3, "mabcq": 1.6e-3, "icq_ma": 0.5e-3, "ours": 1.2e-3}
 
@@ -185,27 +161,13 @@ def cost(cell: Cell) -> float:
     )
 
 
-def sources(cell: Cell) -> list[str]:
-    """Files whose code decides the cell's numbers."""
-    return kind(cell).SOURCES
-
-
-def recipes(cell: Cell) -> dict[str, str]:
-    """Recipes of the cell's data sets; {} where there are none."""
-    return (
-        {} if on_grid(cell) else training.data_recipes(cell)
-    )  # battles, too, have one data set of each quality
-
-
 PAPER = work.Paper(
     name="cast_bcq",
-    sources=sources,
+    roots=data.roots,
+    data=data.DATA,
     program_key=training.program_key,
-    recipes=recipes,
-    prepare=prepare,
     train=train,
     record=experiment.record_cell,
     cost=cost,
-    files=files,
     max_members={"paper": 20},
 )

@@ -22,21 +22,6 @@ from papers.cast_bcq.discrete import (
     DiscreteICQ,
 )
 
-SOURCES = [
-    *(f"papers/cast_bcq/{name}.py" for name in ("cast", "contributions", "discrete", "grid")),
-    *(
-        f"common/learning/{name}"
-        for name in (
-            "learner.py",
-            "kernels.py",
-            "kernels.c",
-            "losses.py",
-            "networks.py",
-            "population.py",
-        )
-    ),
-    "envs/grid/world.py",
-]
 METHODS = {"i_bcq": DiscreteBCQ, "i_icq": DiscreteICQ, "ours": DiscreteCAST}
 AGENTS = 2
 ACTIONS = len(world.ACTIONS)

@@ -41,7 +41,7 @@ def proposals(
     `steps` steps under it.
     """
     cell = models.model_cell(preset, task, quality)
-    work.paper("moma_ppo").prepare(cell)
+    work.paper("moma_ppo").data.prepare(cell)
     result = models.ensure(cell, device)
     arrays, _ = tasks.load(cell.config)
     data = tensors_of(arrays, device)

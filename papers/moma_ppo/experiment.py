@@ -4,12 +4,9 @@ table4a.py for how they are used.
 
 from typing import Any
 
-from tqdm import tqdm
-
 from common.reporting import tables
 from common.running import experiment, work
 from common.running.cells import Cell, Layer
-from envs import datasets
 from papers.moma_ppo import models, tasks, training
 from papers.moma_ppo.config import (
     DEFAULT_VARIANT,
@@ -126,19 +123,6 @@ def program_key(cell: Cell) -> tuple:
     )
 
 
-def files(cell: Cell) -> dict:
-    """The cell's data set, as `envs.datasets.files` says; the game's is drawn when it is needed."""
-    config = cell.config
-    if tasks.is_game(config):
-        return {}
-    return datasets.files(config["task"], config["quality"], [tasks.DATA_SEED], config["data_size"])
-
-
-def prepare(cell: Cell) -> None:
-    """Builds the cell's data set if it is missing."""
-    tasks.prepare(cell, tqdm.write)
-
-
 # Seconds per update and member on one core at hidden 64, memory 16, batch 128, and per agent; see
 # benchmarks/moma_ppo.py
 UNIT_COST = {
@@ -214,14 +198,12 @@ def cost(cell: Cell) -> float:
 
 PAPER = work.Paper(
     name="moma_ppo",
-    sources=lambda cell: training.SOURCES,
+    roots=training.roots,
+    data=tasks.DATA,
     program_key=program_key,
-    recipes=tasks.recipes,
-    prepare=prepare,
     train=training.train,
     record=experiment.record_cell,
     cost=cost,
-    files=files,
     max_members={"smoke": 1000, "quick": 30, "standard": 30, "paper": 3},
 )
 

@@ -10,14 +10,9 @@ import torch
 from common.learning.population import generators
 from common.learning.rollouts import Recalling
 from common.running.cells import Cell
+from common.running.sources import resolve
 from envs import datasets
-from envs.coordination import game
 from envs.lockstep import View, play
-from envs.mujoco import data as robots
-from envs.mujoco import reaching
-from envs.mujoco.robots import robot
-from envs.mujoco.team import RobotTeam
-from envs.mujoco.views import view
 from papers.moma_ppo.config import HISTORY
 
 DATA_SEED = 0  # there is one data set of each quality
@@ -35,42 +30,34 @@ class Score:
     distance: list[float] | None = None
 
 
+def game():
+    """The coordination game's module; robots' cells do not depend on it, nor the game's on theirs."""
+    return resolve("envs.coordination.game")
+
+
 def is_game(config: dict) -> bool:
     """Whether the task is the coordination game."""
     return config["task"] == "coordination"
 
 
-def data_path(config: dict):
-    """File of a robot's data set."""
-    return datasets.data_path(config["task"], config["quality"], DATA_SEED, config["data_size"])
-
-
-def recipes(cell: Cell) -> dict[str, str]:
-    """Recipe of the cell's data set; {} where there is none, or it is not known."""
+def data_sets(cell: Cell) -> datasets.DataSets | None:
+    """The cell's data set; the game's is drawn when it is needed."""
     config = cell.config
     if is_game(config):
-        return {}
-    try:
-        return {
-            "0": datasets.recipe(config["task"], config["quality"], DATA_SEED, config["data_size"])
-        }
-    except (datasets.DataError, FileNotFoundError):
-        return {}
+        return None
+    return datasets.DataSets(config["task"], config["quality"], {0: DATA_SEED}, config["data_size"])
 
 
-def prepare(cell: Cell, say=print) -> None:
-    """Builds the cell's data set if it is missing; the game's is drawn when it is needed."""
-    config = cell.config
-    if not is_game(config):
-        datasets.build(config["task"], config["quality"], [DATA_SEED], config["data_size"], say=say)
+DATA = datasets.CellData(data_sets)
 
 
 def load(config: dict, centralised: bool = False) -> tuple[dict[str, np.ndarray], str]:
     """Arrays of a cell's data set with the keys of `envs.joint`, and its checksum."""
     if is_game(config):
-        arrays = game.data(config["quality"], config["data_seed"], config["rows"], centralised)
+        arrays = game().data(config["quality"], config["data_seed"], config["rows"], centralised)
         return arrays, f"generated, seed {config['data_seed']}"
-    loaded = datasets.load(data_path(config))
+    path = datasets.data_path(config["task"], config["quality"], DATA_SEED, config["data_size"])
+    loaded = datasets.load(path)
     return loaded["arrays"], loaded["sha256"]
 
 
@@ -78,8 +65,8 @@ def agents(config: dict) -> View:
     """What agents observe and do: the cell's view, or everything as one agent for centralised IQL."""
     single = config["method"] in CENTRALISED
     if is_game(config):
-        return game.single() if single else game.view()
-    name = config["task"]
+        return game().single() if single else game().view()
+    name, view = config["task"], resolve("envs.mujoco.views:view")
     of = view(name, config["view"])
     return (
         View(name, "single", view(name, "full").indices[:1], of.num_agents * of.action_dim)
@@ -94,11 +81,9 @@ def constants(config: dict) -> tuple[float, float]:
     """
     if is_game(config):
         return 1.0, 0.0
-    return (
-        reaching.PAPER_CONSTANTS
-        if config["task"] == "reacher"
-        else robots.D4RL_CONSTANTS[config["task"]]
-    )
+    if config["task"] == "reacher":
+        return resolve("envs.mujoco.reaching:PAPER_CONSTANTS")
+    return resolve("envs.mujoco.data:D4RL_CONSTANTS")[config["task"]]
 
 
 def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
@@ -113,7 +98,7 @@ def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
         "moma_iql",
     ):
         return 1.0
-    returns = datasets.TASKS["ant"].episode_returns({"arrays": arrays})
+    returns = datasets.family("ant").episode_returns({"arrays": arrays})
     return 1000 / float(returns.max() - returns.min())
 
 
@@ -127,13 +112,16 @@ class Judge:
 
     def __init__(self, config: dict, seeds: list[int], device="cpu"):
         self.config, self.seeds, self.device, self.view = config, seeds, device, agents(config)
-        self.team = None if is_game(config) else RobotTeam(config["task"], self.view, device=device)
+        self.team = None
+        if not is_game(config):
+            team = resolve("envs.mujoco.team:RobotTeam")
+            self.team = team(config["task"], self.view, device=device)
 
     def __call__(self, act) -> Score:
         """Scores of policies (obs [M, N, E, O], history [M, N, E, L, I]) -> actions [M, N, E, A]."""
         members, config = len(self.seeds), self.config
         if is_game(config):
-            raw = game.play(lambda state: self._game_actions(act, state), members).tolist()
+            raw = game().play(lambda state: self._game_actions(act, state), members).tolist()
             return Score(raw, raw)
         policy, episodes = (
             Recalling(act, HISTORY[config["task"]], self.view.action_dim),
@@ -146,7 +134,7 @@ class Judge:
         raw = returns.reshape(members, episodes).mean(1)
         expert, random = constants(config)
         distance = None
-        if robot(config["task"]).horizon == 1000:
+        if config["task"] == "ant":
             distance = batch.qpos[:, 0].reshape(members, episodes).mean(1).tolist()
         return Score(((raw - random) / (expert - random)).tolist(), raw.tolist(), distance)
 
@@ -157,5 +145,5 @@ class Judge:
         )  # [M, N, 1, 5]
         chosen = act(obs.contiguous(), None)[:, :, 0].argmax(-1).cpu().numpy()  # [M, N]
         if self.view.num_agents == 1:
-            return np.stack([chosen[:, 0] // game.ACTIONS, chosen[:, 0] % game.ACTIONS], 1)
+            return np.stack(np.divmod(chosen[:, 0], game().ACTIONS), 1)
         return chosen

@@ -7,61 +7,25 @@ from dataclasses import replace
 
 import torch
 
-from common.learning.mappo import MAPPO, MAPPOConfig
 from common.learning.population import generators, normal_
 from common.learning.rollouts import ACTION_BOUND, experience, observed, one_hot, roll
 from common.running.cells import Cell, made_with
 from common.running.checkpoint import train_to_end
-from common.running.provenance import code_hashes
-from envs.mujoco.simulated import SimulatedWorld
-from papers.moma_ppo import models, tasks
-from papers.moma_ppo.config import GAME_LIMITS, HISTORY, LIMITS, VARIANTS
-from papers.moma_ppo.iql import IQL, IQLConfig
+from common.running.sources import code_hashes, module_of, resolve
+from envs.tasks import TASKS
+from papers.moma_ppo import tasks
+from papers.moma_ppo.config import CONFIGS, GAME_LIMITS, HISTORY, LIMITS, VARIANTS
 from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
-from papers.moma_ppo.td3 import TD3, TD3Config
 
-SOURCES = [
-    *(
-        f"papers/moma_ppo/{name}.py"
-        for name in (
-            "calibration",
-            "ensemble",
-            "iql",
-            "models",
-            "remembering",
-            "sequences",
-            "tasks",
-            "td3",
-            "training",
-            "world",
-        )
-    ),
-    *(
-        f"common/learning/{name}"
-        for name in (
-            "kernels.py",
-            "kernels.c",
-            "losses.py",
-            "mappo.py",
-            "memory.py",
-            "mixing.py",
-            "networks.py",
-            "population.py",
-            "rollouts.py",
-            "zeroth_order.py",
-        )
-    ),
-    "envs/coordination/game.py",
-    "envs/joint.py",
-    "envs/lockstep.py",
-    "envs/mujoco/batch.py",
-    "envs/mujoco/robots.py",
-    "envs/mujoco/simulated.py",
-    "envs/mujoco/team.py",
-    "envs/mujoco/views.py",
-]
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 MODEL_BASED = ("moma_ppo", "moma_iql")
+MODELS = "papers.moma_ppo.models"
+SIMULATED = "envs.mujoco.simulated:SimulatedWorld"
+LEARNERS = {
+    "moma_ppo": "common.learning.mappo:MAPPO",
+    **dict.fromkeys(("iql", "maiql", "maiql_ft", "moma_iql", "ibc"), "papers.moma_ppo.iql:IQL"),
+    **dict.fromkeys(("matd3bc", "itd3bc", "icql", "iomar"), "papers.moma_ppo.td3:TD3"),
+}
 IQL_KINDS = {"iql": "iql", "maiql": "maiql", "maiql_ft": "maiql", "moma_iql": "maiql", "ibc": "ibc"}
 FT_EVERY, FT_STEPS = 10, 10  # MAIQL-ft: one rollout of so many steps every so many updates
 IQL_STARTS, IQL_CAPACITY, IQL_REAL = (
@@ -75,6 +39,22 @@ IQL_PENALTY = 1.0
 def program_key(cell: Cell) -> tuple:
     """Cells with equal keys can be trained together."""
     return tuple(sorted((key, repr(value)) for key, value in cell.config.items() if key not in OWN))
+
+
+def roots(cell: Cell) -> list[str]:
+    """Modules whose imports decide the cell's numbers."""
+    config, method = cell.config, cell.config["method"]
+    modules = ["papers.moma_ppo.training"]
+    modules += (
+        ["envs.coordination.game"] if tasks.is_game(config) else TASKS[config["task"]].modules
+    )
+    if method in (*MODEL_BASED, "world_model"):
+        modules.append(MODELS)
+    if method != "world_model":
+        modules.append(module_of(LEARNERS[method]))
+    if method == "maiql_ft" or config.get("world") == "simulator":
+        modules.append(module_of(SIMULATED))
+    return modules
 
 
 class Program:
@@ -235,11 +215,12 @@ class GrowingProgram(OfflineProgram):
             for name in ("starts", "actions", "world", "generated")
         }
         if self.fine_tuning:
-            self.world = SimulatedWorld(config["task"], device=device)
+            self.world = resolve(SIMULATED)(config["task"], device=device)
             self.scale = self.reward_scale
             self.starts, self.first = 1, config["updates"] - config["ft_updates"]
             capacity = -(-config["ft_updates"] // FT_EVERY)
         else:
+            models = resolve(MODELS)
             cell = models.model_cell(cells[0].preset, config["task"], config["quality"])
             result = models.ensure(cell, device)
             limit = {"penalty": 0.0, "aleatoric": 0.0, "adaptive": False, "box": False}
@@ -322,12 +303,12 @@ class ModelProgram(Program):
         super().__init__(cells, device)
         config, self.total = self.config, self.config["epochs"]
         self.discrete = tasks.is_game(config)
-        self.learner = MAPPO(
+        self.learner = resolve(LEARNERS["moma_ppo"])(
             self.seeds,
             self.view.obs_dims,
             self.data.state_dim,
             self.view.action_dim,
-            MAPPOConfig(**config["hyper"]),
+            CONFIGS["moma_ppo"](**config["hyper"]),
             device,
             self.discrete,
         )
@@ -336,8 +317,9 @@ class ModelProgram(Program):
             plain | VARIANTS[cell.config["variant"]] for cell in cells for _ in cell.config["seeds"]
         ]
         if config["world"] == "simulator":
-            self.world = SimulatedWorld(config["task"], device=device)
+            self.world = resolve(SIMULATED)(config["task"], device=device)
         else:
+            models = resolve(MODELS)
             cell = models.model_cell(cells[0].preset, config["task"], config["quality"])
             result = models.ensure(cell, device)
             self.model_sha256 = result["model_sha256"]
@@ -410,27 +392,19 @@ def copies_of(view, state_dim: int) -> torch.Tensor:
 
 def learner_of(config: dict, seeds: list[int], view, state_dim: int, device: str):
     """The model-free learner of a method."""
-    method, hyper = config["method"], config["hyper"]
+    method = config["method"]
+    build, hyper = resolve(LEARNERS[method]), CONFIGS[method](**config["hyper"])
+    sizes = view.obs_dims, state_dim, view.action_dim
     if method in IQL_KINDS:
-        kind, discrete = IQL_KINDS[method], tasks.is_game(config)
-        return IQL(
-            seeds,
-            kind,
-            view.obs_dims,
-            state_dim,
-            view.action_dim,
-            IQLConfig(**hyper),
-            device,
-            discrete,
-        )
-    return TD3(seeds, method, view.obs_dims, state_dim, view.action_dim, TD3Config(**hyper), device)
+        return build(seeds, IQL_KINDS[method], *sizes, hyper, device, tasks.is_game(config))
+    return build(seeds, method, *sizes, hyper, device)
 
 
 def program_of(cells: list[Cell], device: str):
     """The program that trains cells of one kind."""
     method = cells[0].config["method"]
     if method == "world_model":
-        return models.WorldModelProgram(cells, device)
+        return resolve(MODELS).WorldModelProgram(cells, device)
     if method == "moma_ppo":
         return ModelProgram(cells, device)
     return (GrowingProgram if method in ("maiql_ft", "moma_iql") else OfflineProgram)(cells, device)
@@ -451,7 +425,7 @@ def train(
     program = program_of(cells, device)
     identity = {
         "cells": [cell.hash for cell in cells],
-        "code": code_hashes(SOURCES),
+        "code": code_hashes(roots(cells[0])),
         "data": program.checksum,
     }
     seconds = train_to_end(program, identity, checkpoint, program.total, progress)
@@ -459,7 +433,7 @@ def train(
         {"world_model": program.model_sha256} if program.model_sha256 else {}
     )
     return [
-        made_with(cell, data, tasks.recipes(cell), seconds / len(cells), device, SOURCES)
+        made_with(cell, data, tasks.DATA.recipes(cell), seconds / len(cells), device, roots(cell))
         | {"trained_with": len(cells)}
         | found
         for cell, found in zip(cells, program.results(), strict=True)

@@ -2,12 +2,9 @@
 how they are used.
 """
 
-from tqdm import tqdm
-
 from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
-from envs import datasets
 from envs.particle.behaviour import card
 from papers.omar import landscape, timing, training
 from papers.omar.config import (
@@ -164,24 +161,12 @@ def cost(cell: Cell) -> float:
     return per_round * agents * len(config["seeds"]) * config["rounds"] + 1
 
 
-def data(cell: Cell) -> tuple:
-    """Task, quality, seeds and size of the cell's data sets."""
-    return tuple(cell.config[key] for key in ("task", "quality", "seeds", "data_size"))
-
-
-def prepare(cell: Cell) -> None:
-    """Builds the cell's data sets if they are missing."""
-    datasets.build(*data(cell), say=tqdm.write)
-
-
 PAPER = work.Paper(
     name="omar",
-    sources=training.sources,
+    roots=training.roots,
+    data=training.DATA,
     program_key=training.program_key,
-    recipes=training.data_recipes,
-    prepare=prepare,
     train=train,
     record=experiment.record_cell,
     cost=cost,
-    files=lambda cell: datasets.files(*data(cell)),
 )

@@ -6,7 +6,6 @@ are shown, in experiment.py and common/reporting/tables.py.
 
 import math
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from common.learning.population import generators
@@ -14,43 +13,31 @@ from common.learning.replay import Replay
 from common.running import program
 from common.running.cells import Cell
 from common.running.program import Course, Members, Training
+from common.running.sources import module_of
 from envs import datasets
-from envs.mujoco.data import TASKS as ROBOT_TASKS
+from envs.tasks import TASKS
 from envs.teams import load_team
 from papers.omar.config import METHODS, PER_MEMBER, structure
 from papers.omar.omar import Backbone, BackboneConfig
 
-LEARNER_SOURCES = [
-    "papers/omar/omar.py",
-    "papers/omar/baselines.py",
-    "papers/omar/training.py",
-    "common/learning/kernels.py",
-    "common/learning/kernels.c",
-    "common/learning/losses.py",
-    "common/learning/networks.py",
-    "common/learning/population.py",
-    "common/learning/replay.py",
-    "common/learning/zeroth_order.py",
-]
-ENVIRONMENT_SOURCES = {
-    "particle": ["envs/particle/batch.py", "envs/particle/scenarios.py", "envs/particle/world.py"],
-    "mujoco": [
-        "envs/lockstep.py",
-        "envs/mujoco/batch.py",
-        "envs/mujoco/robots.py",
-        "envs/mujoco/team.py",
-        "envs/mujoco/views.py",
-    ],
-}
+DATA = datasets.CellData(
+    lambda cell: datasets.DataSets(
+        cell.config["task"],
+        cell.config["quality"],
+        {seed: seed for seed in cell.config["seeds"]},  # run seed k uses data set k
+        cell.config["data_size"],
+    )
+)
 
 
-def sources(cell: Cell) -> list[str]:
-    """Files whose code decides the cell's numbers."""
-    special = [
-        f"papers/omar/{kind}.py" for kind in ("landscape", "timing") if cell.config.get(kind)
-    ]
-    family = "mujoco" if cell.config["task"] in ROBOT_TASKS else "particle"
-    return LEARNER_SOURCES + ENVIRONMENT_SOURCES[family] + special
+def roots(cell: Cell) -> list[str]:
+    """Modules whose imports decide the cell's numbers."""
+    config = cell.config
+    method, _ = METHODS[config["method"]]
+    special = [f"papers.omar.{kind}" for kind in ("landscape", "timing") if config.get(kind)]
+    if special:  # they take the hyperparameters of other methods from there
+        special.append("papers.omar.config")
+    return ["papers.omar.training", module_of(method), *TASKS[config["task"]].modules, *special]
 
 
 def program_key(cell: Cell) -> tuple:
@@ -63,27 +50,6 @@ def program_key(cell: Cell) -> tuple:
     }
     shared["hyper"], shared["backbone"] = structure(config["hyper"]), structure(config["backbone"])
     return tuple(sorted((key, repr(value)) for key, value in shared.items()))
-
-
-def data_paths(cell: Cell) -> dict[int, Path]:
-    """Data set file of each seed: run seed k uses data set k."""
-    config = cell.config
-    return {
-        seed: datasets.data_path(config["task"], config["quality"], seed, config["data_size"])
-        for seed in config["seeds"]
-    }
-
-
-def data_recipes(cell: Cell) -> dict[str, str]:
-    """Recipes of the cell's data sets, by seed; {} where they are not known."""
-    config = cell.config
-    try:
-        return {
-            str(seed): datasets.recipe(config["task"], config["quality"], seed, config["data_size"])
-            for seed in config["seeds"]
-        }
-    except datasets.DataError:
-        return {}
 
 
 def gather(members: Members, group: str, kind) -> dict:
@@ -128,20 +94,12 @@ def populate(members: Members, device: str) -> Population:
     """The members of some cells, untrained."""
     config = members.config
     seeds = members.seeds
-    files = {path: None for cell in members.cells for path in data_paths(cell).values()}
-    loaded = {path: datasets.load(path) for path in files}
-    which = [
-        list(files).index(path) for cell in members.cells for path in data_paths(cell).values()
-    ]
-    checksums = [
-        {str(seed): loaded[path]["sha256"] for seed, path in data_paths(cell).items()}
-        for cell in members.cells
-    ]
+    loaded = DATA.load(members.cells)
     backbone_config = BackboneConfig(**gather(members, "backbone", BackboneConfig))
     reading = config.get("data_reading", {})
     replay = Replay(
-        [datasets.transitions(data, **reading) for data in loaded.values()],
-        which,
+        [datasets.transitions(data, **reading) for data in loaded.sets],
+        loaded.members,
         generators(seeds, "minibatches"),
         backbone_config.centralised,
         config["method"] == "ma_icq",
@@ -153,7 +111,7 @@ def populate(members: Members, device: str) -> Population:
     )
     build, kind = METHODS[config["method"]]
     learner = build(backbone, kind(**gather(members, "hyper", kind)))
-    return Population(seeds, checksums, replay, team, backbone, learner)
+    return Population(seeds, loaded.checksums, replay, team, backbone, learner)
 
 
 def build(members: Members, device: str) -> Training:

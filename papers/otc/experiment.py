@@ -4,12 +4,9 @@ how they are used.
 
 from dataclasses import asdict
 
-from tqdm import tqdm
-
 from common.reporting import tables
 from common.running import experiment, work
 from common.running.cells import Cell, Layer, merged
-from envs import datasets
 from papers.otc import timing, training
 from papers.otc.config import METHODS, Options, layers
 
@@ -132,29 +129,13 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     return kind.train(cells, device, checkpoint, progress)
 
 
-def data(cell: Cell) -> tuple:
-    """Task, quality, seeds and size of the cell's data sets."""
-    config = cell.config
-    seeds = list(
-        dict.fromkeys(training.data_seed(config["task"], seed) for seed in config["seeds"])
-    )
-    return config["task"], config["quality"], seeds, config["data_size"]
-
-
-def prepare(cell: Cell) -> None:
-    """Builds the cell's data sets if they are missing."""
-    datasets.build(*data(cell), say=tqdm.write)
-
-
 PAPER = work.Paper(
     name="otc",
-    sources=training.sources,
+    roots=training.roots,
+    data=training.DATA,
     program_key=training.program_key,
-    recipes=training.data_recipes,
-    prepare=prepare,
     train=train,
     record=experiment.record_cell,
     cost=cost,
-    files=lambda cell: datasets.files(*data(cell)),
     max_members={"paper": 60},  # small networks, and variants share their offline phase
 )

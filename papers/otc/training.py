@@ -9,17 +9,13 @@ import math
 
 import torch
 
-from common.learning.population import generators
+from common.learning.population import generators, members_of
 from common.learning.td3bc import Standardiser
 from common.running.cells import Cell, made_with
-from common.running.checkpoint import members_of, train_to_end
-from common.running.provenance import code_hashes
+from common.running.checkpoint import train_to_end
+from common.running.sources import code_hashes, module_of, resolve
 from envs import datasets, joint
-from envs.kinematic.worlds import SCENARIOS as KINEMATIC
-from envs.mujoco.data import TASKS as ROBOT_TASKS
-from envs.mujoco.robots import robot
-from envs.smac.team import transitions as of_battles
-from envs.smac.units import MAPS
+from envs.tasks import TASKS
 from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
 from papers.otc.config import BASES, ONLINE_SHARE
@@ -27,67 +23,16 @@ from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import FIELDS, Experience
 from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
-SOURCES = [
-    *(
-        f"papers/otc/{name}"
-        for name in (
-            "otc.py",
-            "nearest.py",
-            "nearest.c",
-            "experience.py",
-            "embedding.py",
-            "balanced.py",
-            "tuning.py",
-            "training.py",
-            "baselines.py",
-            "bremen.py",
-        )
-    ),
-    *(
-        f"common/learning/{name}"
-        for name in (
-            "bcq.py",
-            "kernels.py",
-            "kernels.c",
-            "losses.py",
-            "networks.py",
-            "population.py",
-            "replay.py",
-            "td3bc.py",
-            "vae.py",
-        )
-    ),
-    "envs/joint.py",
-    "envs/lockstep.py",
-]
-ENVIRONMENT_SOURCES = {
-    "kinematic": ["envs/kinematic/worlds.py"],
-    "mujoco": [
-        "envs/mujoco/batch.py",
-        "envs/mujoco/robots.py",
-        "envs/mujoco/team.py",
-        "envs/mujoco/views.py",
-    ],
-    "smac": [
-        f"envs/smac/{name}.py" for name in ("arrays", "core", "scalar", "tables", "team", "units")
-    ],
-}
 OWN = ("strategy", "alpha", "adaptive")  # of a cell; the rest of its configuration is its program's
 SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last deployment
 
 
-def sources(cell: Cell) -> list[str]:
-    """Files whose code decides the cell's numbers."""
-    special = ["papers/otc/timing.py"] if cell.config.get("timing") else []
-    special += ["papers/otc/cql.py"] if cell.config["base"] == "cql" else []
-    task = cell.config["task"]
-    return (
-        SOURCES
-        + special
-        + ENVIRONMENT_SOURCES[
-            "kinematic" if task in KINEMATIC else "smac" if task in MAPS else "mujoco"
-        ]
-    )
+def roots(cell: Cell) -> list[str]:
+    """Modules whose imports decide the cell's numbers."""
+    config = cell.config
+    base, _ = BASES[config["base"]]
+    special = ["papers.otc.timing", "papers.otc.config"] if config.get("timing") else []
+    return ["papers.otc.training", module_of(base), *TASKS[config["task"]].modules, *special]
 
 
 def program_key(cell: Cell) -> tuple:
@@ -101,30 +46,38 @@ def data_seed(task: str, seed: int) -> int:
     return seed if seed in known else known[seed % len(known)]
 
 
-def data_paths(cell: Cell) -> dict[int, object]:
-    """Data set file of each seed."""
+def data_sets(cell: Cell) -> datasets.DataSets:
+    """The cell's data sets."""
     task, quality, size = (cell.config[key] for key in ("task", "quality", "data_size"))
-    return {
-        seed: datasets.data_path(task, quality, data_seed(task, seed), size)
-        for seed in cell.config["seeds"]
-    }
+    seeds = {seed: data_seed(task, seed) for seed in cell.config["seeds"]}
+    return datasets.DataSets(task, quality, seeds, size)
 
 
-def data_recipes(cell: Cell) -> dict[str, str]:
-    """Recipes of the cell's data sets, by seed; {} where they are not known."""
-    task, quality, size = (cell.config[key] for key in ("task", "quality", "data_size"))
-    try:
-        return {
-            str(seed): datasets.recipe(task, quality, data_seed(task, seed), size)
-            for seed in cell.config["seeds"]
-        }
-    except (datasets.DataError, FileNotFoundError):
-        return {}
+DATA = datasets.CellData(data_sets)
 
 
 def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
     """What every result says about its making; `data` are the checksums of its data sets."""
-    return made_with(cell, data, data_recipes(cell), seconds, device, sources(cell))
+    return made_with(cell, data, DATA.recipes(cell), seconds, device, roots(cell))
+
+
+def in_battle(task: str) -> bool:
+    """Whether the task is a StarCraft map."""
+    return TASKS[task].name == "battles"
+
+
+def horizon(task: str) -> int:
+    """Steps of an episode of the task."""
+    if TASKS[task].name == "kinematic":
+        return resolve("envs.kinematic.worlds:SCENARIOS")[task].horizon
+    return resolve("envs.mujoco.robots:robot")(task).horizon
+
+
+def transitions(task: str, data: dict) -> dict[str, torch.Tensor]:
+    """Tensors [R, N, ...] of a loaded data set, of battles too."""
+    if in_battle(task):
+        return resolve("envs.smac.team:transitions")(data["arrays"])
+    return datasets.transitions(data)
 
 
 class Program:
@@ -151,23 +104,12 @@ class Program:
         self.unique = list(dict.fromkeys(self.seeds))
         self.copies = [self.unique.index(seed) for seed in self.seeds]
 
-        paths = {path: None for cell in self.cells for path in data_paths(cell).values()}
-        loaded = {path: datasets.load(path) for path in paths}
-        self.data = [
-            {str(s): loaded[path]["sha256"] for s, path in data_paths(cell).items()}
-            for cell in self.cells
-        ]
-        which = [
-            list(paths).index(path) for cell in self.cells for path in data_paths(cell).values()
-        ]
-        in_battle = config["task"] in MAPS
-        found = [
-            of_battles(one["arrays"]) if in_battle else datasets.transitions(one)
-            for one in loaded.values()
-        ]
+        loaded = DATA.load(self.cells)
+        self.data = loaded.checksums
+        found = [transitions(config["task"], one) for one in loaded.sets]
         sets = [{name: one[name] for name in FIELDS} for one in found]
         self.steps = max(1, int(ONLINE_SHARE * len(sets[0]["obs"])))
-        self.experience = Experience(sets, which, self.deployments, self.steps, device)
+        self.experience = Experience(sets, loaded.members, self.deployments, self.steps, device)
         self.team = load_team(config["task"], device)
 
         # One learner per seed until the offline phase is over; then one per member
@@ -302,10 +244,10 @@ class Program:
         elsewhere nobody does.
         """
         task = self.config["task"]
-        if task in MAPS:
+        if in_battle(task):
             return self.team.collect(policy, streams, self.steps)
-        horizon = KINEMATIC[task].horizon if task in KINEMATIC else robot(task).horizon
-        rows = self.team.deploy(policy, streams, self.steps, max(1, self.steps // horizon))
+        worlds = max(1, self.steps // horizon(task))
+        rows = self.team.deploy(policy, streams, self.steps, worlds)
         merged = {name: values.reshape(-1, *values.shape[2:]) for name, values in rows.items()}
         seen = joint.transitions(merged, self.team.view)
         return {name: seen[name].unflatten(0, (len(self.seeds), -1)) for name in FIELDS}
@@ -433,7 +375,7 @@ def train(
     program = Program(cells, device)
     identity = {
         "cells": [cell.hash for cell in cells],
-        "code": code_hashes(sources(cells[0])),
+        "code": code_hashes(roots(cells[0])),
         "data": program.data,
     }
     seconds = train_to_end(
@@ -452,4 +394,4 @@ def train(
 
 def uses_robot(cell: Cell) -> bool:
     """Whether the cell's task is a robot."""
-    return cell.config["task"] in ROBOT_TASKS
+    return TASKS[cell.config["task"]].name == "robots"

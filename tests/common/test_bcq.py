@@ -5,9 +5,8 @@ from torch import nn
 
 from common.learning import kernels
 from common.learning.bcq import BCQ, BCQConfig
-from common.learning.population import generators
+from common.learning.population import generators, members_of
 from common.learning.replay import Batch
-from common.running.checkpoint import members_of
 
 CONFIG = BCQConfig(
     hidden=32,

@@ -14,7 +14,7 @@ from common import suite
 from common.reporting import scores, tables, writer
 from common.reporting.shown import show
 from common.running import cells as store
-from common.running import checkpoint, program, provenance, work
+from common.running import checkpoint, program, provenance, sources, work
 from common.running.cells import runs_folder
 from common.running.files import atomic, sweep, write_json
 from papers.omar import table4
@@ -69,19 +69,22 @@ def test_a_cell_is_missing_then_done_then_stale_when_configuration_code_or_data_
     )
     assert PAPER.state(cell) == "done"  # another build of the same version
     monkeypatch.setattr(
-        type(PAPER), "state", lambda self, c: store.state(c, self.sources(c), lambda c: {"0": "x"})
+        type(PAPER), "state", lambda self, c: store.state(c, self.roots(c), lambda c: {"0": "x"})
     )
     assert PAPER.state(cell) == "stale: data changed"
 
 
 def test_comments_and_docstrings_make_nothing_stale(tmp_path):
-    path = tmp_path / "a.py"
-    path.write_text('"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n')
-    before = provenance.code_of(path)
-    path.write_text('"""Other."""\n# more\ndef f(x):\n    """Another."""\n    return x + 1\n')
-    assert provenance.code_of(path) == before
-    path.write_text("def f(x):\n    return x + 2\n")
-    assert provenance.code_of(path) != before
+    def hash_of(name: str, code: str) -> str:
+        path = tmp_path / name / "common" / "a.py"
+        path.parent.mkdir(parents=True)
+        path.write_text(code)
+        return sources.code_hashes(["common.a"], tmp_path / name)["common/a.py"]
+
+    before = hash_of("1", '"""Doc."""\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n')
+    same = '"""Other."""\n# more\ndef f(x):\n    """Another."""\n    return x + 1\n'
+    assert hash_of("2", same) == before
+    assert hash_of("3", "def f(x):\n    return x + 2\n") != before
 
 
 def test_a_half_written_result_counts_as_missing(results):
@@ -95,7 +98,7 @@ def test_a_program_continues_from_its_checkpoint(results, monkeypatch):
     from papers.omar.training import build
 
     cell = cells("ma_td3bc")[0]
-    PAPER.prepare(cell)
+    PAPER.data.prepare(cell)
     monkeypatch.setattr("common.running.checkpoint.CHECKPOINT_SECONDS", 0)
     path, rounds = results / "c.pt", []
 

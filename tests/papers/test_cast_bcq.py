@@ -41,7 +41,7 @@ from papers.cast_bcq.discrete import (
     allowed,
     sample_allowed,
 )
-from papers.cast_bcq.experiment import battle_cell, cell, grid_cell, prepare
+from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
 from papers.cast_bcq.grid import Grid, data_set, encode
 from papers.cast_bcq.recurrent import (
     RecurrentConfig,
@@ -406,7 +406,7 @@ def test_grid_cells_are_trained_and_say_what_they_saw(tmp_path):
 @pytest.mark.parametrize("method", ["bcq", "i_bcq", "mabcq", "icq_ma", "ours"])
 def test_resumed_equals_uninterrupted(folders, tmp_path, method):
     made = cell("smoke", "hopper", "uncoordinated", method, {})
-    prepare(made)
+    PAPER.data.prepare(made)
     whole, first, second = (Program([made], "cpu", training.build) for _ in range(3))
     list(whole.updates())
     steps = first.updates()
@@ -421,7 +421,7 @@ def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(
         cell("smoke", "hopper", "uncoordinated", "ours", {}, variant)
         for variant in ("ours", "w/o CSAA", "w/o ST", "w/o CD")
     ]
-    prepare(cells[0])
+    PAPER.data.prepare(cells[0])
     assert len({training.program_key(one) for one in cells}) == 1
     together = train(training.build, cells, "cpu", folders / "none.pt")
     alone = train(training.build, cells[:1], "cpu", folders / "none.pt")
@@ -571,7 +571,7 @@ def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, m
     made, alone = (
         battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1])
     )
-    prepare(made)
+    PAPER.data.prepare(made)
     whole, first, second = (Program([made], "cpu", battles.build) for _ in range(3))
     single = Program([alone], "cpu", battles.build)
     list(whole.updates()), list(single.updates())
@@ -608,13 +608,13 @@ def test_cloning_an_expert_of_3m_in_battles_wins(folders):
         "hyper": made.config["hyper"] | {"hidden": 32, "lr": 4e-3},
     }
     made = replace(made, config=config)
-    prepare(made)
+    PAPER.data.prepare(made)
     assert train(battles.build, [made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
 
 
 def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folders):
     made = battle_cell("smoke", "3s_vs_3z", "mabcq", {"transitions": False})
-    prepare(made)
+    PAPER.data.prepare(made)
     made = battles.build(Members([made]), "cpu")
     learner, lanes = made.learner, made.draw(0)
     logits = learner.clone(learner.inputs(lanes.obs, lanes.last), lanes)

@@ -35,7 +35,7 @@ from papers.moma_ppo.ensemble import (
     split_rows,
     tensors_of,
 )
-from papers.moma_ppo.experiment import cell, game_cell, prepare
+from papers.moma_ppo.experiment import PAPER, cell, game_cell
 from papers.moma_ppo.iql import IQL, IQLConfig, expectile_loss
 from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
 from papers.moma_ppo.td3 import TD3, TD3Config
@@ -563,7 +563,7 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
     one = cell(
         "smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS
     )
-    prepare(one)
+    PAPER.data.prepare(one)
     whole = training.train([one], "cpu", tmp_path / "a.pt")[0]
     monkeypatch.setattr("common.running.checkpoint.CHECKPOINT_SECONDS", -1)
 
@@ -588,7 +588,7 @@ def test_seeds_and_variants_train_together_as_alone(tmp_path):
         cell("smoke", "ant", "full", "full-replay", "moma_ppo", ANT_OPTIONS, variant)
         for variant in list(VARIANTS)[:3]
     ]
-    prepare(cells[0])
+    PAPER.data.prepare(cells[0])
     assert len({training.program_key(one) for one in cells}) == 1
     together = training.train(cells, "cpu", tmp_path / "a.pt")
     alone = training.train([cells[2]], "cpu", tmp_path / "b.pt")[0]

@@ -353,7 +353,7 @@ def test_icq_values_only_actions_of_the_data():
 @pytest.mark.parametrize("method", METHODS)
 def test_resumed_equals_uninterrupted_bit_for_bit(method, tmp_path, folders):
     cell = make_cell("smoke", "cooperative_navigation", "medium", method)
-    PAPER.prepare(cell)
+    PAPER.data.prepare(cell)
     whole = Program([cell], "cpu", training.build)
     list(whole.updates())
     half = Program([cell], "cpu", training.build)
@@ -374,7 +374,7 @@ def test_repeating_minibatches_restarts_the_sampler_after_each_evaluation(folder
     cell = make_cell(
         "smoke", "cooperative_navigation", "medium", "ma_td3bc", repeat_minibatches=True
     )
-    PAPER.prepare(cell)
+    PAPER.data.prepare(cell)
     drawn = []
 
     def noting(members, device):
@@ -421,7 +421,7 @@ def smoke_scores() -> dict:
     """Last scores of a smoke cell of every method."""
     cells = [make_cell("smoke", "cooperative_navigation", "medium", method) for method in METHODS]
     for cell in cells:
-        PAPER.prepare(cell)
+        PAPER.data.prepare(cell)
     results = [train(training.build, [cell], "cpu", Path("/nonexistent"))[0] for cell in cells]
     return {
         method: [round(seed["last_score"], 4) for seed in result["seeds"]]

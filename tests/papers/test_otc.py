@@ -19,7 +19,7 @@ from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.config import METHODS
 from papers.otc.cql import CQL, CQLConfig
 from papers.otc.experience import Experience
-from papers.otc.experiment import make_cell, prepare
+from papers.otc.experiment import PAPER, make_cell
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
 
 
@@ -433,7 +433,7 @@ def program(methods, seeds=(0, 1), task="kinematic_navigation_2", base="bcq", **
         for method in methods
     ]
     for cell in cells:
-        prepare(cell)
+        PAPER.data.prepare(cell)
     return cells
 
 

@@ -1,0 +1,200 @@
+"""What decides a number is found from imports: all of it, and nothing else."""
+
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import suite
+from common.running import sources, work
+from common.running.sources import ROOT
+from envs.coordination.game import SETTINGS
+from envs.tasks import FAMILIES
+from papers.cast_bcq.experiment import battle_cell, grid_cell
+from papers.cast_bcq.experiment import cell as cast_cell
+from papers.moma_ppo.experiment import ANT_OPTIONS, game_cell
+from papers.moma_ppo.experiment import cell as moma_cell
+from papers.moma_ppo.models import model_cell
+from papers.omar.experiment import cell as omar_cell
+from papers.omar.experiment import landscape_cell, runtime_cell
+from papers.otc.experiment import cell as otc_cell
+from papers.otc.experiment import timing_cell
+
+EXAMPLES = {
+    "omar, particles": omar_cell("smoke", "world", "medium", "omar", {}),
+    "omar, ICQ": omar_cell("smoke", "world", "medium", "ma_icq", {}),
+    "omar, robots": omar_cell("smoke", "two_agent_halfcheetah", "medium", "ma_cql", {}),
+    "omar, landscape": landscape_cell("smoke", {}),
+    "omar, timing": runtime_cell("smoke", {}),
+    "otc, BCQ on robots": otc_cell("smoke", "hopper", "medium", "bcq", "d_e", {}),
+    "otc, points": otc_cell("smoke", "kinematic_predator_prey", "random", "td3bc", "uniform", {}),
+    "otc, BREMEN": otc_cell("smoke", "hopper", "medium", "bremen", "d_e", {}),
+    "otc, battles": otc_cell("smoke", "5m_vs_6m", "medium", "cql", "d_q", {}),
+    "otc, timing": timing_cell("smoke", {}),
+    "cast, robots": cast_cell("smoke", "halfcheetah", "medium", "ours", {}),
+    "cast, ICQ": cast_cell("smoke", "halfcheetah", "medium", "icq_ma", {}),
+    "cast, BCQ": cast_cell("smoke", "halfcheetah", "medium", "bcq", {}),
+    "cast, grid": grid_cell("smoke", "ours", {}),
+    "cast, battles": battle_cell("smoke", "2s3z", "ours", {}),
+    "moma, game": game_cell("smoke", next(iter(SETTINGS)), "moma_ppo", ANT_OPTIONS),
+    "moma, IQL": moma_cell("smoke", "reacher", "full", "expert-mix", "maiql", ANT_OPTIONS),
+    "moma, TD3": moma_cell("smoke", "ant", "full", "random", "itd3bc", ANT_OPTIONS),
+    "moma, PPO": moma_cell("smoke", "ant", "po", "random", "moma_ppo", ANT_OPTIONS),
+    "moma, world model": model_cell("smoke", "reacher", "expert-mix"),
+}
+
+
+def closure(cell, root: Path = ROOT) -> set[str]:
+    return {*sources.closure(work.paper(cell.paper).roots(cell), root)}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the packages."""
+    folder = tmp_path_factory.mktemp("tree")
+    for name in sources.PACKAGES:
+        ignored = shutil.ignore_patterns("*.safetensors", "__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    return folder
+
+
+def test_every_cell_of_every_table_has_a_closure_with_its_training_and_its_simulator():
+    closures: dict[tuple, tuple] = {}
+    for table in suite.find():
+        for cell in table.cells("smoke"):
+            roots = tuple(work.paper(cell.paper).roots(cell))
+            closures[cell.paper, roots] = sources.closure(roots)
+    for (paper, _), files in closures.items():
+        assert any(name.startswith(f"papers/{paper}/") for name in files)
+        assert any(name.startswith("envs/") for name in files)
+        others = {"omar", "otc", "cast_bcq", "moma_ppo"} - {paper}
+        assert not [
+            name for name in files if name.startswith(tuple(f"papers/{x}/" for x in others))
+        ]
+
+
+def test_a_cell_depends_on_its_simulator_and_on_no_other():
+    folders = {
+        "particles": "envs/particle/",
+        "robots": "envs/mujoco/",
+        "battles": "envs/smac/",
+        "grid": "envs/grid/",
+        "game": "envs/coordination/",
+    }
+    for name, cell in EXAMPLES.items():
+        uses = {key for key, folder in folders.items() if any(folder in x for x in closure(cell))}
+        word = name.partition(", ")[2]
+        if word in folders:
+            assert uses == {word}, name
+        else:
+            assert len(uses) <= 1, name
+
+
+def test_compiled_files_belong_to_the_module_that_compiles_them():
+    assert "common/learning/kernels.c" in closure(EXAMPLES["omar, particles"])
+    assert "papers/otc/nearest.c" in closure(EXAMPLES["otc, BCQ on robots"])
+    assert "common/learning/recurrent.c" in closure(EXAMPLES["cast, battles"])
+
+
+@pytest.mark.parametrize("draw", range(4))
+def test_a_changed_line_makes_exactly_the_cells_stale_whose_closure_has_it(tree, tmp_path, draw):
+    everything = sorted({name for cell in EXAMPLES.values() for name in closure(cell)})
+    changed = random.Random(draw).choice(everything)
+    copy = tmp_path / "tree"
+    shutil.copytree(tree, copy)
+    with open(copy / changed, "a") as file:
+        file.write("\nstatic int one_more;\n" if changed.endswith(".c") else "\nONE_MORE = 1\n")
+    for name, cell in EXAMPLES.items():
+        roots = work.paper(cell.paper).roots(cell)
+        stale = sources.code_hashes(roots, copy) != sources.code_hashes(roots, tree)
+        assert stale == (changed in closure(cell)), (name, changed)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        (
+            "envs/particle/data.py",
+            '"rewards"])',
+            '"rewards"] * 2)',
+            {"omar, particles", "omar, ICQ", "omar, landscape", "omar, timing"},
+        ),
+        ("envs/joint.py", '["rewards"]', '["rewards"] * 2', {"omar, robots"}),
+    ],
+)
+def test_doubled_rewards_make_omars_cells_stale(tree, tmp_path, file, old, new, stale):
+    copy = tmp_path / "tree"
+    shutil.copytree(tree, copy)
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new))
+    for name, cell in EXAMPLES.items():
+        if name.startswith("omar"):
+            roots = work.paper("omar").roots(cell)
+            differs = sources.code_hashes(roots, copy) != sources.code_hashes(roots, tree)
+            assert differs == (name in stale), name
+
+
+def test_imports_in_functions_count_and_those_for_type_checkers_do_not(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    write("common/__init__.py", "")
+    write("common/a.py", "def f():\n    from common import b\n    return b\n")
+    write(
+        "common/b.py",
+        "import os\nfrom typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from common import c\nKERNEL = 'b.c'\n",
+    )
+    write("common/b.c", "int b;\n")
+    write("common/c.py", "C = 1\n")
+    assert sources.closure(["common.a"], tmp_path) == ("common/a.py", "common/b.c", "common/b.py")
+    with pytest.raises(ModuleNotFoundError, match="nowhere"):
+        sources.closure(["common.nowhere"], tmp_path)
+
+
+def test_declared_modules_exist_or_are_patterns_that_match():
+    names = [
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for package in sources.PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    assert sum(map(sources.without_effect, names)) > 20
+    assert all(reason for reason in sources.WITHOUT_EFFECT.values())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_all_code_that_runs_while_a_cell_is_trained_is_in_its_closure(name, tmp_path, monkeypatch):
+    """Every project function that training calls is in a file of the closure, or declared."""
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    cell = EXAMPLES[name]
+    paper = work.paper(cell.paper)
+    paper.data.prepare(cell)
+    called = set()
+
+    def note(frame, event, argument):
+        if event == "call":
+            called.add(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        paper.train([cell], "cpu", tmp_path / "checkpoint.pt", lambda done, total: None)
+    finally:
+        sys.setprofile(None)
+    inside = {
+        Path(file).relative_to(ROOT).as_posix() for file in called if file.startswith(str(ROOT))
+    }
+    ran = {file for file in inside if file.split("/")[0] in sources.PACKAGES}
+    declared = {
+        file for file in ran if sources.without_effect(file.removesuffix(".py").replace("/", "."))
+    }
+    assert ran - declared <= closure(cell)
+
+
+def test_families_name_their_modules_tasks():
+    for family in FAMILIES:
+        assert family.tasks == family.load_data().TASKS
