@@ -3,6 +3,7 @@
 import random
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from envs.coordination.game import SETTINGS
 from envs.tasks import FAMILIES
 from papers.cast_bcq.experiment import battle_cell, grid_cell
 from papers.cast_bcq.experiment import cell as cast_cell
-from papers.moma_ppo.experiment import ANT_OPTIONS, game_cell
+from papers.moma_ppo.config import AntOptions
 from papers.moma_ppo.experiment import cell as moma_cell
+from papers.moma_ppo.experiment import game_cell
 from papers.moma_ppo.models import model_cell
 from papers.omar.experiment import cell as omar_cell
 from papers.omar.experiment import landscape_cell, runtime_cell
@@ -38,10 +40,10 @@ EXAMPLES = {
     "cast, BCQ": cast_cell("smoke", "halfcheetah", "medium", "bcq", {}),
     "cast, grid": grid_cell("smoke", "ours", {}),
     "cast, battles": battle_cell("smoke", "2s3z", "ours", {}),
-    "moma, game": game_cell("smoke", next(iter(SETTINGS)), "moma_ppo", ANT_OPTIONS),
-    "moma, IQL": moma_cell("smoke", "reacher", "full", "expert-mix", "maiql", ANT_OPTIONS),
-    "moma, TD3": moma_cell("smoke", "ant", "full", "random", "itd3bc", ANT_OPTIONS),
-    "moma, PPO": moma_cell("smoke", "ant", "po", "random", "moma_ppo", ANT_OPTIONS),
+    "moma, game": game_cell("smoke", next(iter(SETTINGS)), "moma_ppo", asdict(AntOptions())),
+    "moma, IQL": moma_cell("smoke", "reacher", "full", "expert-mix", "maiql", asdict(AntOptions())),
+    "moma, TD3": moma_cell("smoke", "ant", "full", "random", "itd3bc", asdict(AntOptions())),
+    "moma, PPO": moma_cell("smoke", "ant", "po", "random", "moma_ppo", asdict(AntOptions())),
     "moma, world model": model_cell("smoke", "reacher", "expert-mix"),
 }
 
