@@ -7,6 +7,7 @@ Started by run_all.sh; `python -m common.suite --help` says the same as `./run_a
 import argparse
 import os
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from common.reporting import (
     departures,
     export,
     planning,
+    readme,
     reference,
     report,
     tables,
@@ -89,7 +91,7 @@ def print_claims(request: Request) -> int:
     lines = claims.ledger()
     path = runs_folder() / "claims.csv"
     claims.write(lines, path)
-    widths = [22, 52, 20, None, None, None, None, 30]
+    widths: list[int | None] = [22, 52, 20, None, None, None, None, 30]
     for paper in catalogue.papers():
         rows = report.claim_rows(lines, paper)
         print(f"\n{paper}\n{for_people(rows, report.CLAIM_HEADER, widths)}")
@@ -104,16 +106,27 @@ def print_departures(request: Request) -> int:
     departures.write(lines, path)
     for paper in catalogue.papers():
         header, rows = departures.table_of(paper, lines)
-        widths = [26, *[34] * (len(header) - 3), 24, 40]
+        widths: list[int | None] = [26, *[34] * (len(header) - 3), 24, 40]
         print(f"\n{paper}\n{for_people(rows, header, widths)}")
     print(f"\n{path}")
     return 0
 
 
-def for_people(rows: list[list], header: list[str], widths: list | None = None) -> str:
-    """A table on the screen; cells are text, so that none is read as a number ("10,000")."""
-    text = [[str(cell) for cell in row] for row in rows]
-    return tabulate(text, header, disable_numparse=True, maxcolwidths=widths if text else None)
+def for_people(rows: list[list], header: list[str], widths: list[int | None] | None = None) -> str:
+    """A table on the screen, its cells wrapped to some widths.
+
+    tabulate's own wrapping reads "10,000" as a number, whatever it is told, and fails.
+    """
+    limits = widths or [None] * len(header)
+    text = [
+        [wrapped(str(cell), limit) for cell, limit in zip(row, limits, strict=True)] for row in rows
+    ]
+    return tabulate(text, header, disable_numparse=True)
+
+
+def wrapped(text: str, width: int | None) -> str:
+    """Text in lines of at most this width."""
+    return "\n".join(textwrap.wrap(text, width)) if width else text
 
 
 def print_sizing(request: Request) -> int:
@@ -128,6 +141,13 @@ def print_exports(request: Request) -> int:
     paths = export.run(request.chosen, request.preset, request.to)
     nothing = f"nothing has been run at preset {request.preset}"
     print("\n".join(map(str, paths)) or nothing)
+    return 0
+
+
+def fill_readmes(request: Request) -> int:
+    """Fills the tables of the READMEs and notes from the committed reference."""
+    for path in readme.write():
+        print(path)
     return 0
 
 
@@ -164,6 +184,9 @@ COMMANDS = {
         lambda request: reference.adopt(request.chosen, request.preset),
         "take the reference's finished cells as already run here, where code and settings match",
     ),
+    "readme": Command(
+        fill_readmes, "fill the tables of the READMEs and notes from results/reference"
+    ),
 }
 
 
@@ -171,7 +194,8 @@ def usage() -> str:
     """All commands, a line each."""
     rows = [(name, command.says) for name, command in COMMANDS.items()]
     rows.append(("test", "run the tests"))
-    return "\n".join(f"./run_all.sh {name:<12}{says}" for name, says in rows) + "\n"
+    lines = [f"./run_all.sh {name:<12}{says}" for name, says in rows]
+    return "\n".join(["./run_all.sh [command] [options]", "", *lines, ""])
 
 
 def parser() -> argparse.ArgumentParser:

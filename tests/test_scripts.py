@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from common import suite
-from common.reporting import reference, tables
+from common.reporting import readme, reference, tables
 from common.running.cells import runs_folder
 from common.running.provenance import ROOT
 
@@ -146,12 +146,46 @@ def test_diff_passes_on_equal_results_and_fails_on_a_regression(tmp_path, monkey
 def test_every_package_is_installed():
     import configparser
 
+    from setuptools import find_packages
+
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    named = set(config["options"]["packages"].split())
+    include = config["options.packages.find"]["include"].split(", ")
     there = {
-        str(path.parent.relative_to(ROOT)).replace("/", ".")
+        ".".join(path.parent.relative_to(ROOT).parts)
         for top in ("common", "envs", "papers")
-        for path in (ROOT / top).rglob("__init__.py")
+        for path in (ROOT / top).rglob("*.py")
     }
-    assert named == there
+    assert set(find_packages(str(ROOT), include=include)) == there
+
+
+COMMANDS = [name for name in suite.COMMANDS if name != "readme"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_the_usage_runs_at_smoke(command, tmp_path, monkeypatch, capsys):
+    """On OMAR's Table 1, which it trains first; the reference is a copy."""
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    only = ["--only", "omar/table1", "--preset", "smoke", "--jobs", "1"]
+    assert suite.main(only) == 0
+    assert suite.main([command, *only]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.strip() and not printed.err.count("error:")
+
+
+def test_the_command_readme_fills_the_pages(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "README.md"
+    page.write_text("<!-- generated: state -->\n<!-- end -->\n")
+    monkeypatch.setattr(readme, "pages", lambda: [page])
+    assert suite.main(["readme"]) == 0
+    assert str(page) in capsys.readouterr().out and "all" in page.read_text()
+
+
+def test_the_usage_names_every_command():
+    usage = suite.usage()
+    assert all(f"./run_all.sh {name} " in usage for name in (*suite.COMMANDS, "test"))
+
+
+def test_the_departures_of_the_locked_environment_are_text(monkeypatch):
+    """tabulate reads "10,000" as a number and fails, unless it is told not to."""
+    assert "10,000" in suite.for_people([["10,000"]], ["updates"], [20])

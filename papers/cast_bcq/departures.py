@@ -82,7 +82,7 @@ DEPARTURES = [
         (
             "each trajectory's agents have their own random (Dirichlet) policies, one data set "
             "for each seed; the number of goals is in every result; also 1,000 trajectories, see "
-            "above"
+            "Figure 1"
         ),
         option="behaviour=uniform",
     ),
@@ -199,7 +199,7 @@ DEPARTURES = [
         "its code",
         "",
         (
-            "TD(0.75), linear mixer, weights at 0.1 (10 at quick, see below); plain Q outputs, "
+            "TD(0.75), linear mixer, weights at 0.1 (10 at quick, see the notes); plain Q outputs, "
             "one critic step a minibatch, Adam, greedy tests, where the code has a V+A head, a "
             "step per time index, RMSprop and samples"
         ),

@@ -184,7 +184,7 @@ DEPARTURES = [
         "behaviour policies",
         "MATD3",
         "not released",
-        "MATD3, see below",
+        "MATD3, see the notes",
     ),
     Departure(
         "MA-TD3+BC",

@@ -1,0 +1,232 @@
+"""The generated tables of the READMEs and notes: no number and no verdict there is typed.
+
+A page has pairs of lines
+
+    <!-- generated: NAME -->
+    <!-- end -->
+
+and what stands between them is a block made from results/reference and from the papers' data.
+`./run_all.sh readme` fills them; a test fails while a page is stale.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from common.reporting import catalogue, claims, departures
+from common.reporting.reference import Stored, state_of
+from common.reporting.tables import PRESETS, REFERENCE, Table
+from common.running.files import write_json, write_text
+from common.running.provenance import ROOT
+
+BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SHOWN = PRESETS[1:]  # smoke says nothing
+NOTHING = "-"
+
+
+def pages() -> list[Path]:
+    """Every page that may have generated blocks."""
+    papers = [ROOT / "papers" / paper for paper in catalogue.papers()]
+    pages = [ROOT / "README.md"]
+    pages += [folder / name for folder in papers for name in ("README.md", "notes.md")]
+    return [page for page in pages if page.exists()]
+
+
+def write() -> list[Path]:
+    """Fills all pages, after stamping the reference; returns what has changed."""
+    changed = stamp()
+    for page in pages():
+        content = filled(page)
+        if content != page.read_text():
+            write_text(page, content)
+            changed.append(page)
+    return changed
+
+
+def stale() -> list[Path]:
+    """Pages whose blocks are not what the reference says now."""
+    return [page for page in pages() if filled(page) != page.read_text()]
+
+
+def filled(page: Path) -> str:
+    """The page with its blocks made anew.
+
+    Raises:
+        ValueError: a block that nothing makes.
+    """
+    paper = page.parent.name
+
+    def block(match: re.Match) -> str:
+        opening, name, closing = match.groups()
+        if name not in BLOCKS:
+            raise ValueError(f"{page} has a block {name!r}, expected one of {', '.join(BLOCKS)}")
+        return f"{opening}\n{BLOCKS[name](paper)}\n\n{closing}"
+
+    return BLOCK.sub(block, page.read_text())
+
+
+def stamp() -> list[Path]:
+    """Writes into every JSON of the reference that does not say so which commit made it: the last
+    one that changed it. Returns those written.
+    """
+    written = []
+    for path in sorted(REFERENCE.glob("*/*/*.json")):
+        facts = json.loads(path.read_text())
+        commit = "" if facts.get("commit") else last_commit(path)
+        if commit:
+            entries = facts.pop("entries")
+            write_json(path, {**facts, "commit": commit, "entries": entries})
+            written.append(path)
+    return written
+
+
+def last_commit(path: Path) -> str:
+    """The last commit that changed a file; "" where git does not know."""
+    command = ["git", "log", "-1", "--format=%h", "--", str(path)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def committed(table: Table, preset: str) -> Stored | None:
+    """A table of the reference."""
+    path = REFERENCE / preset / table.paper / f"{table.name}.json"
+    if not path.exists():
+        return None
+    return Stored(json.loads(path.read_text()), "committed reference", path.parent)
+
+
+def state_at(table: Table, preset: str) -> str:
+    """How much of a table is committed, and the commit that made it."""
+    there = committed(table, preset)
+    state = state_of(table, there.entries if there else None)
+    commit = short(there.facts.get("commit", "")) if there else ""
+    return f"{state} ({commit})" if commit else state
+
+
+def short(commit: str) -> str:
+    """A commit as people write it."""
+    return commit[:7]
+
+
+def markdown(rows: list[list], header: list[str]) -> str:
+    """A table whose columns are as wide as they need be, so that one changed row is one changed
+    line.
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def tally(lines: list[claims.Line]) -> str:
+    """How many claims have which verdict, in words."""
+    words = [line.verdict for line in lines]
+    says = {"holds": "hold"}
+    counts = [(words.count(word), says.get(word, word)) for word in claims.VERDICTS]
+    return ", ".join(f"{count} {word}" for count, word in counts if count) or NOTHING
+
+
+def ledger_of(paper: str) -> list[claims.Line]:
+    """A paper's claims, decided by the reference alone."""
+    return claims.ledger([paper], sources=(REFERENCE,))
+
+
+def at(lines: list[claims.Line], preset: str) -> list[claims.Line]:
+    """Those of a preset."""
+    return [line for line in lines if line.preset == preset]
+
+
+def presets_of(lines: list[claims.Line]) -> list[str]:
+    """Presets at which something has been run."""
+    return [preset for preset in SHOWN if at(lines, preset)]
+
+
+def complete(tables: list[Table], preset: str) -> str:
+    """Which of a paper's scripts are committed whole, and which in part."""
+    states = {table.name: state_at(table, preset).split(" (")[0] for table in tables}
+    whole = [name for name, state in states.items() if state.startswith("complete")]
+    begun = [f"{name}: {state}" for name, state in states.items() if " of " in state]
+    if len(whole) == len(states):
+        return f"all {len(states)} scripts"
+    if not whole and not begun:
+        return "not run"
+    names = ", ".join([*whole, *begun])
+    return f"{len(whole)} of {len(states)} scripts: {names}"
+
+
+def state_block(_: str) -> str:
+    """Of every paper, what is committed at each preset and what became of its claims."""
+    rows = []
+    for paper in catalogue.papers():
+        tables = catalogue.find(f"{paper}/*")
+        lines = ledger_of(paper)
+        outcomes = [f"{preset}: {tally(at(lines, preset))}" for preset in presets_of(lines)]
+        link = f"[{catalogue.title(paper)}](papers/{paper}/README.md)"
+        rows.append(
+            [link, *(complete(tables, preset) for preset in SHOWN), "; ".join(outcomes) or NOTHING]
+        )
+    return markdown(rows, ["paper", *SHOWN, "claims of the paper"])
+
+
+def scripts_block(paper: str) -> str:
+    """Every script of a paper, and what is committed of it."""
+    tables = catalogue.find(f"{paper}/*")
+    rows = [
+        [f"`{table.name}.py`", table.title, *(state_at(table, preset) for preset in SHOWN)]
+        for table in tables
+    ]
+    return markdown(rows, ["script", "shows", *SHOWN])
+
+
+def verdicts_block(paper: str) -> str:
+    """How many claims of every section of a paper have which verdict."""
+    lines = ledger_of(paper)
+    presets = presets_of(lines)
+    rows = []
+    for where in dict.fromkeys(line.where for line in lines):
+        here = [line for line in lines if line.where == where]
+        first = here[0].claim
+        count = len(at(here, here[0].preset))
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        rows.append([where, first + more, *(tally(at(here, preset)) for preset in presets)])
+    return markdown(rows, ["where", "claim", *presets])
+
+
+def claims_block(paper: str) -> str:
+    """Every claim of a paper with its verdict and the numbers behind it."""
+    lines = ledger_of(paper)
+    presets = presets_of(lines)
+    rows = []
+    for line in at(lines, SHOWN[0]):
+        outcomes = [
+            next((outcome(other) for other in at(lines, preset) if same(line, other)), NOTHING)
+            for preset in presets
+        ]
+        rows.append([line.where, line.claim, line.test, *outcomes])
+    return markdown(rows, ["where", "claim", "holds if", *presets])
+
+
+def same(one: claims.Line, other: claims.Line) -> bool:
+    """Whether two lines are about the same claim."""
+    return (one.where, one.claim) == (other.where, other.claim)
+
+
+def outcome(line: claims.Line) -> str:
+    """A verdict with its numbers."""
+    numbers = f": {line.interval}, n = {line.n}" if line.interval else ""
+    why = f" ({line.why})" if line.why else ""
+    return f"{line.verdict}{numbers}{why}"
+
+
+def departures_block(paper: str) -> str:
+    """A paper's departures with their measured effects."""
+    header, rows = departures.table_of(paper, departures.ledger([paper], sources=(REFERENCE,)))
+    return markdown(rows, header)
+
+
+BLOCKS: dict[str, Callable[[str], str]] = {
+    "state": state_block,
+    "scripts": scripts_block,
+    "verdicts": verdicts_block,
+    "claims": claims_block,
+    "departures": departures_block,
+}

@@ -1,0 +1,78 @@
+"""The plan of the house: what may import what, nowhere a circle, and no paper named in common."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from common.reporting import catalogue
+from common.running.provenance import ROOT
+
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for top in ("common", "envs", "papers")
+    for path in sorted((ROOT / top).rglob("*.py"))
+}
+# a wing or package, and what it may import of the project
+MAY_IMPORT = {
+    "common.learning": ("common.learning",),
+    "common.running": ("common.learning", "common.running"),
+    "common.reporting": ("common.learning", "common.running", "common.reporting"),
+    "envs": ("envs", "common.learning", "common.running"),
+    "papers": ("papers", "envs", "common.learning", "common.running", "common.reporting"),
+}
+
+
+def for_types_only(node: ast.AST) -> bool:
+    """`if TYPE_CHECKING:`, which never runs."""
+    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+
+
+def statements(node: ast.AST):
+    """All nodes that can run, those inside functions as well."""
+    for child in ast.iter_child_nodes(node):
+        if not for_types_only(child):
+            yield child
+            yield from statements(child)
+
+
+def imported(name: str) -> set[str]:
+    """Modules of the project that a module imports, anywhere in it."""
+    found = set()
+    for node in statements(ast.parse(FILES[name].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = inside & set(FILES)
+            found |= modules or {node.module}
+    return found & set(FILES)
+
+
+@pytest.mark.parametrize("wing", MAY_IMPORT)
+def test_no_import_goes_back_up(wing):
+    for name in FILES:
+        if name.startswith(wing):
+            wrong = {other for other in imported(name) if not other.startswith(MAY_IMPORT[wing])}
+            assert not wrong, (name, wrong)
+
+
+def test_no_circle_of_imports():
+    graph = {name: imported(name) - {name} for name in FILES}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_no_paper_imports_another_and_common_names_none():
+    papers = catalogue.papers()
+    for name, path in FILES.items():
+        owner = name.split(".")[1] if name.startswith("papers.") else ""
+        others = [paper for paper in papers if paper != owner]
+        if owner:
+            assert not [m for m in imported(name) if m.split(".")[1] in others], name
+        if name.startswith("common."):
+            strings = {
+                node.value
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+            assert not strings & set(papers), (name, strings & set(papers))

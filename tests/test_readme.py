@@ -1,0 +1,84 @@
+"""The pages: generated tables are fresh, text is short, links lead somewhere."""
+
+import json
+import re
+
+import pytest
+
+from common.reporting import catalogue, readme
+from common.reporting.tables import REFERENCE
+from common.running.provenance import ROOT
+
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "common/*.md", "envs/*.md", "papers/*/*.md")
+    for path in ROOT.glob(pattern)
+)
+NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
+
+
+def typed(page) -> str:
+    """A page without its generated blocks and code."""
+    text = readme.BLOCK.sub("", page.read_text())
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def test_generated_tables_are_what_the_reference_says():
+    hint = "run ./run_all.sh readme"
+    assert not readme.stale(), hint
+
+
+def test_a_changed_number_makes_a_page_stale(tmp_path, monkeypatch):
+    page = tmp_path / "README.md"
+    page.write_text("# x\n\n<!-- generated: state -->\n| typed |\n<!-- end -->\n")
+    monkeypatch.setattr(readme, "pages", lambda: [page])
+    monkeypatch.setattr(readme, "stamp", list)
+    assert readme.stale() == [page] == readme.write()
+    assert readme.stale() == [] == readme.write() and "| typed |" not in page.read_text()
+    page.write_text(page.read_text().replace("hold", "held"))
+    assert readme.stale() == [page]
+
+
+def test_a_block_that_nothing_makes_is_said(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("<!-- generated: wishes -->\n<!-- end -->\n")
+    with pytest.raises(ValueError, match="a block 'wishes', expected one of state"):
+        readme.filled(page)
+
+
+@pytest.mark.parametrize("paper", catalogue.papers())
+def test_a_paper_has_both_pages_with_their_blocks(paper):
+    folder = ROOT / "papers" / paper
+    blocks = {
+        page: [match[1] for match in readme.BLOCK.findall((folder / page).read_text())]
+        for page in ("README.md", "notes.md")
+    }
+    assert blocks == {"README.md": ["verdicts", "scripts"], "notes.md": ["claims", "departures"]}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_paragraphs_have_at_most_five_lines(page):
+    for block in typed(page).split("\n\n"):
+        lines = block.strip().splitlines()
+        prose = not block.startswith(("|", "    ", "- ", "1. ", "#", "<!--"))
+        assert not prose or len(lines) <= 5, lines[0]
+        assert all(len(line) <= 120 for line in lines if not line.startswith(("|", "!"))), lines[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target.split("#")[0]).exists(), target
+
+
+def test_a_paper_readme_is_one_screen_of_text():
+    for paper in catalogue.papers():
+        text = typed(ROOT / "papers" / paper / "README.md")
+        assert len(text.splitlines()) <= 45 and len(text.split()) <= 250, paper
+    assert len(typed(ROOT / "README.md").splitlines()) <= 60
+
+
+def test_every_committed_table_says_which_commit_made_it():
+    for path in sorted(REFERENCE.glob("*/*/*.json")):
+        assert re.fullmatch(r"[0-9a-f]{7,40}", json.loads(path.read_text())["commit"]), path
