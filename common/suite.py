@@ -208,7 +208,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
     )
     option = words.add_argument
-    sizes = "smoke: seconds a script; quick: minutes; standard: hours; paper: hours to months"
+    sizes = "smoke: seconds a script; quick: minutes; standard: between; paper: hours to months"
     option("command", nargs="?", default="run", choices=COMMANDS)
     option("--preset", default="quick", choices=PRESETS, help=sizes)
     option("--only", default="*", metavar="PATTERN", help="scripts by name, as 'omar/table*'")

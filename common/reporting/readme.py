@@ -144,13 +144,13 @@ def complete(tables: list[Table], preset: str) -> str:
     """Which of a paper's scripts are committed whole, and which in part."""
     states = {table.name: state_at(table, preset).split(" (")[0] for table in tables}
     whole = [name for name, state in states.items() if state.startswith("complete")]
-    begun = [f"{name}: {state}" for name, state in states.items() if " of " in state]
+    begun = [f"{name} ({state})" for name, state in states.items() if " of " in state]
     if len(whole) == len(states):
         return f"all {len(states)} scripts"
     if not whole and not begun:
         return "not run"
-    names = ", ".join([*whole, *begun])
-    return f"{len(whole)} of {len(states)} scripts: {names}"
+    partly = f"; in part: {', '.join(begun)}" if begun else ""
+    return f"{len(whole)} of {len(states)} scripts: {', '.join(whole)}{partly}"
 
 
 def state_block(_: str) -> str:

@@ -125,7 +125,7 @@ DEPARTURES = [
             "every 50 (paper), final one of 100 episodes; HalfCheetah every 5000, where the "
             "code's 500 would cost more than training"
         ),
-        option="PRESETS, ROBOT_SIZES",
+        option="PRESETS, ROBOT_PRESETS",
     ),
     Departure(
         "HalfCheetah: networks, batch, learning rate, tau",
@@ -166,7 +166,7 @@ DEPARTURES = [
         "",
         "",
         "64-64, batch 64, learning rate 1e-3: 2000 rounds are fifty times fewer than the paper's",
-        option="ROBOT_SIZES",
+        option="ROBOT_PRESETS",
     ),
     Departure(
         "world",
