@@ -28,7 +28,7 @@ class Learner:
     """Holds networks; a subclass adds them and says how they learn.
 
     Args:
-        seeds: one per member.
+        seeds: one per member; none for a learner that draws nothing itself.
         max_norm: gradients of a network are clipped to this norm; None for no clipping.
         noise: what the random numbers of learning are named after.
 
@@ -36,8 +36,8 @@ class Learner:
         networks, targets, optimisers: networks, their target networks where there are any, and
             optimisers, by name.
         streams: random numbers of learning, one stream per member.
-        others: whatever else has a state that training changes (learners inside this one, running
-            moments, further streams), by name.
+        others: whatever else has a state that training changes (streams, running moments, learners
+            inside this one), by name.
         notes: numbers and tensors that training replaces (counts, a last minibatch), by name.
     """
 
@@ -48,12 +48,14 @@ class Learner:
         max_norm: float | None = None,
         noise: str = "noise",
     ):
-        self.seeds, self.device, self.max_norm = seeds, device, max_norm
+        self.seeds = seeds
+        self.device = device
+        self.max_norm = max_norm
         self.networks: dict[str, Parameters] = {}
         self.targets: dict[str, Parameters] = {}
         self.optimisers: dict[str, Adam] = {}
         self.streams = generators(seeds, noise, device)
-        self.others: dict[str, Stateful] = {}
+        self.others: dict[str, Stateful] = {"noise": self.streams} if seeds else {}
         self.notes: dict[str, Any] = {}
 
     def hold(
@@ -111,9 +113,9 @@ class Learner:
 
         Its `networks` share memory with the population's and follow their training.
         """
-        part = copy.copy(self)
-        part.networks = {name: one.part(members) for name, one in self.networks.items()}
-        return part
+        some = copy.copy(self)
+        some.networks = {name: network.part(members) for name, network in self.networks.items()}
+        return some
 
     def state_dict(self) -> dict:
         """Everything that training changes: tensors and lists over members, and shared numbers."""
@@ -121,7 +123,6 @@ class Learner:
             "networks": {name: network.flat for name, network in self.networks.items()},
             "targets": {name: target.flat for name, target in self.targets.items()},
             "optimisers": {name: adam.state_dict() for name, adam in self.optimisers.items()},
-            "noise": self.streams.state_dict(),
             "others": {name: other.state_dict() for name, other in self.others.items()},
             "notes": dict(self.notes),
         }
@@ -134,8 +135,7 @@ class Learner:
             self.optimisers[name].load_state_dict(state["optimisers"][name])
         for name, target in self.targets.items():
             target.flat.copy_(state["targets"][name])
-        self.streams.load_state_dict(state["noise"])
         for name, other in self.others.items():
             other.load_state_dict(state["others"][name])
         for name, note in state["notes"].items():
-            self.notes[name] = note.to(self.device) if isinstance(note, Tensor) else note
+            self.notes[name] = note.clone().to(self.device) if isinstance(note, Tensor) else note

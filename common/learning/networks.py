@@ -38,37 +38,42 @@ def mlp_parameters(
         output_bound: the output layer's weights are drawn from U(-bound, bound); None for the
             default.
     """
-    widths = [hidden, hidden, outputs]
-
-    def one(stream, fan_in, padded, fan_out, bound=None):
-        limit = 1 / math.sqrt(fan_in)
-        weight = torch.empty(padded, fan_out).uniform_(-1, 1, generator=stream) * (bound or limit)
-        bias = torch.empty(fan_out).uniform_(-limit, limit, generator=stream)
-        return weight, bias
-
-    tensors = {f"{kind}{layer}": [] for layer in (1, 2, 3) for kind in "wb"}
+    bounds = (None, None, output_bound)
+    names = [f"{kind}{layer}" for layer in (1, 2, 3) for kind in "wb"]
+    columns: dict[str, list[Tensor]] = {name: [] for name in names}
     for stream in streams:
-        member = {name: [] for name in tensors}
         for fan_in in inputs:
-            nets = [
-                [
-                    one(stream, fan_in, padded_inputs, widths[0]),
-                    one(stream, hidden, hidden, widths[1]),
-                    one(stream, hidden, hidden, widths[2], output_bound),
-                ]
-                for _ in range(heads or 1)
-            ]
-            for layer in (1, 2, 3):
-                for k, kind in enumerate("wb"):
-                    parts = [net[layer - 1][k] for net in nets]
-                    member[f"{kind}{layer}"].append(torch.stack(parts) if heads else parts[0])
-        for name in tensors:
-            tensors[name].append(torch.stack(member[name]))
-    stacked = {name: torch.stack(values) for name, values in tensors.items()}
+            shapes = (
+                (fan_in, padded_inputs, hidden),
+                (hidden, hidden, hidden),
+                (hidden, hidden, outputs),
+            )
+            for _ in range(heads or 1):
+                for layer, (shape, bound) in enumerate(zip(shapes, bounds, strict=True), 1):
+                    weight, bias = linear(stream, *shape, bound)
+                    columns[f"w{layer}"].append(weight)
+                    columns[f"b{layer}"].append(bias)
+    leading = (len(streams), len(inputs), heads) if heads else (len(streams), len(inputs))
+    tensors = {name: torch.stack(one).unflatten(0, leading) for name, one in columns.items()}
     if input_norm:
         shape = (len(streams), len(inputs), padded_inputs)
-        stacked = {"norm_weight": torch.ones(shape), "norm_bias": torch.zeros(shape), **stacked}
-    return stacked
+        tensors = {"norm_weight": torch.ones(shape), "norm_bias": torch.zeros(shape), **tensors}
+    return tensors
+
+
+def linear(
+    stream: torch.Generator, fan_in: int, padded: int, fan_out: int, bound: float | None
+) -> tuple[Tensor, Tensor]:
+    """Weight [padded, fan_out] and bias [fan_out] as PyTorch's default for a Linear layer.
+
+    Args:
+        fan_in: true number of inputs, at most `padded`.
+        bound: the weight is drawn from U(-bound, bound); None for the default.
+    """
+    limit = 1 / math.sqrt(fan_in)
+    weight = torch.empty(padded, fan_out).uniform_(-1, 1, generator=stream) * (bound or limit)
+    bias = torch.empty(fan_out).uniform_(-limit, limit, generator=stream)
+    return weight, bias
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,9 +81,9 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     training.
     """
     mean = x.mean(-2)
-    return mean, (x - mean.unsqueeze(-2)).square().mean(
-        -2
-    )  # five times as fast as torch.var_mean along this axis
+    # five times as fast as torch.var_mean along this axis
+    variance = (x - mean.unsqueeze(-2)).square().mean(-2)
+    return mean, variance
 
 
 def first_layer(
@@ -97,14 +102,16 @@ def first_layer(
     Returns:
         w [..., D, H] and b [..., 1, H], with the head axis if the network has one.
     """
-    w, b = params["w1"], params["b1"].unsqueeze(-2)
+    w = params["w1"]
+    b = params["b1"].unsqueeze(-2)
     if statistics is None:
         return w, b
     mean, variance = statistics
     scale = params["norm_weight"] / (variance + NORM_EPS).sqrt()  # [M, N, D]
     shift = params["norm_bias"] - mean * scale
     if w.ndim == 5:
-        scale, shift = scale.unsqueeze(2), shift.unsqueeze(2)
+        scale = scale.unsqueeze(2)
+        shift = shift.unsqueeze(2)
     # not shift @ w: a matrix product's rounding depends on where in memory a member's weights lie
     return w * scale.unsqueeze(-1), b + (shift.unsqueeze(-1) * w).sum(-2, keepdim=True)
 
@@ -151,6 +158,13 @@ class RunningMoments:
     def __iter__(self):
         return iter((self.mean, self.variance))
 
+    def state_dict(self) -> dict:
+        return {"mean": self.mean, "variance": self.variance}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.mean.copy_(state["mean"])
+        self.variance.copy_(state["variance"])
+
 
 class Actors:
     """One deterministic tanh policy per member and agent, in [-1, 1].
@@ -191,23 +205,21 @@ class Actors:
         return apply_mlp(params or self.params, obs, statistics)
 
     @torch.no_grad()
-    def act(self, obs: Tensor) -> Tensor:
+    def act(self, obs: Tensor, params: Parameters | None = None) -> Tensor:
         """[M, N, B, A] actions for obs [M, N, B, O] under running statistics (evaluation mode), no
         noise.
         """
-        return apply_mlp(self.params, obs, self.running and tuple(self.running)).tanh()
+        statistics = tuple(self.running) if self.running else None
+        return apply_mlp(params or self.params, obs, statistics).tanh()
 
     def state_dict(self) -> dict:
-        state = {"params": self.params.flat}
-        if self.running:
-            state.update(mean=self.running.mean, variance=self.running.variance)
-        return state
+        """Weights and running moments: all that acting needs."""
+        return {"params": self.params.flat} | (self.running.state_dict() if self.running else {})
 
     def load_state_dict(self, state: dict) -> None:
         self.params.flat.copy_(state["params"])
         if self.running:
-            self.running.mean.copy_(state["mean"])
-            self.running.variance.copy_(state["variance"])
+            self.running.load_state_dict(state)
 
 
 class TwinCritics:
@@ -220,7 +232,7 @@ class TwinCritics:
     def __init__(self, streams, inputs, padded, hidden, input_norm=True, device="cpu"):
         tensors = mlp_parameters(streams, inputs, padded, hidden, 1, heads=2, input_norm=input_norm)
         self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-        self.constant = {name: tensor.detach() for name, tensor in self.params.tensors.items()}
+        self.constant = self.params.part(slice(None))
         self.input_norm = input_norm
 
     def values(

@@ -48,10 +48,10 @@ def per_member(value, members: int, device="cpu") -> Tensor:
     Raises:
         ValueError: a list of another length than the number of members.
     """
-    values = torch.as_tensor(value, dtype=torch.float32, device=device)
-    if values.ndim and len(values) != members:
-        raise ValueError(f"a per-member value has {len(values)} entries, expected {members}")
-    return values.expand(members).clone()
+    tensor = torch.as_tensor(value, dtype=torch.float32, device=device)
+    if tensor.ndim and len(tensor) != members:
+        raise ValueError(f"a per-member value has {len(tensor)} entries, expected {members}")
+    return tensor.expand(members).clone()
 
 
 def mean_over_batch(values: Tensor, leading: int = 2) -> Tensor:
@@ -75,14 +75,15 @@ class Parameters:
             [tensor.reshape(members, agents, -1) for tensor in tensors.values()], dim=-1
         )
         self.grad = torch.zeros_like(self.flat) if trainable else torch.empty(0)
-        self.tensors = self._views(self.flat)
+        self.tensors = self.split(self.flat)
         if trainable:
-            for name, view in self._views(self.grad).items():
+            for name, view in self.split(self.grad).items():
                 leaf = self.tensors[name].detach().requires_grad_()
                 leaf.grad = view
                 self.tensors[name] = leaf
 
-    def _views(self, flat: Tensor) -> dict[str, Tensor]:
+    def split(self, flat: Tensor) -> dict[str, Tensor]:
+        """Tensors by name of flat [M, N, P], numbers for every parameter: views of it."""
         views = {}
         start = 0
         for name, shape in self.shapes.items():
@@ -98,15 +99,11 @@ class Parameters:
         """Those of some members without gradients: they share memory with these and follow their
         training.
         """
-        part = copy.copy(self)
-        part.flat = self.flat[members]
-        part.grad = torch.empty(0)
-        part.tensors = part._views(part.flat)
-        return part
-
-    def views(self, members: slice) -> dict[str, Tensor]:
-        """Tensors of some members, as in `part`."""
-        return self.part(members).tensors
+        some = copy.copy(self)
+        some.flat = self.flat[members]
+        some.grad = torch.empty(0)
+        some.tensors = some.split(some.flat)
+        return some
 
     def zero_grad(self) -> None:
         self.grad.zero_()
@@ -192,6 +189,14 @@ class Adam:
 def integers(low: int, high: int, shape: tuple[int, ...], streams: list[torch.Generator]) -> Tensor:
     """[M, *shape] whole numbers uniform in [low, high), each member's from its own stream."""
     draws = [torch.randint(low, high, shape, generator=stream) for stream in streams]
+    return torch.stack(draws)
+
+
+def fractions(
+    shape: tuple[int, ...], streams: list[torch.Generator], dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """[M, *shape] numbers uniform in [0, 1), each member's from its own stream."""
+    draws = [torch.rand(shape, generator=stream, dtype=dtype) for stream in streams]
     return torch.stack(draws)
 
 

@@ -7,14 +7,17 @@ Axes: M members, N agents, B batch, C condition, A action, Z latent.
 import torch
 from torch import Tensor
 
+from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import Adam, Parameters, mean_over_batch, per_member
+from common.learning.population import mean_over_batch
 
 LOG_STD_RANGE = (-4.0, 15.0)  # as in BCQ's code
 
 
-class ConditionalVAE:
-    """p(action | condition, z) with a bounded decoder, one per member and agent, and its optimiser.
+class ConditionalVAE(Learner):
+    """p(action | condition, z) with a bounded decoder, one per member and agent.
+
+    Its networks are "encoder" and "decoder"; whoever trains it draws its noise.
 
     Args:
         streams: initialisation, one per member.
@@ -34,29 +37,29 @@ class ConditionalVAE:
         lr,
         device="cpu",
     ):
-        def network(inputs: int, outputs: int) -> Parameters:
+        super().__init__([], device)
+        for name, inputs, outputs in (
+            ("encoder", action_dim, 2 * latent),
+            ("decoder", latent, action_dim),
+        ):
             sizes = [size + inputs for size in conditions]
             tensors = mlp_parameters(
                 streams, sizes, padded + inputs, hidden, outputs, input_norm=False
             )
-            return Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-
-        self.encoder, self.decoder = network(action_dim, 2 * latent), network(latent, action_dim)
-        rates = per_member(lr, len(streams), device)
-        self.adams = [Adam(self.encoder, rates), Adam(self.decoder, rates)]
+            self.hold(name, tensors, lr)
 
     def encode(self, condition: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation [M, N, B, Z] of the latent given condition [M, N, B, C]
         and action [M, N, B, A].
         """
-        mean, log_std = apply_mlp(self.encoder, torch.cat([action, condition], -1), None).chunk(
-            2, dim=-1
-        )
+        rows = torch.cat([action, condition], -1)
+        mean, log_std = apply_mlp(self.networks["encoder"], rows, None).chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def decode(self, condition: Tensor, z: Tensor) -> Tensor:
         """Actions [M, N, B, A] in [-1, 1]."""
-        return apply_mlp(self.decoder, torch.cat([z, condition], -1), None).tanh()
+        rows = torch.cat([z, condition], -1)
+        return apply_mlp(self.networks["decoder"], rows, None).tanh()
 
     def losses(self, condition: Tensor, action: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """[M, N] mean squared reconstruction error, and mean Kullback-Leibler divergence per latent
@@ -75,24 +78,5 @@ class ConditionalVAE:
     ) -> tuple[Tensor, Tensor]:
         """One step on reconstruction + kl_weight * divergence; returns both."""
         rebuilt, divergence = self.losses(condition, action, noise)
-        for part in (self.encoder, self.decoder):
-            part.zero_grad()
-        (rebuilt + kl_weight * divergence).sum().backward()
-        for adam in self.adams:
-            adam.step()
+        self.descend(rebuilt + kl_weight * divergence, "encoder", "decoder")
         return rebuilt.detach(), divergence.detach()
-
-    def state_dict(self) -> dict:
-        return {
-            "encoder": self.encoder.flat,
-            "decoder": self.decoder.flat,
-            "encoder_adam": self.adams[0].state_dict(),
-            "decoder_adam": self.adams[1].state_dict(),
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        self.encoder.flat.copy_(state["encoder"])
-        self.decoder.flat.copy_(state["decoder"])
-        self.adams[0].load_state_dict(state["encoder_adam"])
-        self.adams[1].load_state_dict(state["decoder_adam"])

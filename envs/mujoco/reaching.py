@@ -126,7 +126,7 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
         )
         learner.update(steps, generators(seeds, f"order/{epoch}"))
         if (epoch + 1) % CHECKPOINT_EVERY == 0:
-            teams = [learner.policy.views(slice(m, m + 1)) for m in range(len(seeds))]
+            teams = [learner.policy.part(slice(m, m + 1)) for m in range(len(seeds))]
             returns, sides = zip(
                 *(measure(team, seed, False) for team, seed in zip(teams, seeds, strict=True)),
                 strict=True,
@@ -185,7 +185,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
         RuntimeError: a convention has no team.
     """
     found = [
-        measure(learner.policy.views(slice(m, m + 1)), seed, True)
+        measure(learner.policy.part(slice(m, m + 1)), seed, True)
         for m, seed in enumerate(training.seeds)
     ]
     sides = {
@@ -207,9 +207,9 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
                 f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; train more seeds"
             )
         member = max((m for m, fit in enumerate(fits) if fit), key=lambda m: found[m][0].mean())
-        chosen = learner.policy.views(slice(member, member + 1))
+        chosen = learner.policy.part(slice(member, member + 1))
         save_file(
-            {name: tensor.contiguous() for name, tensor in chosen.items()},
+            {name: tensor.contiguous() for name, tensor in chosen.tensors.items()},
             folder / f"{convention}.safetensors",
         )
         facts[convention] = {
@@ -225,7 +225,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
             }
     untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).policy
     returns = [
-        measure(untrained.views(slice(m, m + 1)), seed, False)[0]
+        measure(untrained.part(slice(m, m + 1)), seed, False)[0]
         for m, seed in enumerate(training.seeds)
     ]
     returns = np.concatenate(returns)

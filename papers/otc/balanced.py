@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import Adam, Parameters, generators, mean_over_batch, per_member
+from common.learning.population import fractions, generators, mean_over_batch
+from common.learning.ranges import Count, Positive, Share
 from papers.otc.experience import Experience
 
 BLOCK = 512  # rows whose priorities are summed, so that a draw looks at a block and not at all rows
@@ -26,11 +28,11 @@ PRIORITY_RANGE = (1e-3, 1e3)
 class BalancedConfig:
     """Values of the authors' code."""
 
-    hidden: int = 256
-    lr: float = 3e-4
-    batch_size: int = 256  # offline, and as many online
-    temperature: float = 5.0
-    online_share: float = 0.5  # rho
+    hidden: Count = 256
+    lr: Positive = 3e-4
+    batch_size: Count = 256  # offline, and as many online
+    temperature: Positive = 5.0
+    online_share: Share = 0.5  # rho
 
 
 def density_ratio_loss(offline: Tensor, online: Tensor) -> Tensor:
@@ -42,8 +44,8 @@ def density_ratio_loss(offline: Tensor, online: Tensor) -> Tensor:
     )
 
 
-class BalancedReplay:
-    """Priorities of all rows of some members of a population.
+class BalancedReplay(Learner):
+    """Priorities of all rows of some members of a population, and the network "ratio" behind them.
 
     Args:
         members: of the population, a slice; seeds are theirs.
@@ -57,28 +59,34 @@ class BalancedReplay:
         config: BalancedConfig,
         device="cpu",
     ):
-        self.experience, self.members, self.config, self.device = (
-            experience,
-            members,
-            config,
-            device,
-        )
+        super().__init__([], device)
+        self.experience = experience
+        self.members = members
+        self.config = config
         inputs = sum(experience.widths[:2])
         sizes = [inputs] * experience.agents
         tensors = mlp_parameters(
             generators(seeds, "ratio"), sizes, inputs, config.hidden, 1, input_norm=False
         )
-        self.ratio = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-        self.adam = Adam(self.ratio, per_member(config.lr, len(seeds), device))
-        self.streams = {
-            name: generators(seeds, f"balanced/{name}") for name in ("offline", "online", "rows")
-        }
+        self.hold("ratio", tensors, config.lr)
+        purposes = ("offline", "online", "rows")
+        self.draws = {name: generators(seeds, f"balanced/{name}") for name in purposes}
+        self.others.update(self.draws)
         blocks = -(-(experience.offline + experience.capacity) // BLOCK)
-        self.priorities = torch.zeros(
-            len(seeds), experience.agents, blocks * BLOCK, dtype=torch.float64, device=device
-        )
-        self.priorities[..., : experience.offline] = 1.0
-        self.sums = self.priorities.unflatten(-1, (-1, BLOCK)).sum(-1)
+        shape = (len(seeds), experience.agents, blocks * BLOCK)
+        priorities = torch.zeros(shape, dtype=torch.float64, device=device)
+        priorities[..., : experience.offline] = 1.0
+        self.notes.update(priorities=priorities, sums=in_blocks(priorities).sum(-1))
+
+    @property
+    def priorities(self) -> Tensor:
+        """[M, N, R] of all rows there are or will be, padded to whole blocks."""
+        return self.notes["priorities"]
+
+    @property
+    def sums(self) -> Tensor:
+        """[M, N, R / BLOCK] of the priorities in every block."""
+        return self.notes["sums"]
 
     def add_latest(self) -> None:
         """Gives the rows of the last deployment their priority."""
@@ -86,80 +94,57 @@ class BalancedReplay:
         first = experience.size - experience.steps
         old = self.priorities[..., :first].sum(-1, keepdim=True)
         self.priorities[..., first : experience.size] = old * share / (1 - share) / experience.steps
-        self.sums = self.priorities.unflatten(-1, (-1, BLOCK)).sum(-1)
+        self.sums.copy_(in_blocks(self.priorities).sum(-1))
 
     def weights(self, index: Tensor) -> Tensor:
         """[M, N, B] density ratio of rows."""
         batch = self.experience.gather(index, self.members)
-        return (
-            apply_mlp(self.ratio, torch.cat([batch.obs, batch.action], -1), None).squeeze(-1).relu()
-        )
+        rows = torch.cat([batch.obs, batch.action], -1)
+        return apply_mlp(self.networks["ratio"], rows, None).squeeze(-1).relu()
 
     def draw(self, count: int) -> Tensor:
         """[M, N, count] rows in proportion to their priorities, after one step of the ratio's
         network; refreshes theirs.
         """
-        experience, config = self.experience, self.config
-        old = experience.draw(config.batch_size, self.streams["offline"], 0, experience.offline)
-        new = experience.draw(
-            config.batch_size, self.streams["online"], experience.offline, experience.size
-        )
-        self.ratio.zero_grad()
-        density_ratio_loss(self.weights(old), self.weights(new)).sum().backward(
-            inputs=list(self.ratio.tensors.values())
-        )
-        self.adam.step()
+        experience, size = self.experience, self.config.batch_size
+        old = experience.draw(size, self.draws["offline"], 0, experience.offline)
+        new = experience.draw(size, self.draws["online"], experience.offline, experience.size)
+        self.descend(density_ratio_loss(self.weights(old), self.weights(new)), "ratio")
 
-        shape = (experience.agents, count, 2)
-        uniform = torch.stack(
-            [torch.rand(shape, generator=s, dtype=torch.float64) for s in self.streams["rows"]]
-        )
-        uniform = uniform.to(self.device)
-        cumulative = self.sums.cumsum(-1)
-        block = torch.searchsorted(cumulative, uniform[..., 0] * cumulative[..., -1:]).clamp_max(
-            self.sums.shape[-1] - 1
-        )
-        lists = self.priorities.unflatten(-1, (-1, BLOCK))
-        within = lists.gather(2, block.unsqueeze(-1).expand(*block.shape, BLOCK)).cumsum(
-            -1
-        )  # [M, N, B, BLOCK]
-        offset = (
-            torch.searchsorted(within, uniform[..., 1:] * within[..., -1:])
-            .squeeze(-1)
-            .clamp_max(BLOCK - 1)
-        )
+        uniform = fractions((experience.agents, count, 2), self.draws["rows"], torch.float64)
+        block, offset = self.place(uniform.to(self.device))
         rows = block * BLOCK + offset
-        with torch.no_grad():
-            scale = (
-                self.weights(old).pow(1 / config.temperature).mean(-1, keepdim=True).clamp_min(1e-8)
-            )
-            fresh = (
-                (self.weights(rows).pow(1 / config.temperature) / scale)
-                .clamp(*PRIORITY_RANGE)
-                .double()
-            )
-        self.priorities.scatter_(-1, rows, fresh)
-        touched = lists.gather(2, block.unsqueeze(-1).expand(*block.shape, BLOCK)).sum(-1)
+        self.priorities.scatter_(-1, rows, self.fresh_priorities(rows, old))
+        touched = self.block_lists(block).sum(-1)
         self.sums.scatter_(-1, block, touched)
         return rows
 
-    def state_dict(self) -> dict:
-        return {
-            "ratio": self.ratio.flat,
-            "adam": self.adam.state_dict(),
-            "priorities": self.priorities,
-            "streams": {
-                name: [stream.get_state() for stream in streams]
-                for name, streams in self.streams.items()
-            },
-        }
+    def place(self, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Blocks [M, N, B], and places in them, in proportion to priorities.
+
+        Args:
+            uniform: [M, N, B, 2], in [0, 1).
+        """
+        cumulative = self.sums.cumsum(-1)
+        block = torch.searchsorted(cumulative, uniform[..., 0] * cumulative[..., -1:])
+        block = block.clamp_max(self.sums.shape[-1] - 1)
+        within = self.block_lists(block).cumsum(-1)
+        offset = torch.searchsorted(within, uniform[..., 1:] * within[..., -1:])
+        return block, offset.squeeze(-1).clamp_max(BLOCK - 1)
+
+    def block_lists(self, block: Tensor) -> Tensor:
+        """[M, N, B, BLOCK] priorities of the rows in blocks [M, N, B]."""
+        index = block.unsqueeze(-1).expand(*block.shape, BLOCK)
+        return in_blocks(self.priorities).gather(2, index)
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        self.ratio.flat.copy_(state["ratio"])
-        self.adam.load_state_dict(state["adam"])
-        self.priorities.copy_(state["priorities"])
-        self.sums = self.priorities.unflatten(-1, (-1, BLOCK)).sum(-1)
-        for name, streams in self.streams.items():
-            for stream, saved in zip(streams, state["streams"][name], strict=True):
-                stream.set_state(saved)
+    def fresh_priorities(self, rows: Tensor, offline: Tensor) -> Tensor:
+        """[M, N, B] priorities of rows, relative to their mean over some offline ones."""
+        power = 1 / self.config.temperature
+        scale = self.weights(offline).pow(power).mean(-1, keepdim=True).clamp_min(1e-8)
+        return (self.weights(rows).pow(power) / scale).clamp(*PRIORITY_RANGE).double()
+
+
+def in_blocks(priorities: Tensor) -> Tensor:
+    """[M, N, R] as [M, N, R / BLOCK, BLOCK]."""
+    return priorities.unflatten(-1, (-1, BLOCK))

@@ -7,22 +7,16 @@ exploration), `q(obs, action)` (the first critic), `value(obs, streams, samples)
 Axes: M members, N agents, E = 2 critic heads, B batch, O observation, A action.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from common.learning.learner import Learner
 from common.learning.losses import gaussian_log_prob, td_loss, td_target
 from common.learning.networks import TwinCritics, apply_mlp, mlp_parameters
-from common.learning.population import (
-    Adam,
-    Parameters,
-    generators,
-    mean_over_batch,
-    normal_,
-    per_member,
-)
+from common.learning.population import generators, mean_over_batch, normal_
+from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.replay import Batch
 
 LOG_STD_RANGE = (-6.0, 0.0)  # as in rlkit's launchers
@@ -32,14 +26,14 @@ LOG_STD_RANGE = (-6.0, 0.0)  # as in rlkit's launchers
 class AWACConfig:
     """Networks and learning rates of OTC's Table 3, the rest as in rlkit and CORL."""
 
-    hidden: int = 64
-    actor_lr: float = 1e-4
-    critic_lr: float = 5e-4
-    gamma: float = 0.99
-    tau: float = 0.005
-    temperature: float = 1.0  # lambda: the advantage is divided by it
-    max_weight: float = 100.0
-    weight_decay: float = 1e-4  # of the policy
+    hidden: Count = 64
+    actor_lr: Positive = 1e-4
+    critic_lr: Positive = 5e-4
+    gamma: Share = 0.99
+    tau: Share = 0.005
+    temperature: Positive = 1.0  # lambda: the advantage is divided by it
+    max_weight: Positive = 100.0
+    weight_decay: NotNegative = 1e-4  # of the policy
 
 
 def advantage_weights(q: Tensor, value: Tensor, temperature: float, max_weight: float) -> Tensor:
@@ -47,9 +41,9 @@ def advantage_weights(q: Tensor, value: Tensor, temperature: float, max_weight: 
     return ((q - value) / temperature).exp().clamp_max(max_weight)
 
 
-class AWAC:
-    """Gaussian policies with state-independent spread, twin critics and their targets, one per
-    member and agent.
+class AWAC(Learner):
+    """Gaussian policies with state-independent spread ("actor") and twin critics, one per member
+    and agent.
 
     Args:
         seeds: one per member.
@@ -64,8 +58,10 @@ class AWAC:
         config: AWACConfig,
         device="cpu",
     ):
-        self.config, padded = config, max(obs_dims)
-        tensors = mlp_parameters(
+        super().__init__(seeds, device)
+        self.config = config
+        padded = max(obs_dims)
+        actor = mlp_parameters(
             generators(seeds, "actor"),
             obs_dims,
             padded,
@@ -73,8 +69,8 @@ class AWAC:
             action_dim,
             input_norm=False,
         )
-        tensors["log_std_logits"] = torch.zeros(len(seeds), len(obs_dims), action_dim)
-        self.actor = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
+        actor["log_std_logits"] = torch.zeros(len(seeds), len(obs_dims), action_dim)
+        self.hold("actor", actor, config.actor_lr, weight_decay=config.weight_decay)
         self.critics = TwinCritics(
             generators(seeds, "critic"),
             [dim + action_dim for dim in obs_dims],
@@ -83,50 +79,38 @@ class AWAC:
             False,
             device,
         )
-        self.target_critic = self.critics.params.frozen_copy()
-        self.actor_adam = Adam(self.actor, per_member(config.actor_lr, len(seeds), device))
-        self.critic_adam = Adam(
-            self.critics.params, per_member(config.critic_lr, len(seeds), device)
-        )
-        self.noise_streams = generators(seeds, "noise", device)
+        self.hold("critic", self.critics.params, config.critic_lr, target=True)
 
     def distribution(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean [M, N, B, A] and log standard deviation [M, N, 1, A] of the policy."""
+        actor = self.networks["actor"]
         low, high = LOG_STD_RANGE
-        log_std = low + (high - low) * self.actor["log_std_logits"].sigmoid()
-        return apply_mlp(self.actor, obs, None), log_std.unsqueeze(2)
+        log_std = low + (high - low) * actor["log_std_logits"].sigmoid()
+        return apply_mlp(actor, obs, None), log_std.unsqueeze(2)
 
     @torch.no_grad()
     def sample(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
         """Actions [M, N, B, A], clipped to [-1, 1]."""
         mean, log_std = self.distribution(obs)
-        return (mean + log_std.exp() * normal_(torch.empty_like(mean), streams)).clamp(-1, 1)
+        noise = normal_(torch.empty_like(mean), streams)
+        return (mean + log_std.exp() * noise).clamp(-1, 1)
 
     def update(self, batch: Batch) -> None:
         """One step of the critics and the policy."""
         config, obs = self.config, batch.obs
         with torch.no_grad():
-            next_action = self.sample(batch.next_obs, self.noise_streams)
-            next_q = self.critics.values(batch.next_obs, next_action, self.target_critic)
+            next_action = self.sample(batch.next_obs, self.streams)
+            next_q = self.critics.values(batch.next_obs, next_action, self.targets["critic"])
             target = td_target(batch.reward, batch.terminal, next_q, config.gamma)
-        self.critics.params.zero_grad()
-        td_loss(self.critics.values(obs, batch.action), target).sum().backward(
-            inputs=list(self.critics.params.tensors.values())
-        )
-        self.critic_adam.step()
+        self.descend(td_loss(self.critics.values(obs, batch.action), target), "critic")
 
         with torch.no_grad():
-            q = self.critics.values(obs, batch.action, self.critics.constant).amin(2)
-            value = self.critics.values(
-                obs, self.sample(obs, self.noise_streams), self.critics.constant
-            ).amin(2)
+            q = self.critics.values(obs, batch.action).amin(2)
+            value = self.critics.values(obs, self.sample(obs, self.streams)).amin(2)
             weights = advantage_weights(q, value, config.temperature, config.max_weight)
-        self.actor.zero_grad()
-        loss = -mean_over_batch(weights * gaussian_log_prob(*self.distribution(obs), batch.action))
-        loss.sum().backward(inputs=list(self.actor.tensors.values()))
-        self.actor.grad.add_(self.actor.flat, alpha=config.weight_decay)
-        self.actor_adam.step()
-        self.target_critic.average_towards(self.critics.params, config.tau)
+        log_prob = gaussian_log_prob(*self.distribution(obs), batch.action)
+        self.descend(-mean_over_batch(weights * log_prob), "actor")
+        self.follow(config.tau)
 
     @torch.no_grad()
     def act(self, obs: Tensor, streams=None) -> Tensor:
@@ -136,41 +120,11 @@ class AWAC:
     @torch.no_grad()
     def q(self, obs: Tensor, action: Tensor) -> Tensor:
         """[M, N, B] values of the first critic."""
-        return self.critics.values(obs, action, self.critics.constant, head=0)
+        return self.critics.values(obs, action, self.networks["critic"], head=0)
 
     @torch.no_grad()
     def value(self, obs: Tensor, streams: list[torch.Generator], samples: int) -> Tensor:
         """[M, N, B] mean value of `samples` actions of the policy."""
         repeated = obs.repeat_interleave(samples, dim=2)
-        return (
-            self.q(repeated, self.sample(repeated, streams)).unflatten(-1, (-1, samples)).mean(-1)
-        )
-
-    def part(self, members: slice) -> "AWAC":
-        """Some of the members, to act and to be valued by, not to train; it follows the
-        population's training.
-        """
-        part = copy.copy(self)
-        part.critics, part.actor = copy.copy(self.critics), self.actor.views(members)
-        part.critics.constant = self.critics.params.views(members)
-        return part
-
-    def state_dict(self) -> dict:
-        return {
-            "actor": self.actor.flat,
-            "critics": self.critics.params.flat,
-            "target_critic": self.target_critic.flat,
-            "actor_adam": self.actor_adam.state_dict(),
-            "critic_adam": self.critic_adam.state_dict(),
-            "noise": [stream.get_state() for stream in self.noise_streams],
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        self.actor.flat.copy_(state["actor"])
-        self.critics.params.flat.copy_(state["critics"])
-        self.target_critic.flat.copy_(state["target_critic"])
-        self.actor_adam.load_state_dict(state["actor_adam"])
-        self.critic_adam.load_state_dict(state["critic_adam"])
-        for stream, saved in zip(self.noise_streams, state["noise"], strict=True):
-            stream.set_state(saved)
+        q = self.q(repeated, self.sample(repeated, streams))
+        return q.unflatten(-1, (-1, samples)).mean(-1)

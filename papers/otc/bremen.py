@@ -11,22 +11,20 @@ policy parameters.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from common.learning.kernels import stacked_mlp_reference
+from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import (
-    Adam,
-    Parameters,
-    generators,
-    mean_over_batch,
-    normal_,
-    per_member,
-)
+from common.learning.population import generators, integers, mean_over_batch
+from common.learning.ranges import Count, Positive, Share
 from common.learning.replay import Batch
+
+LAYERS = ("w1", "b1", "w2", "b2", "w3", "b3")
 
 
 @dataclass(frozen=True)
@@ -35,24 +33,22 @@ class BREMENConfig:
     steps.
     """
 
-    hidden: int = 256
-    actor_lr: float = 1e-4  # of behaviour cloning
-    critic_lr: float = 5e-4  # of the value function
-    model_lr: float = 1e-3
-    gamma: float = 0.99
-    gae: float = 0.95
-    models: int = 5
-    initial_std: float = 0.1
-    horizon: int = 25  # of an imagined rollout
-    rollouts: int = 200  # imagined together, per trust-region step
-    iterations: int = (
-        25  # trust-region steps, after the offline phase and after each deployment's updates
-    )
-    value_updates: int = 5  # of the value function per trust-region step
-    max_kl: float = 0.01
-    damping: float = 0.1
-    conjugate_steps: int = 10
-    backtracks: int = 10
+    hidden: Count = 256
+    actor_lr: Positive = 1e-4  # of behaviour cloning
+    critic_lr: Positive = 5e-4  # of the value function
+    model_lr: Positive = 1e-3
+    gamma: Share = 0.99
+    gae: Share = 0.95
+    models: Count = 5
+    initial_std: Positive = 0.1
+    horizon: Count = 25  # of an imagined rollout
+    rollouts: Count = 200  # imagined together, per trust-region step
+    iterations: Count = 25  # trust-region steps, after the offline phase and after each deployment
+    value_updates: Count = 5  # of the value function per trust-region step
+    max_kl: Positive = 0.01
+    damping: Positive = 0.1
+    conjugate_steps: Count = 10
+    backtracks: Count = 10
 
 
 def advantages(reward: Tensor, value: Tensor, gamma: float, gae: float) -> Tensor:
@@ -62,28 +58,57 @@ def advantages(reward: Tensor, value: Tensor, gamma: float, gae: float) -> Tenso
     Args:
         reward: [T, ...]; value: [T + 1, ...], the last one bootstraps.
     """
-    found, last = torch.empty_like(reward), 0.0
+    gains = torch.empty_like(reward)
+    last = torch.zeros_like(reward[0])
     for t in reversed(range(len(reward))):
         last = reward[t] + gamma * value[t + 1] - value[t] + gamma * gae * last
-        found[t] = last
-    return found
+        gains[t] = last
+    return gains
 
 
-def conjugate_gradient(product, right: Tensor, steps: int) -> Tensor:
+def conjugate_gradient(product: Callable[[Tensor], Tensor], right: Tensor, steps: int) -> Tensor:
     """x [M, N, P] with F x = right, for every member and agent by itself; product: v -> F v."""
-    x, residual = torch.zeros_like(right), right.clone()
-    direction, squared = residual.clone(), residual.square().sum(-1, keepdim=True)
+    x = torch.zeros_like(right)
+    residual = right.clone()
+    direction = residual.clone()
+    squared = residual.square().sum(-1, keepdim=True)
     for _ in range(steps):
         image = product(direction)
         step = squared / (direction * image).sum(-1, keepdim=True).clamp_min(1e-20)
-        x, residual = x + step * direction, residual - step * image
+        x = x + step * direction
+        residual = residual - step * image
         fresh = residual.square().sum(-1, keepdim=True)
-        direction, squared = residual + fresh / squared.clamp_min(1e-20) * direction, fresh
+        direction = residual + fresh / squared.clamp_min(1e-20) * direction
+        squared = fresh
     return x
 
 
-class BREMEN:
-    """Models, policies and value functions, one set per member and agent.
+def distribution(policy: dict[str, Tensor], obs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [M, N, B, A] and log standard deviation [M, N, 1, A] of a policy given by its tensors.
+
+    In plain torch, which can be differentiated twice.
+    """
+    w1, b1, w2, b2, w3, b3 = (policy[name].contiguous() for name in LAYERS)
+    biases = [b.unsqueeze(-2) for b in (b1, b2, b3)]
+    mean = stacked_mlp_reference(obs, w1, biases[0], w2, biases[1], w3, biases[2])
+    return mean, policy["log_std"].unsqueeze(2)
+
+
+def log_density(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    """[M, N, B] of a Gaussian, but for its constant."""
+    return (-0.5 * ((action - mean) / log_std.exp()).square() - log_std).sum(-1)
+
+
+def divergence(old_mean: Tensor, old_log_std: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """[M, N] Kullback-Leibler divergence of Gaussian policies from old ones, batch mean."""
+    squares = (2 * old_log_std).exp() + (old_mean - mean).square()
+    spread = squares / (2 * (2 * log_std).exp())
+    return mean_over_batch((log_std - old_log_std + spread - 0.5).sum(-1))
+
+
+class BREMEN(Learner):
+    """Models ("model"), policies ("actor") and value functions ("critic"), one set per member and
+    agent.
 
     Args:
         seeds: one per member.
@@ -94,134 +119,128 @@ class BREMEN:
 
     def __init__(
         self,
-        seeds,
+        seeds: list[int],
         obs_dims: list[int],
         action_dim: int,
         config: BREMENConfig,
-        moments,
-        device="cpu",
+        moments: list[Tensor],
+        device: str = "cpu",
     ):
-        self.config, self.obs_dim, self.action_dim, self.device = (
-            config,
-            obs_dims[0],
-            action_dim,
-            device,
-        )
-        self.mean, self.scale = (part.unsqueeze(2) for part in moments)
-        self.scale = self.scale + 1e-3
+        super().__init__(seeds, device)
+        self.config = config
+        self.obs_dim = obs_dims[0]
+        self.action_dim = action_dim
+        mean, std = moments
+        self.mean = mean.unsqueeze(2)
+        self.scale = std.unsqueeze(2) + 1e-3
 
-        def network(purpose: str, extra: int, outputs: int, heads=None) -> Parameters:
+        def network(
+            purpose: str, extra: int, outputs: int, heads: int | None = None
+        ) -> dict[str, Tensor]:
             sizes = [dim + extra for dim in obs_dims]
-            streams = generators(seeds, purpose)
-            tensors = mlp_parameters(
-                streams, sizes, sizes[0], config.hidden, outputs, heads=heads, input_norm=False
+            return mlp_parameters(
+                generators(seeds, purpose),
+                sizes,
+                sizes[0],
+                config.hidden,
+                outputs,
+                heads=heads,
+                input_norm=False,
             )
-            if purpose == "actor":
-                shape = (len(seeds), len(obs_dims), action_dim)
-                tensors["log_std"] = torch.full(shape, math.log(config.initial_std))
-            return Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
 
-        self.model = network("model", action_dim, self.obs_dim + 1, config.models)
-        self.actor, self.critic = network("actor", 0, action_dim), network("critic", 0, 1)
-        self.adams = {
-            name: Adam(getattr(self, name), per_member(lr, len(seeds), device))
-            for name, lr in (
-                ("model", config.model_lr),
-                ("actor", config.actor_lr),
-                ("critic", config.critic_lr),
-            )
-        }
-        self.streams = generators(seeds, "noise", device)
+        self.hold(
+            "model", network("model", action_dim, self.obs_dim + 1, config.models), config.model_lr
+        )
+        spread = torch.full((len(seeds), len(obs_dims), action_dim), math.log(config.initial_std))
+        self.hold("actor", network("actor", 0, action_dim) | {"log_std": spread}, config.actor_lr)
+        self.hold("critic", network("critic", 0, 1), config.critic_lr)
         self.choices = generators(seeds, "imagination")
-        self.cloning = True  # until the first trust-region step
+        self.others["choices"] = self.choices
+        # cloning: until the first trust-region step; last_obs: what the models were last fitted to
+        self.notes.update(cloning=True, last_obs=None)
 
     def standardise(self, obs: Tensor) -> Tensor:
+        """obs [M, N, B, O] by the offline data's moments."""
         return (obs - self.mean) / self.scale
+
+    def model_outputs(self, obs: Tensor, action: Tensor) -> Tensor:
+        """[M, N, E, B, O + 1] standardised change and reward by every model."""
+        rows = torch.cat([self.standardise(obs), action], -1)
+        return apply_mlp(self.networks["model"], rows, None)
 
     def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Next observations [M, N, E, B, O] and rewards [M, N, E, B] by every model."""
-        out = apply_mlp(self.model, torch.cat([self.standardise(obs), action], -1), None)
-        change, reward = out.split([self.obs_dim, 1], dim=-1)
+        outputs = self.model_outputs(obs, action)
+        change, reward = outputs.split([self.obs_dim, 1], dim=-1)
         return obs.unsqueeze(2) + change * self.scale.unsqueeze(2), reward.squeeze(-1)
 
     def model_loss(self, batch: Batch) -> Tensor:
         """[M, N] squared errors of standardised change and of reward, summed over models."""
-        out = apply_mlp(
-            self.model, torch.cat([self.standardise(batch.obs), batch.action], -1), None
-        )
+        outputs = self.model_outputs(batch.obs, batch.action)
         change = (batch.next_obs - batch.obs) / self.scale
         target = torch.cat([change, batch.reward.unsqueeze(-1)], -1).unsqueeze(2)
-        return mean_over_batch((out - target).square().mean(-1).sum(2))
+        return mean_over_batch((outputs - target).square().mean(-1).sum(2))
 
     def update(self, batch: Batch) -> None:
         """One step of the models; in the offline phase also one of behaviour cloning."""
-        self._descend("model", self.model_loss(batch))
-        if self.cloning:
-            self._descend(
-                "actor", mean_over_batch((self.mean_action(batch.obs) - batch.action).square())
-            )
-        self.last_obs = batch.obs
+        self.descend(self.model_loss(batch), "model")
+        if self.notes["cloning"]:
+            error = self.mean_action(batch.obs) - batch.action
+            self.descend(mean_over_batch(error.square()), "actor")
+        self.notes["last_obs"] = batch.obs
 
     def mean_action(self, obs: Tensor) -> Tensor:
-        return apply_mlp(self.actor, self.standardise(obs), None)
+        """[M, N, B, A] the policy's mean, not clipped."""
+        return apply_mlp(self.networks["actor"], self.standardise(obs), None)
 
-    def value(self, obs: Tensor, streams=None, samples: int = 1) -> Tensor:
+    def value(
+        self, obs: Tensor, streams: list[torch.Generator] | None = None, samples: int = 1
+    ) -> Tensor:
         """[M, N, B] expected return of the policy in imagination."""
-        return apply_mlp(self.critic, self.standardise(obs), None).squeeze(-1)
+        return apply_mlp(self.networks["critic"], self.standardise(obs), None).squeeze(-1)
 
     @torch.no_grad()
     def imagine(self, start: Tensor) -> dict[str, Tensor]:
         """Rollouts from observations [M, N, B, O] with sampled actions and a model drawn at every
         step: [T, M, N, B, ...].
         """
-        config, obs, rows = self.config, start, {"obs": [], "action": [], "reward": [], "value": []}
-        std = self.actor["log_std"].exp().unsqueeze(2)
-        for _ in range(config.horizon):
-            action = self.mean_action(obs) + std * normal_(
-                obs.new_empty(*obs.shape[:-1], self.action_dim), self.streams
-            )
+        std = self.networks["actor"]["log_std"].exp().unsqueeze(2)
+        obs = start
+        steps: dict[str, list[Tensor]] = {"obs": [], "action": [], "reward": [], "value": []}
+        for _ in range(self.config.horizon):
+            noise = self.normal(*obs.shape[1:-1], self.action_dim)
+            action = self.mean_action(obs) + std * noise
             next_obs, reward = self.predict(obs, action.clamp(-1, 1))
-            shape = obs.shape[1:3]
-            which = torch.stack(
-                [torch.randint(config.models, shape, generator=s) for s in self.choices]
-            ).to(self.device)
-            pick = which.unsqueeze(2)  # [M, N, 1, B]
-            for name, part in (("obs", obs), ("action", action), ("value", self.value(obs))):
-                rows[name].append(part)
-            rows["reward"].append(reward.gather(2, pick).squeeze(2))
-            obs = next_obs.gather(
-                2, pick.unsqueeze(-1).expand(-1, -1, -1, -1, self.obs_dim)
-            ).squeeze(2)
-        rows["value"].append(self.value(obs))
-        return {name: torch.stack(values) for name, values in rows.items()}
+            model = integers(0, self.config.models, obs.shape[1:3], self.choices)
+            model = model.to(self.device).unsqueeze(2)  # [M, N, 1, B]
+            steps["obs"].append(obs)
+            steps["action"].append(action)
+            steps["reward"].append(reward.gather(2, model).squeeze(2))
+            steps["value"].append(self.value(obs))
+            index = model.unsqueeze(-1).expand(-1, -1, -1, -1, self.obs_dim)
+            obs = next_obs.gather(2, index).squeeze(2)
+        steps["value"].append(self.value(obs))
+        return {name: torch.stack(column) for name, column in steps.items()}
 
     def improve(self) -> None:
         """Trust-region steps in imagination, from the observations that the models were last fitted
         to.
         """
-        self.cloning = False
-        config = self.config
+        self.notes["cloning"] = False
+        config, last_obs = self.config, self.notes["last_obs"]
         for _ in range(config.iterations):
-            count = self.last_obs.shape[2]
-            shape = (self.last_obs.shape[1], config.rollouts)
-            index = torch.stack(
-                [torch.randint(count, shape, generator=s) for s in self.choices]
-            ).to(self.device)
-            start = self.last_obs.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, self.obs_dim))
-            rows = self.imagine(start)
-            gains = advantages(rows["reward"], rows["value"], config.gamma, config.gae)
-            flat = {
-                name: values.permute(1, 2, 0, 3, *range(4, values.ndim)).flatten(2, 3)
-                for name, values in rows.items()
-            }
-            gain = gains.permute(1, 2, 0, 3).flatten(2, 3)  # [M, N, T B]
-            targets = gain + flat["value"][:, :, : gain.shape[2]]
+            agents, count = last_obs.shape[1:3]
+            index = integers(0, count, (agents, config.rollouts), self.choices).to(self.device)
+            start = last_obs.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, self.obs_dim))
+            rollouts = self.imagine(start)
+            gain = advantages(rollouts["reward"], rollouts["value"], config.gamma, config.gae)
+            gain = side_by_side(gain)
+            obs = side_by_side(rollouts["obs"])
+            targets = gain + side_by_side(rollouts["value"])[:, :, : gain.shape[2]]
             for _ in range(config.value_updates):
-                self._descend(
-                    "critic", mean_over_batch((self.value(flat["obs"]) - targets).square())
-                )
+                self.descend(mean_over_batch((self.value(obs) - targets).square()), "critic")
             gain = (gain - gain.mean(-1, keepdim=True)) / (gain.std(-1, keepdim=True) + 1e-8)
-            self.trust_region_step(flat["obs"], flat["action"], gain)
+            self.trust_region_step(obs, side_by_side(rollouts["action"]), gain)
 
     def trust_region_step(self, obs: Tensor, action: Tensor, gain: Tensor) -> Tensor:
         """One TRPO step (Schulman et al., 2015) of every policy by itself; returns the divergence
@@ -231,102 +250,62 @@ class BREMEN:
             obs: [M, N, B, O]; action: [M, N, B, A]; gain: [M, N, B], advantages.
         """
         config, x = self.config, self.standardise(obs)
-        names = list(self.actor.tensors)
-        start = {name: tensor.detach().clone() for name, tensor in self.actor.tensors.items()}
-
-        def distribution(tensors: dict) -> tuple[Tensor, Tensor]:
-            weights = [
-                tensors[name] if name[0] == "w" else tensors[name].unsqueeze(-2)
-                for name in names[:6]
-            ]
-            return stacked_mlp_reference(x, *weights), tensors["log_std"].unsqueeze(2)
-
-        def log_prob(mean: Tensor, log_std: Tensor) -> Tensor:
-            return (-0.5 * ((action - mean) / log_std.exp()).square() - log_std).sum(-1)
-
+        actor = self.networks["actor"]
         with torch.no_grad():
-            old_mean, old_log_std = distribution(start)
-            old = log_prob(old_mean, old_log_std)
+            old = distribution(actor.split(actor.flat), x)
+            old_log_density = log_density(*old, action)
 
-        def surrogate(tensors: dict) -> Tensor:
-            return mean_over_batch((log_prob(*distribution(tensors)) - old).exp() * gain)
+        def surrogate(flat: Tensor) -> Tensor:
+            log_ratio = log_density(*distribution(actor.split(flat), x), action) - old_log_density
+            return mean_over_batch(log_ratio.exp() * gain)
 
-        def divergence(tensors: dict) -> Tensor:
-            mean, log_std = distribution(tensors)
-            spread = ((2 * old_log_std).exp() + (old_mean - mean).square()) / (
-                2 * (2 * log_std).exp()
-            )
-            return mean_over_batch((log_std - old_log_std + spread - 0.5).sum(-1))
+        def moved(flat: Tensor) -> Tensor:
+            return divergence(*old, *distribution(actor.split(flat), x))
 
-        def flat(parts) -> Tensor:
-            return torch.cat([part.flatten(2) for part in parts], dim=-1)  # [M, N, P]
-
-        leaves = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
-        ascent = flat(torch.autograd.grad(surrogate(leaves).sum(), list(leaves.values())))
-        slope = flat(
-            torch.autograd.grad(divergence(leaves).sum(), list(leaves.values()), create_graph=True)
-        )
+        flat = actor.flat.clone().requires_grad_()  # [M, N, P]
+        (ascent,) = torch.autograd.grad(surrogate(flat).sum(), flat)
+        (slope,) = torch.autograd.grad(moved(flat).sum(), flat, create_graph=True)
 
         def product(vector: Tensor) -> Tensor:
-            parts = torch.autograd.grad(
-                (slope * vector).sum(), list(leaves.values()), retain_graph=True
-            )
-            return flat(parts) + config.damping * vector
+            (image,) = torch.autograd.grad((slope * vector).sum(), flat, retain_graph=True)
+            return image + config.damping * vector
 
         direction = conjugate_gradient(product, ascent, config.conjugate_steps)
         curvature = (direction * product(direction)).sum(-1, keepdim=True)
         step = (2 * config.max_kl / curvature.clamp_min(1e-20)).sqrt() * direction
-        sizes = [tensor[0, 0].numel() for tensor in start.values()]
-        caused = torch.zeros_like(gain[..., 0])
-        with torch.no_grad():
-            before, taken = surrogate(start), torch.zeros_like(caused, dtype=torch.bool)
-            for power in range(config.backtracks):
-                moves = (0.5**power * step).split(sizes, dim=-1)
-                tried = {
-                    n: t + move.view(t.shape)
-                    for (n, t), move in zip(start.items(), moves, strict=True)
-                }
-                apart = divergence(tried)
-                good = (surrogate(tried) > before) & (apart <= 1.5 * config.max_kl) & ~taken
-                for name, tensor in tried.items():
-                    mask = good.view(*good.shape, *[1] * (tensor.ndim - 2))
-                    self.actor.tensors[name].copy_(
-                        torch.where(mask, tensor, self.actor.tensors[name])
-                    )
-                caused, taken = torch.where(good, apart, caused), taken | good
-        return caused
-
-    def _descend(self, name: str, loss: Tensor) -> None:
-        params = getattr(self, name)
-        params.zero_grad()
-        loss.sum().backward(
-            inputs=[tensor for key, tensor in params.tensors.items() if key != "log_std"]
-        )
-        self.adams[name].step()
+        return self.search_along(step, surrogate, moved)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams=None) -> Tensor:
+    def search_along(
+        self,
+        step: Tensor,
+        surrogate: Callable[[Tensor], Tensor],
+        moved: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        """Takes the first of step, step / 2, step / 4... that improves the surrogate within the
+        trust region, every policy by itself; returns the divergence [M, N], 0 where none does.
+        """
+        actor = self.networks["actor"]
+        start = actor.flat.clone()
+        before = surrogate(start)
+        caused = torch.zeros_like(before)
+        taken = torch.zeros_like(before, dtype=torch.bool)
+        for halvings in range(self.config.backtracks):
+            tried = start + 0.5**halvings * step
+            distance = moved(tried)
+            inside = distance <= 1.5 * self.config.max_kl
+            good = (surrogate(tried) > before) & inside & ~taken
+            actor.flat.copy_(torch.where(good.unsqueeze(-1), tried, actor.flat))
+            caused = torch.where(good, distance, caused)
+            taken = taken | good
+        return caused
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.mean_action(obs).clamp(-1, 1)
 
-    def state_dict(self) -> dict:
-        return {
-            **{name: getattr(self, name).flat for name in self.adams},
-            "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
-            "noise": [stream.get_state() for stream in self.streams],
-            "choices": [stream.get_state() for stream in self.choices],
-            "cloning": self.cloning,
-            "last_obs": getattr(self, "last_obs", None),
-        }
 
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        for name, adam in self.adams.items():
-            getattr(self, name).flat.copy_(state[name])
-            adam.load_state_dict(state["adams"][name])
-        for streams, saved in ((self.streams, state["noise"]), (self.choices, state["choices"])):
-            for stream, one in zip(streams, saved, strict=True):
-                stream.set_state(one)
-        self.cloning = state["cloning"]
-        if state["last_obs"] is not None:
-            self.last_obs = state["last_obs"]
+def side_by_side(steps: Tensor) -> Tensor:
+    """Rollouts [T, M, N, B, ...] as rows [M, N, T B, ...]."""
+    return steps.permute(1, 2, 0, 3, *range(4, steps.ndim)).flatten(2, 3)

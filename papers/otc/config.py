@@ -12,7 +12,7 @@ from common.running.cells import Layer, defaults
 from papers.otc.balanced import BalancedConfig
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
-from papers.otc.cql import CQL, CQLConfig
+from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
 from papers.otc.embedding import EmbeddingConfig
 from papers.otc.tuning import TuningConfig
 
@@ -20,7 +20,7 @@ BASES = {
     "bcq": (BCQ, BCQConfig),
     "awac": (AWAC, AWACConfig),
     "bremen": (BREMEN, BREMENConfig),
-    "cql": (CQL, CQLConfig),
+    "cql": (DiscreteCQL, DiscreteCQLConfig),
     "td3bc": (TD3BC, TD3BCConfig),
 }
 ROBOTS = ("halfcheetah", "walker2d", "hopper")

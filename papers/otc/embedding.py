@@ -6,12 +6,15 @@ Encoder E(mu, sigma | s, a_i, s'), decoder D(a_i | s, s', z); mu is the embeddin
 Axes: M members, N agents, B batch, Z embedding.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from common.learning.population import generators, normal_
+from common.learning.learner import Learner
+from common.learning.population import generators
+from common.learning.ranges import Count, NotNegative, Positive
 from common.learning.replay import Batch
 from common.learning.vae import ConditionalVAE
 from papers.otc.experience import Experience
@@ -24,18 +27,19 @@ CHUNK = 8192  # rows embedded together
 class EmbeddingConfig:
     """Ours but for the dimension: the paper gives no more."""
 
-    dim: int = 10
-    hidden: int = 64
-    lr: float = 1e-3
-    kl_weight: float = 0.1
-    updates: int = 50_000
-    batch_size: int = 128
+    dim: Count = 10
+    hidden: Count = 64
+    lr: Positive = 1e-3
+    kl_weight: NotNegative = 0.1
+    updates: Count = 50_000
+    batch_size: Count = 128
 
 
-class Embedding:
+class Embedding(Learner):
     """Embeddings of every row of a population's experience.
 
     Args:
+        seeds: of the members that have one.
         members: of the population, a slice; all others have none.
     """
 
@@ -47,7 +51,10 @@ class Embedding:
         config: EmbeddingConfig,
         device="cpu",
     ):
-        self.config, self.experience, self.members = config, experience, members
+        super().__init__(seeds, device, noise="embedding/noise")
+        self.config = config
+        self.experience = experience
+        self.members = members
         obs_dim, action_dim = experience.widths[:2]
         dims = [2 * obs_dim] * experience.agents
         self.vae = ConditionalVAE(
@@ -60,67 +67,52 @@ class Embedding:
             config.lr,
             device,
         )
-        self.minibatches, self.noise = (
-            generators(seeds, "embedding/minibatches"),
-            generators(seeds, "embedding/noise", device),
-        )
-        mean, std = (part[members].unsqueeze(2) for part in experience.moments("obs"))
-        self.mean, self.scale = mean, std + 1e-3
-        shape = (
-            len(seeds),
-            experience.offline + experience.capacity,
-            experience.agents,
-            config.dim,
-        )
-        self.table = torch.zeros(shape, device=device)
-        self.facts: dict[str, list] = {}
+        self.minibatches = generators(seeds, "embedding/minibatches")
+        self.others.update(vae=self.vae, minibatches=self.minibatches)
+        mean, std = experience.moments("obs")
+        self.mean = mean[members].unsqueeze(2)
+        self.scale = std[members].unsqueeze(2) + 1e-3
+        rows = experience.offline + experience.capacity
+        self.table = torch.zeros(len(seeds), rows, experience.agents, config.dim, device=device)
+
+    @property
+    def facts(self) -> dict[str, list]:
+        """Per member, once trained: used dimensions, divergence and reconstruction error [N]."""
+        return self.notes
 
     def condition(self, batch: Batch) -> Tensor:
         """[M, N, B, 2 O] standardised states and next states."""
-        return torch.cat(
-            [(batch.obs - self.mean) / self.scale, (batch.next_obs - self.mean) / self.scale],
-            dim=-1,
-        )
+        pair = [(obs - self.mean) / self.scale for obs in (batch.obs, batch.next_obs)]
+        return torch.cat(pair, dim=-1)
 
-    def train(self):
+    def train(self) -> Iterator[None]:
         """Trains on the offline rows; yields after every update, then embeds them and notes whether
         the latent collapsed.
         """
         experience, config = self.experience, self.config
         for _ in range(config.updates):
-            index = torch.stack(
-                [
-                    torch.randint(
-                        experience.offline, (experience.agents, config.batch_size), generator=stream
-                    )
-                    for stream in self.minibatches
-                ]
-            ).to(experience.device)
+            index = experience.draw(config.batch_size, self.minibatches, 0, experience.offline)
             batch = experience.gather(index, self.members)
-            noise = normal_(
-                batch.action.new_empty(*batch.action.shape[:-1], config.dim), self.noise
-            )
+            noise = self.normal(*index.shape[1:], config.dim)
             rebuilt, divergence = self.vae.update(
                 self.condition(batch), batch.action, noise, config.kl_weight
             )
             yield
         self.extend(0, experience.offline)
         used = self.table[:, : experience.offline].var(1) > ACTIVE  # [M, N, Z]
-        self.facts = {
-            "active_dims": used.sum(-1).tolist(),
-            "kl_per_dim": divergence.tolist(),
-            "reconstruction": rebuilt.tolist(),
-        }
+        self.notes.update(
+            active_dims=used.sum(-1).tolist(),
+            kl_per_dim=divergence.tolist(),
+            reconstruction=rebuilt.tolist(),
+        )
 
     @torch.no_grad()
     def extend(self, start: int, stop: int) -> None:
         """Embeds the rows with indices in [start, stop)."""
         shape = (len(self.table), self.experience.agents, -1)
         for low in range(start, stop, CHUNK):
-            index = torch.arange(low, min(low + CHUNK, stop), device=self.experience.device).expand(
-                shape
-            )
-            batch = self.experience.gather(index, self.members)
+            index = torch.arange(low, min(low + CHUNK, stop), device=self.device)
+            batch = self.experience.gather(index.expand(shape), self.members)
             mean, _ = self.vae.encode(self.condition(batch), batch.action)
             self.table[:, low : low + mean.shape[2]] = mean.transpose(1, 2)
 
@@ -130,18 +122,3 @@ class Embedding:
         member = torch.arange(members, device=index.device).view(-1, 1, 1)
         agent = torch.arange(agents, device=index.device).view(1, -1, 1)
         return self.table[member, index, agent]
-
-    def state_dict(self) -> dict:
-        return {
-            "vae": self.vae.state_dict(),
-            "minibatches": [stream.get_state() for stream in self.minibatches],
-            "noise": [stream.get_state() for stream in self.noise],
-            "facts": self.facts,
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        self.vae.load_state_dict(state["vae"])
-        for streams, name in ((self.minibatches, "minibatches"), (self.noise, "noise")):
-            for stream, saved in zip(streams, state[name], strict=True):
-                stream.set_state(saved)
-        self.facts = state["facts"]

@@ -9,6 +9,7 @@ Axes: M members, N agents, R rows, B rows of a minibatch, F numbers of a row.
 import torch
 from torch import Tensor
 
+from common.learning.population import integers
 from common.learning.replay import Batch
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal")
@@ -40,26 +41,21 @@ class Experience:
     ):
         first = datasets[0]
         self.offline, self.agents = first["obs"].shape[:2]
-        if any(len(data["obs"]) != self.offline for data in datasets):
-            raise ValueError(
-                f"data sets have {[len(data['obs']) for data in datasets]} rows, expected equally many"
-            )
-        self.widths = [
-            first["obs"].shape[-1],
-            first["action"].shape[-1],
-            1,
-            first["obs"].shape[-1],
-            1,
-        ]
-        self.which, self.steps, self.online, self.device = torch.tensor(which), steps, 0, device
+        sizes = [len(data["obs"]) for data in datasets]
+        if any(size != self.offline for size in sizes):
+            raise ValueError(f"data sets have {sizes} rows, expected equally many")
+        obs_dim = first["obs"].shape[-1]
+        self.widths = [obs_dim, first["action"].shape[-1], 1, obs_dim, 1]
+        self.which = torch.tensor(which)
+        self.steps = steps
+        self.online = 0
+        self.device = device
         self.capacity = deployments * steps
         blocks = [table(data).to(device) for data in datasets]
-        self.rows = torch.cat(
-            [*blocks, torch.zeros(len(which) * self.capacity, *blocks[0].shape[1:], device=device)]
-        )
-        self.first = (self.which * self.offline).to(
-            device
-        )  # of every member's data set and of its online rows
+        empty = torch.zeros(len(which) * self.capacity, *blocks[0].shape[1:], device=device)
+        self.rows = torch.cat([*blocks, empty])
+        # where every member's data set begins, and its online rows
+        self.first = (self.which * self.offline).to(device)
         online = len(datasets) * self.offline + torch.arange(len(which)) * self.capacity
         self.first_online = online.to(device)
 
@@ -79,10 +75,8 @@ class Experience:
         self, count: int, streams: list[torch.Generator], low: int = 0, high: int | None = None
     ) -> Tensor:
         """[M, N, count] indices, uniform in [low, high), each member's from its own stream."""
-        shape, high = (self.agents, count), self.size if high is None else high
-        return torch.stack(
-            [torch.randint(low, high, shape, generator=stream) for stream in streams]
-        ).to(self.device)
+        stop = self.size if high is None else high
+        return integers(low, stop, (self.agents, count), streams).to(self.device)
 
     def draw_latest(self, count: int, streams: list[torch.Generator]) -> Tensor:
         """[M, N, count] indices of rows of the last deployment, D_i^k."""
@@ -95,19 +89,17 @@ class Experience:
         flat = place * self.agents + torch.arange(self.agents, device=self.device).view(1, -1, 1)
         rows = self.rows.view(-1, self.rows.shape[-1])[flat]  # [M, N, B, F]
         obs, action, reward, next_obs, terminal = (
-            part.contiguous() for part in rows.split(self.widths, dim=-1)
+            field.contiguous() for field in rows.split(self.widths, dim=-1)
         )
         return Batch(obs, action, reward.squeeze(-1), next_obs, terminal.squeeze(-1))
 
     def moments(self, name: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [M, N, F] of a field over every member's offline data."""
-        start = sum(self.widths[: FIELDS.index(name)])
-        values = self.rows[
-            : self.offline * (int(self.which.max()) + 1),
-            :,
-            start : start + self.widths[FIELDS.index(name)],
-        ]
-        per_set = values.unflatten(0, (-1, self.offline))  # [sets, R, N, F]
+        column = FIELDS.index(name)
+        start = sum(self.widths[:column])
+        offline = self.offline * (int(self.which.max()) + 1)
+        numbers = self.rows[:offline, :, start : start + self.widths[column]]
+        per_set = numbers.unflatten(0, (-1, self.offline))  # [sets, R, N, F]
         which = self.which.to(self.device)
         return per_set.mean(1)[which], per_set.std(1)[which]
 
@@ -122,8 +114,6 @@ class Experience:
 
 def table(data: dict[str, Tensor]) -> Tensor:
     """Fields side by side: [..., N, F]."""
-    parts = [
-        data[name] if data[name].ndim == data["obs"].ndim else data[name].unsqueeze(-1)
-        for name in FIELDS
-    ]
-    return torch.cat(parts, dim=-1)
+    matrix = data["obs"].ndim  # a field with one number per agent has an axis less
+    columns = [data[name] for name in FIELDS]
+    return torch.cat([one if one.ndim == matrix else one.unsqueeze(-1) for one in columns], dim=-1)

@@ -20,15 +20,16 @@ def nearest_l1_reference(rows: Tensor, pool: Tensor) -> Tensor:
 @torch.no_grad()
 def nearest_l1(rows: Tensor, pool: Tensor) -> Tensor:
     """[M, N, B] the smallest of the L1 distances of rows [M, N, B, F] to the pool [M, N, D, F]."""
-    library = (
-        compiled(SOURCE) if rows.device.type == "cpu" and rows.dtype == torch.float32 else None
-    )
+    native = rows.device.type == "cpu" and rows.dtype == torch.float32
+    library = compiled(SOURCE) if native else None
     if library is None:
         return nearest_l1_reference(rows, pool)
-    rows, pool = rows.contiguous(), pool.contiguous()
-    out, nets = rows.new_empty(rows.shape[:-1]), Nets(rows.shape[:-2])
+    rows = rows.contiguous()
+    pool = pool.contiguous()
+    distances = rows.new_empty(rows.shape[:-1])
+    nets = Nets(rows.shape[:-2])
     library.nearest_l1(
         *longs(nets.count, rows.shape[-2], pool.shape[-2], rows.shape[-1]),
-        *(nets(t) for t in (rows, pool, out)),
+        *(nets(tensor) for tensor in (rows, pool, distances)),
     )
-    return out
+    return distances

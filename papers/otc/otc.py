@@ -45,18 +45,20 @@ def best_match(q: Tensor, pool_q: Tensor, ties: Tensor) -> Tensor:
     size = ordered.shape[-1]
     right = torch.searchsorted(ordered, q).clamp_max(size - 1)
     left = (right - 1).clamp_min(0)
-    below, above = ordered.gather(-1, left), ordered.gather(-1, right)
-    to_below, to_above = (q - below).abs(), (above - q).abs()
+    below = ordered.gather(-1, left)
+    above = ordered.gather(-1, right)
+    to_below = (q - below).abs()
+    to_above = (above - q).abs()
 
-    def block(values: Tensor) -> tuple[Tensor, Tensor]:
+    def block(neighbour: Tensor) -> tuple[Tensor, Tensor]:
         """First place and number of pool values equal to these."""
-        first = torch.searchsorted(ordered, values)
-        return first, torch.searchsorted(ordered, values, right=True) - first
+        first = torch.searchsorted(ordered, neighbour)
+        return first, torch.searchsorted(ordered, neighbour, right=True) - first
 
-    (first_below, count_below), (first_above, count_above) = block(below), block(above)
-    use_below = to_below <= to_above
-    use_above = (to_above <= to_below) & (above != below)
-    count_below, count_above = count_below * use_below, count_above * use_above
+    first_below, count_below = block(below)
+    first_above, count_above = block(above)
+    count_below = count_below * (to_below <= to_above)
+    count_above = count_above * ((to_above <= to_below) & (above != below))
     picked = (ties * (count_below + count_above)).long()
     place = torch.where(
         picked < count_below, first_below + picked, first_above + picked - count_below

@@ -8,38 +8,34 @@ Axes: M members, N agents, B rows to choose from, D pool of online rows.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from common.learning.population import generators
+from common.learning.population import Streams, fractions, generators
+from common.learning.ranges import Count
 from papers.otc import otc
 from papers.otc.balanced import BalancedReplay
 from papers.otc.embedding import Embedding
 from papers.otc.experience import Experience
 
-STRATEGIES = (
-    "embedding",
-    "value",
-    "uniform",
-    "online",
-    "balanced",
-)  # the first two are OTC's d_e and d_q
+# the first two are OTC's d_e and d_q
+STRATEGIES = ("embedding", "value", "uniform", "online", "balanced")
 
 
 @dataclass(frozen=True)
 class TuningConfig:
     """Sizes of Table 3, and readings where the paper is open (README)."""
 
-    candidates: int = 512  # |B|
-    pool: int = 2000  # |D|
-    batch_size: int = 128
-    value_samples: int = 10  # actions in V(s') = E Q(s', a)
-    normaliser: str = (
-        "minibatch"  # of d_q: "minibatch" means, or "conditional" on (s, a_i) as in MABCQ
-    )
+    candidates: Count = 512  # |B|
+    pool: Count = 2000  # |D|
+    batch_size: Count = 128
+    value_samples: Count = 10  # actions in V(s') = E Q(s', a)
+    # of d_q: "minibatch" means, or "conditional" on (s, a_i) as in MABCQ
+    normaliser: Literal["minibatch", "conditional"] = "minibatch"
     replacement: bool = False  # of the prioritised draw
-    distance_draws: int = 40  # minibatches behind D_i^k of Eq. 4
+    distance_draws: Count = 40  # minibatches behind D_i^k of Eq. 4
 
 
 class Sampler:
@@ -64,8 +60,11 @@ class Sampler:
         balanced: BalancedReplay | None,
         config: TuningConfig,
     ):
-        self.experience, self.learner, self.config = experience, learner, config
-        self.embedding, self.balanced = embedding, balanced
+        self.experience = experience
+        self.learner = learner
+        self.config = config
+        self.embedding = embedding
+        self.balanced = balanced
         self.groups = {name: span(strategies, name) for name in STRATEGIES if name in strategies}
         self.valued = learner.part(self.groups["value"]) if "value" in self.groups else None
         purposes = ("candidates", "pool", "gumbel", "ties", "values", "distance")
@@ -77,46 +76,44 @@ class Sampler:
         self.last_distance: Tensor | None = None
         self.guard_hits = torch.zeros_like(self.alpha)
 
-    def distances(self, candidates: Tensor, pool: Tensor, streams: dict) -> Tensor:
+    def distances(self, candidates: Tensor, pool: Tensor, streams: dict[str, Streams]) -> Tensor:
         """[M, N, B] next-state distance of every candidate to its best match; 0 where a strategy
         has none.
         """
-        found = torch.zeros(candidates.shape, device=candidates.device)
-        if "embedding" in self.groups:
-            mine = self.groups["embedding"]
-            rows = self.embedding.rows
-            found[mine] = otc.embedding_distance(rows(candidates[mine]), rows(pool[mine]))
-        if "value" in self.groups:
-            mine = self.groups["value"]
-            found[mine] = self.value_distances(candidates[mine], pool[mine], streams, mine)
-        return found
+        distances = torch.zeros(candidates.shape, device=candidates.device)
+        if self.embedding:
+            members = self.groups["embedding"]
+            rows = self.embedding.rows(candidates[members])
+            distances[members] = otc.embedding_distance(rows, self.embedding.rows(pool[members]))
+        if self.valued:
+            members = self.groups["value"]
+            distances[members] = self.value_distances(candidates[members], pool[members], streams)
+        return distances
 
     def value_distances(
-        self, candidates: Tensor, pool: Tensor, streams: dict, members: slice
+        self, candidates: Tensor, pool: Tensor, streams: dict[str, Streams]
     ) -> Tensor:
-        """d_q(s', s'*) of every candidate, [M, N, B], by the present values."""
-        gather, samples = self.experience.gather, self.config.value_samples
-        rows, online = gather(candidates, members), gather(pool, members)
-        q, pool_q = self.valued.q(rows.obs, rows.action), self.valued.q(online.obs, online.action)
-        ties = torch.stack(
-            [
-                torch.rand(candidates.shape[1:], generator=stream)
-                for stream in streams["ties"][members]
-            ]
-        )
+        """d_q(s', s'*) of every candidate of the members with that strategy, [M, N, B], by the
+        present values.
+        """
+        members = self.groups["value"]
+        rows = self.experience.gather(candidates, members)
+        online = self.experience.gather(pool, members)
+        q = self.valued.q(rows.obs, rows.action)
+        pool_q = self.valued.q(online.obs, online.action)
+        ties = fractions(candidates.shape[1:], streams["ties"][members])
         match = otc.best_match(q, pool_q, ties.to(q.device))
-        matched = gather(pool.gather(-1, match), members)
+        matched = self.experience.gather(pool.gather(-1, match), members)
         next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)
-        value, matched_value = self.valued.value(
-            next_obs, streams["values"][members], samples
-        ).chunk(2, dim=-1)
+        next_values = self.valued.value(
+            next_obs, streams["values"][members], self.config.value_samples
+        )
+        value, matched_value = next_values.chunk(2, dim=-1)
         if self.config.normaliser == "minibatch":
             return otc.value_distance(value, matched_value)
         gamma = self.learner.config.gamma
-        expected, matched_expected = (
-            (q - rows.reward) / gamma,
-            (pool_q.gather(-1, match) - matched.reward) / gamma,
-        )
+        expected = (q - rows.reward) / gamma
+        matched_expected = (pool_q.gather(-1, match) - matched.reward) / gamma
         return otc.conditional_value_distance(value, matched_value, expected, matched_expected)
 
     def choose(self) -> Tensor:
@@ -125,24 +122,23 @@ class Sampler:
         candidates = experience.draw(config.candidates, self.streams["candidates"])
         pool = experience.draw_latest(config.pool, self.streams["pool"])
         priorities = otc.log_priority(self.distances(candidates, pool, self.streams))
-        alpha = self.alpha.to(priorities.device)
-        if config.replacement:
-            shape = (experience.agents, config.batch_size)
-            uniform = torch.stack(
-                [torch.rand(shape, generator=stream) for stream in self.streams["gumbel"]]
-            )
-            picked = otc.draw_with_replacement(priorities, alpha, uniform.to(priorities.device))
-        else:
-            noise = otc.gumbel(tuple(priorities.shape[1:]), self.streams["gumbel"]).to(
-                priorities.device
-            )
-            picked = otc.draw(priorities, alpha, noise, config.batch_size)
-        chosen = candidates.gather(-1, picked)
+        chosen = candidates.gather(-1, self.prioritised(priorities))
         if "online" in self.groups:
-            chosen[self.groups["online"]] = pool[self.groups["online"], :, : config.batch_size]
-        if "balanced" in self.groups:
+            members = self.groups["online"]
+            chosen[members] = pool[members, :, : config.batch_size]
+        if self.balanced:
             chosen[self.groups["balanced"]] = self.balanced.draw(config.batch_size)
         return chosen
+
+    def prioritised(self, log_priorities: Tensor) -> Tensor:
+        """[M, N, batch_size] of the candidates by Eq. 3."""
+        config, streams = self.config, self.streams["gumbel"]
+        alpha = self.alpha.to(log_priorities.device)
+        if config.replacement:
+            uniform = fractions((self.experience.agents, config.batch_size), streams)
+            return otc.draw_with_replacement(log_priorities, alpha, uniform.to(alpha.device))
+        noise = otc.gumbel(tuple(log_priorities.shape[1:]), streams)
+        return otc.draw(log_priorities, alpha, noise.to(alpha.device), config.batch_size)
 
     def adapt(self, deployment: int) -> None:
         """Line 7: alpha after deployment k by Eq. 4; D_i^k is the mean over minibatches of B
@@ -150,17 +146,9 @@ class Sampler:
 
         The newest rows would match themselves. At k = 1 the distance is only noted.
         """
-        config, experience = self.config, self.experience
         if not self.adaptive.any():
             return
-        streams, total = dict.fromkeys(("ties", "values"), self.streams["distance"]), 0.0
-        for _ in range(config.distance_draws):
-            candidates = experience.draw(
-                config.candidates, self.streams["distance"], 0, experience.size - experience.steps
-            )
-            pool = experience.draw_latest(config.pool, self.streams["distance"])
-            total = total + self.distances(candidates, pool, streams).mean(-1).cpu()
-        distance = total / config.distance_draws
+        distance = self.mean_distance()
         if deployment > 1:
             changed = otc.next_alpha(self.alpha, distance, self.last_distance)
             low, high = otc.ALPHA_RANGE
@@ -168,12 +156,23 @@ class Sampler:
             self.alpha = torch.where(self.adaptive[:, None], changed, self.alpha)
         self.last_distance = distance
 
+    def mean_distance(self) -> Tensor:
+        """[M, N] D_i^k of Eq. 4."""
+        config, experience = self.config, self.experience
+        streams = self.streams["distance"]
+        total = torch.zeros_like(self.alpha)
+        for _ in range(config.distance_draws):
+            older = experience.size - experience.steps
+            candidates = experience.draw(config.candidates, streams, 0, older)
+            pool = experience.draw_latest(config.pool, streams)
+            distances = self.distances(candidates, pool, {"ties": streams, "values": streams})
+            total = total + distances.mean(-1).cpu()
+        return total / config.distance_draws
+
     def state_dict(self) -> dict:
+        """Everything that choosing and adapting change."""
         return {
-            "streams": {
-                name: [stream.get_state() for stream in streams]
-                for name, streams in self.streams.items()
-            },
+            "streams": {name: streams.state_dict() for name, streams in self.streams.items()},
             "alpha": self.alpha,
             "guard_hits": self.guard_hits,
             "last_distance": self.last_distance,
@@ -181,14 +180,12 @@ class Sampler:
         }
 
     def load_state_dict(self, state: dict) -> None:
+        """Goes on from a `state_dict`."""
         for name, streams in self.streams.items():
-            for stream, saved in zip(streams, state["streams"][name], strict=True):
-                stream.set_state(saved)
-        self.alpha, self.guard_hits, self.last_distance = (
-            state["alpha"],
-            state["guard_hits"],
-            state["last_distance"],
-        )
+            streams.load_state_dict(state["streams"][name])
+        self.alpha = state["alpha"]
+        self.guard_hits = state["guard_hits"]
+        self.last_distance = state["last_distance"]
         if self.balanced:
             self.balanced.load_state_dict(state["balanced"])
 

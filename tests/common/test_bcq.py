@@ -38,8 +38,11 @@ def net(tensors, head=None):
 
 def test_three_updates_equal_a_plain_implementation(stream):
     agent = BCQ([3], [5], 2, CONFIG)
-    encoder, decoder = net(agent.vae.encoder.tensors), net(agent.vae.decoder.tensors)
-    actor, actor_target = net(agent.actor.tensors), net(agent.actor.tensors)
+    encoder, decoder = (
+        net(agent.vae.networks["encoder"].tensors),
+        net(agent.vae.networks["decoder"].tensors),
+    )
+    actor, actor_target = net(agent.networks["actor"].tensors), net(agent.networks["actor"].tensors)
     critics, targets = (
         [net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2)
     )
@@ -88,10 +91,10 @@ def test_three_updates_equal_a_plain_implementation(stream):
                     a.lerp_(b, 0.3)
         agent.update(rows)
     pairs = (
-        (agent.vae.encoder["w2"][0, 0], encoder[2]),
-        (agent.vae.decoder["w2"][0, 0], decoder[2]),
-        (agent.actor["w2"][0, 0], actor[2]),
-        (agent.target_critic["w2"][0, 0, 1], targets[1][2]),
+        (agent.vae.networks["encoder"]["w2"][0, 0], encoder[2]),
+        (agent.vae.networks["decoder"]["w2"][0, 0], decoder[2]),
+        (agent.networks["actor"]["w2"][0, 0], actor[2]),
+        (agent.targets["critic"]["w2"][0, 0, 1], targets[1][2]),
     )
     for mine, theirs in pairs:
         torch.testing.assert_close(mine.detach(), theirs.weight.detach().T, rtol=1e-2, atol=2e-3)
@@ -103,7 +106,7 @@ def test_acting_picks_the_best_of_its_candidates_near_what_the_generator_propose
     action = agent.act(obs, generators([0, 1], "acting"))
     repeated = obs.repeat_interleave(5, dim=2)
     candidates = agent.propose(
-        repeated, agent.noise(repeated, generators([0, 1], "acting")), agent.actor
+        repeated, agent.noise(repeated, generators([0, 1], "acting")), agent.networks["actor"]
     )
     values = agent.q(repeated, candidates).view(2, 1, 3, 5)
     torch.testing.assert_close(agent.q(obs, action), values.amax(-1))
@@ -127,7 +130,9 @@ def test_a_member_is_what_its_seed_alone_would_train_and_copies_go_on_alike(stre
     for _ in range(3):
         rows = batch(2, stream)
         both.update(rows), alone.update(rows_of(rows, 1))
-    torch.testing.assert_close(both.actor.flat[1:], alone.actor.flat, **exact)
+    torch.testing.assert_close(
+        both.networks["actor"].flat[1:], alone.networks["actor"].flat, **exact
+    )
     copies = BCQ([8, 8, 3], [5], 2, CONFIG)
     copies.load_state_dict(members_of(both.state_dict(), [1, 1, 0]))
     rows = batch(1, stream)

@@ -39,7 +39,7 @@ def test_stacked_actor_equals_torch_modules_in_value_gradient_and_running_statis
         expected = twin(obs[m, n]).tanh()
         torch.testing.assert_close(actions[m, n], expected, rtol=1e-4, atol=1e-6)
         expected.square().mean().backward()
-        views = actors.params._views(actors.params.grad)
+        views = actors.params.split(actors.params.grad)
         torch.testing.assert_close(views["w1"][m, n], twin[1].weight.grad.T, rtol=1e-3, atol=1e-7)
         torch.testing.assert_close(
             views["norm_bias"][m, n], twin[0].bias.grad, rtol=1e-3, atol=1e-7

@@ -67,7 +67,7 @@ def test_four_updates_equal_a_plain_implementation(stream):
         agent.update(rows)
     pairs = (
         (agent.actors.params["w2"][0, 0], pi[2]),
-        (agent.target_critic["w2"][0, 0, 1], targets[1][2]),
+        (agent.targets["critic"]["w2"][0, 0, 1], targets[1][2]),
     )
     for mine, theirs in pairs:
         torch.testing.assert_close(mine.detach(), theirs.weight.detach().T, rtol=1e-2, atol=2e-3)

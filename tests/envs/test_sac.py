@@ -90,7 +90,7 @@ def test_two_updates_equal_a_plain_implementation(stream):
         weight = weight[0] if weight.ndim == 3 else weight
         torch.testing.assert_close(weight, theirs[2].weight.detach().T, rtol=1e-2, atol=2e-3)
     torch.testing.assert_close(
-        learner.target_critic["w1"][0, 0, 1], t2[0].weight.detach().T, rtol=1e-2, atol=2e-3
+        learner.targets["critic"]["w1"][0, 0, 1], t2[0].weight.detach().T, rtol=1e-2, atol=2e-3
     )
 
 

@@ -17,7 +17,7 @@ from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_lo
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.config import METHODS
-from papers.otc.cql import CQL, CQLConfig
+from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
 from papers.otc.experience import Experience
 from papers.otc.experiment import PAPER, make_cell
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
@@ -202,8 +202,8 @@ def small_batch(members, agents, stream, rows=12, obs=5, act=2):
 def test_awac_equals_a_plain_implementation(stream):
     config = AWACConfig(hidden=32, actor_lr=1e-2, critic_lr=1e-2, tau=0.3, weight_decay=0.1)
     agent = AWAC([3], [5], 2, config)
-    actor = net(agent.actor.tensors)
-    logits = agent.actor["log_std_logits"][0, 0].detach().clone().requires_grad_()
+    actor = net(agent.networks["actor"].tensors)
+    logits = agent.networks["actor"]["log_std_logits"][0, 0].detach().clone().requires_grad_()
     critics, targets = (
         [net(agent.critics.params.tensors, head) for head in (0, 1)] for _ in range(2)
     )
@@ -247,10 +247,16 @@ def test_awac_equals_a_plain_implementation(stream):
                     a.lerp_(b, 0.3)
         agent.update(rows)
     torch.testing.assert_close(
-        agent.actor["w2"][0, 0].detach(), actor[2].weight.detach().T, rtol=1e-2, atol=2e-3
+        agent.networks["actor"]["w2"][0, 0].detach(),
+        actor[2].weight.detach().T,
+        rtol=1e-2,
+        atol=2e-3,
     )
     torch.testing.assert_close(
-        agent.actor["log_std_logits"][0, 0].detach(), logits.detach(), rtol=1e-2, atol=2e-3
+        agent.networks["actor"]["log_std_logits"][0, 0].detach(),
+        logits.detach(),
+        rtol=1e-2,
+        atol=2e-3,
     )
 
 
@@ -297,8 +303,10 @@ def battle_batch(members, agents, rows, actions, stream):
 
 
 def test_discrete_cql_equals_a_plain_implementation(stream):
-    agent = CQL([3], [9], 5, CQLConfig(hidden=32, critic_lr=1e-2, tau=0.3, cql_weight=0.7))
-    q, target = net(agent.critic.tensors), net(agent.critic.tensors)
+    agent = DiscreteCQL(
+        [3], [9], 5, DiscreteCQLConfig(hidden=32, critic_lr=1e-2, tau=0.3, cql_weight=0.7)
+    )
+    q, target = net(agent.networks["critic"].tensors), net(agent.networks["critic"].tensors)
     adam = torch.optim.Adam(q.parameters(), 1e-2)
     for _ in range(3):
         rows = battle_batch(1, 1, 16, 5, stream)
@@ -349,9 +357,9 @@ def test_discrete_cql_equals_a_plain_implementation(stream):
 
 
 def test_discrete_cql_of_a_member_does_not_depend_on_the_others(stream):
-    config = CQLConfig(hidden=16)
+    config = DiscreteCQLConfig(hidden=16)
     batch = battle_batch(3, 2, 12, 5, stream)
-    together, alone = CQL([0, 1, 2], [9, 9], 5, config), CQL([1], [9, 9], 5, config)
+    together, alone = DiscreteCQL([0, 1, 2], [9, 9], 5, config), DiscreteCQL([1], [9, 9], 5, config)
     for _ in range(4):
         together.update(batch)
         alone.update(
@@ -473,7 +481,7 @@ def test_resumed_equals_uninterrupted(folders, stop):
     for _ in second.updates():
         pass
     assert second.returns == whole.returns and second.alphas == whole.alphas
-    assert torch.equal(second.learner.actor.flat, whole.learner.actor.flat)
+    assert torch.equal(second.learner.networks["actor"].flat, whole.learner.networks["actor"].flat)
 
 
 def test_variants_of_a_seed_share_their_offline_phase_and_uniform_has_no_alpha(folders, tmp_path):
@@ -584,5 +592,9 @@ def test_bremen_of_a_member_does_not_depend_on_the_others(stream):
             )
         )
     both.improve(), alone.improve()
-    torch.testing.assert_close(both.actor.flat[1:], alone.actor.flat, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(both.critic.flat[1:], alone.critic.flat, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        both.networks["actor"].flat[1:], alone.networks["actor"].flat, rtol=1e-3, atol=1e-4
+    )
+    torch.testing.assert_close(
+        both.networks["critic"].flat[1:], alone.networks["critic"].flat, rtol=1e-3, atol=1e-4
+    )
