@@ -5,10 +5,13 @@ each agent's observation, action, reward, next observation, terminal flag and ne
 side, so that one gather fetches a transition.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from common.learning.population import Streams
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal", "next_action")
 
@@ -20,7 +23,7 @@ class Batch:
     Attributes:
         obs, next_obs: [M, N, B, O], the agent's own; action, next_action: [M, N, B, A]; reward,
             terminal: [M, N, B]. next_action is None where it is not known.
-        team: the joint rows of a centralised draw, the same fields for all agents: [M, N, B, N, F];
+        joint: the rows of a centralised draw, the same fields for all agents: [M, N, B, N, F];
             None otherwise.
     """
 
@@ -30,7 +33,7 @@ class Batch:
     next_obs: Tensor
     terminal: Tensor
     next_action: Tensor | None = None
-    team: dict[str, Tensor] | None = None
+    joint: dict[str, Tensor] | None = None
 
 
 def distinct(rows: int, shape: tuple[int, int], stream: torch.Generator) -> Tensor:
@@ -74,35 +77,29 @@ class Replay:
         self,
         datasets: list[dict[str, Tensor]],
         which: list[int],
-        streams,
-        centralised,
-        successors,
-        device,
+        streams: Streams,
+        centralised: bool,
+        successors: bool,
+        device: str,
     ):
         first = datasets[0]
-        self.obs_dim, self.action_dim = first["obs"].shape[-1], first["action"].shape[-1]
+        self.obs_dim = first["obs"].shape[-1]
+        self.action_dim = first["action"].shape[-1]
         self.widths = [self.obs_dim, self.action_dim, 1, self.obs_dim, 1, self.action_dim]
-        kept = [data["has_next_action"] if successors else None for data in datasets]
         sizes = [
-            len(data["obs"]) if keep is None else int(keep.sum())
-            for data, keep in zip(datasets, kept, strict=True)
+            int(data["has_next_action"].sum()) if successors else len(data["obs"])
+            for data in datasets
         ]
-        self.rows = torch.empty(
-            sum(sizes), first["obs"].shape[1], sum(self.widths), device=device
-        )  # [R, N, F]
-        start = 0
-        for data, keep, size in zip(datasets, kept, sizes, strict=True):
-            column = 0
-            for name, width in zip(FIELDS, self.widths, strict=True):
-                values = data[name] if keep is None else data[name][keep]
-                values = values.unsqueeze(-1) if values.ndim == 2 else values
-                self.rows[start : start + size, :, column : column + width] = values.to(device)
-                column += width
-            start += size
-        starts = torch.tensor([0, *sizes]).cumsum(0)
-        self.starts = [int(starts[d]) for d in which]
+        agents = first["obs"].shape[1]
+        self.rows = torch.empty(sum(sizes), agents, sum(self.widths), device=device)  # [R, N, F]
+        starts = [0, *itertools.accumulate(sizes)]
+        for start, size, data in zip(starts, sizes, datasets, strict=False):
+            self.rows[start : start + size] = side_by_side(data, successors).to(device)
+        self.starts = [starts[d] for d in which]
         self.sizes = [sizes[d] for d in which]
-        self.streams, self.centralised, self.device = streams, centralised, device
+        self.streams = streams
+        self.centralised = centralised
+        self.device = device
 
     def draw(self, batch_size: int) -> Batch:
         """A fresh minibatch for every member and agent."""
@@ -112,14 +109,24 @@ class Replay:
             for start, size, stream in zip(self.starts, self.sizes, self.streams, strict=True)
         ]
         index = torch.stack(drawn).to(self.device)  # [M, N, B]
-        own = index * agents + torch.arange(agents, device=self.device)[:, None]
-        fields = self._split(self.rows.view(-1, width)[own])
-        team = None
+        row = index * agents + torch.arange(agents, device=self.device)[:, None]
+        fields = self._split(self.rows.view(-1, width)[row])
         if self.centralised:
-            team = dict(zip(FIELDS, self._split(self.rows[index]), strict=True))
-        return Batch(*fields, team=team)
+            return Batch(**fields, joint=self._split(self.rows[index]))
+        return Batch(**fields)
 
-    def _split(self, rows: Tensor) -> list[Tensor]:
-        parts = [part.contiguous() for part in rows.split(self.widths, dim=-1)]
-        parts[2], parts[4] = parts[2].squeeze(-1), parts[4].squeeze(-1)
-        return parts
+    def _split(self, rows: Tensor) -> dict[str, Tensor]:
+        """Fields of rows [..., F]: [..., O] and [..., A], or [...] if they are single numbers."""
+        columns = zip(FIELDS, rows.split(self.widths, dim=-1), strict=True)
+        fields = {name: column.contiguous() for name, column in columns}
+        for name in ("reward", "terminal"):
+            fields[name] = fields[name].squeeze(-1)
+        return fields
+
+
+def side_by_side(data: dict[str, Tensor], successors: bool) -> Tensor:
+    """[R, N, F] rows of a data set; with `successors` those whose next action is known."""
+    rows = data["has_next_action"] if successors else slice(None)
+    fields = [data[name][rows] for name in FIELDS]
+    columns = [field.unsqueeze(-1) if field.ndim == 2 else field for field in fields]
+    return torch.cat(columns, dim=-1)

@@ -16,31 +16,44 @@ from torch import Tensor
 SMALLEST_STD = 1e-10  # a distribution that collapsed stays drawable
 
 
+def spread_around_new_mean(actions: Tensor, mean: Tensor, new_mean: Tensor) -> Tensor:
+    """[..., A] root mean square distance of actions [..., K, A] to the new mean: released code."""
+    return (actions - new_mean.unsqueeze(-2)).square().mean(-2).sqrt()
+
+
+def spread_around_old_mean(actions: Tensor, mean: Tensor, new_mean: Tensor) -> Tensor:
+    """[..., A] root of the sum of squared distances to the old mean: Eq. 3 as printed."""
+    return (actions - mean.unsqueeze(-2)).square().sum(-2).sqrt()
+
+
+Spread = Callable[[Tensor, Tensor, Tensor], Tensor]
+SPREADS: dict[str, Spread] = {
+    "released": spread_around_new_mean,
+    "text": spread_around_old_mean,
+}
+
+
 def refine_softmax(
-    actions: Tensor, q: Tensor, mean: Tensor, beta: float, sigma: str
+    actions: Tensor, q: Tensor, mean: Tensor, beta: float, spread: Spread
 ) -> tuple[Tensor, Tensor]:
     """OMAR's update, Eq. 3: mean = sum_k softmax_k(beta Q_k) a_k, and the spread of the samples.
 
     Args:
         actions: [..., K, A]; q: [..., K]; mean: [..., A], the mean they were drawn around.
-        sigma: "released": root mean square distance to the new mean; "text": root of the sum of
-            squared distances to the old mean, as Eq. 3 is printed.
+        spread: one of SPREADS.
 
     Returns:
         New mean and standard deviation, [..., A].
     """
     new_mean = (torch.softmax(beta * q, dim=-1).unsqueeze(-1) * actions).sum(-2)
-    if sigma == "released":
-        variance = (actions - new_mean.unsqueeze(-2)).square().mean(-2)
-    else:
-        variance = (actions - mean.unsqueeze(-2)).square().sum(-2)
-    return new_mean, variance.sqrt().clamp_min(SMALLEST_STD)
+    return new_mean, spread(actions, mean, new_mean).clamp_min(SMALLEST_STD)
 
 
 def best(actions: Tensor, q: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` samples of highest value and their values: [..., count, A], [..., count]."""
-    values, index = q.topk(count, dim=-1)
-    return actions.gather(-2, index.unsqueeze(-1).expand(*index.shape, actions.shape[-1])), values
+    highest, index = q.topk(count, dim=-1)
+    index = index.unsqueeze(-1).expand(*index.shape, actions.shape[-1])
+    return actions.gather(-2, index), highest
 
 
 def refine_elites(
@@ -61,6 +74,14 @@ def sample_around(noise: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (noise * std.unsqueeze(-2) + mean.unsqueeze(-2)).clamp_(-1, 1)
 
 
+def population(
+    noise: Tensor, value: Callable[[Tensor], Tensor], mean: Tensor, std: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Actions [..., K, A] drawn around a mean, and their values [..., K]."""
+    actions = sample_around(noise, mean, std)
+    return actions, value(actions)
+
+
 def search(
     draw: Callable[[], Tensor],
     value: Callable[[Tensor], Tensor],
@@ -79,15 +100,15 @@ def search(
         refine: (actions, q, mean) -> (mean, std) of the next population.
         carried: this many of the best samples join the next population, which has as many more.
     """
-    kept = None
-    for iteration in range(iterations):
-        actions = sample_around(draw(), mean, std)
-        q = value(actions)
-        if kept:
-            actions, q = torch.cat([actions, kept[0]], dim=-2), torch.cat([q, kept[1]], dim=-1)
-        if iteration + 1 < iterations:
-            kept = best(actions, q, carried) if carried else None
-            mean, std = refine(actions, q, mean)
+    actions, q = population(draw(), value, mean, std)
+    for _ in range(iterations - 1):
+        mean, std = refine(actions, q, mean)
+        fresh, fresh_q = population(draw(), value, mean, std)
+        if carried:
+            elites, elite_q = best(actions, q, carried)
+            fresh = torch.cat([fresh, elites], dim=-2)
+            fresh_q = torch.cat([fresh_q, elite_q], dim=-1)
+        actions, q = fresh, fresh_q
     return actions, q
 
 
@@ -97,5 +118,5 @@ def pick(actions: Tensor, q: Tensor, policy_action: Tensor, policy_q: Tensor) ->
     """
     best_q, index = q.max(-1)
     index = index[..., None, None].expand(*index.shape, 1, actions.shape[-1])
-    best = actions.gather(-2, index).squeeze(-2)
-    return torch.where((best_q > policy_q)[..., None], best, policy_action)
+    best_action = actions.gather(-2, index).squeeze(-2)
+    return torch.where((best_q > policy_q)[..., None], best_action, policy_action)

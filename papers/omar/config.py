@@ -9,13 +9,13 @@ from typing import Literal
 
 from common.learning.ranges import Count
 from common.running.cells import Layer, defaults, merged
-from papers.omar.baselines import CQL, ICQ, TD3BC, ICQConfig, TD3BCConfig
-from papers.omar.omar import OMAR, BackboneConfig, CQLConfig, OMARConfig
+from papers.omar.baselines import MACQL, MAICQ, MATD3BC, MAICQConfig, MATD3BCConfig
+from papers.omar.omar import OMAR, BackboneConfig, MACQLConfig, OMARConfig
 
 METHODS = {
-    "ma_icq": (ICQ, ICQConfig),
-    "ma_td3bc": (TD3BC, TD3BCConfig),
-    "ma_cql": (CQL, CQLConfig),
+    "ma_icq": (MAICQ, MAICQConfig),
+    "ma_td3bc": (MATD3BC, MATD3BCConfig),
+    "ma_cql": (MACQL, MACQLConfig),
     "omar": (OMAR, OMARConfig),
 }
 TASKS = ("cooperative_navigation", "predator_prey", "world")

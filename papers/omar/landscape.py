@@ -12,7 +12,7 @@ from torch import Tensor
 from common.learning import kernels
 from common.running.program import Course, Members, Training
 from papers.omar import training
-from papers.omar.baselines import CQL
+from papers.omar.baselines import MACQL
 from papers.omar.config import default_hyper
 from papers.omar.omar import OMAR, Backbone, OMARConfig, critic_samples
 
@@ -65,8 +65,8 @@ def steps_from_here(
         "coefficient": 0.5,
         "alpha": [config["hyper"]["alpha"] for config in members.configs],
     }
-    learners: dict[str, CQL | OMAR] = {
-        "cql": CQL(backbone, population.learner.config),
+    learners: dict[str, MACQL | OMAR] = {
+        "cql": MACQL(backbone, population.learner.config),
         "omar": OMAR(backbone, OMARConfig(**hyper)),
     }
     saved = copy.deepcopy(backbone.state_dict())

@@ -162,5 +162,5 @@ def training_of(population: Population, members: Members) -> Training:
         total=rounds,
         data=population.data,
         summary=lambda courses: {"constants": {"expert": expert, "random": random}},
-        others={"backbone": population.backbone, "minibatches": population.replay.streams},
+        others={"minibatches": population.replay.streams},
     )

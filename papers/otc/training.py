@@ -286,7 +286,7 @@ class Program:
             "alphas": self.alphas,
             "learner": self.learner.state_dict(),
             "experience": self.experience.state_dict(),
-            "minibatches": [stream.get_state() for stream in self.minibatches],
+            "minibatches": self.minibatches.state_dict(),
         }
         if self.stage == "tuning":
             state["sampler"] = self.sampler.state_dict()
@@ -297,8 +297,7 @@ class Program:
         self.stage, self.deployment, self.done = state["stage"], state["deployment"], state["done"]
         self.returns, self.alphas = state["returns"], state["alphas"]
         self.experience.load_state_dict(state["experience"])
-        for stream, saved in zip(self.minibatches, state["minibatches"], strict=True):
-            stream.set_state(saved)
+        self.minibatches.load_state_dict(state["minibatches"])
         if self.stage != "offline":
             self.expand()
         self.learner.load_state_dict(state["learner"])

@@ -62,7 +62,7 @@ def test_refine_softmax_follows_equation_3_in_both_readings():
     actions, q, mean = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5)), rng.normal(size=(3, 2))
     for sigma in ("released", "text"):
         new_mean, new_std = zeroth_order.refine_softmax(
-            *map(torch.from_numpy, (actions, q, mean)), beta=0.7, sigma=sigma
+            *map(torch.from_numpy, (actions, q, mean)), beta=0.7, spread=zeroth_order.SPREADS[sigma]
         )
         for b in range(3):
             total = sum(math.exp(0.7 * value) for value in q[b])
@@ -126,7 +126,9 @@ def test_search_finds_the_maximum_of_a_bump_and_stays_in_bounds(stream):
         iterations=4,
         mean=torch.zeros(4, 1),
         std=torch.full((4, 1), 2.0),
-        refine=lambda a, q, m: zeroth_order.refine_softmax(a, q, m, 1.0, "released"),
+        refine=lambda a, q, m: zeroth_order.refine_softmax(
+            a, q, m, 1.0, zeroth_order.spread_around_new_mean
+        ),
     )
     best = zeroth_order.pick(actions, q, torch.zeros(4, 1), torch.full((4,), -1e9))
     assert (best - 0.37).abs().max() < 0.02

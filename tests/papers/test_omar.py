@@ -19,7 +19,15 @@ from common.running.program import Program, train
 from papers.omar import training
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import PAPER, make_cell, over_second
-from papers.omar.omar import Backbone, BackboneConfig, OMARConfig, noisy_gap, rectified_actor_loss
+from papers.omar.omar import (
+    Backbone,
+    BackboneConfig,
+    OMARConfig,
+    mean_square,
+    noisy_gap,
+    rectified_actor_loss,
+    sum_square,
+)
 
 EXPECTED = Path(__file__).with_name("omar_expected.json")
 
@@ -45,7 +53,7 @@ def learner(method, seeds, config=None, hyper=None, data=None):
     """A learner and its replay on random data, one data set per seed."""
     config = config or BackboneConfig(hidden=16, batch_size=20)
     build, kind = METHODS[method]
-    team = Backbone(seeds, 6, 2, 3, config)
+    backbone = Backbone(seeds, 6, 2, 3, config)
     replay = Replay(
         [random_data(seed=seed) for seed in seeds],
         list(range(len(seeds))),
@@ -54,7 +62,7 @@ def learner(method, seeds, config=None, hyper=None, data=None):
         method == "ma_icq",
         "cpu",
     )
-    return build(team, kind(**(hyper or {}))), replay
+    return build(backbone, kind(**(hyper or {}))), replay
 
 
 def twin(params, member, agent, names, head=None):
@@ -83,13 +91,13 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
     """
     config = BackboneConfig(hidden=16, batch_size=20)
     agent, replay = learner("ma_cql", [0, 1], config, {"alpha": 2.0})
-    team, batch = agent.team, replay.draw(20)
-    names = list(team.critics.params.shapes)
+    backbone, batch = agent.backbone, replay.draw(20)
+    names = list(backbone.critics.params.shapes)
     member, n = 1, 2
-    pairs = [twin(team.critics.params, member, n, names, head) for head in (0, 1)]
+    pairs = [twin(backbone.critics.params, member, n, names, head) for head in (0, 1)]
     pairs[1][0] = pairs[0][0]  # one shared BatchNorm
-    targets = [twin(team.target_critic, member, n, names, head) for head in (0, 1)]
-    policy = twin(team.target_actor, member, n, list(team.actors.params.shapes))
+    targets = [twin(backbone.targets["critic"], member, n, names, head) for head in (0, 1)]
+    policy = twin(backbone.targets["actor"], member, n, list(backbone.actors.params.shapes))
     streams = generators([0, 1], "noise")
     samples = torch.empty(3, 20, 10, 2).uniform_(-1, 1, generator=streams[1])[n]
     obs, action, reward = batch.obs[member, n], batch.action[member, n], batch.reward[member, n]
@@ -116,7 +124,7 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
     agent.update(batch)
     for head, net in enumerate(pairs):
         for name, layer in (("w1", net[1]), ("w2", net[3]), ("w3", net[5])):
-            mine = team.critics.params[name].detach()[member, n, head]
+            mine = backbone.critics.params[name].detach()[member, n, head]
             torch.testing.assert_close(mine, layer.weight.T, rtol=1e-3, atol=2e-4)
 
 
@@ -126,11 +134,11 @@ def test_actor_loss_is_equation_2_by_hand():
         torch.tensor([[[[0.0, 0.0], [1.0, 0.0]]]]),
         torch.tensor([[[[1.0, 1.0], [1.0, 0.0]]]]),
     )
-    loss = rectified_actor_loss(q, own, best, torch.tensor([0.25]), "sum")
+    loss = rectified_actor_loss(q, own, best, torch.tensor([0.25]), sum_square)
     assert loss.item() == pytest.approx(-0.75 * 3 + 0.25 * (2 + 0) / 2)
-    assert rectified_actor_loss(q, own, best, torch.tensor([0.25]), "mean").item() == pytest.approx(
-        -2.25 + 0.25 * 0.5
-    )
+    assert rectified_actor_loss(
+        q, own, best, torch.tensor([0.25]), mean_square
+    ).item() == pytest.approx(-2.25 + 0.25 * 0.5)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -150,7 +158,7 @@ def test_a_member_is_what_its_seed_alone_would_train(method, centralised):
             agent.update(replay.draw(40))
         for i, seed in enumerate(seeds):
             results.setdefault(seed, []).append(
-                (agent.team.actors.params.flat[i], agent.team.critics.params.flat[i])
+                (agent.backbone.actors.params.flat[i], agent.backbone.critics.params.flat[i])
             )
     for seed in (0, 2):
         for a, b in zip(*results[seed], strict=True):
@@ -166,9 +174,14 @@ def test_a_sweep_over_members_equals_separate_runs():
     for _ in range(4):
         both.update(replay.draw(20))
         alone.update(other.draw(20))
-    assert not torch.allclose(both.team.actors.params.flat[0], both.team.actors.params.flat[1])
+    assert not torch.allclose(
+        both.backbone.actors.params.flat[0], both.backbone.actors.params.flat[1]
+    )
     torch.testing.assert_close(
-        both.team.actors.params.flat[1], alone.team.actors.params.flat[0], rtol=1e-5, atol=1e-6
+        both.backbone.actors.params.flat[1],
+        alone.backbone.actors.params.flat[0],
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -176,12 +189,14 @@ def test_a_diverged_member_leaves_the_others_alone():
     agent, replay = learner("omar", [0, 1])
     clean, again = learner("omar", [0, 1])
     with torch.no_grad():
-        agent.team.critics.params.flat[0] = float("nan")
+        agent.backbone.critics.params.flat[0] = float("nan")
     for _ in range(3):
         agent.update(replay.draw(20))
         clean.update(again.draw(20))
-    assert agent.team.actors.params.flat[0].isnan().any()
-    torch.testing.assert_close(agent.team.actors.params.flat[1], clean.team.actors.params.flat[1])
+    assert agent.backbone.actors.params.flat[0].isnan().any()
+    torch.testing.assert_close(
+        agent.backbone.actors.params.flat[1], clean.backbone.actors.params.flat[1]
+    )
 
 
 def test_coefficient_zero_is_ma_cql():
@@ -189,19 +204,20 @@ def test_coefficient_zero_is_ma_cql():
     cql, b = learner("ma_cql", [0])
     omar.update(a.draw(20))
     cql.update(b.draw(20))
-    torch.testing.assert_close(omar.team.actors.params.flat, cql.team.actors.params.flat)
+    torch.testing.assert_close(omar.backbone.actors.params.flat, cql.backbone.actors.params.flat)
 
 
 def test_the_actor_step_leaves_critics_and_targets_untouched():
     agent, replay = learner("ma_td3bc", [0])
-    team, batch = agent.team, replay.draw(20)
-    before = team.critics.params.flat.clone()
-    own = team.actors.train_actions(batch.obs)
-    team.actor_step(
-        -team.critics.values(batch.obs, own, team.critics.constant, head=0).mean(-1), own
+    backbone, batch = agent.backbone, replay.draw(20)
+    before = backbone.critics.params.flat.clone()
+    own = backbone.actors.train_actions(batch.obs)
+    backbone.actor_step(
+        -backbone.critics.values(batch.obs, own, backbone.critics.constant, head=0).mean(-1), own
     )
     assert (
-        torch.equal(before, team.critics.params.flat) and not team.target_actor.flat.requires_grad
+        torch.equal(before, backbone.critics.params.flat)
+        and not backbone.targets["actor"].flat.requires_grad
     )
 
 
@@ -209,29 +225,36 @@ def test_centralised_critics_see_everybody_and_replace_only_the_own_action():
     config = BackboneConfig(hidden=16, batch_size=20, centralised=True)
     agent, replay = learner("ma_cql", [0], config)
     batch = replay.draw(20)
-    context = agent.team.data_context(batch)
+    context = agent.backbone.data_context(batch)
     assert context.shape == (1, 3, 20, 3 * 6 + 2 * 2)
-    torch.testing.assert_close(context[0, 1, :, 18:20], batch.team["action"][0, 1, :, 0])
-    torch.testing.assert_close(context[0, 1, :, 20:22], batch.team["action"][0, 1, :, 2])
-    torch.testing.assert_close(batch.team["obs"][0, 1, :, 1], batch.obs[0, 1])
+    torch.testing.assert_close(context[0, 1, :, 18:20], batch.joint["action"][0, 1, :, 0])
+    torch.testing.assert_close(context[0, 1, :, 20:22], batch.joint["action"][0, 1, :, 2])
+    torch.testing.assert_close(batch.joint["obs"][0, 1, :, 1], batch.obs[0, 1])
 
 
 def test_centralised_target_uses_everybodys_target_policy_on_their_own_observation():
     config = BackboneConfig(hidden=16, batch_size=20, centralised=True, input_norm=False)
     agent, replay = learner("ma_cql", [0], config)
-    team, batch = agent.team, replay.draw(20)
+    backbone, batch = agent.backbone, replay.draw(20)
     i = 1
     next_actions = []
     for j in range(3):
-        obs_j = batch.team["next_obs"][0, i, :, j]
-        hidden = (obs_j @ team.target_actor["w1"][0, j] + team.target_actor["b1"][0, j]).relu()
-        hidden = (hidden @ team.target_actor["w2"][0, j] + team.target_actor["b2"][0, j]).relu()
+        obs_j = batch.joint["next_obs"][0, i, :, j]
+        hidden = (
+            obs_j @ backbone.targets["actor"]["w1"][0, j] + backbone.targets["actor"]["b1"][0, j]
+        ).relu()
+        hidden = (
+            hidden @ backbone.targets["actor"]["w2"][0, j] + backbone.targets["actor"]["b2"][0, j]
+        ).relu()
         next_actions.append(
-            (hidden @ team.target_actor["w3"][0, j] + team.target_actor["b3"][0, j]).tanh()
+            (
+                hidden @ backbone.targets["actor"]["w3"][0, j]
+                + backbone.targets["actor"]["b3"][0, j]
+            ).tanh()
         )
     x = torch.cat(
         [
-            batch.team["next_obs"][0, i].flatten(1),
+            batch.joint["next_obs"][0, i].flatten(1),
             next_actions[0],
             next_actions[2],
             next_actions[1],
@@ -241,18 +264,21 @@ def test_centralised_target_uses_everybodys_target_policy_on_their_own_observati
     values = []
     for head in (0, 1):
         hidden = (
-            x @ team.target_critic["w1"][0, i, head] + team.target_critic["b1"][0, i, head]
+            x @ backbone.targets["critic"]["w1"][0, i, head]
+            + backbone.targets["critic"]["b1"][0, i, head]
         ).relu()
         hidden = (
-            hidden @ team.target_critic["w2"][0, i, head] + team.target_critic["b2"][0, i, head]
+            hidden @ backbone.targets["critic"]["w2"][0, i, head]
+            + backbone.targets["critic"]["b2"][0, i, head]
         ).relu()
         values.append(
-            (hidden @ team.target_critic["w3"][0, i, head] + team.target_critic["b3"][0, i, head])[
-                :, 0
-            ]
+            (
+                hidden @ backbone.targets["critic"]["w3"][0, i, head]
+                + backbone.targets["critic"]["b3"][0, i, head]
+            )[:, 0]
         )
     expected = batch.reward[0, i] + 0.95 * (1 - batch.terminal[0, i]) * torch.stack(values).amin(0)
-    torch.testing.assert_close(team.target(batch)[0, i], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backbone.target(batch)[0, i], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
@@ -261,21 +287,21 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
     """
     config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
     agent, replay = learner("ma_cql", [0, 1], config, {"cql_noisy_samples": 3, "cql_samples": 4})
-    team, batch = agent.team, replay.draw(20)
+    backbone, batch = agent.backbone, replay.draw(20)
     member, n = 1, 2
     stream = generators([0, 1], "noise")[1]
     uniform = torch.empty(3, 20, 4, 2).uniform_(-1, 1, generator=stream)[n]
     pools = [(uniform, torch.full((20, 4), 2 * math.log(0.5)))]
     for obs in (batch.obs, batch.next_obs):
-        center = team.actors.train_actions(obs).detach()[member, n]
+        center = backbone.actors.train_actions(obs).detach()[member, n]
         noise = torch.empty(3, 20, 3, 2).normal_(generator=stream)[n]
         actions = (center[:, None] + 0.2 * noise).clamp(-1, 1)
         pools.append((actions, torch.distributions.Normal(0.0, 0.2).log_prob(0.2 * noise).sum(-1)))
-    q = team.critics.values(batch.obs, batch.action)
+    q = backbone.critics.values(batch.obs, batch.action)
     expected = 0
     for head in (0, 1):
         tensors = {
-            k: team.critics.params[k].detach()[member, n, head]
+            k: backbone.critics.params[k].detach()[member, n, head]
             for k in ("w1", "b1", "w2", "b2", "w3", "b3")
         }
         total = 0
@@ -291,7 +317,7 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
                     terms.append(value[0] - density[b, k])
             total += torch.stack(terms).logsumexp(0) - q[member, n, head, b].detach()
         expected += total / 20
-    got = noisy_gap(team, batch, batch.obs, q, agent.config)[member, n]
+    got = noisy_gap(backbone, batch, batch.obs, q, agent.config)[member, n]
     torch.testing.assert_close(got.detach(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -314,7 +340,7 @@ def test_options_of_omar_change_its_policy(change):
         agent, replay = learner("omar", [0], hyper={"coefficient": 0.5, **hyper})
         for _ in range(3):
             agent.update(replay.draw(20))
-        flats.append(agent.team.actors.params.flat.clone())
+        flats.append(agent.backbone.actors.params.flat.clone())
     assert not torch.equal(*flats)
 
 
@@ -335,7 +361,7 @@ def test_options_of_the_backbone_are_read(change):
         agent, replay = learner("ma_cql", [0], config)
         for _ in range(3):
             agent.update(replay.draw(20))
-        flats.append(agent.team.actors.params.flat.clone())
+        flats.append(agent.backbone.actors.params.flat.clone())
     assert flats[0].shape != flats[1].shape or not torch.equal(*flats)
 
 
@@ -346,7 +372,9 @@ def test_icq_values_only_actions_of_the_data():
     twin_agent, _ = learner("ma_icq", [0])
     agent.update(batch)
     twin_agent.update(fake)
-    assert not torch.equal(agent.team.critics.params.flat, twin_agent.team.critics.params.flat)
+    assert not torch.equal(
+        agent.backbone.critics.params.flat, twin_agent.backbone.critics.params.flat
+    )
     assert replay.sizes == [48]  # rows whose successor is known
 
 
@@ -364,7 +392,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(method, tmp_path, folders):
     rest = Program([cell], "cpu", training.build)
     rest.load_state_dict(load_checkpoint(tmp_path / "c.pt", {"x": 1})["state"])
     list(rest.updates())
-    ours, theirs = (one.training.learner.team for one in (whole, rest))
+    ours, theirs = (one.training.learner.backbone for one in (whole, rest))
     assert torch.equal(ours.actors.params.flat, theirs.actors.params.flat)
     assert torch.equal(ours.critics.params.flat, theirs.critics.params.flat)
     assert whole.points == rest.points
