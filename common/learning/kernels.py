@@ -3,9 +3,9 @@
 `stacked_mlp` evaluates many small networks, `mean_logsumexp` and `sample_values` a Q function at
 many sampled actions, `adam_step` is the optimiser's. Each has a plain torch form (`*_reference`):
 it runs on a GPU, in float64, and wherever the CPU form cannot be had. The CPU form is `kernels.c`,
-compiled once per machine with the C compiler found there; tests hold both forms together to float
-tolerance and `benchmarks/population.py` measures the gain. `OMZ_KERNELS=torch` switches it off, and
-every result records which form ran (`backend`).
+compiled once per machine with the C compiler found there; where that fails it is said on stderr.
+Tests hold both forms together to float tolerance and `benchmarks/population.py` measures the gain.
+`OMZ_KERNELS=torch` switches it off, and every result records which form ran (`backend`).
 
 The CPU form handles one network after another, so a member's result does not depend on its
 neighbours, bit for bit.
@@ -18,8 +18,10 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -39,43 +41,92 @@ def cache_folder() -> Path:
 
 
 def library() -> ctypes.CDLL | None:
-    """The compiled CPU form, or None where it is switched off or no compiler is found."""
+    """The compiled CPU form, or None where it is switched off or cannot be had."""
     return compiled(SOURCE)
+
+
+def native() -> ctypes.CDLL:
+    """The compiled CPU form, where `fused` said that it serves."""
+    functions = library()
+    assert functions is not None
+    return functions
 
 
 @functools.cache
 def compiled(source: Path) -> ctypes.CDLL | None:
-    """A C file's functions, compiled for this machine at first use; None where there is no compiler
-    or kernels are off.
+    """A C file's functions, compiled for this machine at first use.
+
+    None where kernels are off, and where there is no compiler or it fails: that is said on stderr.
     """
     if os.environ.get("OMZ_KERNELS", "native") == "torch":
         return None
-    compiler = (
-        os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    )
+    compiler = find_compiler()
     if not compiler:
+        say(f"no C compiler was found for {source.name}")
         return None
-    processor = Path("/proc/cpuinfo")
-    flags_of_cpu = (
-        next((x for x in processor.read_text().splitlines() if x.startswith("flags")), "")
-        if processor.exists()
-        else ""
-    )
-    key = "\0".join([source.read_text(), compiler, *FLAGS, platform.machine(), flags_of_cpu])
-    path = cache_folder() / f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
-    if not path.exists():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                built = Path(folder) / path.name
-                subprocess.run(
-                    [compiler, *FLAGS, "-o", built, source, "-lm"], check=True, capture_output=True
-                )
-                os.replace(built, path)
-        except (OSError, subprocess.CalledProcessError):
-            return None
+    key = "\0".join([source.read_text(), *compiler, *FLAGS, platform.machine(), processor()])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    path = cache_folder() / f"{source.stem}-{digest}.so"
+    try:
+        if not path.exists():
+            build(compiler, source, path)
+        functions = load(compiler, source, path)
+    except subprocess.CalledProcessError as error:
+        say(f"{compiler[0]} could not compile {source.name} ({reason(error.stderr)})")
+        return None
+    except OSError as error:
+        say(f"{source.name} could not be compiled with {compiler[0]} and loaded ({error})")
+        return None
     keep_freed_memory()
-    return ctypes.CDLL(str(path))
+    return functions
+
+
+def find_compiler() -> list[str]:
+    """Command of the C compiler: $CC, else the first of cc, gcc, clang; [] where there is none."""
+    if os.environ.get("CC"):
+        return shlex.split(os.environ["CC"])
+    found = (shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return next(([path] for path in found if path), [])
+
+
+def processor() -> str:
+    """What this machine's processor can do: code compiled for another may not run on it."""
+    facts = Path("/proc/cpuinfo")
+    if not facts.exists():
+        return ""
+    return next((line for line in facts.read_text().splitlines() if line.startswith("flags")), "")
+
+
+def build(compiler: list[str], source: Path, path: Path) -> None:
+    """Compiles a C file to `path`, which holds the whole library or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        built = Path(folder) / path.name
+        command = [*compiler, *FLAGS, "-o", str(built), str(source), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+        with built.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(built, path)
+
+
+def load(compiler: list[str], source: Path, path: Path) -> ctypes.CDLL:
+    """The library at `path`, built anew if it is damaged."""
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError:
+        build(compiler, source, path)
+        return ctypes.CDLL(str(path))
+
+
+def reason(messages: str) -> str:
+    """The line of a compiler's messages that says what is wrong."""
+    lines = messages.strip().splitlines() or ["without a message"]
+    return next((line for line in lines if "error" in line), lines[-1]).strip()
+
+
+def say(fault: str) -> None:
+    """One sentence on stderr about why the CPU form is not used."""
+    print(f"{fault}; the plain torch form is used, which is slower", file=sys.stderr)
 
 
 def keep_freed_memory() -> None:
@@ -129,8 +180,9 @@ class Nets:
     """Hands tensors with the same leading axes to the library as arrays of pointers."""
 
     def __init__(self, lead: tuple[int, ...]):
-        self.lead, self.count = tuple(lead), int(np.prod(lead))
-        self.alive = []
+        self.lead = tuple(lead)
+        self.count = int(np.prod(lead))
+        self.alive: list[Tensor | np.ndarray] = []  # until the library has returned
 
     def __call__(self, tensor: Tensor):
         """Pointers of tensor [lead or broadcastable to it, ...], whose trailing axes must be
@@ -167,10 +219,12 @@ class StackedMLP(torch.autograd.Function):
         lead, (rows, size) = w1.shape[:-2], x.shape[-2:]
         width, out = w3.shape[-2:]
         keep = any(ctx.needs_input_grad)
-        kept = (*lead, rows, width) if keep else (*[1] * len(lead), min(rows, BLOCK), width)
-        h1, h2, y = x.new_empty(kept), x.new_empty(kept), x.new_empty(*lead, rows, out)
+        hidden = (*lead, rows, width) if keep else (*[1] * len(lead), min(rows, BLOCK), width)
+        h1 = x.new_empty(hidden)
+        h2 = x.new_empty(hidden)
+        y = x.new_empty(*lead, rows, out)
         p = Nets(lead)
-        library().mlp_forward(
+        native().mlp_forward(
             *longs(p.count, rows, size, width, out, keep),
             *(p(t) for t in (x, w1, b1, w2, b2, w3, b3, h1, h2, y)),
         )
@@ -180,7 +234,8 @@ class StackedMLP(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gy):
         x, w1, w2, w3, h1, h2 = ctx.saved_tensors
-        needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:])
+        needs_x = ctx.needs_input_grad[0]
+        needs_weights = any(ctx.needs_input_grad[1:])
         lead, (rows, size) = w1.shape[:-2], x.shape[-2:]
         width, out = w3.shape[-2:]
         gx = x.new_empty(*lead, rows, size if needs_x else 0)
@@ -188,9 +243,10 @@ class StackedMLP(torch.autograd.Function):
             (w1.shape, w2.shape, (*lead, out, width)) if needs_weights else [(*lead, 0, 0)] * 3
         )
         gw1, gw2, gw3t = (x.new_zeros(shape) for shape in weights)
-        gb1, gb2 = x.new_zeros(*lead, 1, width), x.new_zeros(*lead, 1, width)
+        gb1 = x.new_zeros(*lead, 1, width)
+        gb2 = x.new_zeros(*lead, 1, width)
         p = Nets(lead)
-        library().mlp_backward(
+        native().mlp_backward(
             *longs(p.count, rows, size, width, out, needs_weights, needs_x),
             *(p(t) for t in (x, w1, w2, w3, h1, h2, gy.contiguous(), gw1, gb1, gw2, gb2, gw3t, gx)),
         )
@@ -239,7 +295,7 @@ class MeanLogSumExp(torch.autograd.Function):
         value = obs.new_empty(lead)
         grads = [obs.new_zeros(t.shape) for t in (w1, b1, w2, b2, w3)]
         p = Nets(lead)
-        library().mean_logsumexp(
+        native().mean_logsumexp(
             *longs(p.count, batch, samples, obs.shape[-1], size, w2.shape[-1]),
             *(p(t) for t in (obs, actions, w1, b1, w2, b2, w3, b3, value, *grads)),
         )
@@ -291,7 +347,7 @@ def sample_values(obs: Tensor, actions: Tensor, *weights: Tensor) -> Tensor:
     batch, samples, size = actions.shape[-3:]
     q = obs.new_empty(*lead, batch, samples)
     p = Nets(lead)
-    library().sample_values(
+    native().sample_values(
         *longs(p.count, batch, samples, obs.shape[-1], size, weights[2].shape[-1]),
         *(p(t) for t in (obs, actions, *_expand_weights(lead, weights), q)),
     )
@@ -329,4 +385,4 @@ def adam_step(
         return adam_step_reference(param, grad, mean, square, rate, betas, scale, eps)
     constants = (ctypes.c_double * 4)(*betas, scale, eps)
     pointers = (ctypes.c_void_p(t.data_ptr()) for t in (rate, grad, mean, square, param))
-    library().adam(*longs(len(param), param[0].numel()), constants, *pointers)
+    native().adam(*longs(len(param), param[0].numel()), constants, *pointers)

@@ -126,20 +126,24 @@ def apply_mlp(
         statistics: what the input norm uses, see `first_layer`; None for none.
         head: evaluate this head only, [M, N, B, out].
     """
-    w1, b1 = first_layer(params, statistics)
-    tensors = [
-        w1,
-        b1,
-        params["w2"],
-        params["b2"].unsqueeze(-2),
-        params["w3"],
-        params["b3"].unsqueeze(-2),
-    ]
-    if head is not None:
-        tensors = [tensor[:, :, head] for tensor in tensors]
-    elif w1.ndim == 5:
+    tensors = layers(params, first_layer(params, statistics), head)
+    if head is None and tensors[0].ndim == 5:
         x = x.unsqueeze(2)
     return stacked_mlp(x, *tensors)
+
+
+def layers(
+    params: Parameters, first: tuple[Tensor, Tensor], head: int | None = None
+) -> list[Tensor]:
+    """Weights [..., in, out] and biases [..., 1, out] of all three layers; of one head, if given.
+
+    Args:
+        first: see `first_layer`.
+    """
+    b2 = params["b2"].unsqueeze(-2)
+    b3 = params["b3"].unsqueeze(-2)
+    tensors = [*first, params["w2"], b2, params["w3"], b3]
+    return tensors if head is None else [tensor[:, :, head] for tensor in tensors]
 
 
 class RunningMoments:
@@ -155,8 +159,10 @@ class RunningMoments:
         self.mean.lerp_(mean, NORM_MOMENTUM)
         self.variance.lerp_(variance * (batch / (batch - 1)), NORM_MOMENTUM)
 
-    def __iter__(self):
-        return iter((self.mean, self.variance))
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance."""
+        return self.mean, self.variance
 
     def state_dict(self) -> dict:
         return {"mean": self.mean, "variance": self.variance}
@@ -178,7 +184,14 @@ class Actors:
     """
 
     def __init__(
-        self, streams, obs_dims, padded, hidden, action_dim, input_norm=True, device="cpu"
+        self,
+        streams: list[torch.Generator],
+        obs_dims: list[int],
+        padded: int,
+        hidden: int,
+        action_dim: int,
+        input_norm: bool = True,
+        device: str = "cpu",
     ):
         tensors = mlp_parameters(
             streams, obs_dims, padded, hidden, action_dim, input_norm=input_norm, output_bound=3e-3
@@ -200,7 +213,7 @@ class Actors:
     ) -> Tensor:
         """As `train_actions`, before the tanh."""
         statistics = moments(obs) if self.input_norm else None
-        if update_running and self.input_norm:
+        if update_running and statistics and self.running:
             self.running.update(*statistics, batch=obs.shape[-2])
         return apply_mlp(params or self.params, obs, statistics)
 
@@ -209,7 +222,7 @@ class Actors:
         """[M, N, B, A] actions for obs [M, N, B, O] under running statistics (evaluation mode), no
         noise.
         """
-        statistics = tuple(self.running) if self.running else None
+        statistics = self.running.moments if self.running else None
         return apply_mlp(params or self.params, obs, statistics).tanh()
 
     def state_dict(self) -> dict:
@@ -229,7 +242,15 @@ class TwinCritics:
     The input is an observation (or the joint state) followed by an action (own, or joint).
     """
 
-    def __init__(self, streams, inputs, padded, hidden, input_norm=True, device="cpu"):
+    def __init__(
+        self,
+        streams: list[torch.Generator],
+        inputs: list[int],
+        padded: int,
+        hidden: int,
+        input_norm: bool = True,
+        device: str = "cpu",
+    ):
         tensors = mlp_parameters(streams, inputs, padded, hidden, 1, heads=2, input_norm=input_norm)
         self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
         self.constant = self.params.part(slice(None))
@@ -245,11 +266,12 @@ class TwinCritics:
                 without gradients to them.
         """
         x = torch.cat([obs, action], dim=-1)
-        return apply_mlp(
-            params or self.params, x, moments(x) if self.input_norm else None, head
-        ).squeeze(-1)
+        statistics = moments(x) if self.input_norm else None
+        return apply_mlp(params or self.params, x, statistics, head).squeeze(-1)
 
-    def sample_layer(self, obs_moments, actions: Tensor) -> tuple[Tensor, Tensor]:
+    def sample_layer(
+        self, obs_moments: tuple[Tensor, Tensor] | None, actions: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """First layer for K sampled actions per observation, with the input norm of that pass
         folded in.
 
@@ -261,10 +283,10 @@ class TwinCritics:
                 norm.
             actions: [M, N, B, K, A].
         """
-        if not self.input_norm:
+        if obs_moments is None:
             return first_layer(self.params, None)
         mean, variance = moments(actions.flatten(2, 3))
-        statistics = tuple(
-            torch.cat(pair, dim=-1) for pair in zip(obs_moments, (mean, variance), strict=True)
-        )
-        return first_layer(self.params, statistics)
+        obs_mean, obs_variance = obs_moments
+        mean = torch.cat([obs_mean, mean], dim=-1)
+        variance = torch.cat([obs_variance, variance], dim=-1)
+        return first_layer(self.params, (mean, variance))

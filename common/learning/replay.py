@@ -6,7 +6,8 @@ side, so that one gather fetches a transition.
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class Batch:
         obs, next_obs: [M, N, B, O], the agent's own; action, next_action: [M, N, B, A]; reward,
             terminal: [M, N, B]. next_action is None where it is not known.
         joint: the rows of a centralised draw, the same fields for all agents: [M, N, B, N, F];
-            None otherwise.
+            empty otherwise.
     """
 
     obs: Tensor
@@ -33,7 +34,7 @@ class Batch:
     next_obs: Tensor
     terminal: Tensor
     next_action: Tensor | None = None
-    joint: dict[str, Tensor] | None = None
+    joint: dict[str, Tensor] = field(default_factory=dict)
 
 
 def distinct(rows: int, shape: tuple[int, int], stream: torch.Generator) -> Tensor:
@@ -110,10 +111,9 @@ class Replay:
         ]
         index = torch.stack(drawn).to(self.device)  # [M, N, B]
         row = index * agents + torch.arange(agents, device=self.device)[:, None]
-        fields = self._split(self.rows.view(-1, width)[row])
-        if self.centralised:
-            return Batch(**fields, joint=self._split(self.rows[index]))
-        return Batch(**fields)
+        fields: dict[str, Any] = self._split(self.rows.view(-1, width)[row])
+        joint = self._split(self.rows[index]) if self.centralised else {}
+        return Batch(**fields, joint=joint)
 
     def _split(self, rows: Tensor) -> dict[str, Tensor]:
         """Fields of rows [..., F]: [..., O] and [..., A], or [...] if they are single numbers."""
@@ -127,6 +127,5 @@ class Replay:
 def side_by_side(data: dict[str, Tensor], successors: bool) -> Tensor:
     """[R, N, F] rows of a data set; with `successors` those whose next action is known."""
     rows = data["has_next_action"] if successors else slice(None)
-    fields = [data[name][rows] for name in FIELDS]
-    columns = [field.unsqueeze(-1) if field.ndim == 2 else field for field in fields]
-    return torch.cat(columns, dim=-1)
+    columns = [data[name][rows] for name in FIELDS]
+    return torch.cat([one.unsqueeze(-1) if one.ndim == 2 else one for one in columns], dim=-1)

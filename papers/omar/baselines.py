@@ -119,7 +119,8 @@ class MAICQ(OnBackbone):
     def target(self, batch: Batch) -> Tensor:
         """[M, N, B] from the data's next action, weighted by the batch softmax of its value."""
         backbone = self.backbone
-        context = backbone.next_data_context(batch)
+        assert batch.next_action is not None  # rows are drawn so that it is known
+        context = backbone.next_context(batch, batch.joint.get("next_action"))
         next_q = backbone.critics.values(context, batch.next_action, backbone.targets["critic"])
         weight = softmax_weights(next_q.amin(2), self.config.target_temperature)
         weighted_q = weight.unsqueeze(2) * next_q

@@ -28,7 +28,7 @@ from common.learning.losses import (
     td_target,
     uniform_log_density,
 )
-from common.learning.networks import Actors, TwinCritics, moments
+from common.learning.networks import Actors, TwinCritics, layers, moments
 from common.learning.population import generators, mean_over_batch, per_member
 from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
 from common.learning.replay import Batch
@@ -98,7 +98,9 @@ class OwnView:
         return obs
 
     @staticmethod
-    def next_actions(policy: Callable[[Tensor], Tensor], batch: Batch) -> tuple[Tensor, None]:
+    def next_actions(
+        policy: Callable[[Tensor], Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor | None]:
         """Every agent's action [M, N, B, A] on its own next observation."""
         return policy(batch.next_obs), None
 
@@ -112,19 +114,22 @@ class JointView:
         return agents * obs_dim + (agents - 1) * action_dim
 
     @staticmethod
-    def context(obs: Tensor, joint_obs: Tensor, joint_action: Tensor) -> Tensor:
+    def context(obs: Tensor, joint_obs: Tensor | None, joint_action: Tensor | None) -> Tensor:
         """[M, N, B, C] everybody's observations and the others' actions.
 
         Args:
             obs: [M, N, B, O]; joint_obs, joint_action: [M, N, B, N, O] and [M, N, B, N, A].
         """
+        assert joint_obs is not None and joint_action is not None  # of a centralised draw
         agents = obs.shape[1]
         index = others_of(agents, obs.device)[None, :, None, :, None]
         index = index.expand(*obs.shape[:3], -1, joint_action.shape[-1])
         return torch.cat([joint_obs.flatten(3), joint_action.gather(3, index).flatten(3)], dim=-1)
 
     @staticmethod
-    def next_actions(policy: Callable[[Tensor], Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
+    def next_actions(
+        policy: Callable[[Tensor], Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor | None]:
         """Everybody's actions on their own next observations: each agent's own [M, N, B, A], and
         all of them beside each row [M, N, B, N, A].
         """
@@ -136,7 +141,8 @@ class JointView:
         return joint_action.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2), joint_action
 
 
-VIEWS = {False: OwnView, True: JointView}  # by BackboneConfig.centralised
+# by BackboneConfig.centralised
+VIEWS: dict[bool, type[OwnView] | type[JointView]] = {False: OwnView, True: JointView}
 
 
 @functools.cache
@@ -199,21 +205,18 @@ class Backbone(Learner):
 
     def data_context(self, batch: Batch) -> Tensor:
         """[M, N, B, C] critic context at the transitions' first half, with the data's actions."""
-        joint = batch.joint or {}
-        return self.view.context(batch.obs, joint.get("obs"), joint.get("action"))
+        return self.view.context(batch.obs, batch.joint.get("obs"), batch.joint.get("action"))
 
-    def next_data_context(self, batch: Batch) -> Tensor:
-        """As `data_context`, at their second half."""
-        joint = batch.joint or {}
-        return self.view.context(batch.next_obs, joint.get("next_obs"), joint.get("next_action"))
+    def next_context(self, batch: Batch, joint_action: Tensor | None) -> Tensor:
+        """As `data_context`, at their second half, with these actions of everybody's."""
+        return self.view.context(batch.next_obs, batch.joint.get("next_obs"), joint_action)
 
     @torch.no_grad()
     def target(self, batch: Batch) -> Tensor:
         """[M, N, B] y = r + gamma (1 - d) min_k Q_k(o', pi(o')), target networks (Section 2.1)."""
         policy = functools.partial(self.actors.train_actions, params=self.targets["actor"])
         next_action, next_joint = self.view.next_actions(policy, batch)
-        joint = batch.joint or {}
-        context = self.view.context(batch.next_obs, joint.get("next_obs"), next_joint)
+        context = self.next_context(batch, next_joint)
         if self.config.target_noise:
             noise = self.normal(*next_action.shape[1:]) * self.config.target_noise
             next_action = (next_action + noise.clamp(-0.5, 0.5)).clamp(-1, 1)
@@ -330,19 +333,11 @@ def critic_samples(
     """Arguments of `kernels.mean_logsumexp` and `sample_values` for both heads, or one, at actions
     [M, N, B, K, A].
     """
-    params = backbone.critics.params
     obs_moments = moments(context) if backbone.config.input_norm else None
-    w1, b1 = backbone.critics.sample_layer(obs_moments, actions)
-    weights = [
-        w1,
-        b1,
-        params["w2"],
-        params["b2"].unsqueeze(-2),
-        params["w3"],
-        params["b3"].unsqueeze(-2),
-    ]
+    first = backbone.critics.sample_layer(obs_moments, actions)
+    weights = layers(backbone.critics.params, first, head)
     if head is not None:
-        return [context, actions, *(weight[:, :, head] for weight in weights)]
+        return [context, actions, *weights]
     return [context.unsqueeze(2), actions.unsqueeze(2), *weights]
 
 

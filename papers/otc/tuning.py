@@ -8,7 +8,7 @@ Axes: M members, N agents, B rows to choose from, D pool of online rows.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ class Sampler:
     def __init__(
         self,
         experience: Experience,
-        learner,
+        learner: Any,
         strategies: list[str],
         seeds: list[int],
         alpha: list[float],
@@ -66,7 +66,7 @@ class Sampler:
         self.embedding = embedding
         self.balanced = balanced
         self.groups = {name: span(strategies, name) for name in STRATEGIES if name in strategies}
-        self.valued = learner.part(self.groups["value"]) if "value" in self.groups else None
+        self.valued: Any = learner.part(self.groups["value"]) if "value" in self.groups else None
         purposes = ("candidates", "pool", "gumbel", "ties", "values", "distance")
         self.streams = {name: generators(seeds, f"tuning/{name}") for name in purposes}
         prioritised = torch.tensor([name in ("embedding", "value") for name in strategies])
@@ -150,6 +150,7 @@ class Sampler:
             return
         distance = self.mean_distance()
         if deployment > 1:
+            assert self.last_distance is not None  # of the deployment before
             changed = otc.next_alpha(self.alpha, distance, self.last_distance)
             low, high = otc.ALPHA_RANGE
             self.guard_hits += ((changed == low) | (changed == high)) & self.adaptive[:, None]

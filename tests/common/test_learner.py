@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from common.learning.learner import Learner
-from common.learning.population import generators
-from common.running.checkpoint import members_of
+from common.learning.population import generators, members_of
 
 
 def start(members=2, agents=2, seed=0):
