@@ -28,14 +28,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from common.running.cells import Cell
-from common.running.files import atomic, read_csv, sweep, write_csv
-from common.running.provenance import config_hash
+from common.running.files import atomic, read_csv, sha256, sweep, write_csv
+from common.running.provenance import carried_data, config_hash
+from common.running.sources import code_hashes
 from envs import storage
 from envs.storage import DataError, data_folder
 from envs.storage import checksum as checksum
@@ -61,25 +63,80 @@ def family(task: str):
     return TASKS[task].load_data()
 
 
+class Key(NamedTuple):
+    """Which data set it is."""
+
+    task: str
+    quality: str
+    seed: int
+    size: str
+
+    @property
+    def path(self) -> Path:
+        """Where it belongs."""
+        return data_folder() / self.size / self.task / f"{self.quality}-{self.seed}.h5"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where it is missing or broken."""
+        if self.size in IMPORTED:
+            return f"import it with `{COMMAND} import {self.task} {self.quality} --source ...`"
+        where = f"{self.task} --quality {self.quality} --seeds {self.seed} --size {self.size}"
+        return f"build it with `{COMMAND} build {where} --again`"
+
+
+def key_at(path: Path) -> Key | None:
+    """The data set that belongs at a path; None for a place of no data set."""
+    quality, _, seed = path.stem.rpartition("-")
+    if len(path.parts) < 3 or not seed.isdecimal():
+        return None
+    key = Key(path.parent.name, quality, int(seed), path.parent.parent.name)
+    return key if key.path == path and key.task in TASKS else None
+
+
 def data_path(task: str, quality: str, seed: int, size: str) -> Path:
     """File of one data set.
 
     Raises:
         DataError: an unknown task, quality or size.
     """
-    qualities, sizes = family(task).qualities(task), (*SIZES, *IMPORTED)
-    for value, known, what in ((quality, qualities, "quality"), (size, sizes, "size")):
+    choices = {
+        "quality": (quality, family(task).qualities(task)),
+        "size": (size, (*SIZES, *IMPORTED)),
+    }
+    for what, (value, known) in choices.items():
         if value not in known:
             raise DataError(
                 f"unknown {what} {value!r} of {task}, expected one of: {', '.join(known)}"
             )
-    return data_folder() / size / task / f"{quality}-{seed}.h5"
+    return Key(task, quality, seed, size).path
+
+
+@functools.cache
+def building_code(task: str) -> str:
+    """Short hash of all code that decides a task's data sets."""
+    return config_hash(code_hashes([TASKS[task].data]))
+
+
+@functools.cache
+def facts_of(key: Key, **options) -> dict:
+    """What a data set says about itself if it is built now, as it is read back from the file.
+
+    Args:
+        options: as for `build`.
+    """
+    return json.loads(json.dumps(family(key.task).provenance(*key, **options)))
+
+
+def without_versions(facts: dict) -> dict:
+    """What of a data set's facts decides it, but for the machine's rounding."""
+    return {name: value for name, value in facts.items() if name != "versions"}
 
 
 @functools.cache
 def recipe(task: str, quality: str, seed: int, size: str) -> str:
-    """Short hash of everything that decides a data set but the machine's rounding: generator,
-    policies, sizes, seed.
+    """Short hashes of everything that decides a data set but the machine's rounding: of generator,
+    policies, sizes and seed, and of the code that builds it.
 
     Two machines build the same data up to floating-point rounding, whose files have other
     checksums; a result stays valid as long as the recipe of its data is the same. An imported data
@@ -88,13 +145,44 @@ def recipe(task: str, quality: str, seed: int, size: str) -> str:
     Raises:
         DataError: an imported data set that is not there.
     """
+    key = Key(task, quality, seed, size)
     if size in IMPORTED:
-        facts = storage.read(
-            data_path(task, quality, seed, size), lambda file, facts: None, verify=False
-        )["provenance"]
-        return facts["source"]["sha256"][:16]
-    facts = family(task).provenance(task, quality, seed, size)
-    return config_hash({key: value for key, value in facts.items() if key != "versions"})
+        stored = storage.read(key.path, nothing, verify=False, remedy=key.remedy)
+        return f"{stored['provenance']['source']['sha256'][:16]}.imported"
+    return f"{config_hash(without_versions(facts_of(key)))}.{building_code(task)}"
+
+
+def nothing(file, facts: dict) -> None:
+    """Reads no array."""
+
+
+def changes(key: Key, facts: dict, code: str) -> list[str]:
+    """What has changed in the recipe of a data set since it was built, [] if it is the present one.
+
+    Args:
+        facts: from the file.
+        code: hash of the code that built it.
+    """
+    if key.size in IMPORTED:
+        return []
+    options = {"replay": facts["replay"]} if "replay" in facts else {}
+    now = without_versions(facts_of(key, **options))
+    then = without_versions(facts)
+    names = [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
+    if carried_data(key.task, code) != building_code(key.task):
+        names.append("code")
+    return names
+
+
+def check_place(path: Path, key: Key, facts: dict) -> None:
+    """Raises DataError if a file is another data set than the one that belongs there."""
+    inside = Key(*(facts.get(name) for name in Key._fields))
+    if inside != key:
+        said = "of {0}, {1}, seed {2}, size {3}"
+        raise DataError(
+            f"data set {path} is {said.format(*inside)}, and not {said.format(*key)}; "
+            f"put it back where it belongs, and {key.remedy}"
+        )
 
 
 def constants(task: str, **options) -> tuple[float, float]:
@@ -102,27 +190,80 @@ def constants(task: str, **options) -> tuple[float, float]:
     return family(task).constants(task, **options)
 
 
-def build(task: str, quality: str, seeds: list[int], size: str, say=print, **options) -> list[Path]:
-    """Builds the missing data sets of one task and quality; existing files are left alone. Returns
-    all paths.
+def build(
+    task: str,
+    quality: str,
+    seeds: list[int],
+    size: str,
+    say=print,
+    again: bool = False,
+    **options,
+) -> list[Path]:
+    """Builds the data sets of one task and quality that are missing, damaged or of another recipe
+    than the present one; returns all paths.
+
+    Args:
+        say: called with a line about what is built and why.
+        again: build them whatever is there.
+        options: of the robots, `replay`.
 
     Raises:
-        DataError: an unknown name, or an imported data set that is not there.
+        DataError: an unknown name, an imported data set that is not there, or another data set in
+            the place of one of these.
     """
-    paths = {seed: data_path(task, quality, seed, size) for seed in seeds}
-    wanted = [seed for seed, path in paths.items() if not path.with_suffix(".h5.sha256").exists()]
-    if wanted and size in IMPORTED:
-        raise DataError(
-            f"{paths[wanted[0]]} is not there; import it with `python -m envs.datasets import {task} {quality} --source ...`"
-        )
-    if wanted:
-        say(f"building {task} {quality} ({size}), seeds {wanted}")
-        sweep(paths[wanted[0]].parent)
-        for seed, (arrays, facts) in zip(
-            wanted, family(task).generate(task, quality, wanted, size, **options), strict=True
-        ):
-            storage.write(paths[seed], arrays, facts)
-    return list(paths.values())
+    data_path(task, quality, 0, size)  # raises for unknown names
+    keys = {seed: Key(task, quality, seed, size) for seed in seeds}
+
+    def wanted() -> dict[int, str]:
+        reasons = {seed: "again" if again else fault(key) for seed, key in keys.items()}
+        return {seed: reason for seed, reason in reasons.items() if reason}
+
+    paths = [key.path for key in keys.values()]
+    missing = wanted()
+    if not missing:
+        return paths
+    if size in IMPORTED:
+        first = keys[next(iter(missing))]
+        raise DataError(f"data set {first.path} is {missing[first.seed]}; {first.remedy}")
+    folder = paths[0].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / ".building.lock"):
+        reasons = wanted()  # another process may have built some meanwhile
+        if reasons:
+            why = ", ".join(dict.fromkeys(reasons.values()))
+            say(f"building {task} {quality} ({size}), seeds {[*reasons]}: {why}")
+            sweep(folder)
+            generated = family(task).generate(task, quality, [*reasons], size, **options)
+            for seed, (arrays, facts) in zip(reasons, generated, strict=True):
+                storage.write(keys[seed].path, arrays, facts, building_code(task))
+    return paths
+
+
+def fault(key: Key) -> str:
+    """Why a data set has to be built: a few words, "" if it need not.
+
+    Raises:
+        DataError: another data set is in its place.
+    """
+    try:
+        recorded = storage.checksum(key.path)
+    except DataError:
+        return "missing"
+    changed_at = key.path.stat().st_mtime_ns
+    if _sha256(key.path, changed_at) != recorded:
+        return "damaged"
+    try:
+        facts = storage.read(key.path, nothing, verify=False)["provenance"]
+    except DataError:
+        return "damaged"
+    check_place(key.path, key, facts)
+    names = changes(key, facts, storage.code(key.path))
+    return f"{', '.join(names)} changed" if names else ""
+
+
+@functools.cache
+def _sha256(path: Path, changed_at: int) -> str:
+    return sha256(path)
 
 
 def steps_of(task: str, quality: str, size: str) -> int:
@@ -174,6 +315,8 @@ def measure() -> None:
     """
     by_kind: dict[tuple[str, str, str], list[int]] = {}
     for path in existing([]):
+        if not path.exists():
+            continue
         size, task, quality = path.parts[-3], path.parts[-2], path.stem.rpartition("-")[0]
         if size in SIZES:
             by_kind.setdefault((task, quality, size), []).append(path.stat().st_size)
@@ -192,13 +335,32 @@ def load(path: Path, verify: bool = True) -> dict:
         `arrays`: per key [R, ...] (in the particle worlds [R, N, ...]); `provenance`; `sha256`.
 
     Raises:
-        DataError: the file is missing, changed since it was written, cut off, or its contents do
-            not fit together.
+        DataError: the file is missing, changed since it was written, cut off, another data set or
+            of another recipe than what belongs in its place, or its contents do not fit together.
     """
-    data = storage.read(
-        path, lambda file, facts: family(facts["task"]).extract(file, facts), verify
-    )
-    family(data["provenance"]["task"]).validate(path, data["arrays"], data["provenance"])
+    key = key_at(path)
+    remedy = key.remedy if key else "build it again"
+
+    def extract(file, facts: dict) -> dict[str, np.ndarray]:
+        return family(facts["task"]).extract(file, facts)
+
+    data = storage.read(path, extract, verify, remedy)
+    facts = data["provenance"]
+    if key:
+        check_place(path, key, facts)
+        names = changes(key, facts, storage.code(path))
+        if names:
+            raise DataError(
+                f"data set {path} was built by another recipe ({', '.join(names)} changed); {remedy}"
+            )
+    try:
+        family(facts["task"]).validate(path, data["arrays"], facts)
+    except DataError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"data set {path} is no data of {facts['task']}: {error}; {remedy}"
+        ) from error
     return data
 
 
@@ -360,6 +522,17 @@ HEADER = [
 ]
 
 
+def listed(paths: list[Path]) -> tuple[list[list], list[str]]:
+    """Table rows of data sets, and what is wrong with those that cannot be loaded."""
+    rows, problems = [], []
+    for path in paths:
+        try:
+            rows.append(describe(path))
+        except DataError as error:
+            problems.append(str(error))
+    return rows, problems
+
+
 def check(path: Path) -> str | None:
     """What is wrong with a data set, or None: it must load, and its mean return must be its
     policy's.
@@ -378,6 +551,11 @@ def check(path: Path) -> str | None:
     if abs(returns.mean() - mean) > error:
         return f"data set {path}: mean return {returns.mean():.2f}, expected {mean} +- {error:.2f} as on the card"
     return None
+
+
+def check_at(path: Path) -> str | None:
+    """As `check`, of a file that must also lie where a data set belongs."""
+    return check(path) if key_at(path) else f"{path} lies where no data set belongs; delete it"
 
 
 def show(path: Path) -> None:
@@ -437,8 +615,9 @@ def import_source(task: str, quality: str, source: str, say=print) -> Path:
 
 
 def existing(tasks: list[str]) -> list[Path]:
-    """Data sets in the cache folder, of these tasks or of all."""
-    paths = sorted(data_folder().glob("*/*/*.h5"))
+    """Data sets in the cache folder, of these tasks or of all, those whose file is gone too."""
+    sides = {path.with_suffix("") for path in data_folder().glob("*/*/*.h5.sha256")}
+    paths = sorted(sides | {*data_folder().glob("*/*/*.h5")})
     return [path for path in paths if not tasks or path.parent.name in tasks]
 
 
@@ -455,6 +634,9 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--size", default="quick", help=", ".join(SIZES))
             command.add_argument(
                 "--jobs", type=int, help="processes; by default the number of cores"
+            )
+            command.add_argument(
+                "--again", action="store_true", help="build them whatever is there"
             )
             command.add_argument(
                 "--replay",
@@ -484,7 +666,9 @@ def main(arguments: list[str] | None = None) -> int:
         for task in getattr(args, "tasks", []):
             family(task)
         if args.command == "list":
-            print(tabulate([describe(path) for path in existing(args.tasks)], HEADER))
+            rows, problems = listed(existing(args.tasks))
+            print(tabulate(rows, HEADER))
+            print("".join(f"{problem}\n" for problem in problems), end="")
             print(f"in {data_folder()}; tasks: {', '.join(TASKS)}")
         elif args.command == "build":
             work = []
@@ -495,7 +679,9 @@ def main(arguments: list[str] | None = None) -> int:
                         f"skipping {task}: its behaviour policies are not there; run `{COMMAND} train-behaviour {task}`"
                     )
                     continue
-                options = {"replay": args.replay} if TASKS[task].name == "robots" else {}
+                options = {"again": args.again}
+                if TASKS[task].name == "robots":
+                    options["replay"] = args.replay
                 for quality in args.quality or known.qualities(task):
                     data_path(task, quality, 0, args.size)
                     work.append(
@@ -505,7 +691,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif args.command == "import":
             import_source(args.task, args.quality, args.source)
         elif args.command == "check":
-            problems = [problem for path in existing(args.tasks) if (problem := check(path))]
+            problems = [problem for path in existing(args.tasks) if (problem := check_at(path))]
             print("\n".join(problems) or f"{len(existing(args.tasks))} data sets are in order")
             return 1 if problems else 0
         elif args.command == "measure":

@@ -1,4 +1,9 @@
-"""Files of data sets: HDF5 with provenance inside and a SHA-256 beside it, written atomically."""
+"""Files of data sets: HDF5 with provenance inside, written atomically, and beside it a text with
+its SHA-256 and a hash of the code that built it.
+
+Code is noted beside the file and not inside, so that a change of code that alters no array alters
+no byte and no checksum either.
+"""
 
 import json
 import os
@@ -11,6 +16,7 @@ from common.running.files import atomic, sha256, write_text
 
 FORMAT = 1
 CHUNK_BYTES = 1 << 20
+CODE = "# built by code "  # a line that sha256sum takes for a comment
 
 
 class DataError(ValueError):
@@ -27,24 +33,39 @@ def data_folder() -> Path:
     return Path(os.environ.get("OMZ_DATA") or default)
 
 
-def checksum(path: Path) -> str:
-    """The SHA-256 recorded beside a data set when it was written."""
-    side = path.with_suffix(".h5.sha256")
-    if not path.exists() or not side.exists():
-        raise DataError(
-            f"data set {path} is not there; build it with `python -m envs.datasets build`"
-        )
-    return side.read_text().split()[0]
+def side(path: Path) -> Path:
+    """The text beside a data set."""
+    return path.with_suffix(".h5.sha256")
 
 
-def write(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
-    """Writes one data set and its checksum, each atomically, the checksum last.
+def checksum(path: Path, remedy: str = "build it with `python -m envs.datasets build`") -> str:
+    """The SHA-256 recorded beside a data set when it was written.
+
+    Raises:
+        DataError: there is no such data set, or nothing beside it; the message ends with `remedy`.
+    """
+    words = side(path).read_text().split() if path.exists() and side(path).exists() else []
+    if not words:
+        raise DataError(f"data set {path} is not there; {remedy}")
+    return words[0]
+
+
+def code(path: Path) -> str:
+    """Hash of the code that built a data set; "" where it was not noted."""
+    lines = side(path).read_text().splitlines()
+    notes = [line.removeprefix(CODE) for line in lines if line.startswith(CODE)]
+    return notes[0] if notes else ""
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], facts: dict, built_by: str = "") -> None:
+    """Writes one data set and the text beside it, each atomically, the text last.
 
     Args:
         arrays: by their names in the file, groups separated by "/".
         facts: provenance, kept as JSON in the file.
+        built_by: hash of the code that built it.
     """
-    path.with_suffix(".h5.sha256").unlink(missing_ok=True)
+    side(path).unlink(missing_ok=True)
     # Not durable: the checksum tells a torn file, and it can be built again
     with atomic(path, durable=False) as part, h5py.File(part, "w", track_order=True) as file:
         file.attrs["provenance"] = json.dumps(facts, sort_keys=True)
@@ -53,7 +74,8 @@ def write(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
             file.create_dataset(
                 name, data=values, fletcher32=bool(values.ndim), chunks=chunks(values)
             )
-    write_text(path.with_suffix(".h5.sha256"), f"{sha256(path)}  {path.name}\n")
+    note = f"{CODE}{built_by}\n" if built_by else ""
+    write_text(side(path), f"{sha256(path)}  {path.name}\n{note}")
 
 
 def chunks(values: np.ndarray) -> tuple[int, ...] | None:
@@ -64,29 +86,34 @@ def chunks(values: np.ndarray) -> tuple[int, ...] | None:
     return min(rows, len(values)), *values.shape[1:]
 
 
-def read(path: Path, extract, verify: bool = True) -> dict:
+def read(path: Path, extract, verify: bool = True, remedy: str = "build it again") -> dict:
     """One data set: `arrays` (what `extract(file, facts)` returns), `provenance`, `sha256`.
+
+    Args:
+        remedy: what to do about a broken file, the end of every message.
 
     Raises:
         DataError: the file is missing, changed since it was written, cut off, of another format or
             without what `extract` looks for.
     """
-    recorded = checksum(path)
+    recorded = checksum(path, remedy)
     if verify and sha256(path) != recorded:
         raise DataError(
-            f"data set {path} does not match its checksum {recorded[:12]}: it was changed or damaged after it was "
-            "written; delete it and build it again"
+            f"data set {path} does not match its checksum {recorded[:12]}: "
+            f"it was changed or damaged after it was written; {remedy}"
         )
     try:
         with h5py.File(path) as file:
             facts = json.loads(file.attrs["provenance"])
+            if facts["format"] != FORMAT:
+                raise DataError(
+                    f"data set {path} has format {facts['format']}, expected {FORMAT}; {remedy}"
+                )
             arrays = extract(file, facts)
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"data set {path} cannot be read: {error}") from error
-    if facts.get("format") != FORMAT:
-        raise DataError(
-            f"data set {path} has format {facts.get('format')}, expected {FORMAT}; build it again"
-        )
+    except DataError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"data set {path} cannot be read: {error}; {remedy}") from error
     return {"arrays": arrays, "provenance": facts, "sha256": recorded}
 
 

@@ -1,6 +1,6 @@
 """Carries finished results over a change of code that changes no number, with evidence.
 
-    python -m common.running.equivalence COMMIT [--only 'omar/*'] [--rounding 1e-3]
+    python -m common.running.equivalence COMMIT
 
 A result is stale once the code that decided its numbers has changed. Most changes in a growing
 repository (a function moved, an option added) change none, and paper-scale results took hours. This
@@ -9,17 +9,11 @@ numbers bit for bit, and where all are equal records which code is equivalent to
 results/reference/equivalences.json. `common.running.cells.state` then takes results of the old code
 as results of the present one.
 
-A change of the order of arithmetic (a faster kernel) changes the last bits of every number. With
-`--rounding X` it is enough that 95 % of all numbers agree to X, relative to the larger one or to 1:
-not all can, as an agent that touches another one a step earlier gets another return. The record
-says that the numbers are not equal, and how far they are apart. It is the same difference as
-between two processors, which results of one table already have.
 """
 
 import argparse
 import datetime
 import json
-import math
 import os
 import subprocess
 import sys
@@ -27,10 +21,12 @@ import tempfile
 from pathlib import Path
 
 from common.running.files import write_json
-from common.running.provenance import EQUIVALENCES, ROOT, machine
+from common.running.provenance import EQUIVALENCES, machine, recorded_equivalences
+from common.running.sources import ROOT
 
 MAKING = (
     "code",
+    "commit",
     "versions",
     "machine",
     "seconds",
@@ -39,10 +35,9 @@ MAKING = (
     "recipe",
     "trained_with",
 )  # not numbers
-SHARE = 0.95  # of the numbers that have to agree to rounding
 
 
-def run_smoke(tree: Path, folder: Path, only: str) -> dict[str, dict]:
+def run_smoke(tree: Path, folder: Path) -> dict[str, dict]:
     """Every smoke cell's result with the code of a tree, by slot; data sets are built by that tree
     too.
     """
@@ -53,7 +48,7 @@ def run_smoke(tree: Path, folder: Path, only: str) -> dict[str, dict]:
         "OMP_NUM_THREADS": "1",
         "PYTHONWARNINGS": "ignore",
     }
-    command = [sys.executable, "-m", "common.suite", "--preset", "smoke", "--only", only]
+    command = [sys.executable, "-m", "common.suite", "--preset", "smoke"]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(
@@ -87,77 +82,68 @@ def added(old: dict, new: dict, prefix: str = "") -> dict[str, object]:
     return extra
 
 
-def distances(old, new) -> list[float]:
-    """Differences of two results' numbers, each relative to the larger of both and 1; infinite
-    where anything else differs.
+def count(value) -> int:
+    """Numbers in a result."""
+    if isinstance(value, dict):
+        return sum(map(count, value.values()))
+    if isinstance(value, list):
+        return sum(map(count, value))
+    return isinstance(value, float)
+
+
+def changed_code(old: dict[str, dict], new: dict[str, dict]) -> dict[str, list[str | None]]:
+    """[old hash, new hash] of files that changed, or that became or ceased to be sources of a cell;
+    None where no cell has the file.
     """
-    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
-        return [apart for key in old for apart in distances(old[key], new[key])]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [apart for pair in zip(old, new, strict=True) for apart in distances(*pair)]
-    if old == new:
-        return [0.0] if isinstance(old, float) else []
-    if isinstance(old, float) and isinstance(new, float) and math.isfinite(old - new):
-        return [abs(old - new) / max(1.0, abs(old), abs(new))]
-    return [math.inf]
+    before: dict[str, str] = {}
+    after: dict[str, str] = {}
+    moved: set[str] = set()
+    for slot, result in old.items():
+        before |= result["code"]
+        after |= new[slot]["code"]
+        moved |= result["code"].keys() ^ new[slot]["code"].keys()
+    names = moved | {name for name in before if before[name] != after.get(name)}
+    return {name: [before.get(name), after.get(name)] for name in sorted(names)}
 
 
-def compare(
-    old: dict[str, dict], new: dict[str, dict], rounding: float = 0.0
-) -> tuple[dict, dict, dict]:
-    """Changed code {file: [old hash, new hash]}, added configuration {key: value}, and the
-    evidence.
+def changed_data(old: dict[str, dict], new: dict[str, dict]) -> dict[str, list[str]]:
+    """[old hash, new hash] of the code that builds the data sets of each task, where it changed."""
+    changed = {}
+    for slot, result in old.items():
+        for run, recipe in result.get("recipe", {}).items():
+            pair = [recipe.partition(".")[2], new[slot]["recipe"][run].partition(".")[2]]
+            if pair[0] != pair[1]:
+                changed[result["config"]["task"]] = pair
+    return changed
 
-    Args:
-        rounding: how far apart numbers may be, all but SHARE of them; above 0, the bytes of data
-            sets may differ too.
 
-    Returns:
-        The evidence: how many smoke cells were compared and how many are equal, how many numbers,
-            how many of them agree
-        to `rounding`, and the largest difference.
+def compare(old: dict[str, dict], new: dict[str, dict]) -> dict:
+    """The record of two trees' results by slot, which must be equal to the bit: `code` and
+    `data_code` that changed, `added_config` {key: value}, and the `evidence`, how many cells and
+    numbers were compared.
 
     Raises:
         ValueError: numbers, a data set or a configuration differ; the message says where.
     """
-    code, extra, equal, apart = {}, {}, 0, {}
+    extra: dict[str, object] = {}
+    compared = [slot for slot, before in old.items() if not before["config"].get("timing")]
     for slot, before in old.items():
         if slot not in new:
             raise ValueError(f"{slot} is not there any more")
-        after = new[slot]
-        extra |= added(before["config"], after["config"])
-        for name in {*before["code"], *after["code"]}:
-            pair = [before["code"].get(name), after["code"].get(name)]
-            if (
-                pair[0] != pair[1] and code.get(name, [None])[0] is None
-            ):  # None: not a source of this cell before, maybe of others
-                code[name] = pair
-        if before["config"].get("timing"):
-            continue  # a measurement, never twice the same
-        apart[slot] = []
-        for key in sorted({*before, *after} - {*MAKING} - ({"data"} if rounding else set())):
-            apart[slot] += (found := distances(before.get(key), after.get(key)))
-            if math.inf in found or (not rounding and any(found)):
+        extra |= added(before["config"], new[slot]["config"])
+    for slot in compared:  # a measurement is never twice the same
+        for key in sorted({*old[slot], *new[slot]} - {*MAKING}):
+            if old[slot].get(key) != new[slot].get(key):
                 raise ValueError(f"{slot}: {key} differs")
-        equal += max(apart[slot]) == 0
-    if not apart:
+    if not compared:
         raise ValueError("no cell was compared")
-    numbers = [value for values in apart.values() for value in values]
-    within = sum(value <= rounding for value in numbers)
-    if within < SHARE * len(numbers):
-        worst = max(apart, key=lambda slot: max(apart[slot]))
-        raise ValueError(
-            f"only {within} of {len(numbers)} numbers agree to {rounding}; {worst} differs most, by {max(numbers):.1e}"
-        )
-    evidence = {
-        "smoke_cells": len(apart),
-        "smoke_cells_equal": equal,
-        "numbers": len(numbers),
-        "agree": within,
-        "to": rounding,
-        "largest_difference": max(numbers),
+    numbers = sum(count(value) for slot in compared for value in old[slot].values())
+    return {
+        "code": changed_code(old, new),
+        "data_code": changed_data(old, new),
+        "added_config": extra,
+        "evidence": {"smoke_cells": len(compared), "numbers": numbers},
     }
-    return code, extra, evidence
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -166,10 +152,6 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m common.running.equivalence", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("commit", help="whose code made the results")
-    parser.add_argument("--only", default="*", help="scripts, as for run_all.sh")
-    parser.add_argument(
-        "--rounding", type=float, default=0.0, help="relative difference that numbers may have"
-    )
     args = parser.parse_args(arguments)
     commit = subprocess.run(
         ["git", "rev-parse", args.commit], cwd=ROOT, capture_output=True, text=True
@@ -186,9 +168,9 @@ def main(arguments: list[str] | None = None) -> int:
             check=True,
         )
         try:
-            old = run_smoke(tree, folder / "old", args.only)
-            new = run_smoke(ROOT, folder / "new", args.only)
-            code, extra, evidence = compare(old, new, args.rounding)
+            old = run_smoke(tree, folder / "old")
+            new = run_smoke(ROOT, folder / "new")
+            record = compare(old, new)
         except (RuntimeError, ValueError) as error:
             print(f"not equivalent: {error}", file=sys.stderr)
             return 1
@@ -196,16 +178,13 @@ def main(arguments: list[str] | None = None) -> int:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
     record = {
         "from": commit.stdout.strip(),
-        "only": args.only,
-        "code": code,
-        "added_config": extra,
-        "evidence": evidence,
+        **record,
         "date": datetime.date.today().isoformat(),
         "machine": machine("cpu"),
     }
-    known = json.loads(EQUIVALENCES.read_text()) if EQUIVALENCES.exists() else []
-    write_json(EQUIVALENCES, [*known, record])
-    print(f"{evidence}; {len(code)} files changed: {', '.join(sorted(code)) or 'none'}")
+    write_json(EQUIVALENCES, [*recorded_equivalences(), record])
+    changed = ", ".join(record["code"]) or "none"
+    print(f"{record['evidence']}; {len(record['code'])} files changed: {changed}")
     return 0
 
 

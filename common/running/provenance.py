@@ -1,11 +1,14 @@
-"""What a result was made with: versions and machine, and which old code is as good as the present."""
+"""What a result was made with: commit, versions and machine; and which older code gives the same
+numbers as the present one.
+"""
 
 import functools
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -13,11 +16,18 @@ import numpy
 import torch
 
 from common.learning import kernels
-from common.running.sources import ROOT
+from common.running.sources import ROOT, code_hashes
 
 EQUIVALENCES = (
     ROOT / "results" / "reference" / "equivalences.json"
 )  # see common.running.equivalence
+
+
+def recorded_equivalences() -> list[dict]:
+    """Records of `common.running.equivalence`, the oldest first."""
+    if not EQUIVALENCES.exists():
+        return []
+    return _equivalences(EQUIVALENCES.stat().st_mtime_ns)
 
 
 @functools.cache
@@ -25,33 +35,80 @@ def _equivalences(changed: int) -> list[dict]:
     return json.loads(EQUIVALENCES.read_text())
 
 
-def carried(result: dict, config: dict, sources: Iterable[str] = ()) -> dict:
-    """A stored result under the names of the present code, where a change since was shown to change
-    no number.
+def steps(code: dict[str, str], present: Iterable[str]) -> Iterator[tuple[dict, dict]]:
+    """Records of `common.running.equivalence` that lead from a result's code towards the present
+    one, each with the hashes of files after it.
 
-    Each record of `common.running.equivalence` replaces the old hashes of changed files by the new
-    ones, if all of those the result names are the old ones, and fills in options that did not exist
-    then at their recorded values, as far as the present `config` has them. A file that was no
-    source of the result then is taken in if it is one of the present `sources`.
+    A record counts where the files it names have the old hashes. A file that was no source then is
+    taken in, and one that is none any more is left out, if the record names it.
+
+    Args:
+        code: by file, relative to the repository.
+        present: files that decide the numbers now.
     """
-    if not EQUIVALENCES.exists():
-        return result
-    for record in _equivalences(EQUIVALENCES.stat().st_mtime_ns):
-        mine = {name: pair for name, pair in record["code"].items() if name in result["code"]}
-        if not mine or any(result["code"][name] != old for name, (old, _) in mine.items()):
+    present = {*present}
+    for record in recorded_equivalences():
+        pairs = record["code"]
+        named = code.keys() & pairs.keys()
+        paper = record.get("only", "*").partition("/")[0]  # old records compared one paper's cells
+        folder = "papers/" if paper == "*" else f"papers/{paper}/"
+        if not any(name.startswith(folder) for name in present):
             continue
-        result = result | {
-            "code": result["code"]
-            | {name: new for name, (_, new) in mine.items()}
-            | {
-                name: new
-                for name, (_, new) in record["code"].items()
-                if name not in result["code"] and name in sources
-            },
-            "config": _filled(result["config"], record["added_config"], config),
-        }
-        result["config_hash"] = config_hash(result["config"])
-    return result
+        if named and all(code[name] == pairs[name][0] for name in named):
+            others = {name: hashed for name, hashed in code.items() if name not in pairs}
+            code = others | {name: pairs[name][1] for name in pairs.keys() & present}
+            yield record, code
+
+
+def is_present(code: dict[str, str], roots: list[str]) -> bool:
+    """Whether numbers made by some code are those of the present one: a reference table's `code`,
+    of which another commit may be noted.
+
+    Args:
+        code: by file, relative to the repository.
+        roots: of the cells, see `common.running.sources`.
+    """
+    now = code_hashes(roots)
+    for _, later in steps(code, now):
+        code = later
+    return code == now
+
+
+def carried(result: dict, config: dict, present: Iterable[str]) -> dict:
+    """A stored result under the names of the present code and data, where changes since were shown
+    to change no number.
+
+    Options that did not exist then are filled in at their recorded values, as far as the present
+    `config` has them.
+
+    Args:
+        present: files that decide the numbers now.
+    """
+    for record, code in steps(result["code"], present):
+        filled = _filled(result["config"], record["added_config"], config)
+        result = result | {"code": code, "config": filled, "config_hash": config_hash(filled)}
+    return result | {"recipe": _carried_recipes(result)}
+
+
+def _carried_recipes(result: dict) -> dict[str, str]:
+    """Recipes of a result's data sets with the code that builds the same bytes now."""
+    carried = {}
+    for run, recipe in result.get("recipe", {}).items():
+        facts, _, code = recipe.partition(".")
+        code = carried_data(result["config"].get("task", ""), code)
+        carried[run] = f"{facts}.{code}" if code else facts
+    return carried
+
+
+def carried_data(task: str, code: str) -> str:
+    """Hash of code that builds a task's data, or that of later code which was shown to build the
+    same bytes.
+    """
+    for record in recorded_equivalences():
+        before, after = record.get("data_code", {}).get(task, (None, None))
+        if code == before:
+            code = after
+    return code
 
 
 def _filled(config: dict, added: dict, present: dict) -> dict:
@@ -85,6 +142,19 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of this tree as git describes it, with "-dirty" where files differ from it; None
+    outside of git.
+    """
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return said.stdout.strip() or None
 
 
 def changed_packages(recorded: dict[str, str], sources: Iterable[str]) -> list[str]:

@@ -4,15 +4,17 @@ import json
 
 import pytest
 
-from common.running import cells, equivalence, provenance
+from common.running import cells, equivalence, provenance, sources
 from common.running.cells import Cell
+
+FILES = ["papers/p/a.py", "b.py"]
 
 
 def result(number=1.0, code="old", **config):
     config = {"task": "t", "hyper": {"alpha": 1}} | config
     return {
         "config": config,
-        "code": {"a.py": code, "b.py": "same"},
+        "code": {"papers/p/a.py": code, "b.py": "same"},
         "seeds": [{"last_return": number}],
         "data": {"0": "x"},
     }
@@ -23,30 +25,10 @@ def test_equal_numbers_give_the_changed_files_and_the_added_options():
         "machine": {"other": 1},
         "seconds": 3,
     }
-    found = equivalence.compare({"s": result()}, {"s": new})
-    assert found[:2] == ({"a.py": ["old", "new"]}, {"hyper.extra": 0})
-    assert found[2] == {
-        "smoke_cells": 1,
-        "smoke_cells_equal": 1,
-        "numbers": 1,
-        "agree": 1,
-        "to": 0.0,
-        "largest_difference": 0.0,
-    }
-
-
-def test_rounding_passes_if_it_was_asked_for_and_nothing_else_does():
-    new = {"s": result(1.0001, code="new") | {"data": {"0": "other bytes"}}}
-    *_, evidence = equivalence.compare({"s": result()}, new, rounding=1e-3)
-    assert evidence["agree"] == 1 and evidence["smoke_cells_equal"] == 0
-    assert evidence["largest_difference"] == pytest.approx(1e-4, rel=1e-3)
-    with pytest.raises(
-        ValueError, match="only 0 of 1 numbers agree to 1e-05; s differs most, by 1.0e-04"
-    ):
-        equivalence.compare({"s": result()}, new, rounding=1e-5)
-    for other in (float("nan"), "1.0", None):
-        with pytest.raises(ValueError, match="seeds differs"):
-            equivalence.compare({"s": result()}, {"s": result(other)}, rounding=1e-3)
+    record = equivalence.compare({"s": result()}, {"s": new})
+    assert record["code"] == {"papers/p/a.py": ["old", "new"]}
+    assert record["added_config"] == {"hyper.extra": 0}
+    assert record["evidence"] == {"smoke_cells": 1, "numbers": 1}
 
 
 @pytest.mark.parametrize(
@@ -80,8 +62,8 @@ def test_a_file_that_only_some_cells_had_as_a_source_keeps_its_old_hash():
         "b": result() | {"code": {"x.py": "2", "y.py": "2"}},
     }
     for slots in (("a", "b"), ("b", "a")):
-        code, _, _ = equivalence.compare({slot: old[slot] for slot in slots}, new)
-        assert code == {"x.py": ["1", "2"], "y.py": ["1", "2"]}
+        record = equivalence.compare({slot: old[slot] for slot in slots}, new)
+        assert record["code"] == {"x.py": ["1", "2"], "y.py": ["1", "2"]}
 
 
 @pytest.fixture
@@ -91,7 +73,7 @@ def record(tmp_path, monkeypatch):
         json.dumps(
             [
                 {
-                    "code": {"a.py": ["old", "new"], "c.py": ["1", "2"]},
+                    "code": {"papers/p/a.py": ["old", "new"], "c.py": ["1", "2"]},
                     "added_config": {"hyper.extra": 0},
                 }
             ]
@@ -103,13 +85,19 @@ def record(tmp_path, monkeypatch):
 
 def test_a_result_is_carried_over_recorded_changes_only(record):
     present = {"task": "t", "hyper": {"alpha": 1, "extra": 0}}
-    carried = provenance.carried(result(), present)
-    assert carried["code"] == {"a.py": "new", "b.py": "same"} and carried["config"] == present
+    carried = provenance.carried(result(), present, FILES)
+    assert (
+        carried["code"] == {"papers/p/a.py": "new", "b.py": "same"} and carried["config"] == present
+    )
     assert carried["config_hash"] == provenance.config_hash(present)
-    assert provenance.carried(result(code="older"), present)["code"]["a.py"] == "older"
+    assert (
+        provenance.carried(result(code="older"), present, FILES)["code"]["papers/p/a.py"] == "older"
+    )
     assert (
         "extra"
-        not in provenance.carried(result(), {"task": "t", "hyper": {"alpha": 1}})["config"]["hyper"]
+        not in provenance.carried(result(), {"task": "t", "hyper": {"alpha": 1}}, FILES)["config"][
+            "hyper"
+        ]
     )
 
 
@@ -119,15 +107,74 @@ def test_a_file_that_is_new_is_taken_in_where_it_counts(record):
     record.write_text(json.dumps(known))
     provenance._equivalences.cache_clear()
     present = {"task": "t", "hyper": {"alpha": 1, "extra": 0}}
-    taken = provenance.carried(result(), present, ["a.py", "b.py", "new.py", "other.py"])["code"]
+    taken = provenance.carried(result(), present, ["papers/p/a.py", "b.py", "new.py", "other.py"])[
+        "code"
+    ]
     assert taken["new.py"] == "hash" and taken["other.py"] == "now"
-    assert "new.py" not in provenance.carried(result(), present, ["a.py", "b.py"])["code"]
+    assert "new.py" not in provenance.carried(result(), present, ["papers/p/a.py", "b.py"])["code"]
     provenance._equivalences.cache_clear()
+
+
+def test_a_file_that_moved_is_followed_and_one_that_no_longer_counts_is_left_out(record):
+    old = {"s": result() | {"code": {"papers/p/a.py": "1", "moved.py": "2", "gone.py": "3"}}}
+    new = {"s": result() | {"code": {"papers/p/a.py": "1", "wing/moved.py": "4"}}}
+    made = equivalence.compare(old, new)
+    assert made["code"] == {
+        "gone.py": ["3", None],
+        "moved.py": ["2", None],
+        "wing/moved.py": [None, "4"],
+    }
+    record.write_text(json.dumps([made]))
+    provenance._equivalences.cache_clear()
+    after = new["s"]["code"]
+    carried = provenance.carried(old["s"], old["s"]["config"], after)
+    assert carried["code"] == after
+    provenance._equivalences.cache_clear()
+
+
+def test_a_file_that_counts_for_more_cells_than_before_is_taken_in_though_it_is_the_same(record):
+    both = {"papers/p/a.py": "1", "b.py": "1"}
+    old = {"s": result() | {"code": both}, "t": result() | {"code": {"papers/p/a.py": "1"}}}
+    new = {"s": result() | {"code": both}, "t": result() | {"code": both}}
+    made = equivalence.compare(old, new)
+    assert made["code"] == {"b.py": ["1", "1"]}
+
+
+def test_data_of_other_code_are_carried_by_task(record):
+    old = {"s": result(task="world") | {"recipe": {"0": "facts"}}}
+    new = {"s": result(task="world") | {"recipe": {"0": "facts.new"}}}
+    made = equivalence.compare(old, new)
+    assert made["data_code"] == {"world": ["", "new"]}
+    record.write_text(json.dumps([made]))
+    provenance._equivalences.cache_clear()
+    assert provenance.carried_data("world", "") == "new"
+    assert provenance.carried_data("ant", "") == ""
+    carried = provenance.carried(old["s"], old["s"]["config"], FILES)
+    assert carried["recipe"] == {"0": "facts.new"}
+    provenance._equivalences.cache_clear()
+
+
+def test_numbers_know_whether_the_present_code_made_them():
+    now = sources.code_hashes(["common.learning.losses"])
+    assert provenance.is_present(now, ["common.learning.losses"])
+    assert not provenance.is_present(dict.fromkeys(now, "x"), ["common.learning.losses"])
+
+
+def test_the_commit_is_noted_and_unknown_outside_of_git(tmp_path, monkeypatch):
+    provenance.commit.cache_clear()
+    assert provenance.commit()
+    provenance.commit.cache_clear()
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert provenance.commit() is None
+    provenance.commit.cache_clear()
 
 
 def test_a_carried_result_counts_as_done(record, tmp_path, monkeypatch):
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "runs"))
-    monkeypatch.setattr(cells, "code_hashes", lambda sources: {"a.py": "new", "b.py": "same"})
+    monkeypatch.setattr(
+        cells, "code_hashes", lambda sources: {"papers/p/a.py": "new", "b.py": "same"}
+    )
     cell = Cell("p", "smoke", "s", {"task": "t", "hyper": {"alpha": 1, "extra": 0}})
     old = result()
     cells.store(

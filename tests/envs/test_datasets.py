@@ -1,13 +1,19 @@
 """Data sets: built, read back, checked; every kind of damage has its own sentence."""
 
+import shutil
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
 import torch
 
+from common.running import sources
 from common.running.files import sha256
-from envs import datasets
+from envs import datasets, storage
 from envs.particle import data as particle
+from envs.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +138,140 @@ def test_commands_answer_and_refuse(path, capsys):
     assert "unknown task 'predator_pray'" in capsys.readouterr().err
     assert datasets.main(["show", "world", "expert", "--seed", "4", "--size", "paper"]) == 2
     assert "build it with" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own_folder(path, tmp_path, monkeypatch):
+    """A data folder with one copied data set; the path of it."""
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path))
+    key = datasets.Key("predator_prey", "medium", 0, "smoke")
+    copy_to(path, key.path)
+    datasets.recipe.cache_clear()
+    datasets.facts_of.cache_clear()
+    yield key
+    datasets.recipe.cache_clear()
+    datasets.facts_of.cache_clear()
+
+
+def copy_to(path, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, target)
+    shutil.copy(storage.side(path), storage.side(target))
+
+
+def built(key, **options):
+    """Why something was built: what `build` said."""
+    said = []
+    datasets.build(key.task, key.quality, [key.seed], key.size, say=said.append, **options)
+    return "".join(said)
+
+
+def test_what_is_there_and_of_the_present_recipe_is_left_alone(own_folder):
+    assert built(own_folder) == ""
+    assert datasets.fault(own_folder) == ""
+
+
+def test_a_data_set_of_another_recipe_is_refused_and_built_again(own_folder, monkeypatch, capsys):
+    before = datasets.load(own_folder.path)["arrays"]
+    recipe = datasets.recipe(*own_folder)
+    monkeypatch.setattr(particle, "GENERATOR", particle.GENERATOR + 1)
+    datasets.recipe.cache_clear()
+    datasets.facts_of.cache_clear()
+    assert datasets.recipe(*own_folder) != recipe
+    with pytest.raises(datasets.DataError, match=r"another recipe \(generator changed\); build it"):
+        datasets.load(own_folder.path)
+    assert datasets.main(["check"]) == 1
+    assert datasets.main(["list"]) == 0
+    assert capsys.readouterr().out.count("generator changed") == 2
+    assert "generator changed" in built(own_folder)
+    after = datasets.load(own_folder.path)["arrays"]
+    assert all((after[name] == before[name]).all() for name in before)
+
+
+def test_a_data_set_built_by_other_code_is_built_again_with_the_same_bytes(own_folder, monkeypatch):
+    before = datasets.checksum(own_folder.path)
+    recipe = datasets.recipe(*own_folder)
+    monkeypatch.setattr(datasets, "building_code", lambda task: "other")
+    datasets.recipe.cache_clear()
+    assert datasets.recipe(*own_folder) != recipe
+    with pytest.raises(datasets.DataError, match=r"another recipe \(code changed\)"):
+        datasets.load(own_folder.path)
+    assert "code changed" in built(own_folder)
+    assert datasets.load(own_folder.path)["sha256"] == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stale"),
+    [
+        ("envs/particle/data.py", "SIZES = {", "SIZES = {  0: 1, ", {"world"}),
+        ("envs/particle/data.py", "GENERATOR = 1", "GENERATOR = 2", {"world"}),
+        ("envs/joint.py", "def transitions", "def others():\n    pass\n\n\ndef transitions",
+         {"hopper", "kinematic_predator_prey", "reacher"}),
+    ],
+)  # fmt: skip
+def test_building_code_changes_with_every_file_it_rests_on(tmp_path, file, old, new, stale):
+    for name in sources.PACKAGES:
+        ignored = shutil.ignore_patterns("*.safetensors", "__pycache__")
+        shutil.copytree(sources.ROOT / name, tmp_path / name, ignore=ignored)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new))
+    for task in ("world", "hopper", "kinematic_predator_prey", "reacher", "2s3z"):
+        roots = [TASKS[task].data]
+        differs = sources.code_hashes(roots, tmp_path) != sources.code_hashes(roots)
+        assert differs == (task in stale), task
+
+
+def test_another_data_set_in_its_place_is_refused_checksum_and_all(own_folder, path, capsys):
+    expert = own_folder._replace(quality="expert")
+    copy_to(path, expert.path)
+    sentence = "is of predator_prey, medium, seed 0, size smoke, and not of predator_prey, expert"
+    with pytest.raises(datasets.DataError, match=sentence):
+        datasets.load(expert.path)
+    with pytest.raises(datasets.DataError, match=sentence):
+        datasets.build("predator_prey", "expert", [0], "smoke")
+    assert datasets.main(["check"]) == 1
+    assert sentence in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "no checksum", "empty checksum"])
+def test_the_advice_about_a_broken_data_set_repairs_it(own_folder, damage, capsys):
+    path = own_folder.path
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[:1000])
+    elif damage == "gone":
+        path.unlink()
+    elif damage == "no checksum":
+        storage.side(path).unlink()
+    else:
+        storage.side(path).write_text("")
+    assert datasets.main(["check"]) == 1
+    problem = capsys.readouterr().out
+    command = problem.partition("`python -m envs.datasets ")[2].partition("`")[0]
+    assert datasets.main(command.split()) == 0
+    assert datasets.main(["check"]) == 0
+
+
+def test_a_damaged_data_set_is_built_again_by_whoever_needs_it(own_folder):
+    own_folder.path.write_bytes(b"damaged")
+    assert "damaged" in built(own_folder)
+    datasets.load(own_folder.path)
+
+
+def test_processes_that_need_the_same_data_set_build_it_once(own_folder, tmp_path):
+    own_folder.path.unlink()
+    code = (
+        "from envs import datasets\n"
+        f"said = []\ndatasets.build(*{tuple(own_folder)[:2]!r}, [0], 'smoke', say=said.append)\n"
+        "print(len(said))\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert sorted(process.communicate()[0] for process in processes) == ["0\n", "1\n"]
+    datasets.load(own_folder.path)
