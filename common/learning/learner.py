@@ -85,13 +85,17 @@ class Learner:
             self.targets[name] = network.frozen_copy()
         return network
 
-    def descend(self, loss: Tensor, *names: str) -> None:
-        """One optimiser step of these networks along the gradient of loss [M] or [M, N]."""
+    def backward(self, loss: Tensor, *names: str) -> None:
+        """The gradient of loss [M] or [M, N] in these networks."""
         networks = [self.networks[name] for name in names]
         for network in networks:
             network.zero_grad()
         leaves = [leaf for network in networks for leaf in network.tensors.values()]
         loss.sum().backward(inputs=leaves)
+
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One optimiser step of these networks along the gradient of loss [M] or [M, N]."""
+        self.backward(loss, *names)
         for name in names:
             self.optimisers[name].step()
 

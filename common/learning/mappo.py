@@ -8,47 +8,54 @@ target, a penalty on means beyond the actions' bounds, one loss and one gradient
 everything.
 
 Axes: M members, N agents, T steps of a rollout, B batch, L history, I observation and action of one
-agent, O observation, A action, D state.
+agent, O observation, A action, D state; K = 1 where the team has one likelihood ratio, else N.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from common.learning.losses import gaussian_log_prob
-from common.learning.memory import encode, encoder
-from common.learning.mixing import Mixer
+from common.learning.heads import LOG_STD_RANGE, Gaussian, Head
+from common.learning.learner import Learner
+from common.learning.memory import encoder_parameters, remembered
+from common.learning.mixing import Mixing, mix, mixer_parameters
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import Adam, Parameters, generators, mean_over_batch, per_member
+from common.learning.population import Parameters, generators, mean_over_batch
+from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
 
 LARGEST_LOG_RATIO = 10.0
-RATIOS = ("joint", "agent")
+LEAST_SPREAD = 1e-3  # added to the standard deviation of advantages
+SMALL_START = 0.1  # factor of the policy's last weights, so that first actions hardly depend on obs
+
+# The likelihood ratio of the whole team, or each agent's own, as MAPPO (Yu et al., 2022)
+Ratio = Literal["joint", "agent"]
 
 
 @dataclass(frozen=True)
 class MAPPOConfig:
     """Values of the authors' code."""
 
-    hidden: int = 256
-    memory: int = 128  # size of the encoded history; 0 for agents without memory
-    lr: float = 5e-5
-    gamma: float = 0.99
-    gae_lambda: float = 0.98
-    clip: float = 0.2
-    value_clip: float = 0.2  # of the change of values in an epoch; 0 for none
-    value_weight: float = 0.5
+    hidden: Count = 256
+    memory: CountOrZero = 128  # size of the encoded history; 0 for agents without memory
+    lr: Positive = 5e-5
+    gamma: Share = 0.99
+    gae_lambda: Share = 0.98
+    clip: Positive = 0.2
+    value_clip: NotNegative = 0.2  # of the change of values in an epoch; 0 for none
+    value_weight: NotNegative = 0.5
     entropy_target: float = -2.0
-    entropy_rate: float = 1e-3
-    bound_weight: float = 1.0
-    max_norm: float = 1.0
-    passes: int = 5
-    minibatch: int = 64
-    log_std_min: float = -6.0
-    log_std_max: float = 0.0
+    entropy_rate: NotNegative = 1e-3
+    bound_weight: NotNegative = 1.0
+    max_norm: Positive = 1.0
+    passes: Count = 5
+    minibatch: Count = 64
+    log_std_min: float = LOG_STD_RANGE[0]
+    log_std_max: float = LOG_STD_RANGE[1]
     initial_log_std: float = 0.0
-    ratio: str = "joint"  # or "agent", as MAPPO
-    mixer: str = "free"
+    ratio: Ratio = "joint"
+    mixer: Mixing = "free"
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Experience:
 
     Attributes:
         obs: [M, N, B, O]; history: [M, N, B, L, I] (L may be 0); state: [M, B, D].
-        action: [M, N, B, A], not clipped, or indices [M, N, B, 1] of discrete actions.
+        action: [M, N, B, A], not clipped; one-hot where actions are choices.
         log_prob: [M, N, B]; value, advantage, target: [M, B].
     """
 
@@ -70,18 +77,25 @@ class Experience:
     advantage: Tensor
     target: Tensor
 
+    @staticmethod
+    def batch_axis(name: str) -> int:
+        """Which axis of an attribute is B."""
+        return 1 if name in ("state", "value", "advantage", "target") else 2
+
     def take(self, index: Tensor) -> "Experience":
         """Steps with these numbers [M, B']."""
-        parts = {}
-        for field in fields(self):
-            tensor = getattr(self, field.name)
-            axis = 1 if field.name in ("state", "value", "advantage", "target") else 2
+
+        def taken(name: str) -> Tensor:
+            tensor = getattr(self, name)
+            axis = self.batch_axis(name)
             shape = [1] * tensor.ndim
-            shape[0], shape[axis] = index.shape
+            shape[0] = len(index)
+            shape[axis] = index.shape[1]
             expanded = list(tensor.shape)
             expanded[axis] = index.shape[1]
-            parts[field.name] = tensor.gather(axis, index.view(shape).expand(expanded))
-        return Experience(**parts)
+            return tensor.gather(axis, index.view(shape).expand(expanded))
+
+        return Experience(**{field.name: taken(field.name) for field in fields(self)})
 
 
 def returns_and_advantages(
@@ -104,38 +118,95 @@ def returns_and_advantages(
         running: z, 0 where the rollout was cut (its value goes on in V'), else 1; the last step's
             must be 0 or ended.
     """
-    targets, advantages = torch.empty_like(reward), torch.empty_like(reward)
-    later_target = later_advantage = torch.zeros_like(reward[:, 0])
+    targets = torch.empty_like(reward)
+    advantages = torch.empty_like(reward)
+    target = torch.zeros_like(reward[:, 0])
+    advantage = torch.zeros_like(reward[:, 0])
     for t in reversed(range(reward.shape[1])):
-        f, z, bootstrap = alive[:, t], running[:, t], next_value[:, t]
+        f = alive[:, t]
+        z = running[:, t]
+        bootstrap = next_value[:, t]
         delta = reward[:, t] + gamma * f * bootstrap - value[:, t]
-        later_advantage = delta + gamma * gae_lambda * f * z * later_advantage
-        later_target = reward[:, t] + gamma * f * (z * later_target + (1 - z) * bootstrap)
-        advantages[:, t], targets[:, t] = later_advantage, later_target
+        advantage = delta + gamma * gae_lambda * f * z * advantage
+        target = reward[:, t] + gamma * f * (z * target + (1 - z) * bootstrap)
+        advantages[:, t] = advantage
+        targets[:, t] = target
     return targets, advantages
+
+
+def likelihood_ratio(log_prob: Tensor, old: Tensor) -> Tensor:
+    """[M, K, B] pi(a | h) / pi_old(a | h), kept finite."""
+    return (log_prob - old).clamp_max(LARGEST_LOG_RATIO).exp()
+
+
+def policy_loss(ratio: Tensor, clipped: Tensor, advantage: Tensor) -> Tensor:
+    """[M] PPO's clipped objective (Schulman et al., 2017, Eq. 7), negative.
+
+        - sum_k mean_b min(rho A, clip(rho, 1 - c, 1 + c) A)
+
+    Args:
+        ratio, clipped: rho and clip(rho, ...), [M, K, B]; advantage: A [M, B].
+    """
+    advantage = advantage.unsqueeze(1)
+    return -torch.minimum(ratio * advantage, clipped * advantage).sum(1).mean(-1)
+
+
+def entropy_estimate(ratio: Tensor, clipped: Tensor, log_prob: Tensor) -> Tensor:
+    """[M] entropy of the present policies from actions of the old ones, as in the authors' code.
+
+        - sum_k mean_b max(rho log pi, clip(rho, 1 - c, 1 + c) log pi)
+
+    Args:
+        ratio, clipped, log_prob: rho, clip(rho, ...) and log pi, [M, K, B].
+    """
+    return -torch.maximum(ratio * log_prob, clipped * log_prob).sum(1).mean(-1)
+
+
+def value_loss(value: Tensor, target: Tensor, old: Tensor, clip: float) -> Tensor:
+    """[M] squared error of values [M, B], or of values within `clip` of the old ones where that is
+    larger; the larger of the two means, as in the authors' code.
+    """
+    loss = (value - target).square().mean(-1)
+    if not clip:
+        return loss
+    near = old + (value - old).clamp(-clip, clip)
+    return torch.maximum((near - target).square().mean(-1), loss)
+
+
+def bound_penalty(ratio: Tensor, clipped: Tensor, excess: Tensor) -> Tensor:
+    """[M] how far means lie beyond the actions' bounds, as in the authors' code.
+
+        sum_k mean_b max(rho, clip(rho, 1 - c, 1 + c)) excess
+
+    Args:
+        ratio, clipped, excess: [M, K, B].
+    """
+    # The ratio only weighs: a gradient through it would make taken actions unlikely, and push
+    # means further out.
+    weight = torch.maximum(ratio, clipped).detach()
+    return (weight * excess).sum(1).mean(-1)
 
 
 def clip_grad_norm_together(networks: list[Parameters], max_norm: float) -> None:
     """Scales each member's gradient, over all agents of all networks, to a norm of at most
     max_norm.
     """
-    squares = torch.stack([network.grad.square().flatten(1).sum(1) for network in networks]).sum(
-        0
-    )  # [M]
-    factor = (max_norm / (squares.sqrt() + 1e-6)).clamp_max(1.0)
+    squares = [network.grad.square().flatten(1).sum(1) for network in networks]
+    norm = torch.stack(squares).sum(0).sqrt()  # [M]
+    factor = (max_norm / (norm + 1e-6)).clamp_max(1.0)
     for network in networks:
         network.grad.mul_(factor.view(-1, 1, 1))
 
 
-class MAPPO:
+class MAPPO(Learner):
     """Policies, values, encoders and mixers of every member, trained by one loss.
 
     Args:
         seeds: one per member.
         obs_dims: true observation size of each agent.
         state_dim: D, what the mixer sees.
-        action_dim: A, or the number of actions.
-        discrete: whether policies are categorical.
+        action_dim: A.
+        head: what policies make of their networks; a Gaussian by default.
     """
 
     def __init__(
@@ -145,103 +216,78 @@ class MAPPO:
         state_dim: int,
         action_dim: int,
         config: MAPPOConfig,
-        device="cpu",
-        discrete: bool = False,
+        device: str = "cpu",
+        head: Head | None = None,
     ):
-        if config.ratio not in RATIOS:
-            raise ValueError(
-                f"unknown ratio {config.ratio!r}, expected one of: {', '.join(RATIOS)}"
-            )
-        self.config, self.action_dim, self.discrete, self.agents = (
-            config,
-            action_dim,
-            discrete,
-            len(obs_dims),
+        if config.ratio not in get_args(Ratio):
+            ratios = ", ".join(get_args(Ratio))
+            raise ValueError(f"unknown ratio {config.ratio!r}, expected one of: {ratios}")
+        super().__init__(seeds, device)
+        self.config = config
+        self.head: Head = head or Gaussian(
+            action_dim, config.log_std_min, config.log_std_max, config.initial_log_std
         )
-        padded, size = max(obs_dims), config.memory
-        self.memory = None
+        size = config.memory
+        padded = max(obs_dims)
         if size:
             inputs = [dim + action_dim for dim in obs_dims]
-            self.memory = encoder(
-                generators(seeds, "memory"), inputs, padded + action_dim, size, device
-            )
+            streams = generators(seeds, "memory")
+            encoder = encoder_parameters(streams, inputs, padded + action_dim, size)
+            self.hold("memory", encoder, config.lr)
 
         def network(purpose: str, outputs: int) -> dict[str, Tensor]:
-            streams, sizes = generators(seeds, purpose), [size + dim for dim in obs_dims]
+            streams = generators(seeds, purpose)
+            inputs = [size + dim for dim in obs_dims]
             return mlp_parameters(
-                streams, sizes, size + padded, config.hidden, outputs, input_norm=False
+                streams, inputs, size + padded, config.hidden, outputs, input_norm=False
             )
 
-        policy = network("policy", action_dim if discrete else 2 * action_dim)
-        policy["w3"], policy["b3"] = 0.1 * policy["w3"], torch.zeros_like(policy["b3"])
-        if not discrete:
-            policy["b3"][..., action_dim:] = config.initial_log_std
-        self.policy, self.value = (
-            Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-            for tensors in (policy, network("value", 1))
-        )
-        self.mixer = Mixer(
-            generators(seeds, "mixer"), state_dim, self.agents, config.hidden, config.mixer, device
-        )
-        self.trained = [
-            part
-            for part in (self.memory, self.policy, self.value, self.mixer.params)
-            if part is not None
-        ]
-        rates = per_member(config.lr, len(seeds), device)
-        self.adams = [Adam(part, rates) for part in self.trained]
-        self.entropy_weight = torch.zeros(len(seeds), device=device)
+        policy = network("policy", self.head.outputs)
+        policy["w3"] = SMALL_START * policy["w3"]
+        policy["b3"] = self.head.initial_bias().expand_as(policy["b3"])
+        self.hold("policy", policy, config.lr)
+        self.hold("value", network("value", 1), config.lr)
+        streams = generators(seeds, "mixer")
+        mixer = mixer_parameters(streams, state_dim, len(obs_dims), config.hidden)
+        self.hold("mixer", mixer, config.lr)
+        self.notes["entropy_weight"] = torch.zeros(len(seeds), device=device)
+
+    @property
+    def entropy_weight(self) -> Tensor:
+        """[M] coefficient of the entropy; it follows `config.entropy_target`."""
+        return self.notes["entropy_weight"]
 
     def features(self, obs: Tensor, history: Tensor) -> Tensor:
         """What policies and values see: [M, N, B, H + O] of obs [M, N, B, O] and history [M, N, B,
         L, I].
         """
-        return obs if self.memory is None else torch.cat([encode(self.memory, history), obs], -1)
+        return remembered(self.networks.get("memory"), obs, history)
 
-    def distribution(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean and log standard deviation [M, N, B, A] of actions; log probabilities and None where
-        they are discrete.
-        """
-        output = apply_mlp(self.policy, features, None)
-        if self.discrete:
-            return output.log_softmax(-1), None
-        mean, log_std = output.chunk(2, dim=-1)
-        return mean, log_std.clamp(self.config.log_std_min, self.config.log_std_max)
-
-    def log_prob(self, distribution: tuple[Tensor, Tensor | None], action: Tensor) -> Tensor:
-        """[M, N, B] of actions [M, N, B, A], or indices [M, N, B, 1]."""
-        first, log_std = distribution
-        if self.discrete:
-            return first.gather(-1, action.long()).squeeze(-1)
-        return gaussian_log_prob(first, log_std, action)
+    def policy_output(self, features: Tensor) -> Tensor:
+        """[M, N, B, P], what the head makes actions of."""
+        return apply_mlp(self.networks["policy"], features, None)
 
     def values(self, features: Tensor, state: Tensor) -> Tensor:
         """[M, B] values of the team."""
-        return self.mixer.mix(apply_mlp(self.value, features, None).squeeze(-1), state)
+        agent_values = apply_mlp(self.networks["value"], features, None).squeeze(-1)
+        return mix(self.networks["mixer"], agent_values, state, self.config.mixer)
 
     @torch.no_grad()
     def sample(self, obs: Tensor, history: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Actions, their log probabilities [M, N, B], and features.
+        """Actions [M, N, B, A], their log probabilities [M, N, B], and features.
 
         Args:
-            noise: [M, N, B, A], standard normal; uniform in (0, 1) for discrete actions, whose
-                indices [M, N, B, 1] return.
+            noise: [M, N, B, A], of the head.
         """
         features = self.features(obs, history)
-        distribution = self.distribution(features)
-        if self.discrete:
-            action = (
-                (distribution[0] - (-noise.log()).log()).argmax(-1, keepdim=True).float()
-            )  # Gumbel-max
-        else:
-            action = distribution[0] + distribution[1].exp() * noise
-        return action, self.log_prob(distribution, action), features
+        output = self.policy_output(features)
+        action = self.head.sample(output, noise)
+        return action, self.head.log_prob(output, action), features
 
     @torch.no_grad()
     def act(self, obs: Tensor, history: Tensor) -> Tensor:
-        """Greedy actions: the mean clipped to [-1, 1], or indices [M, N, B, 1]."""
-        first, _ = self.distribution(self.features(obs, history))
-        return first.argmax(-1, keepdim=True).float() if self.discrete else first.clamp(-1, 1)
+        """[M, N, B, A] greedy actions."""
+        return self.head.greedy(self.policy_output(self.features(obs, history)))
 
     def update(self, experience: Experience, streams: list[torch.Generator]) -> dict[str, Tensor]:
         """Several passes over an epoch's experience, whose advantages are normalised here.
@@ -253,87 +299,60 @@ class MAPPO:
             Means over the epoch [M]: "policy", "value", "entropy", "clipped" (fraction of steps
                 beyond the clip).
         """
-        config, advantage = self.config, experience.advantage
-        spread = advantage.std(1, keepdim=True) + 1e-3
+        config = self.config
+        advantage = experience.advantage
+        spread = advantage.std(1, keepdim=True) + LEAST_SPREAD
         normalised = (advantage - advantage.mean(1, keepdim=True)) / spread
-        experience = Experience(**{**vars(experience), "advantage": normalised})
+        experience = replace(experience, advantage=normalised)
         count = advantage.shape[1]
         size = min(config.minibatch, count)
-        facts: dict[str, list] = {}
+        reports = []
         for _ in range(config.passes):
-            order = torch.stack([torch.randperm(count, generator=stream) for stream in streams]).to(
-                advantage.device
-            )
+            orders = [torch.randperm(count, generator=stream) for stream in streams]
+            order = torch.stack(orders).to(advantage.device)
             for start in range(0, count - size + 1, size):
-                for name, value in self.step(
-                    experience.take(order[:, start : start + size])
-                ).items():
-                    facts.setdefault(name, []).append(value)
-        return {name: torch.stack(values).mean(0) for name, values in facts.items()}
+                minibatch = experience.take(order[:, start : start + size])
+                reports.append(self.step(minibatch))
+        return {
+            name: torch.stack([report[name] for report in reports]).mean(0) for name in reports[0]
+        }
 
     def step(self, batch: Experience) -> dict[str, Tensor]:
         """One step of everything on a minibatch; the parts of the loss [M]."""
         config = self.config
         loss, entropy, facts = self.loss(batch)
-        for part in self.trained:
-            part.zero_grad()
-        loss.sum().backward(
-            inputs=[tensor for part in self.trained for tensor in part.tensors.values()]
-        )
-        clip_grad_norm_together(self.trained, config.max_norm)
-        for adam in self.adams:
-            adam.step()
-        self.entropy_weight += config.entropy_rate * (config.entropy_target - entropy)
-        self.entropy_weight.clamp_min_(0)
+        self.backward(loss, *self.networks)
+        clip_grad_norm_together(list(self.networks.values()), config.max_norm)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        weight = self.entropy_weight + config.entropy_rate * (config.entropy_target - entropy)
+        self.notes["entropy_weight"] = weight.clamp_min(0)
         return facts
 
     def loss(self, batch: Experience) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The total loss [M], the entropy estimate [M], and parts for the record."""
-        config, features = self.config, self.features(batch.obs, batch.history)
-        distribution = self.distribution(features)
-        log_prob, old = self.log_prob(distribution, batch.action), batch.log_prob  # [M, N, B]
-        if config.ratio == "joint":
-            log_prob, old = log_prob.sum(1, keepdim=True), old.sum(1, keepdim=True)
-        ratio = (log_prob - old).clamp_max(LARGEST_LOG_RATIO).exp()
+        config = self.config
+        features = self.features(batch.obs, batch.history)
+        output = self.policy_output(features)
+        log_prob = self.per_ratio(self.head.log_prob(output, batch.action))
+        ratio = likelihood_ratio(log_prob, self.per_ratio(batch.log_prob))
         clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-        advantage = batch.advantage.unsqueeze(1)
-        policy = -torch.minimum(ratio * advantage, clipped * advantage).sum(1).mean(-1)
-        entropy = -torch.maximum(ratio * log_prob, clipped * log_prob).sum(1).mean(-1)
-
-        value = self.values(features, batch.state)
-        value_loss = (value - batch.target).square().mean(-1)
-        if config.value_clip:
-            near = batch.value + (value - batch.value).clamp(-config.value_clip, config.value_clip)
-            value_loss = torch.maximum((near - batch.target).square().mean(-1), value_loss)
-        loss = policy + config.value_weight * value_loss - self.entropy_weight * entropy
-        if not self.discrete:
-            beyond = (distribution[0].abs() - 1).clamp_min(0).square().sum(-1)  # [M, N, B]
-            if config.ratio == "joint":
-                beyond = beyond.sum(1, keepdim=True)
-            # the ratio only weighs: a gradient through it would make taken actions unlikely, and
-            # push means further out
-            weight = torch.maximum(ratio, clipped).detach()
-            loss = loss + config.bound_weight * (weight * beyond).sum(1).mean(-1)
+        policy = policy_loss(ratio, clipped, batch.advantage)
+        entropy = entropy_estimate(ratio, clipped, log_prob)
+        team_value = self.values(features, batch.state)
+        value = value_loss(team_value, batch.target, batch.value, config.value_clip)
+        beyond = bound_penalty(ratio, clipped, self.per_ratio(self.head.excess(output)))
+        loss = policy + config.value_weight * value - self.entropy_weight * entropy
+        loss = loss + config.bound_weight * beyond
         outside = ((ratio - 1).abs() > config.clip).float()
         facts = {
             "policy": policy,
-            "value": value_loss,
+            "value": value,
             "entropy": entropy,
             "clipped": mean_over_batch(outside, 1),
         }
         return loss, entropy.detach(), {name: fact.detach() for name, fact in facts.items()}
 
-    def state_dict(self) -> dict:
-        return {
-            "params": [part.flat for part in self.trained],
-            "adams": [adam.state_dict() for adam in self.adams],
-            "entropy_weight": self.entropy_weight,
-        }
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        for part, flat in zip(self.trained, state["params"], strict=True):
-            part.flat.copy_(flat)
-        for adam, saved in zip(self.adams, state["adams"], strict=True):
-            adam.load_state_dict(saved)
-        self.entropy_weight.copy_(state["entropy_weight"])
+    def per_ratio(self, terms: Tensor) -> Tensor:
+        """[M, K, B] of agents' terms [M, N, B]: their sum where the team has one ratio."""
+        return terms.sum(1, keepdim=True) if self.config.ratio == "joint" else terms

@@ -6,48 +6,36 @@ on the state.
 Axes: M members, N agents, B batch, D inputs of the mixer.
 """
 
+from typing import Literal, get_args
+
 import torch
 from torch import Tensor
 
 from common.learning.networks import apply_mlp, mlp_parameters
 from common.learning.population import Parameters
 
-KINDS = ("free", "monotone")
+# Weights as MOMA-PPO's authors released, or their absolute values, as QMIX's
+Mixing = Literal["free", "monotone"]
 
 
-class Mixer:
-    """One mixing network per member.
+def mixer_parameters(
+    streams: list[torch.Generator], inputs: int, agents: int, hidden: int
+) -> dict[str, Tensor]:
+    """Initial tensors [M, 1, ...] of one mixing network per member; inputs is D."""
+    return mlp_parameters(streams, [inputs], inputs, hidden, agents + 1, input_norm=False)
 
-    Args:
-        streams: initialisation, one per member.
-        inputs: D.
-        kind: "free" weights, as MOMA-PPO's authors released; "monotone": their absolute values, as
-            QMIX's.
+
+def mix(params: Parameters, agent_values: Tensor, inputs: Tensor, kind: Mixing) -> Tensor:
+    """[M, B] team values of agents' [M, N, B], given the mixer's inputs [M, B, D].
+
+    Raises:
+        ValueError: there is no such kind.
     """
-
-    def __init__(
-        self,
-        streams: list[torch.Generator],
-        inputs: int,
-        agents: int,
-        hidden: int,
-        kind: str = "free",
-        device="cpu",
-    ):
-        if kind not in KINDS:
-            raise ValueError(f"unknown mixer {kind!r}, expected one of: {', '.join(KINDS)}")
-        tensors = mlp_parameters(streams, [inputs], inputs, hidden, agents + 1, input_norm=False)
-        self.params = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-        self.kind = kind
-
-    def mix(
-        self, values: Tensor, inputs: Tensor, params: Parameters | dict | None = None
-    ) -> Tensor:
-        """[M, B] team values of agents' values [M, N, B], given the mixer's inputs [M, B, D]."""
-        output = apply_mlp(params or self.params, inputs.unsqueeze(1), None).squeeze(
-            1
-        )  # [M, B, N + 1]
-        weights, bias = output[..., :-1], output[..., -1]
-        if self.kind == "monotone":
-            weights = weights.abs()
-        return (weights * values.transpose(1, 2)).sum(-1) + bias
+    if kind not in get_args(Mixing):
+        kinds = ", ".join(get_args(Mixing))
+        raise ValueError(f"unknown mixer {kind!r}, expected one of: {kinds}")
+    output = apply_mlp(params, inputs.unsqueeze(1), None).squeeze(1)  # [M, B, N + 1]
+    weights = output[..., :-1]
+    if kind == "monotone":
+        weights = weights.abs()
+    return (weights * agent_values.transpose(1, 2)).sum(-1) + output[..., -1]

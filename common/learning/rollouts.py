@@ -8,14 +8,13 @@ action, U = N A.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from common.learning.heads import ACTION_BOUND
 from common.learning.mappo import MAPPO, Experience, returns_and_advantages
-from common.learning.population import normal_, uniform_
-
-ACTION_BOUND = 1 - 1e-5  # of what worlds and memories see
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,28 @@ class Rollouts:
     facts: dict[str, Tensor]
 
 
+class World(Protocol):
+    """What rollouts step in: a learned one, or a simulator."""
+
+    def reset(self, state: Tensor) -> None:
+        """Starts from states [M, B, D]."""
+
+    def step(self, state: Tensor, action: Tensor, streams: list[torch.Generator]) -> Outcome:
+        """One step from states [M, B, D] with joint actions [M, B, U], random numbers from one
+        stream per member.
+        """
+
+
 @torch.no_grad()
 def roll(
-    learner: MAPPO, world, view, state: Tensor, history: Tensor, steps: int, streams, world_streams
+    learner: MAPPO,
+    world: World,
+    view,
+    state: Tensor,
+    history: Tensor,
+    steps: int,
+    streams: list[torch.Generator],
+    world_streams: list[torch.Generator],
 ) -> Rollouts:
     """Follows the policies for at most `steps` steps from every start.
 
@@ -66,58 +84,48 @@ def roll(
         state: starts [M, B, D]; history: what came before them, [M, N, B, L, I].
         streams, world_streams: of actions and of the world, one per member.
     """
-    length, action_dim = history.shape[3], learner.action_dim
+    head = learner.head
+    length = history.shape[3]
     pairs = [history]
-    states, columns, facts = [state], [], []
+    states = [state]
+    columns = []
     over = torch.zeros(state.shape[:2], dtype=torch.bool, device=state.device)
     world.reset(state)
     for _ in range(steps):
         obs = observed(view, state)
         window = history_window(pairs, length)
-        shape = (*obs.shape[:3], action_dim)
-        draw = (
-            uniform_(obs.new_empty(shape), streams, 1e-7, 1.0)
-            if learner.discrete
-            else normal_(obs.new_empty(shape), streams)
-        )
-        action, log_prob, features = learner.sample(obs, window, draw)
+        action, log_prob, features = learner.sample(obs, window, head.noise(obs, streams))
         value = learner.values(features, state)
-        bounded = (
-            one_hot(action, action_dim)
-            if learner.discrete
-            else action.clamp(-ACTION_BOUND, ACTION_BOUND)
-        )
-        outcome = world.step(state, view.join(bounded.transpose(1, 2)), world_streams)
-        columns.append(
-            (action, log_prob, value, outcome.reward, outcome.alive, outcome.running, ~over)
-        )
-        facts.append(outcome.facts)
+        played = head.played(action)
+        outcome = world.step(state, view.join(played.transpose(1, 2)), world_streams)
+        columns.append((action, log_prob, value, outcome, ~over))
         over = over | (outcome.alive == 0) | (outcome.running == 0)
-        pairs.append(torch.cat([obs, bounded], -1).unsqueeze(3))
+        pairs.append(torch.cat([obs, played], -1).unsqueeze(3))
         state = outcome.state
         states.append(state)
         if bool(over.all()):
             break
-    action, log_prob, value, reward, alive, running, valid = (
-        torch.stack(column, 1) for column in zip(*columns, strict=True)
-    )
-    last = learner.values(
-        learner.features(observed(view, state), history_window(pairs, length)), state
-    )
-    next_value = torch.cat([value[:, 1:], last.unsqueeze(1)], 1)
+    actions, log_probs, team_values, outcomes, valid = zip(*columns, strict=True)
+    last_window = history_window(pairs, length)
+    last = learner.values(learner.features(observed(view, state), last_window), state)
+    value = torch.stack(team_values, 1)
+    running = torch.stack([outcome.running for outcome in outcomes], 1)
     running[:, -1] = 0
     return Rollouts(
-        torch.stack(states, 1),
-        torch.cat(pairs, 3),
-        action,
-        log_prob,
-        value,
-        next_value,
-        reward,
-        alive,
-        running,
-        valid,
-        {name: torch.stack([fact[name] for fact in facts], 1) for name in facts[0]},
+        states=torch.stack(states, 1),
+        pairs=torch.cat(pairs, 3),
+        action=torch.stack(actions, 1),
+        log_prob=torch.stack(log_probs, 1),
+        value=value,
+        next_value=torch.cat([value[:, 1:], last.unsqueeze(1)], 1),
+        reward=torch.stack([outcome.reward for outcome in outcomes], 1),
+        alive=torch.stack([outcome.alive for outcome in outcomes], 1),
+        running=running,
+        valid=torch.stack(valid, 1),
+        facts={
+            name: torch.stack([outcome.facts[name] for outcome in outcomes], 1)
+            for name in outcomes[0].facts
+        },
     )
 
 
@@ -130,18 +138,43 @@ def history_window(pairs: list[Tensor], length: int) -> Tensor:
     """The last `length` steps [M, N, B, L, I] of a list of pieces along that axis."""
     if not length:
         return pairs[0]
-    recent, have = [], 0
-    for piece in reversed(pairs):
-        recent.append(piece)
-        have += piece.shape[3]
-        if have >= length:
-            break
-    return torch.cat(recent[::-1], 3)[:, :, :, -length:]
+    recent: list[Tensor] = []
+    while sum(piece.shape[3] for piece in recent) < length:
+        recent.insert(0, pairs[-1 - len(recent)])
+    return torch.cat(recent, 3)[:, :, :, -length:]
 
 
-def one_hot(index: Tensor, count: int) -> Tensor:
-    """[..., count] of indices [..., 1]."""
-    return torch.nn.functional.one_hot(index.squeeze(-1).long(), count).to(index.dtype)
+def rows_of(
+    view, rollouts: Rollouts, length: int, gamma: float, gae_lambda: float
+) -> dict[str, Tensor]:
+    """Attributes of `Experience` for all steps of some rollouts, one rollout after the other, and
+    whether each step happened ("valid", [M, B]).
+    """
+    target, advantage = returns_and_advantages(
+        rollouts.reward,
+        rollouts.alive,
+        rollouts.running,
+        rollouts.value,
+        rollouts.next_value,
+        gamma,
+        gae_lambda,
+    )
+    steps = rollouts.reward.shape[1]
+    state = rollouts.states[:, :-1]
+    obs = view.observe(state)  # [M, T, B, N, O]
+    windows = [rollouts.pairs[:, :, :, t : t + length] for t in range(steps)]
+    history = torch.stack(windows, 2)  # [M, N, T, B, L, I]
+    return {
+        "obs": obs.permute(0, 3, 2, 1, 4).flatten(2, 3),
+        "history": history.transpose(2, 3).flatten(2, 3),
+        "state": state.transpose(1, 2).flatten(1, 2),
+        "action": rollouts.action.permute(0, 2, 3, 1, 4).flatten(2, 3),
+        "log_prob": rollouts.log_prob.permute(0, 2, 3, 1).flatten(2, 3),
+        "value": rollouts.value.transpose(1, 2).flatten(1),
+        "advantage": advantage.transpose(1, 2).flatten(1),
+        "target": target.transpose(1, 2).flatten(1),
+        "valid": rollouts.valid.transpose(1, 2).flatten(1),
+    }
 
 
 def experience(
@@ -153,46 +186,14 @@ def experience(
     Raises:
         ValueError: a member has fewer steps.
     """
-    pieces = []
-    for rollouts in rounds:
-        target, advantage = returns_and_advantages(
-            rollouts.reward,
-            rollouts.alive,
-            rollouts.running,
-            rollouts.value,
-            rollouts.next_value,
-            gamma,
-            gae_lambda,
-        )
-        steps = rollouts.reward.shape[1]
-        state = rollouts.states[:, :-1]
-        obs = view.observe(state)  # [M, T, B, N, O]
-        windows = torch.stack(
-            [rollouts.pairs[:, :, :, t : t + length] for t in range(steps)], 2
-        )  # [M, N, T, B, L, I]
-        pieces.append(
-            {
-                "obs": obs.permute(0, 3, 2, 1, 4).flatten(2, 3),
-                "history": windows.transpose(2, 3).flatten(2, 3),
-                "state": state.transpose(1, 2).flatten(1, 2),
-                "action": rollouts.action.permute(0, 2, 3, 1, 4).flatten(2, 3),
-                "log_prob": rollouts.log_prob.permute(0, 2, 3, 1).flatten(2, 3),
-                "value": rollouts.value.transpose(1, 2).flatten(1),
-                "advantage": advantage.transpose(1, 2).flatten(1),
-                "target": target.transpose(1, 2).flatten(1),
-                "valid": rollouts.valid.transpose(1, 2).flatten(1),
-            }
-        )
-    axes = {
-        name: 1 if name in ("state", "value", "advantage", "target", "valid") else 2
-        for name in pieces[0]
-    }
-    joined = {
-        name: torch.cat([piece[name] for piece in pieces], axis) for name, axis in axes.items()
-    }
-    valid = joined.pop("valid")
+    pieces = [rows_of(view, rollouts, length, gamma, gae_lambda) for rollouts in rounds]
+    valid = torch.cat([piece.pop("valid") for piece in pieces], 1)
     if int(valid.sum(1).min()) < count:
         raise ValueError(f"a member has {int(valid.sum(1).min())} steps, expected {count}")
+    joined = {
+        name: torch.cat([piece[name] for piece in pieces], Experience.batch_axis(name))
+        for name in pieces[0]
+    }
     index = torch.stack([torch.nonzero(row)[:count, 0] for row in valid])
     return Experience(**joined).take(index)
 
@@ -207,7 +208,10 @@ class Recalling:
     """
 
     def __init__(self, act, length: int, action_dim: int):
-        self.act, self.length, self.action_dim, self.pairs = act, length, action_dim, None
+        self.act = act
+        self.length = length
+        self.action_dim = action_dim
+        self.pairs: Tensor | None = None
 
     def __call__(self, obs: Tensor) -> Tensor:
         """Actions [M, N, E, A] in [-1, 1]; every call is the next step of all episodes."""

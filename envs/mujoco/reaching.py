@@ -18,10 +18,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from common.learning.heads import ACTION_BOUND
 from common.learning.mappo import MAPPO, MAPPOConfig
 from common.learning.networks import apply_mlp
 from common.learning.population import Parameters, generator, generators, normal_
-from common.learning.rollouts import ACTION_BOUND, experience, roll
+from common.learning.rollouts import experience, roll
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.files import sha256, write_json
 from envs import joint
@@ -126,7 +127,7 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
         )
         learner.update(steps, generators(seeds, f"order/{epoch}"))
         if (epoch + 1) % CHECKPOINT_EVERY == 0:
-            teams = [learner.policy.part(slice(m, m + 1)) for m in range(len(seeds))]
+            teams = [learner.networks["policy"].part(slice(m, m + 1)) for m in range(len(seeds))]
             returns, sides = zip(
                 *(measure(team, seed, False) for team, seed in zip(teams, seeds, strict=True)),
                 strict=True,
@@ -185,7 +186,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
         RuntimeError: a convention has no team.
     """
     found = [
-        measure(learner.policy.part(slice(m, m + 1)), seed, True)
+        measure(learner.networks["policy"].part(slice(m, m + 1)), seed, True)
         for m, seed in enumerate(training.seeds)
     ]
     sides = {
@@ -207,7 +208,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
                 f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; train more seeds"
             )
         member = max((m for m, fit in enumerate(fits) if fit), key=lambda m: found[m][0].mean())
-        chosen = learner.policy.part(slice(member, member + 1))
+        chosen = learner.networks["policy"].part(slice(member, member + 1))
         save_file(
             {name: tensor.contiguous() for name, tensor in chosen.tensors.items()},
             folder / f"{convention}.safetensors",
@@ -223,7 +224,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
                 "return_sd": round(float(returns.std()), 3),
                 "episodes": EVALUATION_EPISODES,
             }
-    untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).policy
+    untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).networks["policy"]
     returns = [
         measure(untrained.part(slice(m, m + 1)), seed, False)[0]
         for m, seed in enumerate(training.seeds)

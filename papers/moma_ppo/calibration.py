@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.learning.heads import ACTION_BOUND
 from common.learning.population import generator
-from common.learning.rollouts import ACTION_BOUND
 from papers.moma_ppo.ensemble import Ensemble
 from papers.moma_ppo.world import LearnedWorld, covariance_norm
 

@@ -20,10 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from common.learning.heads import ACTION_BOUND
 from common.learning.learner import Learner
 from common.learning.population import Parameters, Streams, generator, generators, normal_
 from common.learning.ranges import Count, Positive, Share
-from common.learning.rollouts import ACTION_BOUND
 from common.running.files import atomic
 
 SPLIT_SEED = 12345  # of held-out rows, the same for all data

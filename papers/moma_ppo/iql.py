@@ -1,8 +1,11 @@
-"""IQL (Kostrikov et al., 2021) for teams: centralised IQL, MAIQL with value decomposition, and
-behaviour cloning (IBC).
+"""IQL (Kostrikov et al., 2021) for teams, and behaviour cloning.
 
-One class, as they differ in few places: IQL is a single agent that sees and does everything; MAIQL
-mixes agents' values into a team's; IBC is the policy alone with all weights equal.
+IBC clones each agent's actions. IQL is one agent that sees and does everything. MAIQL is IQL whose
+values and critics are a team's, mixed from its agents'.
+
+    L_V = E[ L2_tau(Q^(s, a) - V(s)) ],    L2_tau(u) = |tau - 1(u < 0)| u^2        (Eq. 5)
+    L_Q = E[ (r + gamma V(s') - Q(s, a))^2 ]                                       (Eq. 6)
+    L_pi = -E[ exp(beta (Q^(s, a) - V(s))) log pi(a | s) ]                         (Eq. 7)
 
 Axes: M members, N agents, E = 2 heads, B batch, D state, O observation, A action, U = N A joint
 action.
@@ -13,32 +16,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.learning.losses import gaussian_log_prob
-from common.learning.mixing import Mixer
+from common.learning.heads import Head
+from common.learning.mixing import Mixing, mix
 from common.learning.networks import apply_mlp
-from common.learning.population import Adam, generators
-from common.learning.rollouts import ACTION_BOUND
-from papers.moma_ppo.remembering import Remembering
-from papers.moma_ppo.sequences import TeamBatch
-
-LOG_STD_RANGE = (-6.0, 0.0)
-KINDS = ("iql", "maiql", "ibc")
+from common.learning.population import Parameters
+from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
+from papers.moma_ppo.remembering import StochasticPolicies
+from papers.moma_ppo.sequences import HistoryBatch
 
 
 @dataclass(frozen=True)
 class IQLConfig:
     """Values of the authors' code."""
 
-    hidden: int = 256
-    memory: int = 128
-    lr: float = 3e-4
-    gamma: float = 0.99
-    tau: float = 0.005
-    expectile: float = 0.7
-    temperature: float = 3.0
-    largest_weight: float = 100.0
-    max_norm: float = 1.0  # of each network's gradient, MAIQL only
-    mixer: str = "free"
+    hidden: Count = 256
+    memory: CountOrZero = 128
+    lr: Positive = 3e-4
+    gamma: Share = 0.99
+    tau: Share = 0.005
+    expectile: Share = 0.7
+    temperature: NotNegative = 3.0
+    largest_weight: Positive = 100.0
+    max_norm: Positive = 1.0  # of each network's gradient, MAIQL only
+    mixer: Mixing = "free"
 
 
 def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
@@ -47,176 +47,200 @@ def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
     return weight * difference.square()
 
 
-class IQL:
-    """Values, critics, policies and their mixers of every member.
+def value_loss(value: Tensor, target_q: Tensor, expectile: float) -> Tensor:
+    """[M] Eq. 5, of V and the target critics' Q, [M, B] each."""
+    return expectile_loss(target_q - value, expectile).mean(-1)
+
+
+def critic_loss(q: Tensor, target: Tensor) -> Tensor:
+    """[M] Eq. 6, both heads' errors summed: q [M, E, B], target r + gamma (1 - d) V' [M, B]."""
+    errors = [(head - target).square().mean(-1) for head in q.unbind(1)]
+    return errors[0] + errors[1]
+
+
+def advantage_weight(target_q: Tensor, value: Tensor, temperature: float, largest: float) -> Tensor:
+    """[M, B] exp(beta (Q - V)) of Eq. 7, at most `largest`; beta is the temperature."""
+    return (temperature * (target_q - value)).exp().clamp_max(largest)
+
+
+def policy_loss(log_prob: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """[M] Eq. 7 with one weight [M, B] for the whole team: log_prob [M, N, B] is summed over
+    agents.
+    """
+    return -(weight * log_prob.sum(1)).mean(-1)
+
+
+class IBC(StochasticPolicies):
+    """Independent behaviour cloning: every agent's policy makes its actions in the data likely.
 
     Args:
         seeds: one per member.
-        kind: "iql" (one agent), "maiql" or "ibc".
-        state_dim: D, what mixers see.
-        discrete: whether actions are one-hot and policies categorical.
+        state_dim: D, not seen.
+        head: what policies make of their networks; squashed Gaussians by default.
     """
 
     def __init__(
         self,
         seeds: list[int],
-        kind: str,
         obs_dims: list[int],
         state_dim: int,
         action_dim: int,
         config: IQLConfig,
-        device="cpu",
-        discrete: bool = False,
+        device: str = "cpu",
+        head: Head | None = None,
     ):
-        if kind not in KINDS:
-            raise ValueError(f"unknown kind {kind!r}, expected one of: {', '.join(KINDS)}")
-        if kind == "iql" and len(obs_dims) != 1:
-            raise ValueError(f"centralised IQL is one agent, not {len(obs_dims)}")
-        self.config, self.kind, self.action_dim, self.discrete = config, kind, action_dim, discrete
-        agents = len(obs_dims)
-        self.base = Remembering(
-            seeds, obs_dims, action_dim, config.memory, config.hidden, config.lr, config.tau, device
-        )
-        self.policy = self.base.network("policy", 0, action_dim if discrete else 2 * action_dim)
-        self.parts = {"policy": self.policy}
-        if kind != "ibc":
-            self.value, self.q = (
-                self.base.network("value", 0, 1),
-                self.base.network("q", action_dim, 1, heads=2),
-            )
-            self.target_q = self.q.frozen_copy()
-            self.parts |= {"value": self.value, "q": self.q}
-        self.value_mixer = self.q_mixer = self.target_q_mixer = None
-        if kind == "maiql":
-            joint = state_dim + agents * action_dim
-            self.value_mixer = Mixer(
-                generators(seeds, "value mixer"),
-                state_dim,
-                agents,
-                config.hidden,
-                config.mixer,
-                device,
-            )
-            self.q_mixer = Mixer(
-                generators(seeds, "q mixer"), joint, agents, config.hidden, config.mixer, device
-            )
-            self.target_q_mixer = self.q_mixer.params.frozen_copy()
-            self.parts |= {"value_mixer": self.value_mixer.params, "q_mixer": self.q_mixer.params}
-        self.adams = {name: Adam(part, self.base.rates) for name, part in self.parts.items()}
+        sizes = (action_dim, config.memory, config.hidden)
+        super().__init__(seeds, obs_dims, *sizes, config.lr, device, head)
+
+    def update(self, batch: HistoryBatch) -> dict[str, Tensor]:
+        """One step; returns losses [M]."""
+        output = self.policy_output(batch.obs, batch.history)
+        loss = policy_loss(self.head.log_prob(output, batch.action))
+        self.descend(loss, "policy")
+        return {"policy": loss.detach()}
+
+
+class IQL(StochasticPolicies):
+    """One agent that sees and does everything; arguments as IBC's.
+
+    Attributes:
+        value_networks, critic_networks: names of what L_V and L_Q train.
+    """
+
+    value_networks: tuple[str, ...] = ("value",)
+    critic_networks: tuple[str, ...] = ("q",)
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: IQLConfig,
+        device: str = "cpu",
+        head: Head | None = None,
+        max_norm: float | None = None,
+    ):
+        sizes = (action_dim, config.memory, config.hidden)
+        super().__init__(seeds, obs_dims, *sizes, config.lr, device, head, max_norm)
+        self.config = config
+        self.join(state_dim, action_dim)
+        self.hold_mlp("value", 0, 1)
+        self.hold_mlp("q", action_dim, 1, heads=2, target=True)
+
+    def join(self, state_dim: int, action_dim: int) -> None:
+        """Makes agents a team: centralised, there is only one."""
+        if len(self.obs_dims) != 1:
+            raise ValueError(f"centralised IQL is one agent, not {len(self.obs_dims)}")
+
+    def update(self, batch: HistoryBatch) -> dict[str, Tensor]:
+        """One step of V, then the policies, then Q, then the targets; returns losses [M]."""
+        config = self.config
+        target_q = self.least_target_q(batch)
+        value = value_loss(self.present_value(batch), target_q, config.expectile)
+        self.descend(value, *self.value_networks)
+
+        weight = self.policy_weight(batch, target_q)
+        output = self.policy_output(batch.obs, batch.history)
+        policy = policy_loss(self.head.log_prob(output, batch.action), weight)
+        self.descend(policy, "policy")
+
+        target = self.bootstrapped(batch)
+        q = critic_loss(self.present_q(batch), target)
+        self.descend(q, *self.critic_networks)
+        self.follow(config.tau)
+        return {"value": value.detach(), "policy": policy.detach(), "q": q.detach()}
+
+    def present_value(self, batch: HistoryBatch) -> Tensor:
+        """[M, B] V(s)."""
+        return self.team_value(self.features(batch.obs, batch.history), batch.state)
+
+    def present_q(self, batch: HistoryBatch) -> Tensor:
+        """[M, E, B] Q(s, a)."""
+        features = self.features(batch.obs, batch.history)
+        q = agent_q(self.networks["q"], features, batch.action)  # [M, N, E, B]
+        return torch.stack([self.team_q(head, batch) for head in q.unbind(2)], 1)
+
+    @torch.no_grad()
+    def least_target_q(self, batch: HistoryBatch) -> Tensor:
+        """[M, B] Q^(s, a): the smaller of each agent's two, made a team's."""
+        features = self.target_features(batch.obs, batch.history)
+        q = agent_q(self.targets["q"], features, batch.action)
+        return self.team_target_q(q.amin(2), batch)
+
+    @torch.no_grad()
+    def policy_weight(self, batch: HistoryBatch, target_q: Tensor) -> Tensor:
+        """[M, B] of Eq. 7, with the V that was just stepped."""
+        config = self.config
+        value = self.present_value(batch)
+        return advantage_weight(target_q, value, config.temperature, config.largest_weight)
+
+    @torch.no_grad()
+    def bootstrapped(self, batch: HistoryBatch) -> Tensor:
+        """[M, B] r + gamma (1 - d) V(s')."""
+        features = self.features(batch.next_obs, batch.next_history)
+        next_value = self.team_value(features, batch.next_state)
+        return batch.reward + self.config.gamma * (1 - batch.terminal) * next_value
+
+    def agent_value(self, features: Tensor) -> Tensor:
+        """[M, N, B] V_i of every agent."""
+        return apply_mlp(self.networks["value"], features, None).squeeze(-1)
 
     def team_value(self, features: Tensor, state: Tensor) -> Tensor:
-        """[M, B] V of the team."""
-        values = apply_mlp(self.value, features, None).squeeze(-1)  # [M, N, B]
-        return self.value_mixer.mix(values, state) if self.value_mixer else values.squeeze(1)
+        """[M, B] V of the team: the one agent's."""
+        return self.agent_value(features).squeeze(1)
 
-    def team_q(self, values: Tensor, batch: TeamBatch, mixer=None) -> Tensor:
-        """[M, B] Q of the team from its agents' [M, N, B]; the mixer also sees the joint action."""
-        if not self.q_mixer:
-            return values.squeeze(1)
-        return self.q_mixer.mix(values, torch.cat([batch.state, batch.joint_action], -1), mixer)
+    def team_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
+        """[M, B] Q of the team from its agents' [M, N, B]: the one agent's."""
+        return q.squeeze(1)
 
-    def update(self, batch: TeamBatch) -> dict[str, Tensor]:
-        """One step of V, then the policies, then Q, then the targets; returns losses [M]."""
-        config, facts = self.config, {}
-        norm = config.max_norm if self.kind == "maiql" else None
-        weight = 1.0
-        if self.kind != "ibc":
-            with torch.no_grad():
-                features = self.base.features(batch.obs, batch.history, target=True)
-                q = (
-                    apply_mlp(self.target_q, torch.cat([features, batch.action], -1), None)
-                    .squeeze(-1)
-                    .amin(2)
-                )  # [M, N, B]
-                target_q = self.team_q(q, batch, self.target_q_mixer)
-            value = self.team_value(self.base.features(batch.obs, batch.history), batch.state)
-            loss = expectile_loss(target_q - value, config.expectile).mean(-1)
-            self._descend(loss, ["value", "value_mixer"], norm)
-            facts["value"] = loss.detach()
-            with torch.no_grad():
-                value = self.team_value(self.base.features(batch.obs, batch.history), batch.state)
-            weight = (
-                (config.temperature * (target_q - value)).exp().clamp_max(config.largest_weight)
-            )  # [M, B]
+    def team_target_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
+        """As `team_q`, by the target networks."""
+        return q.squeeze(1)
 
-        log_prob = self.log_prob(self.base.features(batch.obs, batch.history), batch.action).sum(
-            1
-        )  # [M, B]
-        loss = -(weight * log_prob).mean(-1)
-        self._descend(loss, ["policy"], norm)
-        facts["policy"] = loss.detach()
 
-        if self.kind != "ibc":
-            with torch.no_grad():
-                following = self.team_value(
-                    self.base.features(batch.next_obs, batch.next_history), batch.next_state
-                )
-                target = batch.reward + config.gamma * (1 - batch.terminal) * following
-            features = self.base.features(batch.obs, batch.history)
-            q = apply_mlp(self.q, torch.cat([features, batch.action], -1), None).squeeze(
-                -1
-            )  # [M, N, E, B]
-            heads = [self.team_q(q[:, :, head], batch) for head in range(q.shape[2])]
-            loss = sum((head - target).square().mean(-1) for head in heads)
-            self._descend(loss, ["q", "q_mixer"], norm)
-            facts["q"] = loss.detach()
-            self.target_q.average_towards(self.q, config.tau)
-            if self.q_mixer:
-                self.target_q_mixer.average_towards(self.q_mixer.params, config.tau)
-        self.base.follow()
-        return facts
+class MAIQL(IQL):
+    """IQL with value decomposition: one mixer of agents' V that sees the state, one of their Q that
+    also sees the joint action; each network's gradient is clipped.
+    """
 
-    def _descend(self, loss: Tensor, names: list[str], max_norm: float | None) -> None:
-        names = [name for name in names if name in self.parts]
-        self.base.descend(
-            loss,
-            [self.parts[name] for name in names],
-            [self.adams[name] for name in names],
-            max_norm,
-        )
+    value_networks = ("value", "value mixer")
+    critic_networks = ("q", "q mixer")
 
-    def log_prob(self, features: Tensor, action: Tensor) -> Tensor:
-        """[M, N, B] of the data's actions, up to what no parameter changes (the tanh's slope)."""
-        output = apply_mlp(self.policy, features, None)
-        if self.discrete:
-            return (output.log_softmax(-1) * action).sum(-1)
-        mean, log_std = output.chunk(2, dim=-1)
-        return gaussian_log_prob(
-            mean, log_std.clamp(*LOG_STD_RANGE), action.clamp(-ACTION_BOUND, ACTION_BOUND).atanh()
-        )
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: IQLConfig,
+        device: str = "cpu",
+        head: Head | None = None,
+    ):
+        sizes = (state_dim, action_dim)
+        super().__init__(seeds, obs_dims, *sizes, config, device, head, config.max_norm)
 
-    @torch.no_grad()
-    def act(self, obs: Tensor, history: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Actions [M, N, B, A]: the mean's, or sampled with `noise`; one-hot and greedy where they
-        are discrete.
-        """
-        output = apply_mlp(self.policy, self.base.features(obs, history), None)
-        if self.discrete:
-            return torch.nn.functional.one_hot(output.argmax(-1), self.action_dim).float()
-        mean, log_std = output.chunk(2, dim=-1)
-        return (
-            mean if noise is None else mean + log_std.clamp(*LOG_STD_RANGE).exp() * noise
-        ).tanh()
+    def join(self, state_dim: int, action_dim: int) -> None:
+        """Makes agents a team by two mixers."""
+        self.hold_mixer("value mixer", state_dim)
+        self.hold_mixer("q mixer", state_dim + len(self.obs_dims) * action_dim, target=True)
 
-    def state_dict(self) -> dict:
-        state = {
-            "base": self.base.state_dict(),
-            "params": {name: part.flat for name, part in self.parts.items()},
-        }
-        state["adams"] = {name: adam.state_dict() for name, adam in self.adams.items()}
-        if self.kind != "ibc":
-            state["target_q"] = self.target_q.flat
-        if self.q_mixer:
-            state["target_q_mixer"] = self.target_q_mixer.flat
-        return state
+    def team_value(self, features: Tensor, state: Tensor) -> Tensor:
+        mixer = self.networks["value mixer"]
+        return mix(mixer, self.agent_value(features), state, self.config.mixer)
 
-    @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        self.base.load_state_dict(state["base"])
-        for name, flat in state["params"].items():
-            self.parts[name].flat.copy_(flat)
-            self.adams[name].load_state_dict(state["adams"][name])
-        if self.kind != "ibc":
-            self.target_q.flat.copy_(state["target_q"])
-        if self.q_mixer:
-            self.target_q_mixer.flat.copy_(state["target_q_mixer"])
+    def team_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
+        return mix(self.networks["q mixer"], q, seen_by_mixer(batch), self.config.mixer)
+
+    def team_target_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
+        return mix(self.targets["q mixer"], q, seen_by_mixer(batch), self.config.mixer)
+
+
+def agent_q(params: Parameters, features: Tensor, action: Tensor) -> Tensor:
+    """[M, N, E, B] Q_i of every agent and head."""
+    return apply_mlp(params, torch.cat([features, action], -1), None).squeeze(-1)
+
+
+def seen_by_mixer(batch: HistoryBatch) -> Tensor:
+    """[M, B, D + U] state and joint action."""
+    return torch.cat([batch.state, batch.joint_action], -1)

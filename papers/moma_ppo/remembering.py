@@ -1,25 +1,28 @@
-"""What all model-free learners here share: encoders of the past with a target copy, and descent
-that steps them too.
+"""What all model-free learners here share: agents that remember, with encoders of the past that
+every loss steps, and stochastic policies on what is remembered.
 
 Axes: M members, N agents, B batch, L history, I observation and action of one agent, O observation,
-H embedding.
+H embedding, A action.
 """
 
 import torch
 from torch import Tensor
 
-from common.learning.memory import encode, encoder
-from common.learning.networks import mlp_parameters
-from common.learning.population import Adam, Parameters, generators, per_member
+from common.learning.heads import Head, Squashed
+from common.learning.learner import Learner
+from common.learning.memory import encoder_parameters, remembered
+from common.learning.mixing import mixer_parameters
+from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.population import generators
 
 
-class Remembering:
-    """Memory encoders of every member and agent, one Adam state that every loss steps, and a slowly
-    following copy.
+class Remembering(Learner):
+    """A learner with memory encoders of every member and agent, one Adam state that every loss
+    steps, and a target copy.
 
     Args:
         size: H; 0 for agents without memory.
-        lr, tau: of Adam, and of the target copy.
+        hidden, lr: of every network.
     """
 
     def __init__(
@@ -30,89 +33,85 @@ class Remembering:
         size: int,
         hidden: int,
         lr: float,
-        tau: float,
-        device="cpu",
+        device: str = "cpu",
+        max_norm: float | None = None,
     ):
-        self.seeds, self.obs_dims, self.padded = seeds, obs_dims, max(obs_dims)
-        self.size, self.hidden, self.tau, self.device = size, hidden, tau, device
-        self.rates = per_member(lr, len(seeds), device)
-        self.memory = self.target_memory = self.memory_adam = None
+        super().__init__(seeds, device, max_norm)
+        self.obs_dims = obs_dims
+        self.size = size
+        self.hidden = hidden
+        self.lr = lr
         if size:
-            inputs, width = [dim + action_dim for dim in obs_dims], self.padded + action_dim
-            self.memory = encoder(generators(seeds, "memory"), inputs, width, size, device)
-            self.target_memory, self.memory_adam = (
-                self.memory.frozen_copy(),
-                Adam(self.memory, self.rates),
-            )
+            inputs = [dim + action_dim for dim in obs_dims]
+            padded = max(obs_dims) + action_dim
+            encoder = encoder_parameters(generators(seeds, "memory"), inputs, padded, size)
+            self.hold("memory", encoder, lr, target=True)
 
-    def network(
+    def hold_mlp(
         self,
-        purpose: str,
+        name: str,
         inputs: int,
         outputs: int,
         heads: int | None = None,
-        bound: float | None = None,
-    ) -> Parameters:
-        """Networks on features and `inputs` more numbers."""
-        sizes, width = (
-            [self.size + dim + inputs for dim in self.obs_dims],
-            self.size + self.padded + inputs,
-        )
-        streams = generators(self.seeds, purpose)
-        tensors = mlp_parameters(
-            streams, sizes, width, self.hidden, outputs, heads, input_norm=False, output_bound=bound
-        )
-        return Parameters({name: tensor.to(self.device) for name, tensor in tensors.items()})
-
-    def features(self, obs: Tensor, history: Tensor, target: bool = False) -> Tensor:
-        """[M, N, B, H + O] of obs [M, N, B, O] and history [M, N, B, L, I]."""
-        if not self.size:
-            return obs
-        return torch.cat([encode(self.target_memory if target else self.memory, history), obs], -1)
-
-    def descend(
-        self,
-        loss: Tensor,
-        networks: list[Parameters],
-        adams: list[Adam],
-        max_norm: float | None = None,
+        target: bool = False,
     ) -> None:
-        """One step of networks, and of the memory, on the sum of losses.
-
-        Args:
-            max_norm: of each network's own gradient.
-        """
-        networks, adams = list(networks), list(adams)
-        if self.size:
-            networks.append(self.memory)
-            adams.append(self.memory_adam)
-        for network in networks:
-            network.zero_grad()
-        loss.sum().backward(
-            inputs=[tensor for network in networks for tensor in network.tensors.values()]
+        """Networks on features and `inputs` more numbers."""
+        sizes = [self.size + dim + inputs for dim in self.obs_dims]
+        streams = generators(self.seeds, name)
+        tensors = mlp_parameters(
+            streams, sizes, max(sizes), self.hidden, outputs, heads, input_norm=False
         )
-        for network, adam in zip(networks, adams, strict=True):
-            if max_norm is not None:
-                network.clip_grad_norm(max_norm)
-            adam.step()
+        self.hold(name, tensors, self.lr, target)
 
-    def follow(self) -> None:
-        """The target copy's step."""
-        if self.size:
-            self.target_memory.average_towards(self.memory, self.tau)
+    def hold_mixer(self, name: str, inputs: int, target: bool = False) -> None:
+        """A mixer of all agents' values that sees `inputs` numbers."""
+        streams = generators(self.seeds, name)
+        tensors = mixer_parameters(streams, inputs, len(self.obs_dims), self.hidden)
+        self.hold(name, tensors, self.lr, target)
 
-    def state_dict(self) -> dict:
-        if not self.size:
-            return {}
-        return {
-            "memory": self.memory.flat,
-            "target": self.target_memory.flat,
-            "adam": self.memory_adam.state_dict(),
-        }
+    def features(self, obs: Tensor, history: Tensor) -> Tensor:
+        """[M, N, B, H + O] of obs [M, N, B, O] and history [M, N, B, L, I]."""
+        return remembered(self.networks.get("memory"), obs, history)
 
-    def load_state_dict(self, state: dict) -> None:
-        if self.size:
-            with torch.no_grad():
-                self.memory.flat.copy_(state["memory"])
-                self.target_memory.flat.copy_(state["target"])
-            self.memory_adam.load_state_dict(state["adam"])
+    def target_features(self, obs: Tensor, history: Tensor) -> Tensor:
+        """As `features`, of the target copy."""
+        return remembered(self.targets.get("memory"), obs, history)
+
+    def descend(self, loss: Tensor, *names: str) -> None:
+        """One step of these networks, and of the memory."""
+        memory = ("memory",) if self.size else ()
+        super().descend(loss, *names, *memory)
+
+
+class StochasticPolicies(Remembering):
+    """A policy per agent on what it remembers and sees.
+
+    Args:
+        head: what policies make of their networks; squashed Gaussians by default.
+    """
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        action_dim: int,
+        size: int,
+        hidden: int,
+        lr: float,
+        device: str = "cpu",
+        head: Head | None = None,
+        max_norm: float | None = None,
+    ):
+        super().__init__(seeds, obs_dims, action_dim, size, hidden, lr, device, max_norm)
+        self.head: Head = head or Squashed(action_dim)
+        self.hold_mlp("policy", 0, self.head.outputs)
+
+    def policy_output(self, obs: Tensor, history: Tensor) -> Tensor:
+        """What the head makes actions of."""
+        return apply_mlp(self.networks["policy"], self.features(obs, history), None)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, history: Tensor, noise: Tensor | None = None) -> Tensor:
+        """[M, N, B, A] greedy actions, or actions sampled with the head's `noise`."""
+        output = self.policy_output(obs, history)
+        return self.head.greedy(output) if noise is None else self.head.sample(output, noise)

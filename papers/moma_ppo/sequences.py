@@ -4,18 +4,18 @@ Axes: M members, N agents, B batch, R rows, L history, D state, U joint action, 
 action, I = O + A.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from common.learning.rollouts import ACTION_BOUND
+from common.learning.heads import ACTION_BOUND
 from envs.lockstep import View
 
 
 @dataclass(frozen=True)
-class TeamBatch:
+class HistoryBatch:
     """A minibatch of joint transitions with what agents remember.
 
     Attributes:
@@ -43,8 +43,16 @@ class TeamBatch:
 def agent_histories(of: View, pairs: Tensor) -> Tensor:
     """[M, N, B, L, I] what each agent remembers of states and joint actions [M, B, L, D + U]."""
     joint = of.num_agents * of.action_dim
-    obs, action = of.observe(pairs[..., :-joint]), of.split(pairs[..., -joint:])  # [M, B, L, N, .]
+    obs = of.observe(pairs[..., :-joint])  # [M, B, L, N, O]
+    action = of.split(pairs[..., -joint:])  # [M, B, L, N, A]
     return torch.cat([obs, action], -1).permute(0, 3, 1, 2, 4).contiguous()
+
+
+def episode_starts(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """[R] first row of each row's episode."""
+    ends = arrays["terminals"] | arrays["timeouts"]
+    first = np.concatenate([[True], ends[:-1]])
+    return np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
 
 
 class Sequences:
@@ -65,15 +73,15 @@ class Sequences:
         reward_scale: float = 1.0,
         device="cpu",
     ):
-        self.view, self.length, self.device = of, length, device
+        self.view = of
+        self.length = length
+        self.device = device
+        states = torch.from_numpy(arrays["observations"])
         actions = torch.from_numpy(arrays["actions"]).clamp(-ACTION_BOUND, ACTION_BOUND)
-        self.state_dim, self.joint_dim = arrays["observations"].shape[1], actions.shape[1]
-        self.pairs = (
-            torch.cat([torch.from_numpy(arrays["observations"]), actions], -1).float().to(device)
-        )  # [R, D + U]
-        ends = np.concatenate([[True], (arrays["terminals"] | arrays["timeouts"])[:-1]])
-        starts = np.maximum.accumulate(np.where(ends, np.arange(len(ends)), 0))
-        self.starts = torch.from_numpy(starts).to(device)  # [R] first row of each row's episode
+        self.state_dim = states.shape[1]
+        self.joint_dim = actions.shape[1]
+        self.pairs = torch.cat([states, actions], -1).float().to(device)  # [R, D + U]
+        self.starts = torch.from_numpy(episode_starts(arrays)).to(device)
         self.next_state = torch.from_numpy(arrays["next_observations"]).float().to(device)
         self.reward = (reward_scale * torch.from_numpy(arrays["rewards"])).float().to(device)
         self.terminal = torch.from_numpy(arrays["terminals"]).float().to(device)
@@ -82,8 +90,8 @@ class Sequences:
         return len(self.pairs)
 
     def window(self, index: Tensor, length: int) -> Tensor:
-        """The `length` rows before rows `index` [M, B], oldest first, zero before the episode: [M,
-        B, length, D + U].
+        """[M, B, length, D + U] the rows before rows `index` [M, B], oldest first, zero before the
+        episode.
         """
         before = index.unsqueeze(-1) + torch.arange(-length, 0, device=index.device)
         inside = before >= self.starts[index].unsqueeze(-1)
@@ -99,51 +107,51 @@ class Sequences:
         pairs = self.window(index, self.length)
         return self.pairs[index][..., : self.state_dim], agent_histories(self.view, pairs)
 
-    def batch(self, index: Tensor) -> TeamBatch:
+    def batch(self, index: Tensor) -> HistoryBatch:
         """The transitions of rows [M, B]."""
-        here = self.pairs[index]  # [M, B, D + U]
-        pairs = torch.cat([self.window(index, self.length), here.unsqueeze(2)], 2)
-        return joint_batch(
+        here = self.pairs[index].unsqueeze(2)  # [M, B, 1, D + U]
+        return history_batch(
             self.view,
-            pairs,
-            here[..., : self.state_dim],
-            here[..., self.state_dim :],
+            torch.cat([self.window(index, self.length), here], 2),
             self.reward[index],
             self.terminal[index],
             self.next_state[index],
         )
 
 
-def joint_batch(of: View, pairs: Tensor, state, action, reward, terminal, next_state) -> TeamBatch:
-    """Transitions seen by the agents of a view; pairs [M, B, L + 1, D + U] end with the present
-    step.
+def history_batch(
+    of: View, pairs: Tensor, reward: Tensor, terminal: Tensor, next_state: Tensor
+) -> HistoryBatch:
+    """Transitions seen by the agents of a view.
+
+    Args:
+        pairs: [M, B, L + 1, D + U], states and joint actions up to the present step.
+        reward, terminal: [M, B]; next_state: [M, B, D].
     """
+    state_dim = next_state.shape[-1]
+    state = pairs[:, :, -1, :state_dim]
     remembered = agent_histories(of, pairs)
-    return TeamBatch(
-        state.contiguous(),
-        of.observe(state).transpose(1, 2).contiguous(),
-        remembered[:, :, :, :-1],
-        of.split(action).transpose(1, 2).contiguous(),
-        reward,
-        terminal,
-        next_state,
-        of.observe(next_state).transpose(1, 2).contiguous(),
-        remembered[:, :, :, 1:],
+    return HistoryBatch(
+        state=state.contiguous(),
+        obs=of.observe(state).transpose(1, 2).contiguous(),
+        history=remembered[:, :, :, :-1],
+        action=of.split(pairs[:, :, -1, state_dim:]).transpose(1, 2).contiguous(),
+        reward=reward,
+        terminal=terminal,
+        next_state=next_state,
+        next_obs=of.observe(next_state).transpose(1, 2).contiguous(),
+        next_history=remembered[:, :, :, 1:],
     )
 
 
-def joined(first: TeamBatch, second: TeamBatch) -> TeamBatch:
+def joined(first: HistoryBatch, second: HistoryBatch) -> HistoryBatch:
     """Two minibatches one after the other."""
-    axis = {
-        name: 1 if name in ("state", "reward", "terminal", "next_state") else 2
-        for name in vars(first)
-    }
-    return TeamBatch(
-        **{
-            name: torch.cat([getattr(first, name), getattr(second, name)], axis[name])
-            for name in axis
-        }
-    )
+
+    def column(name: str) -> Tensor:
+        axis = 1 if name in ("state", "reward", "terminal", "next_state") else 2
+        return torch.cat([getattr(first, name), getattr(second, name)], axis)
+
+    return HistoryBatch(**{field.name: column(field.name) for field in fields(first)})
 
 
 class GeneratedRows:
@@ -164,21 +172,15 @@ class GeneratedRows:
         capacity: int,
         device="cpu",
     ):
-        self.view, self.length, self.steps, self.capacity, self.state_dim = (
-            of,
-            length,
-            steps,
-            capacity,
-            state_dim,
-        )
-        joint = of.num_agents * of.action_dim
-        self.pairs = torch.zeros(
-            members, capacity, length + steps, state_dim + joint, device=device
-        )
-        self.outcome = torch.zeros(
-            members, capacity, steps, state_dim + 2, device=device
-        )  # next state, reward, terminal
-        self.lengths = torch.zeros(members, capacity, dtype=torch.long, device=device)
+        self.view = of
+        self.length = length
+        self.capacity = capacity
+        width = state_dim + of.num_agents * of.action_dim
+        rollouts = (members, capacity)
+        self.pairs = torch.zeros(*rollouts, length + steps, width, device=device)
+        # next state, reward, terminal
+        self.outcome = torch.zeros(*rollouts, steps, state_dim + 2, device=device)
+        self.lengths = torch.zeros(rollouts, dtype=torch.long, device=device)
         self.filled = 0
 
     def add(
@@ -197,38 +199,29 @@ class GeneratedRows:
                 terminals: [M, B, T].
             lengths: [M, B], steps of each rollout that happened.
         """
-        count, steps = states.shape[1], actions.shape[2]
+        count = states.shape[1]
+        steps = actions.shape[2]
         where = (self.filled + torch.arange(count)) % self.capacity
-        self.pairs[:, where, : self.length + steps] = torch.cat(
-            [before, torch.cat([states[:, :, :-1], actions], -1)], 2
-        )
-        self.outcome[:, where, :steps] = torch.cat(
-            [states[:, :, 1:], rewards.unsqueeze(-1), terminals.unsqueeze(-1)], -1
-        )
+        made = torch.cat([states[:, :, :-1], actions], -1)
+        self.pairs[:, where, : self.length + steps] = torch.cat([before, made], 2)
+        ends = torch.stack([rewards, terminals], -1)
+        self.outcome[:, where, :steps] = torch.cat([states[:, :, 1:], ends], -1)
         self.lengths[:, where] = lengths
         self.filled += count
 
-    def batch(self, size: int, streams: list[torch.Generator]) -> TeamBatch:
+    def batch(self, size: int, streams: list[torch.Generator]) -> HistoryBatch:
         """A minibatch for every member: uniform over rollouts, then over their steps."""
-        members, kept = len(self.pairs), min(self.filled, self.capacity)
-        draws = torch.stack([torch.rand(2, size, generator=stream) for stream in streams]).to(
-            self.pairs.device
-        )
-        which = (draws[:, 0] * kept).long()  # [M, B]
-        row = torch.arange(members, device=which.device).unsqueeze(1)
-        step = (draws[:, 1] * self.lengths[row, which]).long()
-        window = step.unsqueeze(-1) + torch.arange(self.length + 1, device=which.device)
-        pairs = self.pairs[row.unsqueeze(-1), which.unsqueeze(-1), window]
-        here, outcome = pairs[:, :, -1], self.outcome[row, which, step]
-        return joint_batch(
-            self.view,
-            pairs,
-            here[..., : self.state_dim],
-            here[..., self.state_dim :],
-            outcome[..., -2],
-            outcome[..., -1],
-            outcome[..., :-2],
-        )
+        device = self.pairs.device
+        draws = torch.stack([torch.rand(2, size, generator=stream) for stream in streams])
+        draws = draws.to(device)
+        rollout = (draws[:, 0] * min(self.filled, self.capacity)).long()  # [M, B]
+        member = torch.arange(len(draws), device=device).unsqueeze(1)
+        step = (draws[:, 1] * self.lengths[member, rollout]).long()
+        window = step.unsqueeze(-1) + torch.arange(self.length + 1, device=device)
+        pairs = self.pairs[member.unsqueeze(-1), rollout.unsqueeze(-1), window]
+        outcome = self.outcome[member, rollout, step]
+        next_state, reward, terminal = outcome.split([outcome.shape[-1] - 2, 1, 1], -1)
+        return history_batch(self.view, pairs, reward.squeeze(-1), terminal.squeeze(-1), next_state)
 
     def state_dict(self) -> dict:
         return {

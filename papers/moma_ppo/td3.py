@@ -6,7 +6,7 @@ conservative critic; IOMAR has that and actors drawn towards the best actions of
 search.
 
 Axes: M members, N agents, E = 2 heads, B batch, K sampled actions, D state, O observation, A
-action.
+action, F features.
 """
 
 import math
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.learning.losses import td_loss, uniform_log_density
-from common.learning.mixing import Mixer
+from common.learning.losses import td_loss, td_target, uniform_log_density
+from common.learning.mixing import Mixing, mix
 from common.learning.networks import apply_mlp
-from common.learning.population import Adam, generators, mean_over_batch, normal_, uniform_
+from common.learning.population import Parameters, generators, mean_over_batch, normal_, uniform_
+from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
 from common.learning.zeroth_order import pick, refine_elites, search
 from papers.moma_ppo.remembering import Remembering
-from papers.moma_ppo.sequences import TeamBatch
+from papers.moma_ppo.sequences import HistoryBatch
 
-KINDS = ("itd3bc", "matd3bc", "icql", "iomar")
 ACTION_COST = 1e-3  # IOMAR's, on its actors' squared actions
 
 
@@ -31,232 +31,312 @@ ACTION_COST = 1e-3  # IOMAR's, on its actors' squared actions
 class TD3Config:
     """Values of the authors' code."""
 
-    hidden: int = 256
-    memory: int = 128
-    lr: float = 3e-4
-    gamma: float = 0.99
-    tau: float = 0.005
-    noise: float = 0.2
-    noise_clip: float = 0.5
-    delay: int = 2
-    bc: float = 2.5  # lambda = bc / mean |Q|; ITD3+BC and MATD3+BC
-    cql: float = 1.0  # weight of the conservative penalty; ICQL and IOMAR
-    cql_samples: int = 10  # of each kind of action
-    omar: float = 0.9  # IOMAR's share of the search
-    iterations: int = 2
-    population: int = 20
-    elites: int = 5
-    sigma: float = 2.0
-    mixer: str = "free"
+    hidden: Count = 256
+    memory: CountOrZero = 128
+    lr: Positive = 3e-4
+    gamma: Share = 0.99
+    tau: Share = 0.005
+    noise: Positive = 0.2
+    noise_clip: NotNegative = 0.5
+    delay: Count = 2
+    bc: NotNegative = 2.5  # lambda = bc / mean |Q|; ITD3+BC and MATD3+BC
+    cql: NotNegative = 1.0  # weight of the conservative penalty; ICQL and IOMAR
+    cql_samples: Count = 10  # of each kind of action
+    omar: Share = 0.9  # IOMAR's share of the search
+    iterations: Count = 2
+    population: Count = 20
+    elites: Count = 5
+    sigma: Positive = 2.0
+    mixer: Mixing = "free"
 
 
-class TD3:
-    """Actors and critics of every member.
+def smoothed(action: Tensor, noise: Tensor, clip: float) -> Tensor:
+    """Target policies' actions with clipped noise, TD3's Eq. 14, within [-1, 1]."""
+    return (action + noise.clamp(-clip, clip)).clamp(-1, 1)
+
+
+def cloning_loss(q: Tensor, cloning: Tensor, bc_weight: float) -> Tensor:
+    """TD3+BC objective, Fujimoto and Gu (2021), Eqs. 3 and 5, one loss per agent, or for the team.
+
+        mean_b |pi - a|^2 - lambda mean_b Q,    lambda = alpha / mean |Q|
+
+    Args:
+        q: [M, N, B], or [M, 1, B] of the team.
+        cloning: |pi - a|^2 as q; summed over components, as in MOMA-PPO's code.
+        bc_weight: alpha.
+
+    Returns:
+        [M, N] or [M, 1].
+    """
+    weight = bc_weight / mean_over_batch(q.abs()).detach()
+    return mean_over_batch(cloning) - weight * mean_over_batch(q)
+
+
+def omar_loss(q: Tensor, policy_action: Tensor, best_action: Tensor, share: float) -> Tensor:
+    """[M, N] OMAR's actor objective (Pan et al., 2022, Eq. 4), with a cost of actions.
+
+        tau mean (pi - a^)^2 - (1 - tau) mean Q + 1e-3 mean pi^2
+
+    Args:
+        q: [M, N, B]; policy_action, best_action: [M, N, B, A]; share: tau.
+    """
+    drawn = mean_over_batch((policy_action - best_action).square())
+    cost = ACTION_COST * mean_over_batch(policy_action.square())
+    return share * drawn - (1 - share) * mean_over_batch(q) + cost
+
+
+def conservative_penalty(sampled: Tensor, log_density: Tensor, q: Tensor) -> Tensor:
+    """[M, N] CQL(H) penalty (Kumar et al., 2020, Eq. 4), summed over heads.
+
+        mean_b [ logsumexp_k (Q(o, a_k) - log density(a_k)) - Q(o, a) ]
+
+    Args:
+        sampled: Q of sampled actions [M, N, E, B, K]; log_density: theirs [M, N, B, K].
+        q: of the data's actions [M, N, E, B].
+    """
+    weighted = sampled - log_density.unsqueeze(2)
+    return (weighted.logsumexp(-1) - q).mean(-1).sum(2)
+
+
+def normal_log_density(noise: Tensor, std: float) -> Tensor:
+    """[...] log density of std noise, of standard normal noise [..., A]."""
+    return (-0.5 * noise.square() - math.log(std) - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
+def agent_q(
+    params: Parameters,
+    features: Tensor,
+    action: Tensor,
+    head: int | None = None,
+) -> Tensor:
+    """[M, N, E, B] of features [M, N, B, F] and actions [M, N, B, A]; [M, N, B] of one head."""
+    return apply_mlp(params, torch.cat([features, action], -1), None, head).squeeze(-1)
+
+
+def sampled_q(params: Parameters, features: Tensor, actions: Tensor) -> Tensor:
+    """[M, N, E, B, K] of features [M, N, B, F] and actions [M, N, B, K, A]."""
+    count = actions.shape[3]
+    repeated = features.repeat_interleave(count, dim=2)
+    return agent_q(params, repeated, actions.flatten(2, 3)).unflatten(-1, (-1, count))
+
+
+def constant(params: Parameters) -> Parameters:
+    """The network without gradients to it."""
+    return params.part(slice(None))
+
+
+class TD3(Remembering):
+    """Independent TD3: a deterministic actor and twin critics for every agent, with target noise
+    and delayed actors.
 
     Args:
         seeds: one per member.
-        kind: see KINDS.
-        state_dim: D, what MATD3+BC's mixer sees.
+        state_dim: D, what a mixer sees.
     """
 
     def __init__(
         self,
         seeds: list[int],
-        kind: str,
         obs_dims: list[int],
         state_dim: int,
         action_dim: int,
         config: TD3Config,
-        device="cpu",
+        device: str = "cpu",
     ):
-        if kind not in KINDS:
-            raise ValueError(f"unknown kind {kind!r}, expected one of: {', '.join(KINDS)}")
-        self.config, self.kind, self.action_dim, self.steps = config, kind, action_dim, 0
-        self.base = Remembering(
-            seeds, obs_dims, action_dim, config.memory, config.hidden, config.lr, config.tau, device
-        )
-        self.actor = self.base.network("policy", 0, action_dim)
-        self.q = self.base.network("q", action_dim, 1, heads=2)
-        self.parts = {"actor": self.actor, "q": self.q}
-        self.mixer = None
-        if kind == "matd3bc":
-            self.mixer = Mixer(
-                generators(seeds, "q mixer"),
-                state_dim,
-                len(obs_dims),
-                config.hidden,
-                config.mixer,
-                device,
-            )
-            self.parts["mixer"] = self.mixer.params
-        self.targets = {name: part.frozen_copy() for name, part in self.parts.items()}
-        self.adams = {name: Adam(part, self.base.rates) for name, part in self.parts.items()}
-        self.noise_streams, self.search_streams = (
-            generators(seeds, "noise", device),
-            generators(seeds, "search", device),
-        )
+        sizes = (action_dim, config.memory, config.hidden)
+        super().__init__(seeds, obs_dims, *sizes, config.lr, device)
+        self.config = config
+        self.action_dim = action_dim
+        self.critic_networks: tuple[str, ...] = ("q",)
+        self.notes["updates"] = 0
+        self.hold_mlp("policy", 0, action_dim, target=True)
+        self.hold_mlp("q", action_dim, 1, heads=2, target=True)
 
-    def values(self, features: Tensor, action: Tensor, params, head: int | None = None) -> Tensor:
-        """[M, N, E, B] of features [M, N, B, F] and actions [M, N, B, A]; [M, N, B] of one head."""
-        return apply_mlp(params, torch.cat([features, action], -1), None, head).squeeze(-1)
-
-    def team(self, values: Tensor, state: Tensor, params=None) -> Tensor:
-        """[M, 1, E, B] the team's values of its agents' [M, N, E, B]."""
-        return torch.stack(
-            [self.mixer.mix(values[:, :, e], state, params) for e in range(values.shape[2])], 1
-        ).unsqueeze(1)
-
-    def update(self, batch: TeamBatch) -> dict[str, Tensor]:
-        """One step of the critics, every `delay` steps one of the actors and targets; returns
+    def update(self, batch: HistoryBatch) -> dict[str, Tensor]:
+        """One step of the critics, every `delay` updates one of the actors and targets; returns
         losses [M].
         """
-        config, self.steps = self.config, self.steps + 1
-        with torch.no_grad():
-            following = self.base.features(batch.next_obs, batch.next_history, target=True)
-            action = apply_mlp(self.targets["actor"], following, None).tanh()
-            noise = config.noise * normal_(torch.empty_like(action), self.noise_streams)
-            action = (action + noise.clamp(-config.noise_clip, config.noise_clip)).clamp(-1, 1)
-            next_q = self.values(following, action, self.targets["q"])
-            if self.mixer:
-                next_q = self.team(next_q, batch.next_state, self.targets["mixer"])
-            reward, terminal = batch.reward.unsqueeze(1), batch.terminal.unsqueeze(1)
-            target = reward + config.gamma * (1 - terminal) * next_q.amin(2)  # [M, N or 1, B]
-        features = self.base.features(batch.obs, batch.history)
-        q = self.values(features, batch.action, self.q)
-        loss = td_loss(self.team(q, batch.state) if self.mixer else q, target).sum(1)
-        if self.kind in ("icql", "iomar"):
-            loss = loss + config.cql * self.conservative(features, q, batch).sum(1)
-        self._descend(loss, ["q", "mixer"])
-        facts = {"q": loss.detach()}
-        if self.steps % config.delay == 0:
-            loss = self.actor_loss(batch)
-            self._descend(loss, ["actor"])
-            facts["policy"] = loss.detach()
-            for name, target_part in self.targets.items():
-                target_part.average_towards(self.parts[name], config.tau)
-            self.base.follow()
+        config = self.config
+        self.notes["updates"] += 1
+        critic = self.critic_loss(batch)
+        self.descend(critic, *self.critic_networks)
+        facts = {"q": critic.detach()}
+        if self.notes["updates"] % config.delay == 0:
+            actor = self.actor_loss(batch)
+            self.descend(actor, "policy")
+            self.follow(config.tau)
+            facts["policy"] = actor.detach()
         return facts
 
-    def actor_loss(self, batch: TeamBatch) -> Tensor:
+    def critic_loss(self, batch: HistoryBatch) -> Tensor:
         """[M], summed over agents."""
-        config, features = self.config, self.base.features(batch.obs, batch.history)
-        action = apply_mlp(self.actor, features, None).tanh()
-        frozen = {name: tensor.detach() for name, tensor in self.q.tensors.items()}
-        q = self.values(features, action, frozen, head=0)  # [M, N, B]
-        if self.kind in ("itd3bc", "matd3bc"):
-            cloning = (action - batch.action).square().sum(-1)
-            if self.mixer:
-                mixer = {
-                    name: tensor.detach() for name, tensor in self.mixer.params.tensors.items()
-                }
-                q, cloning = (
-                    self.mixer.mix(q, batch.state, mixer).unsqueeze(1),
-                    cloning.sum(1, keepdim=True),
-                )
-            weight = config.bc / mean_over_batch(q.abs()).detach()
-            return (mean_over_batch(cloning) - weight * mean_over_batch(q)).sum(1)
-        if self.kind == "icql":
-            return -mean_over_batch(q).sum(1)
-        with torch.no_grad():
-            found = self.best_actions(features.detach(), action.detach(), q.detach(), frozen)
-        drawn = mean_over_batch((action - found).square())
-        cost = ACTION_COST * mean_over_batch(action.square())
-        return (config.omar * drawn - (1 - config.omar) * mean_over_batch(q) + cost).sum(1)
+        target = self.target(batch)
+        features = self.features(batch.obs, batch.history)
+        q = agent_q(self.networks["q"], features, batch.action)
+        return td_loss(q, target).sum(1)
 
-    def best_actions(self, features: Tensor, action: Tensor, q: Tensor, critic) -> Tensor:
-        """[M, N, B, A] the best of the policy's action and a cross-entropy search's."""
-        config, shape = self.config, features.shape[:3]
+    @torch.no_grad()
+    def target(self, batch: HistoryBatch) -> Tensor:
+        """[M, N, B] of the critics."""
+        next_q = self.next_q(batch)
+        reward = batch.reward.unsqueeze(1)
+        return td_target(reward, batch.terminal.unsqueeze(1), next_q, self.config.gamma)
 
-        def draw() -> Tensor:
-            return normal_(
-                features.new_empty(*shape, config.population, self.action_dim), self.search_streams
-            )
+    def next_q(self, batch: HistoryBatch) -> Tensor:
+        """[M, N, E, B] the target networks' values of the next step."""
+        features = self.target_features(batch.next_obs, batch.next_history)
+        action = apply_mlp(self.targets["policy"], features, None).tanh()
+        noise = self.config.noise * normal_(torch.empty_like(action), self.streams)
+        action = smoothed(action, noise, self.config.noise_clip)
+        return agent_q(self.targets["q"], features, action)
 
-        def value(actions: Tensor) -> Tensor:
-            return self.sampled_values(features, actions, critic)[:, :, 0]
+    def actor_loss(self, batch: HistoryBatch) -> Tensor:
+        """[M] minus the first critic's values of the actors' actions, summed over agents."""
+        _, _, q = self.actors_and_values(batch)
+        return -mean_over_batch(q).sum(1)
 
-        mean = torch.zeros(*shape, self.action_dim, device=features.device)
-        actions, values = search(
-            draw,
-            value,
-            config.iterations,
-            mean,
-            torch.full_like(mean, config.sigma),
-            lambda actions, q, mean: refine_elites(actions, q, config.elites),
-        )
-        return pick(actions, values, action, q)
-
-    def sampled_values(self, features: Tensor, actions: Tensor, params) -> Tensor:
-        """[M, N, E, B, K] of actions [M, N, B, K, A]."""
-        count = actions.shape[3]
-        repeated = features.repeat_interleave(count, dim=2)
-        return self.values(repeated, actions.flatten(2, 3), params).unflatten(-1, (-1, count))
-
-    def conservative(self, features: Tensor, q: Tensor, batch: TeamBatch) -> Tensor:
-        """[M, N] CQL(H): logsumexp over uniform, present and next policies' actions, less the
-        data's values.
-
-        Densities are log densities; the released code, like OMAR's, subtracts the density itself
-        for the policies' actions.
+    def actors_and_values(self, batch: HistoryBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Features [M, N, B, F], the actors' actions [M, N, B, A] and the first critic's values of
+        them [M, N, B], without gradients to the critic.
         """
-        config, count = self.config, self.config.cql_samples
-        with torch.no_grad():
-
-            def around(obs_features: Tensor) -> tuple[Tensor, Tensor]:
-                mean = apply_mlp(self.actor, obs_features, None).tanh().unsqueeze(3)
-                noise = normal_(
-                    mean.new_empty(*mean.shape[:3], count, self.action_dim), self.search_streams
-                )
-                log_density = (
-                    -0.5 * noise.square() - math.log(config.noise) - 0.5 * math.log(2 * math.pi)
-                ).sum(-1)
-                return (mean + config.noise * noise).clamp(-1, 1), log_density
-
-            here, here_density = around(features.detach())
-            there, there_density = around(self.base.features(batch.next_obs, batch.next_history))
-            uniform = uniform_(torch.empty_like(here), self.search_streams)
-            actions = torch.cat([uniform, here, there], 3)
-            flat = torch.full_like(here_density, uniform_log_density(self.action_dim))
-            density = torch.cat([flat, here_density, there_density], -1).unsqueeze(
-                2
-            )  # [M, N, 1, B, 3K]
-        sampled = self.sampled_values(features, actions, self.q) - density
-        return (sampled.logsumexp(-1) - q).mean(-1).sum(2)
-
-    def _descend(self, loss: Tensor, names: list[str]) -> None:
-        names = [name for name in names if name in self.parts]
-        self.base.descend(
-            loss, [self.parts[name] for name in names], [self.adams[name] for name in names]
-        )
+        features = self.features(batch.obs, batch.history)
+        action = apply_mlp(self.networks["policy"], features, None).tanh()
+        q = agent_q(constant(self.networks["q"]), features, action, head=0)
+        return features, action, q
 
     @torch.no_grad()
     def act(self, obs: Tensor, history: Tensor) -> Tensor:
         """[M, N, B, A], no noise."""
-        return apply_mlp(self.actor, self.base.features(obs, history), None).tanh()
+        return apply_mlp(self.networks["policy"], self.features(obs, history), None).tanh()
 
-    def state_dict(self) -> dict:
-        return {
-            "base": self.base.state_dict(),
-            "params": {name: part.flat for name, part in self.parts.items()},
-            "targets": {name: part.flat for name, part in self.targets.items()},
-            "adams": {name: adam.state_dict() for name, adam in self.adams.items()},
-            "streams": [
-                [s.get_state() for s in streams]
-                for streams in (self.noise_streams, self.search_streams)
-            ],
-            "steps": self.steps,
-        }
+
+class ITD3BC(TD3):
+    """ITD3+BC: every agent's actor also clones its actions in the data."""
+
+    def actor_loss(self, batch: HistoryBatch) -> Tensor:
+        _, action, q = self.actors_and_values(batch)
+        cloning = (action - batch.action).square().sum(-1)
+        return cloning_loss(q, cloning, self.config.bc).sum(1)
+
+
+class MATD3BC(TD3):
+    """MATD3+BC: agents' values are mixed into a team's, whose critic and actors have one loss."""
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: TD3Config,
+        device: str = "cpu",
+    ):
+        super().__init__(seeds, obs_dims, state_dim, action_dim, config, device)
+        self.critic_networks = ("q", "q mixer")
+        self.hold_mixer("q mixer", state_dim, target=True)
+
+    def team_q(self, mixer: Parameters, q: Tensor, state: Tensor) -> Tensor:
+        """[M, 1, E, B] the team's values of its agents' [M, N, E, B]."""
+        heads = [mix(mixer, head, state, self.config.mixer) for head in q.unbind(2)]
+        return torch.stack(heads, 1).unsqueeze(1)
+
+    def critic_loss(self, batch: HistoryBatch) -> Tensor:
+        target = self.target(batch)
+        features = self.features(batch.obs, batch.history)
+        q = agent_q(self.networks["q"], features, batch.action)
+        return td_loss(self.team_q(self.networks["q mixer"], q, batch.state), target).sum(1)
+
+    def next_q(self, batch: HistoryBatch) -> Tensor:
+        """[M, 1, E, B]."""
+        return self.team_q(self.targets["q mixer"], super().next_q(batch), batch.next_state)
+
+    def actor_loss(self, batch: HistoryBatch) -> Tensor:
+        _, action, q = self.actors_and_values(batch)
+        cloning = (action - batch.action).square().sum(-1)
+        mixer = constant(self.networks["q mixer"])
+        team_q = mix(mixer, q, batch.state, self.config.mixer).unsqueeze(1)
+        return cloning_loss(team_q, cloning.sum(1, keepdim=True), self.config.bc).sum(1)
+
+
+class ICQL(TD3):
+    """Independent CQL: critics that value actions which are not in the data less."""
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: TD3Config,
+        device: str = "cpu",
+    ):
+        super().__init__(seeds, obs_dims, state_dim, action_dim, config, device)
+        self.search_streams = generators(seeds, "search", device)
+        self.others["search"] = self.search_streams
+
+    def critic_loss(self, batch: HistoryBatch) -> Tensor:
+        target = self.target(batch)
+        features = self.features(batch.obs, batch.history)
+        q = agent_q(self.networks["q"], features, batch.action)
+        loss = td_loss(q, target).sum(1)
+        actions, log_density = self.sampled_actions(features, batch)
+        sampled = sampled_q(self.networks["q"], features, actions)
+        penalty = conservative_penalty(sampled, log_density, q)
+        return loss + self.config.cql * penalty.sum(1)
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
-        self.base.load_state_dict(state["base"])
-        for name, part in self.parts.items():
-            part.flat.copy_(state["params"][name])
-            self.targets[name].flat.copy_(state["targets"][name])
-            self.adams[name].load_state_dict(state["adams"][name])
-        for streams, saved in zip(
-            (self.noise_streams, self.search_streams), state["streams"], strict=True
-        ):
-            for stream, one in zip(streams, saved, strict=True):
-                stream.set_state(one)
-        self.steps = state["steps"]
+    def sampled_actions(self, features: Tensor, batch: HistoryBatch) -> tuple[Tensor, Tensor]:
+        """Uniform actions, and actions around the present and the next step's policies, [M, N, B,
+        3 K, A], and their log densities [M, N, B, 3 K].
+
+        The released code, like OMAR's, has the density itself where the log density of the
+        policies' actions belongs.
+        """
+        here, here_density = self.around(features)
+        there, there_density = self.around(self.features(batch.next_obs, batch.next_history))
+        uniform = uniform_(torch.empty_like(here), self.search_streams)
+        flat = torch.full_like(here_density, uniform_log_density(self.action_dim))
+        actions = torch.cat([uniform, here, there], 3)
+        return actions, torch.cat([flat, here_density, there_density], -1)
+
+    def around(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Clipped actions around the policies' [M, N, B, K, A], log densities of their noise [M, N,
+        B, K].
+        """
+        config = self.config
+        mean = apply_mlp(self.networks["policy"], features, None).tanh().unsqueeze(3)
+        shape = (*mean.shape[:3], config.cql_samples, self.action_dim)
+        noise = normal_(mean.new_empty(shape), self.search_streams)
+        actions = (mean + config.noise * noise).clamp(-1, 1)
+        return actions, normal_log_density(noise, config.noise)
+
+
+class IOMAR(ICQL):
+    """ICQL with OMAR's actors: drawn towards the best actions of a cross-entropy search."""
+
+    def actor_loss(self, batch: HistoryBatch) -> Tensor:
+        features, action, q = self.actors_and_values(batch)
+        best_action = self.best_actions(features.detach(), action.detach(), q.detach())
+        return omar_loss(q, action, best_action, self.config.omar).sum(1)
+
+    @torch.no_grad()
+    def best_actions(self, features: Tensor, action: Tensor, q: Tensor) -> Tensor:
+        """[M, N, B, A] the best of the policy's action, valued q [M, N, B], and the search's."""
+        config = self.config
+        shape = (*features.shape[:3], self.action_dim)
+        critic = self.networks["q"]
+
+        def draw() -> Tensor:
+            noise = features.new_empty(*shape[:3], config.population, self.action_dim)
+            return normal_(noise, self.search_streams)
+
+        def value(actions: Tensor) -> Tensor:
+            return sampled_q(critic, features, actions)[:, :, 0]
+
+        def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+            return refine_elites(actions, q, config.elites)
+
+        mean = torch.zeros(shape, device=features.device)
+        std = torch.full_like(mean, config.sigma)
+        actions, sampled = search(draw, value, config.iterations, mean, std, refine)
+        return pick(actions, sampled, action, q)

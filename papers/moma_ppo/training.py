@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import torch
 
+from common.learning.heads import ACTION_BOUND, Categorical
 from common.learning.population import generators, normal_
-from common.learning.rollouts import ACTION_BOUND, experience, observed, one_hot, roll
+from common.learning.rollouts import experience, observed, roll
 from common.running.cells import Cell, made_with
 from common.running.checkpoint import train_to_end
 from common.running.sources import code_hashes, module_of, resolve
 from envs.tasks import TASKS
 from papers.moma_ppo import tasks
 from papers.moma_ppo.config import CONFIGS, GAME_LIMITS, HISTORY, LIMITS, VARIANTS
-from papers.moma_ppo.sequences import GeneratedRows, Sequences, TeamBatch, joined
+from papers.moma_ppo.sequences import GeneratedRows, HistoryBatch, Sequences, joined
 
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 MODEL_BASED = ("moma_ppo", "moma_iql")
@@ -23,10 +24,14 @@ MODELS = "papers.moma_ppo.models"
 SIMULATED = "envs.mujoco.simulated:SimulatedWorld"
 LEARNERS = {
     "moma_ppo": "common.learning.mappo:MAPPO",
-    **dict.fromkeys(("iql", "maiql", "maiql_ft", "moma_iql", "ibc"), "papers.moma_ppo.iql:IQL"),
-    **dict.fromkeys(("matd3bc", "itd3bc", "icql", "iomar"), "papers.moma_ppo.td3:TD3"),
+    "iql": "papers.moma_ppo.iql:IQL",
+    **dict.fromkeys(("maiql", "maiql_ft", "moma_iql"), "papers.moma_ppo.iql:MAIQL"),
+    "ibc": "papers.moma_ppo.iql:IBC",
+    "itd3bc": "papers.moma_ppo.td3:ITD3BC",
+    "matd3bc": "papers.moma_ppo.td3:MATD3BC",
+    "icql": "papers.moma_ppo.td3:ICQL",
+    "iomar": "papers.moma_ppo.td3:IOMAR",
 }
-IQL_KINDS = {"iql": "iql", "maiql": "maiql", "maiql_ft": "maiql", "moma_iql": "maiql", "ibc": "ibc"}
 FT_EVERY, FT_STEPS = 10, 10  # MAIQL-ft: one rollout of so many steps every so many updates
 IQL_STARTS, IQL_CAPACITY, IQL_REAL = (
     256,
@@ -191,7 +196,7 @@ class OfflineProgram(Program):
         self.learner = learner_of(self.config, self.seeds, self.view, self.data.state_dim, device)
         self.batches = generators(self.seeds, "minibatches")
 
-    def batch(self, size: int) -> TeamBatch:
+    def batch(self, size: int) -> HistoryBatch:
         return self.data.batch(self.data.draw_index(size, self.batches))
 
     def update(self) -> dict[str, torch.Tensor]:
@@ -302,17 +307,8 @@ class ModelProgram(Program):
     def __init__(self, cells: list[Cell], device: str):
         super().__init__(cells, device)
         config, self.total = self.config, self.config["epochs"]
-        self.discrete = tasks.is_game(config)
-        self.learner = resolve(LEARNERS["moma_ppo"])(
-            self.seeds,
-            self.view.obs_dims,
-            self.data.state_dim,
-            self.view.action_dim,
-            CONFIGS["moma_ppo"](**config["hyper"]),
-            device,
-            self.discrete,
-        )
-        plain = GAME_LIMITS if self.discrete else LIMITS
+        self.learner = learner_of(config, self.seeds, self.view, self.data.state_dim, device)
+        plain = GAME_LIMITS if tasks.is_game(config) else LIMITS
         limits = [
             plain | VARIANTS[cell.config["variant"]] for cell in cells for _ in cell.config["seeds"]
         ]
@@ -374,10 +370,6 @@ class ModelProgram(Program):
         facts["model_reward"] = (first.reward * valid).sum((1, 2)) / valid.sum((1, 2))
         return facts
 
-    def act(self, obs, history):
-        action = self.learner.act(obs, history)
-        return one_hot(action, self.view.action_dim) if self.discrete else action
-
 
 def copies_of(view, state_dim: int) -> torch.Tensor:
     """[D + 1] how often agents together observe each number of the state, and the reward: the
@@ -391,13 +383,12 @@ def copies_of(view, state_dim: int) -> torch.Tensor:
 
 
 def learner_of(config: dict, seeds: list[int], view, state_dim: int, device: str):
-    """The model-free learner of a method."""
+    """The learner of a method; choices of the game are categorical."""
     method = config["method"]
-    build, hyper = resolve(LEARNERS[method]), CONFIGS[method](**config["hyper"])
-    sizes = view.obs_dims, state_dim, view.action_dim
-    if method in IQL_KINDS:
-        return build(seeds, IQL_KINDS[method], *sizes, hyper, device, tasks.is_game(config))
-    return build(seeds, method, *sizes, hyper, device)
+    head = {"head": Categorical(view.action_dim)} if tasks.is_game(config) else {}
+    hyper = CONFIGS[method](**config["hyper"])
+    sizes = (view.obs_dims, state_dim, view.action_dim)
+    return resolve(LEARNERS[method])(seeds, *sizes, hyper, device, **head)
 
 
 def program_of(cells: list[Cell], device: str):

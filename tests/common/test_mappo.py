@@ -3,21 +3,28 @@ seen.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from common.learning.heads import ACTION_BOUND, Categorical, Gaussian, Squashed
 from common.learning.mappo import (
     MAPPO,
     Experience,
     MAPPOConfig,
+    bound_penalty,
     clip_grad_norm_together,
+    entropy_estimate,
+    likelihood_ratio,
+    policy_loss,
     returns_and_advantages,
+    value_loss,
 )
-from common.learning.memory import encode, encoder, positions
-from common.learning.mixing import Mixer
-from common.learning.population import generator, generators
+from common.learning.memory import encode, encoder_parameters, positions, remembered
+from common.learning.mixing import mix, mixer_parameters
+from common.learning.population import Parameters, generator, generators
 from common.learning.rollouts import Outcome, Recalling, experience, roll
 from envs.lockstep import View
 
@@ -71,7 +78,7 @@ def twin_encode(params, m, n, history):
 
 
 def test_the_encoder_equals_a_slow_twin(stream):
-    params = encoder(generators([0, 1], "memory"), [5, 4], 5, 6)
+    params = Parameters(encoder_parameters(generators([0, 1], "memory"), [5, 4], 5, 6))
     history = torch.randn(2, 2, 3, 7, 5, generator=stream)
     found = encode(params, history)
     for m, n, b in np.ndindex(2, 2, 3):
@@ -87,7 +94,7 @@ def test_positions_are_sines_and_cosines():
 
 
 def test_an_agent_does_not_see_anothers_history(stream):
-    params = encoder(generators([0], "memory"), [5, 5], 5, 6)
+    params = Parameters(encoder_parameters(generators([0], "memory"), [5, 5], 5, 6))
     history = torch.randn(1, 2, 3, 7, 5, generator=stream)
     changed = history.clone()
     changed[:, 1] += 1
@@ -95,24 +102,96 @@ def test_an_agent_does_not_see_anothers_history(stream):
     assert not torch.equal(encode(params, history)[:, 1], encode(params, changed)[:, 1])
 
 
+def test_an_agent_without_memory_sees_its_observation(stream):
+    obs = torch.randn(1, 2, 3, 4, generator=stream)
+    assert remembered(None, obs, None) is obs
+
+
 def test_a_mixer_is_a_weighted_sum_with_weights_of_the_state(stream):
-    mixer, values, state = (
-        Mixer(generators([0, 1], "m"), 3, 2, 8),
-        torch.randn(2, 2, 5),
-        torch.randn(2, 5, 3, generator=stream),
-    )
+    params = Parameters(mixer_parameters(generators([0, 1], "m"), 3, 2, 8))
+    agent_values = torch.randn(2, 2, 5)
+    state = torch.randn(2, 5, 3, generator=stream)
     zero, first, second = (
-        mixer.mix(torch.tensor(v).view(1, 2, 1).expand(2, 2, 5), state)
+        mix(params, torch.tensor(v).view(1, 2, 1).expand(2, 2, 5), state, "free")
         for v in ([0.0, 0], [1.0, 0], [0, 1.0])
     )
-    mixed = zero + (first - zero) * values[:, 0] + (second - zero) * values[:, 1]
-    assert torch.allclose(mixer.mix(values, state), mixed, atol=1e-5)
+    mixed = zero + (first - zero) * agent_values[:, 0] + (second - zero) * agent_values[:, 1]
+    assert torch.allclose(mix(params, agent_values, state, "free"), mixed, atol=1e-5)
     assert (first - zero).shape == (2, 5) and ((first - zero) < 0).any()  # free weights
-    mixer.kind = "monotone"
-    more = values + torch.tensor([1.0, 0]).view(1, 2, 1)
-    assert (mixer.mix(more, state) >= mixer.mix(values, state)).all()
+    more = agent_values + torch.tensor([1.0, 0]).view(1, 2, 1)
+    before = mix(params, agent_values, state, "monotone")
+    assert (mix(params, more, state, "monotone") >= before).all()
     with pytest.raises(ValueError, match="unknown mixer"):
-        Mixer(generators([0], "m"), 3, 2, 8, "other")
+        mix(params, agent_values, state, "other")
+
+
+def test_clipped_losses_by_hand():
+    # one member, two ratios (K), two steps
+    ratio = torch.tensor([[[2.0, 0.5], [1.0, 1.1]]])
+    clipped = ratio.clamp(0.8, 1.2)
+    advantage = torch.tensor([[1.0, -1.0]])
+    # k = 0: min(2, 1.2), min(-0.5, -0.8); k = 1: 1, -1.1
+    assert policy_loss(ratio, clipped, advantage).item() == pytest.approx(
+        -((1.2 - 0.8) / 2 + (1 - 1.1) / 2)
+    )
+    log_prob = torch.tensor([[[-1.0, -2.0], [1.0, -1.0]]])
+    # k = 0: max(-2, -1.2), max(-1, -1.6); k = 1: 1, -1.1
+    assert entropy_estimate(ratio, clipped, log_prob).item() == pytest.approx(
+        -((-1.2 - 1.0) / 2 + (1 - 1.1) / 2)
+    )
+    excess = torch.tensor([[[1.0, 1.0], [0.0, 2.0]]], requires_grad=True)
+    penalty = bound_penalty(ratio, clipped, excess)
+    assert penalty.item() == pytest.approx((2 + 0.8) / 2 + 2.2 / 2)
+    penalty.sum().backward()
+    assert excess.grad[0, 0].tolist() == pytest.approx([1.0, 0.4])
+
+
+def test_a_ratio_stays_finite():
+    log_prob = torch.tensor([[[200.0, -1.0]]])
+    old = torch.tensor([[[0.0, -2.0]]])
+    assert likelihood_ratio(log_prob, old)[0, 0].tolist() == pytest.approx(
+        [math.exp(10), math.exp(1)]
+    )
+
+
+def test_the_value_loss_is_the_larger_of_two_means():
+    value = torch.tensor([[1.0, 3.0]])
+    old = torch.tensor([[0.0, 3.0]])
+    target = torch.tensor([[1.0, 2.0]])
+    # as it is: (0 + 1) / 2; within 0.2 of the old: (0.8^2 + 1) / 2
+    assert value_loss(value, target, old, 0.2).item() == pytest.approx((0.64 + 1) / 2)
+    assert value_loss(value, target, old, 0.0).item() == pytest.approx(0.5)
+    assert value_loss(value, torch.tensor([[0.0, 2.0]]), old, 0.2).item() == pytest.approx(1.0)
+
+
+def test_heads_say_how_likely_their_actions_are():
+    output = torch.tensor([[[[0.5, -0.2, -1.0, 0.3]]]])  # means, log standard deviations
+    action = torch.tensor([[[[0.1, 0.9]]]])
+    normal = torch.distributions.Normal(output[..., :2], torch.tensor([-1.0, 0.0]).exp())
+    expected = normal.log_prob(action).sum(-1)  # 0.3 is cut at 0
+    assert torch.allclose(Gaussian(2).log_prob(output, action), expected)
+    squashed = normal.log_prob(action.atanh()).sum(-1)
+    assert torch.allclose(Squashed(2).log_prob(output, action), squashed, atol=1e-5)
+    edge = Squashed(2).log_prob(output, torch.ones(1, 1, 1, 2))
+    assert torch.equal(edge, Squashed(2).log_prob(output, torch.full((1, 1, 1, 2), ACTION_BOUND)))
+    choice = torch.tensor([[[[0.0, 0.0, 1.0, 0.0]]]])
+    assert Categorical(4).log_prob(output, choice).item() == pytest.approx(
+        output.log_softmax(-1)[0, 0, 0, 2].item()
+    )
+
+
+def test_heads_act():
+    output = torch.tensor([[[[1.5, -0.2, 0.0, 0.0]]]])
+    noise = torch.tensor([[[[1.0, 2.0]]]])
+    assert Gaussian(2).sample(output, noise)[0, 0, 0].tolist() == pytest.approx([2.5, 1.8])
+    assert Gaussian(2).greedy(output)[0, 0, 0].tolist() == pytest.approx([1.0, -0.2])
+    assert Gaussian(2).excess(output).item() == pytest.approx(0.25)
+    assert Gaussian(2).played(3 * noise)[0, 0, 0].tolist() == pytest.approx([1, 1], abs=1e-4)
+    assert torch.equal(Squashed(2).sample(output, noise), Gaussian(2).sample(output, noise).tanh())
+    assert torch.equal(Squashed(2).greedy(output), output[..., :2].tanh())
+    assert Categorical(4).greedy(output)[0, 0, 0].tolist() == [1, 0, 0, 0]
+    assert Gaussian(2, initial_log_std=-1.0).initial_bias().tolist() == [0, 0, -1, -1]
+    assert all(head.excess(output).eq(0).all() for head in (Squashed(2), Categorical(4)))
 
 
 class Drift:
@@ -224,20 +303,22 @@ def test_the_joint_ratio_is_the_product_of_the_agents():
 def test_means_beyond_the_bounds_are_pulled_back():
     learner, rollouts = made([0], MAPPOConfig(**{**vars(SMALL), "bound_weight": 100.0, "lr": 1e-2}))
     with torch.no_grad():
-        learner.policy["b3"][..., :2] = 3.0
+        learner.networks["policy"]["b3"][..., :2] = 3.0
     batch = experience(VIEW, [rollouts], 9, 3, 0.9, 0.8)
-    before = learner.distribution(learner.features(batch.obs, batch.history))[0].abs().mean()
+
+    def output():
+        return learner.policy_output(learner.features(batch.obs, batch.history))
+
+    before = output()[..., :2].abs().mean()
     for _ in range(20):
         with torch.no_grad():
-            fresh = learner.log_prob(
-                learner.distribution(learner.features(batch.obs, batch.history)), batch.action
-            )
+            fresh = learner.head.log_prob(output(), batch.action)
         learner.step(
             Experience(
                 **{**vars(batch), "log_prob": fresh, "advantage": torch.zeros_like(batch.advantage)}
             )
         )
-    after = learner.distribution(learner.features(batch.obs, batch.history))[0].abs().mean()
+    after = output()[..., :2].abs().mean()
     assert after < before - 0.1
 
 
@@ -258,9 +339,11 @@ def test_one_norm_for_all_networks_of_a_member():
     learner, rollouts = made([0, 1])
     loss, _, _ = learner.loss(experience(VIEW, [rollouts], 9, 3, 0.9, 0.8))
     (1e3 * loss).sum().backward()
-    clip_grad_norm_together(learner.trained, 1.0)
+    networks = list(learner.networks.values())
+    assert len(networks) == 4  # memory, policy, value, mixer
+    clip_grad_norm_together(networks, 1.0)
     for m in range(2):
-        total = sum(part.grad[m].square().sum() for part in learner.trained).sqrt()
+        total = sum(network.grad[m].square().sum() for network in networks).sqrt()
         assert total.item() == pytest.approx(1.0, abs=1e-3)
 
 
@@ -270,23 +353,40 @@ def test_a_member_learns_the_same_alone():
     for learner, rolled, seeds in ((both, rollouts, [0, 1]), (alone, single, [1])):
         batch = experience(VIEW, [rolled], 9, 3, 0.9, 0.8)
         learner.update(batch, generators(seeds, "order"))
-    assert torch.allclose(both.policy.flat[1], alone.policy.flat[0], atol=1e-5)
-    assert torch.allclose(both.value.flat[1], alone.value.flat[0], atol=1e-5)
+    for name, network in both.networks.items():
+        assert torch.allclose(network.flat[1], alone.networks[name].flat[0], atol=1e-5), name
+
+
+def test_a_learner_goes_on_from_its_state():
+    first, rollouts = made([0, 1], replace(SMALL, entropy_target=100.0))
+    batch = experience(VIEW, [rollouts], 9, 3, 0.9, 0.8)
+    first.update(batch, generators([0, 1], "order"))
+    second, _ = made([2, 3], first.config)
+    second.load_state_dict(first.state_dict())
+    for learner in (first, second):
+        learner.update(batch, generators([0, 1], "more"))
+    assert torch.equal(first.entropy_weight, second.entropy_weight)
+    assert first.entropy_weight.gt(0).all()
+    for name, network in first.networks.items():
+        assert torch.equal(network.flat, second.networks[name].flat), name
 
 
 def test_discrete_samples_follow_the_policy():
-    learner = MAPPO([0], [2, 2], 2, 3, MAPPOConfig(hidden=8, memory=0), discrete=True)
+    config = MAPPOConfig(hidden=8, memory=0)
+    learner = MAPPO([0], [2, 2], 2, 3, config, head=Categorical(3))
     with torch.no_grad():
-        learner.policy["b3"][0, 0] = torch.tensor([2.0, 0.0, 1.0])
+        learner.networks["policy"]["b3"][0, 0] = torch.tensor([2.0, 0.0, 1.0])
     obs = torch.zeros(1, 2, 20_000, 2)
     draw = torch.rand(1, 2, 20_000, 3, generator=generator(0, "u")).clamp_min(1e-7)
     action, log_prob, _ = learner.sample(obs, None, draw)
-    share = action[0, 0, :, 0].long().bincount(minlength=3) / 20_000
-    probability = learner.distribution(obs)[0][0, 0, 0].exp()
+    assert action.sum(-1).eq(1).all()
+    share = action[0, 0].sum(0) / 20_000
+    probability = learner.policy_output(obs)[0, 0, 0].softmax(-1)
     assert share.tolist() == pytest.approx(probability.tolist(), abs=0.015)
     assert log_prob[0, 0, 0].item() == pytest.approx(
-        probability[int(action[0, 0, 0, 0])].log().item(), abs=1e-5
+        probability[action[0, 0, 0].argmax()].log().item(), abs=1e-5
     )
+    assert torch.equal(learner.act(obs, None)[0, 0, 0], torch.tensor([1.0, 0.0, 0.0]))
 
 
 def test_recalling_keeps_the_last_steps():
