@@ -141,7 +141,7 @@ def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     samples = config["hyper"].get("iterations", 3) * config["hyper"].get("samples", 10)
-    unit = UNIT_COST[config["method"]] * (
+    unit = UNIT_COST.get(config["method"], UNIT_COST["omar"]) * (
         1 + 0.4 * (samples / 30 - 1) if config["method"] == "omar" else 1
     )
     backbone = config["backbone"]
