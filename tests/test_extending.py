@@ -69,7 +69,7 @@ from dataclasses import dataclass
 from common.learning.population import mean_over_batch
 from common.learning.ranges import Positive
 from common.learning.replay import Batch
-from papers.omar.omar import Backbone
+from papers.omar.omar import Backbone, OnBackbone
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,18 @@ class CloningConfig:
     bc_weight: Positive = 1.0
 
 
-class Cloning:
+class Cloning(OnBackbone):
     """Each agent imitates its own actions in the data."""
 
     def __init__(self, backbone: Backbone, config: CloningConfig):
-        self.backbone = backbone
-        self.weight = config.bc_weight[0]
+        super().__init__(backbone)
+        self.weight = backbone.per_member(config.bc_weight)
 
     def update(self, batch: Batch) -> None:
         """One round."""
         action = self.backbone.actors.train_actions(batch.obs, update_running=True)
-        loss = self.weight * mean_over_batch((action - batch.action).square().mean(-1))
-        self.backbone.actor_step(loss, action)
+        loss = mean_over_batch((action - batch.action).square().mean(-1))
+        self.backbone.actor_step(self.weight[:, None] * loss, action)
 '''
 ONE_CELL = """
 from common.running import work

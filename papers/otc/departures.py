@@ -186,7 +186,7 @@ DEPARTURES = [
             "double Q-learning with CQL(H) over available actions, weight 1; no actor, so Table "
             "3's actor rate has nothing to set; two layers of 256 as in Table 3, without memory"
         ),
-        option="CQLConfig",
+        option="DiscreteCQLConfig",
     ),
     Departure(
         "agents exploring in turn",
