@@ -23,13 +23,14 @@ from common.reporting import (
     readme,
     reference,
     report,
-    tables,
+    script,
 )
 from common.reporting.catalogue import find
-from common.reporting.tables import PRESETS, Table
+from common.reporting.tables import Table
 from common.running import executors, experiment, work
-from common.running.cells import runs_folder
+from common.running.cells import PRESETS, runs_folder
 from common.running.files import sweep
+from common.running.options import BadInput, check_seeds
 
 EPILOG = (
     "exit codes: 0 done, 1 a cell failed, 2 bad input, 3 another command is writing these results, "
@@ -71,7 +72,9 @@ def run(request: Request) -> int:
         failures = executors.run(cells, request.executor, request.jobs, request.device)
     code = 1 if failures else 0
     for table in request.chosen if not failures else []:
-        outcome = tables.run(table, request.preset, request.options, jobs=1, device=request.device)
+        outcome = script.reproduce(
+            table, request.preset, request.options, jobs=1, device=request.device
+        )
         code = max(code, outcome)
         print()
     for failure in failures:
@@ -232,15 +235,16 @@ def read(args: argparse.Namespace) -> Request:
         ValueError: an option has an impossible value.
     """
     if args.jobs is not None and args.jobs < 1:
-        raise experiment.BadInput(f"--jobs is {args.jobs}, expected 1 or more")
+        raise BadInput(f"--jobs is {args.jobs}, expected 1 or more")
     chosen = find(args.only)
     options = {}
     if args.seeds:
         words = args.seeds.split(",")
         if not all(word.isdecimal() for word in words):
             expected = "whole numbers with commas between, as 0,1,2"
-            raise experiment.BadInput(f"--seeds is {args.seeds!r}, expected {expected}")
+            raise BadInput(f"--seeds is {args.seeds!r}, expected {expected}")
         options["seeds"] = [int(word) for word in words]
+        check_seeds(options["seeds"])
     work.pick_device(args.device)
     executors.available(args.executor)
     return Request(

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from common import suite
-from common.reporting import tables
+from common.reporting import script, tables
 from common.running import files, work
 from common.running.cells import runs_folder
 from common.running.provenance import ROOT
@@ -79,7 +79,7 @@ def test_a_database_without_its_package_is_said_before_anything_starts(monkeypat
     assert suite.main(["--preset", "smoke", "--only", "omar/table2", "--jobs", "1"]) == 2
     assert "pip install -e .[mongo]" in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
-        tables.main(suite.find("omar/table2")[0], ["table2.py", "with", "smoke"])
+        script.main(suite.find("omar/table2")[0], ["table2.py", "with", "smoke"])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and "pip install -e .[mongo]" in error and error.count("\n") == 1
 

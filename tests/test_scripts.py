@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from common import suite
-from common.reporting import readme, reference, tables
+from common.reporting import readme, reference, script
+from common.running import work
 from common.running.cells import runs_folder
 from common.running.provenance import ROOT
 
@@ -23,7 +24,7 @@ def python(*arguments, **options):
 
 def run_main(table, *words) -> int:
     with pytest.raises(SystemExit) as stop:
-        tables.main(table, [f"papers/{table.slot}.py", *words])
+        script.main(table, [f"papers/{table.slot}.py", *words])
     return stop.value.code
 
 
@@ -64,7 +65,7 @@ def test_a_script_runs_at_smoke_and_writes_everything(table, capsys):
 def test_a_second_run_trains_nothing(capsys, monkeypatch):
     table = suite.find("omar/table1")[0]
     run_main(table, "with", "smoke", "jobs=1")
-    monkeypatch.setattr(tables.work, "run_program", lambda *a: pytest.fail("trained again"))
+    monkeypatch.setattr(work, "run_program", lambda *a: pytest.fail("trained again"))
     assert run_main(table, "with", "smoke", "jobs=1") == 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from common.reporting.tables import Table
-from common.running.experiment import BadInput, nearest
+from common.running.options import BadInput, nearest
 from common.running.provenance import ROOT
 
 

@@ -4,9 +4,9 @@ updates and measured files.
 
 from tabulate import tabulate
 
-from common.reporting.tables import PRESETS, Table
+from common.reporting.tables import Table
 from common.running import work
-from common.running.cells import Cell
+from common.running.cells import PRESETS, Cell
 
 CORES = (2, 16, 64)
 SIZING = [

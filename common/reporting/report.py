@@ -20,8 +20,8 @@ from tabulate import tabulate
 from common.reporting import catalogue, claims, departures, figures, planning, scores, writer
 from common.reporting.reference import Stored, state_of, stored
 from common.reporting.shown import Shown
-from common.reporting.tables import PRESETS, Table
-from common.running.cells import runs_folder
+from common.reporting.tables import Table
+from common.running.cells import PRESETS, runs_folder
 from common.running.files import write_text
 
 STYLE = """

@@ -13,8 +13,8 @@ from common.reporting.scores import Name
 from common.reporting.shown import Shown
 from common.reporting.tables import Table, variant
 from common.running.cells import runs_folder
-from common.running.experiment import BadInput
 from common.running.files import write_csv, write_json
+from common.running.options import BadInput
 from common.running.provenance import versions
 
 HEADER = [

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from common.running.files import write_json
 from common.running.provenance import (
@@ -33,7 +33,8 @@ from common.running.provenance import (
 from common.running.sources import code_hashes
 
 FORMAT = 1
-PRESETS = ("smoke", "quick", "standard", "paper")
+Preset = Literal["smoke", "quick", "standard", "paper"]
+PRESETS: tuple[str, ...] = get_args(Preset)
 LONGEST_NAME = 180  # of a file, without its ending; file systems take 255
 
 
@@ -50,6 +51,10 @@ class Layer(NamedTuple):
     source: str
     values: dict[str, Any]
     types: dict[str, type] = {}
+
+    def pairs(self) -> dict[str, Any]:
+        """The values by dotted key."""
+        return flat(self.values)
 
 
 def defaults(group: str, config: Any) -> Layer:
@@ -87,7 +92,7 @@ def merged(layers: Iterable[Layer]) -> dict[str, Any]:
     """The configuration of layers: later ones win."""
     pairs: dict[str, Any] = {}
     for layer in layers:
-        pairs |= flat(layer.values)
+        pairs |= layer.pairs()
     return nested(pairs)
 
 
@@ -165,7 +170,7 @@ class Cell:
         origins = dict(self.origins)
         types = dict(self.types)
         for layer in layers:
-            above = flat(layer.values)
+            above = layer.pairs()
             pairs |= above
             origins |= dict.fromkeys(above, layer.source)
             types |= layer.types

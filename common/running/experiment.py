@@ -1,18 +1,14 @@
-"""Sacred, set up once: experiments with strict command lines, and an observer that writes
-atomically.
+"""Sacred, set up once: experiments, and an observer that writes atomically.
 
 Sacred records configurations, metrics and the environment of a run; our own CSV and JSON files are
-the store of results. Four of its habits are guarded here: a value of another type or a misspelled
-nested key is only warned about, JSON files are rewritten in place, `--id` may point outside the
-results folder, and a failing observer leaves the run COMPLETED.
+the store of results. Two of its habits are guarded here: JSON files are rewritten in place, and a
+failing observer leaves the run COMPLETED. What is typed is checked in `options.py` first.
 """
 
-import difflib
 import importlib.util
 import logging
 import math
 import os
-import sys
 from pathlib import Path
 
 from sacred import SETTINGS, Experiment
@@ -20,16 +16,13 @@ from sacred.observers import FileStorageObserver, MongoObserver
 
 from common.running.cells import Cell, runs_folder
 from common.running.files import write_json
+from common.running.options import BadInput
 from common.running.provenance import ROOT
 
 SETTINGS.CAPTURE_MODE = "no"
 SETTINGS.HOST_INFO.INCLUDE_GPU_INFO = False
 SETTINGS.HOST_INFO.INCLUDE_CPU_INFO = False
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
-
-
-class BadInput(ValueError):
-    """What the user typed cannot be run; the message says what was expected."""
 
 
 class AtomicFileStorageObserver(FileStorageObserver):
@@ -82,62 +75,6 @@ def quiet_logger() -> logging.Logger:
     return logger
 
 
-def nearest(word: str, known) -> str:
-    """ ", did you mean 'x'?" for the closest known word, or what is known."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
-
-
-def check_values(given: dict, defaults: dict, where: str = "") -> None:
-    """Raises BadInput for a key that defaults do not have or a value of another type; an int serves
-    as a float.
-
-    Args:
-        given, defaults: nested dictionaries; a default of None accepts anything.
-    """
-    for key, value in given.items():
-        name = f"{where}{key}"
-        if key not in defaults:
-            raise BadInput(f"unknown key {name!r}; {nearest(key, defaults)}")
-        default = defaults[key]
-        if isinstance(default, dict) and isinstance(value, dict):
-            check_values(value, default, f"{name}.")
-        elif default is not None and not _same_kind(value, default):
-            kind = type(default).__name__
-            raise BadInput(
-                f"{name} is {value!r} ({type(value).__name__}), expected {kind}, for example {default!r}"
-            )
-
-
-def _same_kind(value, default) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    if isinstance(default, list | tuple):
-        return isinstance(value, list | tuple)
-    return isinstance(value, type(default))
-
-
-def parse(arguments: list[str], defaults: dict, named: dict[str, dict]) -> dict:
-    """Sacred's `with` syntax, read by Sacred and checked by us: named configs and key=value
-    updates.
-
-    Raises:
-        BadInput: what Sacred would only warn about.
-    """
-    from sacred.arg_parser import get_config_updates
-
-    updates, names = get_config_updates(arguments)
-    values: dict = {}
-    for name in names:
-        if name not in named:
-            raise BadInput(f"unknown named configuration {name!r}; {nearest(name, named)}")
-        values |= named[name]
-    check_values(updates, defaults)
-    return values | updates
-
-
 def record_cell(cell: Cell, result: dict) -> None:
     """The Sacred run of one finished cell: its configuration, a metric per seed, the final scores."""
     ex = create(f"{cell.paper}/cell")
@@ -158,9 +95,3 @@ def record_cell(cell: Cell, result: dict) -> None:
         raise OSError(
             f"Sacred could not write the run of {cell.slot} to {runs_folder() / 'sacred'}"
         )
-
-
-def fail(error: Exception) -> None:
-    """Prints one sentence and leaves with exit code 2."""
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)

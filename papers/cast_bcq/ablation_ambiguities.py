@@ -6,7 +6,7 @@ A1: what agents observe (own joints and torso, or everything); A2: what unmasked
 0.05).
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import Options
 from papers.cast_bcq.experiment import average_return, cell
@@ -41,4 +41,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -5,7 +5,7 @@ authors' deleted archive had traces of 0.75 (TD(lambda) on the data's actions) a
 0.5 on StarCraft.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import BattleOptions
 from papers.cast_bcq.experiment import SIMULATOR, battle_cell, win_rate
@@ -34,4 +34,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

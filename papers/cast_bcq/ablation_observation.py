@@ -5,7 +5,7 @@ whole state and independent methods their own joints and the torso. Here all dec
 see the same: everything.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Table
 from papers.cast_bcq.config import Options
 from papers.cast_bcq.figure4 import entries
@@ -20,4 +20,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

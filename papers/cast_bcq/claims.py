@@ -6,7 +6,7 @@ Everything comes from the cells of Tables 1 and 2, Figures 1, 5 and 6 and `ablat
 nothing is trained for this alone. In battles differences are of win rates, in points of per cent.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
@@ -232,4 +232,4 @@ CLAIMS = [
 ]
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -9,7 +9,7 @@ independent learners fail.
 
 import numpy as np
 
-from common.reporting import figures, tables
+from common.reporting import figures, script, tables
 from common.reporting.tables import Entry, Table
 from common.running import cells
 from envs.grid.world import ACTIONS
@@ -78,4 +78,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Figure 4: learning curves of five methods on the uncoordinated data of three robots."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, ROBOTS, Options
 from papers.cast_bcq.experiment import average_return, cell
@@ -28,4 +28,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

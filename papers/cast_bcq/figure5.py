@@ -2,7 +2,7 @@
 SMAC-like battles.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq import table1
 from papers.cast_bcq.config import BATTLE_METHODS, BattleOptions
@@ -25,4 +25,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -4,7 +4,7 @@
 counterfactual baseline only, a reading of ours.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import ROBOTS, VARIANTS, Options
 from papers.cast_bcq.experiment import average_return, cell
@@ -35,4 +35,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Table 1: test win rates on four maps, SMAC-like battles of the built-in simulator."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import BATTLE_METHODS, MAPS, BattleOptions
 from papers.cast_bcq.experiment import SIMULATOR, battle_cell, win_rate
@@ -27,4 +27,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -2,7 +2,7 @@
 three robots.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, QUALITIES, ROBOTS, Options
 from papers.cast_bcq.experiment import average_return, cell
@@ -34,4 +34,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

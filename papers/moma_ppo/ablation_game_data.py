@@ -5,7 +5,7 @@ Independent cloning learns each agent's more frequent action in every situation;
 that is chance, and the same for all seeds that share a data set.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import Options
 from papers.moma_ppo.experiment import game_cell
@@ -31,4 +31,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -5,7 +5,7 @@ The released code has one ratio of the whole team and a mixer whose weights may 
 and QMIX have the others.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.config import Options
@@ -38,4 +38,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -5,7 +5,7 @@ each of its parts.
 else is said.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import LENGTH, AntOptions
 from papers.moma_ppo.experiment import cell
@@ -54,4 +54,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

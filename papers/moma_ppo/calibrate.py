@@ -20,7 +20,7 @@ from common.learning.population import generators
 from common.learning.rollouts import roll
 from common.running import work
 from common.running.cells import PRESETS, merged
-from common.running.experiment import BadInput, nearest
+from common.running.options import BadInput, nearest
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo.calibration import calibrate
 from papers.moma_ppo.config import HISTORY, LENGTH, LIMITS, QUALITIES, QUANTILE, hyper_layers

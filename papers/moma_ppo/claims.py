@@ -6,7 +6,7 @@ for this alone. On the ant "walked" is the difference of forward distances in me
 alone reward standing still.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
@@ -312,4 +312,4 @@ CLAIMS = [
 ]
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

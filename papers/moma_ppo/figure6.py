@@ -2,7 +2,7 @@
 full-replay.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import AntOptions
 from papers.moma_ppo.experiment import cell
@@ -39,4 +39,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

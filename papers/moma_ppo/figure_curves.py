@@ -2,7 +2,7 @@
 for MOMA-PPO).
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Table
 from papers.moma_ppo import table4a
 from papers.moma_ppo.config import Options
@@ -19,4 +19,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -7,7 +7,7 @@ the mean. Also what calibration proposes from held-out data: l_eps and lambda_g.
 
 import dataclasses
 
-from common.reporting import figures, tables
+from common.reporting import figures, script, tables
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import Options
 from papers.moma_ppo.experiment import model_entries
@@ -64,4 +64,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

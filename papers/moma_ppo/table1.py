@@ -1,6 +1,6 @@
 """Table 1: behaviour policies of the coordination game's data sets, and their average score."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs.coordination import game
 from papers.moma_ppo.tasks import DATA_SEED
@@ -37,4 +37,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

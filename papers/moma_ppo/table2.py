@@ -7,7 +7,7 @@ script.
 
 import numpy as np
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs import datasets
 from envs.mujoco import data as robots
@@ -65,4 +65,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Table 3: the coordination game, four methods on three data sets, ten seeds."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.config import GAME, Options
@@ -29,4 +29,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Table 4a: two-agent Reacher on a mixture of incompatible experts, three observation functions."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import REACHER, VIEWS, Options
 from papers.moma_ppo.experiment import cell
@@ -38,4 +38,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -3,7 +3,7 @@
 An ant that stands still scores 0.315; see table4b_distance.py for how far these walk.
 """
 
-from common.reporting import tables
+from common.reporting import script, tables
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import ANT, QUALITIES, AntOptions
 from papers.moma_ppo.experiment import cell
@@ -49,4 +49,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

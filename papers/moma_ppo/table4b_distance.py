@@ -2,7 +2,7 @@
 good unnoticed.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Table
 from papers.moma_ppo import table4b
 from papers.moma_ppo.config import AntOptions
@@ -24,4 +24,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -5,7 +5,7 @@ as released.
 each one is.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import APPENDIX_COEFFICIENTS, QUALITIES, TEXT_BACKBONE, TEXT_HYPER
 from papers.omar.experiment import cell
@@ -43,4 +43,4 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table("omar", "ablation_options", "OMAR, one reading of the text at a time", entries)
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

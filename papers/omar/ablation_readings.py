@@ -5,7 +5,7 @@
 squared norm summed, appendix coefficients.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import METHODS, QUALITIES, READINGS
 from papers.omar.experiment import cell
@@ -35,4 +35,4 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table("omar", "ablation_readings", "released code against the paper's text", entries)
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

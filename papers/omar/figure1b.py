@@ -1,6 +1,6 @@
 """Figure 1b: learning curves on the two-agent line, medium-replay data, raw return."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options
 from papers.omar.experiment import line_cell, raw_return
@@ -26,4 +26,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Figure 1c: improvement of MA-CQL over its behaviour policy on the line, with one to five agents."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options
 from papers.omar.experiment import AGENTS, line_cell, over_behaviour
@@ -24,4 +24,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

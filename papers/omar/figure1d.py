@@ -8,7 +8,7 @@ landscape, per agent seed.
 
 import numpy as np
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options
 from papers.omar.experiment import landscape_cell
@@ -55,4 +55,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

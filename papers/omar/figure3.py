@@ -2,7 +2,7 @@
 MA-CQL.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import QUALITIES, TASKS, Options
 from papers.omar.experiment import cell
@@ -40,4 +40,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,7 +1,7 @@
 """Figure 4: the sampler's iterations, samples, initial mean and standard deviation; cooperative
 navigation, mean over the four data qualities, with MA-CQL as the line to beat."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import QUALITIES, Options
 from papers.omar.experiment import cell
@@ -41,4 +41,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Figure 6 (appendix): learning curves of Table 3."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Table
 from papers.omar import table3
 from papers.omar.config import Options
@@ -15,4 +15,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

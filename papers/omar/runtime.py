@@ -4,7 +4,7 @@ Both train the same population on the same data with nothing else running in the
 on one core. The entry is the time of OMAR's updates over MA-CQL's, in percent above.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options
 from papers.omar.experiment import runtime_cell
@@ -22,4 +22,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -2,7 +2,7 @@
 (Section 3.1).
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options
 from papers.omar.experiment import line_cell, raw_return
@@ -32,4 +32,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

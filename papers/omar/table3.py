@@ -1,6 +1,6 @@
 """Table 3: normalized score of four methods on three particle worlds and four data qualities."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import METHODS, QUALITIES, TASKS, Options
 from papers.omar.experiment import cell
@@ -20,4 +20,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

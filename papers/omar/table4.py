@@ -2,7 +2,7 @@
 navigation.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import QUALITIES, Options
 from papers.omar.experiment import cell
@@ -31,4 +31,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

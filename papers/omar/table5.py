@@ -1,6 +1,6 @@
 """Table 5: the four methods with centralised critics (MATD3), cooperative navigation."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import METHODS, QUALITIES, Options
 from papers.omar.experiment import cell
@@ -25,4 +25,4 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table("omar", "table5", "four methods with centralised critics", entries, options=Options())
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -2,7 +2,7 @@
 own joints only.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import METHODS, QUALITIES, ROBOT, Options
 from papers.omar.experiment import cell
@@ -19,4 +19,4 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table("omar", "table6", "four methods on two-agent HalfCheetah", entries, options=Options())
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

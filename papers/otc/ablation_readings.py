@@ -5,7 +5,7 @@ replacement: whether 128 of 512 candidates are drawn with replacement. The numbe
 normalised score from the offline policies to the last deployment.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
 from papers.otc.experiment import cell, score_gain
@@ -44,4 +44,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -7,7 +7,7 @@ online tuning than the second. Everything comes from the cells of Tables 1 and 2
 5; nothing is trained for this alone.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
@@ -239,4 +239,4 @@ CLAIMS = [
 ]
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Figure 3: returns over deployments, OTC on BCQ with both distances against uniform sampling."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import QUALITIES, ROBOTS, Options
 from papers.otc.experiment import cell, last_return
@@ -34,4 +34,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -2,7 +2,7 @@
 data, online rows only.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import QUALITIES, Options
 from papers.otc.experiment import cell, last_return
@@ -46,4 +46,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

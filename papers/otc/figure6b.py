@@ -1,6 +1,6 @@
 """Figure 6b: BREMEN with OTC (d_e) and without, Cooperative Navigation from uniform random data."""
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
 from papers.otc.experiment import cell, last_return
@@ -27,4 +27,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

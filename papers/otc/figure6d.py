@@ -2,7 +2,7 @@
 battles of the built-in simulator.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from envs.smac.core import VERSION
 from papers.otc.config import Options
@@ -28,4 +28,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -2,7 +2,7 @@
 without.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from envs.kinematic.worlds import NAVIGATION_AGENTS
 from papers.otc.config import Options
@@ -34,4 +34,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

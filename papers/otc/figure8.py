@@ -2,7 +2,7 @@
 ways of choosing rows.
 """
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
 from papers.otc.experiment import cell, last_return
@@ -44,4 +44,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -7,7 +7,7 @@ same in points of normalised score.
 
 import functools
 
-from common.reporting import figures, tables
+from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import QUALITIES, ROBOTS, Options
 from papers.otc.experiment import cell, improvement
@@ -41,4 +41,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

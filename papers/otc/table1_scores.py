@@ -4,7 +4,7 @@ nothing misleads.
 
 import functools
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Table
 from papers.otc import table1
 from papers.otc.config import Options
@@ -20,4 +20,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -5,7 +5,7 @@ Measured on one core, or on the GPU, at the paper's sizes, for a population of f
 HalfCheetah.
 """
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
 from papers.otc.experiment import timing_cell
@@ -39,4 +39,4 @@ TABLE = Table(
 )
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

@@ -1,6 +1,6 @@
 """Table 3: hyperparameters, read from the configuration that the code runs with at preset paper."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from common.running.cells import merged
 from papers.otc.config import BASES, layers
@@ -42,4 +42,4 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table("otc", "table3", "hyperparameters", entries, unit="as named", decimals=2)
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)

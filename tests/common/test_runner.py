@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from common import suite
-from common.reporting import scores, tables, writer
+from common.reporting import scores, writer
 from common.reporting.shown import show
 from common.running import cells as store
 from common.running import checkpoint, program, provenance, sources, work
@@ -152,7 +152,7 @@ def slow(cells, device, path, progress):
 train = experiment.PAPER.train
 experiment.PAPER = replace(experiment.PAPER, train=slow)
 if __name__ == "__main__":
-    tables.main(table4.TABLE, [__file__, "with", "smoke", f"jobs={sys.argv[2]}"])
+    script.main(table4.TABLE, [__file__, "with", "smoke", f"jobs={sys.argv[2]}"])
 """
 
 
@@ -257,7 +257,7 @@ def test_a_second_writer_is_refused_until_the_first_is_gone(results, tmp_path, c
         )
         assert error.count("\n") == 1 and "OMZ_RESULTS" in error
     with pytest.raises(SystemExit) as stop:
-        tables.main(table4.TABLE, ["table4.py", "with", "smoke", "jobs=1"])
+        script.main(table4.TABLE, ["table4.py", "with", "smoke", "jobs=1"])
     assert stop.value.code == 3
     assert contents(results) == before
     assert (

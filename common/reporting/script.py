@@ -1,0 +1,279 @@
+"""The command line of a table's script: Sacred's, with presets as named configurations.
+
+    python papers/omar/table3.py with paper seeds=[0,1] device=cuda jobs=1
+    python papers/omar/table3.py with quick lr=3e-4 hyper.alpha=2
+    python papers/omar/table3.py show [CELL] [with quick ...]
+
+`with` sets how the script runs (`options.Running`), the script's own options, and any hyperparameter
+of its cells. `show` lists the cells, or prints everything that a cell is made with and where each
+value comes from. Results of changed hyperparameters have names of their own.
+"""
+
+import os
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from docopt import DocoptExit, docopt
+from sacred import Experiment
+from sacred.arg_parser import get_config_updates
+from tabulate import tabulate
+
+from common.reporting import shown, writer
+from common.reporting.tables import Table
+from common.running import experiment, work
+from common.running.cells import PRESETS, Cell, flat, runs_folder
+from common.running.files import sweep
+from common.running.options import (
+    BadInput,
+    Running,
+    check_keys,
+    check_seeds,
+    checked,
+    fields_of,
+    nearest,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was typed after `with`, checked.
+
+    Attributes:
+        running: how to run.
+        options: those of the script, `seeds`, and `changes`: hyperparameters by key.
+        updates, presets: the same as Sacred takes it.
+    """
+
+    running: Running
+    options: dict[str, Any]
+    updates: dict[str, Any]
+    presets: list[str]
+
+
+def read(table: Table, words: list[str]) -> Request:
+    """What `with` is followed by.
+
+    Raises:
+        BadInput: it cannot be run.
+    """
+    updates, presets = get_config_updates(words)
+    pairs = flat(updates)
+    preset = preset_of(presets, pairs)
+    settings = dict(pairs)
+    running = {}
+    for key, annotation in fields_of(Running).items():
+        if key in settings:
+            running[key] = checked(key, settings.pop(key), annotation)
+    options = own_options(table, settings)
+    if running.get("seeds") is not None:
+        check_seeds(running["seeds"])
+        options["seeds"] = running["seeds"]
+    if settings:
+        if "seed" in settings:
+            hint = f"write seeds=[{settings['seed']}], a cell has several"
+            raise BadInput(f"unknown key 'seed'; {hint}")
+        others = [*fields_of(Running), *own_fields(table)]
+        check_keys(settings, table.cells(preset, options), others)
+        options["changes"] = settings
+    table.cells(preset, options)  # what their values may be is checked where they are set
+    return Request(Running(**running | {"preset": preset}), options, updates, presets)
+
+
+def preset_of(presets: list[str], pairs: dict[str, Any]) -> str:
+    """The one preset that was named.
+
+    Raises:
+        BadInput: an unknown one, or two.
+    """
+    for name in presets:
+        if name not in PRESETS:
+            raise BadInput(f"unknown named configuration {name!r}; {nearest(name, PRESETS)}")
+    named = list(presets)
+    if "preset" in pairs:
+        named.append(checked("preset", pairs["preset"], fields_of(Running)["preset"]))
+    if len(set(named)) > 1:
+        raise BadInput(f"{' and '.join(dict.fromkeys(named))} together; name one preset")
+    return named[0] if named else Running().preset
+
+
+def own_fields(table: Table) -> dict[str, Any]:
+    """Annotations of the options that can be set of this script."""
+    fields = fields_of(type(table.options)) if table.options else {}
+    return {name: kind for name, kind in fields.items() if name not in table.decided}
+
+
+def own_options(table: Table, settings: dict[str, Any]) -> dict[str, Any]:
+    """The script's own options among what was typed, which they are taken from."""
+    fields = own_fields(table)
+    return {
+        name: checked(name, settings.pop(name), fields[name])
+        for name in list(settings)
+        if name in fields
+    }
+
+
+def reproduce(
+    table: Table, preset: str, options: dict, jobs=None, device="auto", force=False
+) -> int:
+    """Trains what is missing, prints and writes the table; returns the exit code (0, or 1 if a cell
+    failed).
+    """
+    if table.unavailable:
+        print(f"{table.slot}: {table.unavailable}")
+        return 0
+    cells = table.cells(preset, options)
+    if force:
+        work.forget(cells)
+    failures = work.run(cells, jobs, device, table.slot)
+    entries = shown.show(table, preset, options)
+    path = writer.write(table, preset, options, entries)
+    print(f"{table.slot}: {table.title} ({table.unit}, preset {preset}, last evaluation)\n")
+    print(writer.text(table, entries))
+    print(f"\n{path}")
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+# --- show ---
+
+
+def show(table: Table, words: list[str]) -> int:
+    """`show [CELL] [with ...]`: the cells, or one cell's configuration with its origins."""
+    before, _, after = split_at(words, "with")
+    if len(before) > 1:
+        raise BadInput(f"show takes one cell, not {len(before)}: {' '.join(before)}")
+    request = read(table, after)
+    preset = request.running.preset
+    cells = table.cells(preset, request.options)
+    if not cells:
+        raise BadInput(f"{table.slot} has no cells: its numbers are not trained")
+    if before:
+        print(card(named(before[0], cells)))
+        return 0
+    print(f"{len(cells)} cells of {table.slot} at preset {preset}; show CELL prints one of them:\n")
+    print("\n".join(cell.slot for cell in cells))
+    return 0
+
+
+def split_at(words: list[str], word: str) -> tuple[list[str], str, list[str]]:
+    """What is before a word, the word, and what is after it; as `str.partition`."""
+    if word not in words:
+        return words, "", []
+    place = words.index(word)
+    return words[:place], word, words[place + 1 :]
+
+
+def named(name: str, cells: list[Cell]) -> Cell:
+    """The cell of this slot, or the only one whose slot has this in it.
+
+    Raises:
+        BadInput: there is none, or there are several.
+    """
+    slots = [cell.slot for cell in cells]
+    if name in slots:
+        return cells[slots.index(name)]
+    alike = [cell for cell in cells if name in cell.slot]
+    if len(alike) == 1:
+        return alike[0]
+    if not alike:
+        raise BadInput(f"no cell {name!r}; {nearest(name, slots)}")
+    several = ", ".join(cell.slot for cell in alike[:6])
+    more = ", ..." if len(alike) > 6 else ""
+    raise BadInput(f"{len(alike)} cells have {name!r} in their names: {several}{more}")
+
+
+def card(cell: Cell) -> str:
+    """Everything that a cell is made with: key, value, where it comes from."""
+    rows = [
+        [key, str(value), cell.origins.get(key, "")] for key, value in flat(cell.config).items()
+    ]
+    title = f"{cell.paper}/{cell.slot} at preset {cell.preset}\n\n"
+    return title + tabulate(rows, ["key", "value", "from"], disable_numparse=True)
+
+
+# --- The command line ---
+
+
+def experiment_of(table: Table, request: Request) -> Experiment:
+    """The Sacred experiment of a script: it records what was asked for."""
+    ex = experiment.create(table.slot)
+    keys = asdict(Running()) | {name: table.defaults[name] for name in own_fields(table)}
+    ex.add_config(keys | blank(request.updates, keys) | {"seed": 0})
+    for preset in PRESETS:
+        ex.add_named_config(preset, {"preset": preset})
+
+    @ex.main
+    def run(_config):
+        """Trains what is missing, then prints and writes the table (the default)."""
+        running = request.running
+        sweep(runs_folder())
+        return reproduce(
+            table, running.preset, request.options, running.jobs, running.device, running.force
+        )
+
+    text = ", ".join(f"{key}={value}" for key, value in keys.items())
+    ex.doc = (
+        f"{table.title}. Presets: with {' | '.join(PRESETS)}. Keys: {text}, and every "
+        "hyperparameter; `show [CELL] [with ...]` prints them."
+    )
+    return ex
+
+
+def blank(updates: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+    """The keys that Sacred has not heard of, without values; it refuses others than it knows."""
+    return {
+        key: blank(value, {}) if isinstance(value, dict) else None
+        for key, value in updates.items()
+        if key not in keys
+    }
+
+
+def answer(table: Table, arguments: list[str]) -> int:
+    """Does what a command line says; returns the exit code."""
+    script, *words = arguments
+    if words[:1] == ["show"]:
+        return show(table, words[1:])
+    usage = experiment_of(table, Request(Running(), {}, {}, [])).get_usage(script)[2]
+    try:
+        grammar = docopt(usage, words, default_help=False)
+    except DocoptExit:
+        raise BadInput(
+            f"cannot read {' '.join(words)!r}; --help says what can be written"
+        ) from None
+    if grammar["--id"]:
+        hint = "runs are numbered; choose another folder with OMZ_RESULTS"
+        raise BadInput(f"--id is not supported: {hint}")
+    request = read(table, grammar["UPDATE"])
+    ex = experiment_of(table, request)
+    command = grammar["COMMAND"] or ex.default_command
+    if grammar["help"] or grammar["--help"]:
+        ex.run_commandline([script, *words])
+    if command not in ex.commands:
+        hint = nearest(command, [*PRESETS, *fields_of(Running), *ex.commands, "show"])
+        raise BadInput(f"unknown command {command!r}, write `with {command}`? {hint}")
+    work.pick_device(request.running.device)
+    ex.observers.extend(experiment.observers())
+    done = ex.run(command, request.updates, request.presets, options=grammar)
+    return done.result or 0
+
+
+def main(table: Table, arguments: list[str] | None = None) -> None:
+    """Command line of a script; leaves with its exit code, after one sentence where something is
+    wrong.
+    """
+    arguments = sys.argv if arguments is None else arguments
+    try:
+        code = answer(table, list(map(str, arguments)))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except work.Busy as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 3
+    except KeyboardInterrupt as stop:
+        command = " ".join(["python", os.path.relpath(arguments[0]), *map(str, arguments[1:])])
+        print(f"\ninterrupted; the same command continues: {command}", file=sys.stderr)
+        code = getattr(stop, "code", 130)
+    raise SystemExit(code)
