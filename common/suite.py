@@ -245,6 +245,7 @@ def read(args: argparse.Namespace) -> Request:
             raise BadInput(f"--seeds is {args.seeds!r}, expected {expected}")
         options["seeds"] = [int(word) for word in words]
         check_seeds(options["seeds"])
+        script.check_data(planning.cells_of(chosen, args.preset, options))
     work.pick_device(args.device)
     executors.available(args.executor)
     return Request(

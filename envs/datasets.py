@@ -409,6 +409,14 @@ class CellData:
             seeds = list(dict.fromkeys(sets.seeds.values()))
             build(sets.task, sets.quality, seeds, sets.size, say=tqdm.write)
 
+    def unknown_seeds(self, cell: Cell) -> list[int]:
+        """Data seeds of a cell that its task has no data of; a task has so many policies."""
+        sets = self.of(cell)
+        if not sets or sets.size in IMPORTED:
+            return []
+        there = family(sets.task).seeds(sets.task)
+        return [seed for seed in sets.seeds.values() if seed not in there]
+
     def recipes(self, cell: Cell) -> dict[str, str]:
         """Recipes of a cell's data sets, by seed of the run; {} where they are not known."""
         sets = self.of(cell)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from common.reporting import catalogue, claims, departures
 from common.reporting.reference import Stored, state_of
-from common.reporting.tables import PRESETS, REFERENCE, Table
+from common.reporting.tables import REFERENCE, Table
+from common.running.cells import PRESETS
 from common.running.files import write_json, write_text
 from common.running.provenance import ROOT
 

@@ -70,14 +70,25 @@ def read(table: Table, words: list[str]) -> Request:
         check_seeds(running["seeds"])
         options["seeds"] = running["seeds"]
     if settings:
+        for key in settings:
+            if key.rpartition(".")[2] in table.decided:
+                raise BadInput(f"{key} cannot be set: {table.slot} compares its values")
         if "seed" in settings:
             hint = f"write seeds=[{settings['seed']}], a cell has several"
             raise BadInput(f"unknown key 'seed'; {hint}")
         others = [*fields_of(Running), *own_fields(table)]
         check_keys(settings, table.cells(preset, options), others)
         options["changes"] = settings
-    table.cells(preset, options)  # what their values may be is checked where they are set
+    check_data(table.cells(preset, options))
     return Request(Running(**running | {"preset": preset}), options, updates, presets)
+
+
+def check_data(cells: list[Cell]) -> None:
+    """Raises BadInput for a seed that a cell's task has no data of."""
+    for cell in cells:
+        unknown = work.paper(cell.paper).data.unknown_seeds(cell)
+        if unknown:
+            raise BadInput(f"seed {unknown[0]}: there are no data of it for {cell.slot}")
 
 
 def preset_of(presets: list[str], pairs: dict[str, Any]) -> str:

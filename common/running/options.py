@@ -52,6 +52,12 @@ def fields_of(kind: type) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
+@functools.cache
+def validator(annotation: Any) -> TypeAdapter:
+    """What checks values of an annotation."""
+    return TypeAdapter(annotation, config=STRICT)
+
+
 def checked(name: str, value: Any, annotation: Any) -> Any:
     """The value of a field, as its annotation has it: a whole number serves as any number.
 
@@ -60,7 +66,7 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
     """
     given = tuple(value) if isinstance(value, list) and get_origin(annotation) is tuple else value
     try:
-        result = TypeAdapter(annotation, config=STRICT).validate_python(given)
+        result = validator(annotation).validate_python(given)
     except ValidationError:
         hint = hint_for(value, annotation)
         raise BadInput(f"{name} is {value!r}, expected {described(annotation)}{hint}") from None
@@ -143,14 +149,20 @@ def places_of(cell: Cell, key: str) -> dict[str, Any]:
     """Where a key sits in a cell, and what it may be there; {} where the cell has no such key.
 
     A key of the cell itself comes first; else it is that of all groups. A dotted key names its
-    group.
+    group. An alias stands for its fields in groups that have none of its own name.
     """
     group, _, name = key.rpartition(".")
-    names = (name, *ALIASES.get(name, ()))
     places = settable(cell)
-    here = {place: kind for place, kind in places.items() if place.rpartition(".")[2] in names}
-    inside = {place: kind for place, kind in here.items() if place.rpartition(".")[0] == group}
-    return inside if group else inside or here
+    groups = sorted({place.rpartition(".")[0] for place in places})  # "" is the first
+    sites: dict[str, Any] = {}
+    for other in groups if not group else [group]:
+        prefix = f"{other}." if other else ""
+        names = [name] if prefix + name in places else ALIASES.get(name, ())
+        inside = [prefix + field for field in names if prefix + field in places]
+        sites |= {place: places[place] for place in inside}
+        if sites and not other:
+            break  # the cell's own
+    return sites
 
 
 def changed(cell: Cell, changes: dict[str, Any]) -> Cell:

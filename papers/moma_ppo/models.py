@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from common.running import work
-from common.running.cells import Cell, Layer, read
+from common.running.cells import Cell, Layer, file_name, flat, read
 from common.running.files import sha256
+from common.running.options import changed
 from papers.moma_ppo import tasks
 from papers.moma_ppo.calibration import calibrate, horizon_errors
 from papers.moma_ppo.config import QUANTILE, Sizes, model_layers, preset_of
@@ -48,9 +49,19 @@ def model_cell(preset: str, task: str, quality: str) -> Cell:
     return Cell.of("moma_ppo", preset, [task, quality, "world_model"], layers)
 
 
+def model_of(cell: Cell) -> Cell:
+    """The world model that a cell uses: its data set's, with the cell's hyperparameters."""
+    config = cell.config
+    usual = model_cell(cell.preset, config["task"], config["quality"])
+    shared = ("model", "rows", "data_seed", "data_size")
+    wanted = flat({key: config[key] for key in shared if key in usual.config})
+    there = flat(usual.config)
+    return changed(usual, {key: value for key, value in wanted.items() if there[key] != value})
+
+
 def file_of(cell: Cell) -> Path:
     """Where a model's networks are kept."""
-    return cell.path.parent.parent / "models" / f"{cell.slot.replace('/', '__')}.safetensors"
+    return cell.path.parent.parent / "models" / f"{file_name(cell.slot)}.safetensors"
 
 
 def available(cell: Cell) -> bool:

@@ -226,7 +226,7 @@ class GrowingProgram(OfflineProgram):
             capacity = -(-config["ft_updates"] // FT_EVERY)
         else:
             models = resolve(MODELS)
-            cell = models.model_cell(cells[0].preset, config["task"], config["quality"])
+            cell = models.model_of(cells[0])
             result = models.ensure(cell, device)
             limit = {"penalty": 0.0, "aleatoric": 0.0, "adaptive": False, "box": False}
             self.world = models.load_world(
@@ -316,7 +316,7 @@ class ModelProgram(Program):
             self.world = resolve(SIMULATED)(config["task"], device=device)
         else:
             models = resolve(MODELS)
-            cell = models.model_cell(cells[0].preset, config["task"], config["quality"])
+            cell = models.model_of(cells[0])
             result = models.ensure(cell, device)
             self.model_sha256 = result["model_sha256"]
             copies = (

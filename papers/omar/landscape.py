@@ -61,7 +61,9 @@ def steps_from_here(
         return backbone.actors.act(batch.obs)[:, 0, ::EVERY, 0]
 
     config = members.config
-    hyper = default_hyper("omar", config["task"], config["quality"], config["reading"]) | {
+    hyper = default_hyper("omar", config["task"], config["quality"], config["reading"])
+    hyper |= config["hyper"]
+    hyper |= {
         "coefficient": 0.5,
         "alpha": [config["hyper"]["alpha"] for config in members.configs],
     }

@@ -43,8 +43,9 @@ def train(
 
 
 def learner_of(method: str, cell: Cell, population: training.Population):
-    """The method at its default hyperparameters, on the population's backbone."""
+    """The method on the population's backbone; the cell's own hyperparameters where it has them."""
     config = cell.config
     build, kind = METHODS[method]
     hyper = default_hyper(method, config["task"], config["quality"], config["reading"])
+    hyper |= config["hyper"]
     return build(population.backbone, kind(**hyper))
