@@ -27,7 +27,7 @@ ENTROPY_TARGET = {
 
 # How the world model is used: of the rollouts; see world.Limits
 LIMITS = {"adaptive": True, "penalty": 1.0, "aleatoric": 0.0, "box": True}
-VARIANTS = {
+VARIANTS: dict[str, dict] = {
     "epistemic, adaptive": {},
     "epistemic": {"adaptive": False},
     "aleatoric 1, adaptive": {"penalty": 0.0, "aleatoric": 1.0},

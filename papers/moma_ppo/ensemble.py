@@ -214,8 +214,8 @@ class Ensemble(Learner):
         outputs = self.outputs(self.members(), rows["x"])
         return likelihood_loss(*outputs, rows["target"], rows["goes_on"])
 
-    def update(self, rows: Mapping[str, Tensor]) -> Tensor:
-        """One step of every member on its own minibatch of the training rows; returns the losses
+    def update(self, rows: Mapping[str, Tensor]) -> None:
+        """One step of every member on its own minibatch of the training rows; notes the losses
         [E].
         """
         size = (self.config.batch_size,)
@@ -224,7 +224,7 @@ class Ensemble(Learner):
         index = torch.stack(draws).to(rows["x"].device)
         loss = self.loss({name: tensor[index] for name, tensor in rows.items()})
         self.descend(loss, "members")
-        return loss.detach()
+        self.notes["loss"] = loss.detach()
 
     @torch.no_grad()
     def predict(self, params: Mapping[str, Tensor], state: Tensor, action: Tensor) -> Prediction:

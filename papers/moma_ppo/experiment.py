@@ -2,10 +2,11 @@
 table4a.py for how they are used.
 """
 
+import functools
 from typing import Any
 
 from common.reporting import tables
-from common.running import experiment, work
+from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
 from papers.moma_ppo import models, tasks, training
 from papers.moma_ppo.config import (
@@ -201,7 +202,7 @@ PAPER = work.Paper(
     roots=training.roots,
     data=tasks.DATA,
     program_key=program_key,
-    train=training.train,
+    train=functools.partial(program.train, training.build),
     record=experiment.record_cell,
     cost=cost,
     max_members={"smoke": 1000, "quick": 30, "standard": 30, "paper": 3},

@@ -4,15 +4,19 @@ by whoever needs them.
 All views of a task share one model, as it predicts the state.
 """
 
+import functools
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from common.running import work
+from common.running import program, work
 from common.running.cells import Cell, Layer, file_name, flat, read
 from common.running.files import sha256
 from common.running.options import changed
+from common.running.program import Course, Members, Training
 from papers.moma_ppo import tasks
 from papers.moma_ppo.calibration import calibrate, horizon_errors
 from papers.moma_ppo.config import QUANTILE, Sizes, model_layers, preset_of
@@ -30,7 +34,9 @@ from papers.moma_ppo.ensemble import (
 from papers.moma_ppo.world import LearnedWorld, Limits
 
 HELD_OUT_ROWS = 1000  # whose loss the curve shows
-ERROR_STEPS, ERROR_PIECES = 10, 500
+EVALUATIONS = 10
+ERROR_STEPS = 10
+ERROR_PIECES = 500
 
 
 def model_cell(preset: str, task: str, quality: str) -> Cell:
@@ -80,10 +86,10 @@ def ensure(cell: Cell, device: str) -> dict:
     Raises:
         RuntimeError: training failed.
     """
-    known = work.paper("moma_ppo")
-    if known.state(cell) == "done" and not available(cell):
+    paper = work.paper("moma_ppo")
+    if paper.state(cell) == "done" and not available(cell):
         cell.path.unlink()
-    if known.state(cell) != "done":
+    if paper.state(cell) != "done":
         work.run_program([cell], device, lambda seconds: None, wait=True)
     result = read(cell)
     if result is None:
@@ -91,105 +97,102 @@ def ensure(cell: Cell, device: str) -> dict:
     return result
 
 
-class WorldModelProgram:
-    """One ensemble in training.
-
-    Attributes:
-        model_sha256: None: it uses no other world model.
-        done: updates so far; curve: [updates, training loss, held-out loss].
+def build(members: Members, device: str) -> Training:
+    """One ensemble on the transitions of its data set; the kept members' networks go to `file_of`
+    its cell.
     """
-
-    model_sha256 = None
-
-    def __init__(self, cells: list[Cell], device: str):
-        if len(cells) != 1:
-            raise ValueError(f"one world model at a time, not {len(cells)}")
-        self.cell, self.device, self.done, self.curve = cells[0], device, 0, []
-        config, self.seed = cells[0].config, cells[0].config["seeds"][0]
-        self.total = config["model"]["updates"]
-        self.arrays, self.checksum = tasks.load(config)
-        self.data = tensors_of(self.arrays, device)
-        self.config = WorldModelConfig(**config["model"])
-        self.training, self.held_out = split_rows(
-            len(self.arrays["rewards"]), self.config.validation
-        )
-        dims = self.data["state"].shape[1], self.data["action"].shape[1]
-        self.ensemble = Ensemble(
-            self.seed, *dims, self.config, scales_of(self.data, self.config), device
-        )
-        self.rows = prepared_rows(self.ensemble, self.data, self.training.to(device))
-        self.checked = prepared_rows(
-            self.ensemble, self.data, self.held_out[:HELD_OUT_ROWS].to(device)
-        )
-
-    def updates(self):
-        """Trains to the end; yields the number of updates done after every one."""
-        every = max(1, self.total // 10)
-        while self.done < self.total:
-            loss = self.ensemble.update(self.rows)
-            self.done += 1
-            if self.done % every == 0:
-                self.curve.append([self.done, float(loss.mean()), self.held_out_loss()])
-            yield self.done
+    if len(members.cells) != 1:
+        raise ValueError(f"one world model at a time, not {len(members.cells)}")
+    cell = members.cells[0]
+    config = WorldModelConfig(**cell.config["model"])
+    arrays, checksum = tasks.load(cell.config)
+    data = tensors_of(arrays, device)
+    fitted, held_out = split_rows(len(arrays["rewards"]), config.validation)
+    dims = data["state"].shape[1], data["action"].shape[1]
+    ensemble = Ensemble(members.seeds[0], *dims, config, scales_of(data, config), device)
+    rows = prepared_rows(ensemble, data, fitted.to(device))
+    checked = {
+        name: tensor.expand(config.members, *tensor.shape)
+        for name, tensor in prepared_rows(
+            ensemble, data, held_out[:HELD_OUT_ROWS].to(device)
+        ).items()
+    }
 
     @torch.no_grad()
-    def held_out_loss(self) -> float:
-        """Mean loss over members on held-out rows."""
-        rows = {
-            name: values.expand(self.config.members, *values.shape)
-            for name, values in self.checked.items()
+    def evaluate(done: int) -> dict[str, list]:
+        """Losses, means over the ensemble: of the last minibatch and on held-out rows."""
+        return {
+            "loss": [float(ensemble.notes["loss"].mean())],
+            "held_out_loss": [float(ensemble.loss(checked).mean())],
         }
-        return float(self.ensemble.loss(rows).mean())
 
-    def state_dict(self) -> dict:
-        return {"done": self.done, "curve": self.curve, "ensemble": self.ensemble.state_dict()}
+    @functools.cache
+    def outcome() -> dict:
+        return assess(cell, ensemble, arrays, data, held_out, device)
 
-    def load_state_dict(self, state: dict) -> None:
-        self.done, self.curve = state["done"], state["curve"]
-        self.ensemble.load_state_dict(state["ensemble"])
-
-    def results(self) -> list[dict]:
-        """The cell's result; the kept members' networks go to `file_of` the cell."""
-        order, errors = rank_members(self.ensemble, self.data, self.held_out, self.seed)
-        kept = order[: self.config.kept].to(self.device)
-        both = torch.cat([self.data["state"], self.data["next_state"]])
-        low, high = (
-            torch.cat([states, reward.view(1)])
-            for states, reward in (
-                (both.amin(0), self.data["reward"].amin()),
-                (both.amax(0), self.data["reward"].amax()),
-            )
-        )
-        path = file_of(self.cell)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_ensemble(path, self.ensemble, kept, low, high)
-        calibration = calibrate(
-            self.ensemble, kept, self.data, self.held_out, self.cell.config["quantile"], self.seed
-        )
-        free = {"lambda_r": 0, "lambda_g": 0, "lambda_a": 0, "box": True}
-        free |= dict.fromkeys(("l_clip", "l_stop"), math.inf)
-        world = LearnedWorld(self.ensemble, kept, low, high, Limits.of([free], self.device))
-        by_horizon = horizon_errors(
-            world, self.data, self.arrays, ERROR_STEPS, ERROR_PIECES, self.seed
-        )
-        seed = {
-            "seed": self.seed,
-            "held_out_loss": self.curve[-1][2] if self.curve else None,
-            "error_1": by_horizon[0] if by_horizon else None,
-            "error_10": by_horizon[-1] if by_horizon else None,
-            "curve": by_horizon,
+    def facts(course: Course) -> dict:
+        errors = outcome()["errors"]
+        return {
+            "held_out_loss": course.curves["held_out_loss"][-1],
+            "error_1": errors[0] if errors else None,
+            "error_10": errors[-1] if errors else None,
+            "curve": errors,
         }
-        return [
-            {
-                "seeds": [seed],
-                "rounds": list(range(1, len(by_horizon) + 1)),
-                "loss_curve": self.curve,
-                "member_errors": errors.tolist(),
-                "kept": kept.tolist(),
-                "calibration": calibration,
-                "model_sha256": sha256(path),
-            }
-        ]
+
+    def summary(courses: list[Course]) -> dict:
+        curves = courses[0].curves
+        losses = zip(courses[0].rounds, curves["loss"], curves["held_out_loss"], strict=True)
+        return {
+            "rounds": list(range(1, len(outcome()["errors"]) + 1)),
+            "loss_curve": [list(point) for point in losses],
+        } | {name: entry for name, entry in outcome().items() if name != "errors"}
+
+    return Training(
+        learner=ensemble,
+        draw=lambda done: rows,
+        evaluate=evaluate,
+        evaluate_at=program.evenly(config.updates, EVALUATIONS),
+        facts=facts,
+        total=config.updates,
+        data=[{"0": checksum}],
+        summary=summary,
+    )
+
+
+def assess(
+    cell: Cell,
+    ensemble: Ensemble,
+    arrays: dict[str, np.ndarray],
+    data: dict[str, Tensor],
+    held_out: Tensor,
+    device: str,
+) -> dict:
+    """Keeps the best members of a trained ensemble, in a file; what they are worth.
+
+    Returns:
+        For a result: errors of predictions 1, 2, ... steps ahead, of every member, which are kept,
+        the calibration of penalties, and the file's checksum.
+    """
+    seed = cell.config["seeds"][0]
+    order, member_errors = rank_members(ensemble, data, held_out, seed)
+    kept = order[: ensemble.config.kept].to(device)
+    states = torch.cat([data["state"], data["next_state"]])
+    low = torch.cat([states.amin(0), data["reward"].amin().view(1)])
+    high = torch.cat([states.amax(0), data["reward"].amax().view(1)])
+    path = file_of(cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_ensemble(path, ensemble, kept, low, high)
+    free = dict.fromkeys(("lambda_r", "lambda_g", "lambda_a"), 0.0)
+    free |= {"l_clip": math.inf, "l_stop": math.inf, "box": True}
+    world = LearnedWorld(ensemble, kept, low, high, Limits.of([free], device))
+    calibration = calibrate(ensemble, kept, data, held_out, cell.config["quantile"], seed)
+    return {
+        "errors": horizon_errors(world, data, arrays, ERROR_STEPS, ERROR_PIECES, seed),
+        "member_errors": member_errors.tolist(),
+        "kept": kept.tolist(),
+        "calibration": calibration,
+        "model_sha256": sha256(path),
+    }
 
 
 def load_world(
@@ -212,14 +215,14 @@ def load_world(
     ensemble, low, high = load_ensemble(
         file_of(cell), *dims, WorldModelConfig(**config["model"]), device
     )
-    found = result["calibration"]
+    calibration = result["calibration"]
     rows = [
         {
-            "lambda_r": limit["penalty"] * found["lambda_r"],
-            "lambda_g": limit["penalty"] * found["lambda_g"],
+            "lambda_r": limit["penalty"] * calibration["lambda_r"],
+            "lambda_g": limit["penalty"] * calibration["lambda_g"],
             "lambda_a": limit["aleatoric"],
-            "l_clip": found["l_eps"],
-            "l_stop": found["l_eps"] if limit["adaptive"] else math.inf,
+            "l_clip": calibration["l_eps"],
+            "l_stop": calibration["l_eps"] if limit["adaptive"] else math.inf,
             "box": limit["box"],
         }
         for limit in limits

@@ -2,21 +2,27 @@
 scored.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from common.learning.population import generators
+from common.learning.population import Streams, generators
 from common.learning.rollouts import Recalling
+from common.running import program
 from common.running.cells import Cell
+from common.running.program import Course, Members, Training
 from common.running.sources import resolve
 from envs import datasets
 from envs.lockstep import View, play
 from papers.moma_ppo.config import HISTORY
+from papers.moma_ppo.sequences import HistoryBatch, Sequences
 
 DATA_SEED = 0  # there is one data set of each quality
 CENTRALISED = ("iql",)
+MODELS = "papers.moma_ppo.models"
+SIMULATED = "envs.mujoco.simulated:SimulatedWorld"
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def load(config: dict, centralised: bool = False) -> tuple[dict[str, np.ndarray]
 
 
 def agents(config: dict) -> View:
-    """What agents observe and do: the cell's view, or everything as one agent for centralised IQL."""
+    """What agents observe and do: the cell's view; for centralised IQL everything as one agent."""
     single = config["method"] in CENTRALISED
     if is_game(config):
         return game().single() if single else game().view()
@@ -102,35 +108,29 @@ def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
     return 1000 / float(returns.max() - returns.min())
 
 
-class Judge:
-    """Scores greedy policies in the real environment.
+class RobotJudge:
+    """Scores greedy policies on the robot.
 
     Args:
         config: of a cell.
         seeds: of members; a member's start states are its own, and the same at every evaluation.
     """
 
-    def __init__(self, config: dict, seeds: list[int], device="cpu"):
-        self.config, self.seeds, self.device, self.view = config, seeds, device, agents(config)
-        self.team = None
-        if not is_game(config):
-            team = resolve("envs.mujoco.team:RobotTeam")
-            self.team = team(config["task"], self.view, device=device)
+    def __init__(self, config: dict, seeds: list[int], view: View, device="cpu"):
+        self.config = config
+        self.seeds = seeds
+        self.view = view
+        self.team = resolve("envs.mujoco.team:RobotTeam")(config["task"], view, device=device)
 
     def __call__(self, act) -> Score:
-        """Scores of policies (obs [M, N, E, O], history [M, N, E, L, I]) -> actions [M, N, E, A]."""
-        members, config = len(self.seeds), self.config
-        if is_game(config):
-            raw = game().play(lambda state: self._game_actions(act, state), members).tolist()
-            return Score(raw, raw)
-        policy, episodes = (
-            Recalling(act, HISTORY[config["task"]], self.view.action_dim),
-            config["episodes"],
-        )
+        """Scores of policies: obs [M, N, E, O], history [M, N, E, L, I] -> actions [M, N, E, A]."""
+        config = self.config
+        members = len(self.seeds)
+        episodes = config["episodes"]
+        policy = Recalling(act, HISTORY[config["task"]], self.view.action_dim)
         batch = self.team.batch(members * episodes)
-        returns, _ = play(
-            batch, self.team.joint(policy, members), generators(self.seeds, "evaluation")
-        )
+        streams = generators(self.seeds, "evaluation")
+        returns, _ = play(batch, self.team.joint(policy, members), streams)
         raw = returns.reshape(members, episodes).mean(1)
         expert, random = constants(config)
         distance = None
@@ -138,12 +138,96 @@ class Judge:
             distance = batch.qpos[:, 0].reshape(members, episodes).mean(1).tolist()
         return Score(((raw - random) / (expert - random)).tolist(), raw.tolist(), distance)
 
-    def _game_actions(self, act, state: np.ndarray) -> np.ndarray:
-        """[M, 2] actions of one-hot policies in states [M, 5]."""
-        obs = self.view.observe(torch.from_numpy(state).to(self.device)[:, None]).transpose(
-            1, 2
-        )  # [M, N, 1, 5]
+
+class GameJudge:
+    """Scores greedy policies by one episode of the coordination game, which is deterministic."""
+
+    def __init__(self, members: int, view: View, device="cpu"):
+        self.members = members
+        self.view = view
+        self.device = device
+
+    def __call__(self, act) -> Score:
+        """Scores of policies: obs [M, N, 1, 5] -> one-hot actions [M, N, 1, A]."""
+        raw = game().play(lambda state: self.actions(act, state), self.members).tolist()
+        return Score(raw, raw)
+
+    def actions(self, act, state: np.ndarray) -> np.ndarray:
+        """[M, 2] actions in states [M, 5]."""
+        seen = torch.from_numpy(state).to(self.device)[:, None]
+        obs = self.view.observe(seen).transpose(1, 2)  # [M, N, 1, 5]
         chosen = act(obs.contiguous(), None)[:, :, 0].argmax(-1).cpu().numpy()  # [M, N]
         if self.view.num_agents == 1:
             return np.stack(np.divmod(chosen[:, 0], game().ACTIONS), 1)
         return chosen
+
+
+class Setting:
+    """What every method is trained on for the members of some cells.
+
+    Attributes:
+        view: what agents observe and do.
+        data: with histories, rewards scaled by `reward_scale`.
+    """
+
+    def __init__(self, members: Members, device: str):
+        self.members = members
+        self.device = device
+        self.config = members.config
+        self.seeds = members.seeds
+        self.view = agents(self.config)
+        arrays, self.checksum = load(self.config, self.config["method"] in CENTRALISED)
+        self.reward_scale = reward_scale(self.config, arrays)
+        length = HISTORY[self.config["task"]]
+        self.data = Sequences(arrays, self.view, length, self.reward_scale, device)
+
+    def batch(self, size: int, streams: Streams) -> HistoryBatch:
+        """Rows of the data, each member's from its own stream."""
+        return self.data.batch(self.data.draw_index(size, streams))
+
+    def judge(self) -> Callable[..., Score]:
+        """Scores greedy policies in the real environment."""
+        if is_game(self.config):
+            return GameJudge(len(self.seeds), self.view, self.device)
+        return RobotJudge(self.config, self.seeds, self.view, self.device)
+
+    def training(self, learner, act, draw, total: int, others: dict, **models: str) -> Training:
+        """A training scored in the real environment.
+
+        Args:
+            act: the greedy population.
+            models: checksums of world models it uses.
+        """
+        judge = self.judge()
+        expert, random = constants(self.config)
+
+        def evaluate(done: int) -> dict[str, list]:
+            measured = vars(judge(act))
+            return {name: numbers for name, numbers in measured.items() if numbers}
+
+        return Training(
+            learner=learner,
+            draw=draw,
+            evaluate=evaluate,
+            evaluate_at=program.evenly(total, self.config["evaluations"]),
+            facts=facts,
+            total=total,
+            data=[{"0": self.checksum, **models} for _ in self.members.cells],
+            summary=lambda courses: {"constants": {"expert": expert, "random": random}},
+            others=others,
+        )
+
+
+def facts(course: Course) -> dict:
+    """What a result says of a seed."""
+    curve = [program.finite(score) for score in course.curves["score"]]
+    reached = [score for score in curve if score is not None]
+    walked = course.curves.get("distance")
+    return {
+        "last_score": curve[-1],
+        "best_score": max(reached) if reached else None,
+        "last_return": program.finite(course.curves["raw"][-1]),
+        "distance": program.finite(walked[-1]) if walked else None,
+        "curve": curve,
+        "facts": course.reports,
+    }

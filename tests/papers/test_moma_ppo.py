@@ -13,13 +13,14 @@ from common.learning.population import generator, generators
 from common.learning.rollouts import ACTION_BOUND, Outcome
 from common.running import cells as store
 from common.running.cells import Cell
+from common.running.program import train
 from envs.coordination import game
 from envs.coordination.parallel import CoordinationEnv
 from envs.lockstep import View
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
-from papers.moma_ppo import calibrate, models, training
+from papers.moma_ppo import calibrate, models, moma_ppo, training
 from papers.moma_ppo.calibration import horizon_errors, penalty_weight, whole_pieces
 from papers.moma_ppo.config import LIMITS, PRESETS, QUANTILE, VARIANTS, AntOptions
 from papers.moma_ppo.ensemble import (
@@ -675,7 +676,7 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
         "smoke", "ant", "full" if method == "iql" else "po", "full-replay", method, ANT_OPTIONS
     )
     PAPER.data.prepare(one)
-    whole = training.train([one], "cpu", tmp_path / "a.pt")[0]
+    whole = train(training.build, [one], "cpu", tmp_path / "a.pt")[0]
     monkeypatch.setattr("common.running.checkpoint.CHECKPOINT_SECONDS", -1)
 
     class Stop(Exception):
@@ -686,9 +687,9 @@ def test_a_cell_trains_and_resumes_bit_for_bit(method, tmp_path, monkeypatch):
             raise Stop
 
     with pytest.raises(Stop):
-        training.train([one], "cpu", tmp_path / "b.pt", stop)
+        train(training.build, [one], "cpu", tmp_path / "b.pt", stop)
     assert (tmp_path / "b.pt").exists()
-    again = training.train([one], "cpu", tmp_path / "b.pt")[0]
+    again = train(training.build, [one], "cpu", tmp_path / "b.pt")[0]
     assert [seed["curve"] for seed in whole["seeds"]] == [seed["curve"] for seed in again["seeds"]]
     assert whole["seeds"][0]["facts"][-1] == again["seeds"][0]["facts"][-1]
     assert whole["seeds"][0]["distance"] is not None
@@ -701,8 +702,8 @@ def test_seeds_and_variants_train_together_as_alone(tmp_path):
     ]
     PAPER.data.prepare(cells[0])
     assert len({training.program_key(one) for one in cells}) == 1
-    together = training.train(cells, "cpu", tmp_path / "a.pt")
-    alone = training.train([cells[2]], "cpu", tmp_path / "b.pt")[0]
+    together = train(training.build, cells, "cpu", tmp_path / "a.pt")
+    alone = train(training.build, [cells[2]], "cpu", tmp_path / "b.pt")[0]
     for first, second in zip(together[2]["seeds"], alone["seeds"], strict=True):
         assert first["curve"] == pytest.approx(second["curve"], abs=1e-4)
 
@@ -710,7 +711,7 @@ def test_seeds_and_variants_train_together_as_alone(tmp_path):
 def test_the_game_is_played_by_all_methods(tmp_path):
     for method in ("iql", "maiql", "ibc", "moma_ppo"):
         one = game_cell("smoke", "favorable", method, ANT_OPTIONS)
-        result = training.train([one], "cpu", tmp_path / f"{method}.pt")[0]
+        result = train(training.build, [one], "cpu", tmp_path / f"{method}.pt")[0]
         assert all(0 <= seed["last_score"] <= 1 for seed in result["seeds"])
 
 
@@ -727,8 +728,8 @@ def test_a_world_model_that_is_gone_is_trained_again(tmp_path, monkeypatch):
 
 def test_the_released_uncertainty_counts_copies():
     full, po = view("ant", "full"), view("ant", "po_aligned")
-    assert training.copies_of(full, 27).eq(4).all()
-    assert training.copies_of(po, 27)[:-1].eq(1).all() and training.copies_of(po, 27)[-1] == 4
+    assert moma_ppo.copies_of(full, 27).eq(4).all()
+    assert moma_ppo.copies_of(po, 27)[:-1].eq(1).all() and moma_ppo.copies_of(po, 27)[-1] == 4
 
 
 def test_options_change_slots_and_programs():

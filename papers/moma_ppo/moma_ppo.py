@@ -1,0 +1,137 @@
+"""MOMA-PPO (Barde et al., 2023): MAPPO on rollouts in a world model from states of the data
+(Algorithm 1).
+
+The world model is in ensemble.py and world.py, MAPPO in common/learning/mappo.py.
+
+Axes: M members, N agents, B rollouts side by side, T steps, D state.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from common.learning.mappo import MAPPO
+from common.learning.population import Streams, generators
+from common.learning.rollouts import Rollouts, experience, roll
+from common.running.program import Members, Training
+from common.running.sources import resolve
+from envs.lockstep import View
+from papers.moma_ppo import models, tasks
+from papers.moma_ppo.config import GAME_LIMITS, LIMITS, VARIANTS
+from papers.moma_ppo.tasks import SIMULATED, Setting
+from papers.moma_ppo.training import learner_of
+
+
+def build(members: Members, device: str) -> Training:
+    """MOMA-PPO: epochs of rollouts from states of the data, and of MAPPO on them (Algorithm 1)."""
+    setting = Setting(members, device)
+    learner = MOMAPPO(setting)
+    world, checksums = world_of(setting)
+    return setting.training(
+        learner,
+        act=learner.mappo.act,
+        draw=lambda done: imagine(setting, learner.mappo, world, done),
+        total=setting.config["epochs"],
+        others={},
+        **checksums,
+    )
+
+
+def world_of(setting: Setting) -> tuple[Any, dict[str, str]]:
+    """Where MOMA-PPO's rollouts are made, and the checksums of what it was loaded from."""
+    config = setting.config
+    if config["world"] == "simulator":
+        return resolve(SIMULATED)(config["task"], device=setting.device), {}
+    usual: dict = GAME_LIMITS if tasks.is_game(config) else LIMITS
+    limits = [usual | VARIANTS[one["variant"]] for one in setting.members.configs]
+    cell = models.model_of(setting.members.cells[0])
+    result = models.ensure(cell, setting.device)
+    copies = None
+    if config["uncertainty"] == "released":
+        copies = copies_of(setting.view, setting.data.state_dim).to(setting.device)
+    world = models.load_world(cell, result, limits, setting.device, config["combine"], copies)
+    return world, {"world_model": result["model_sha256"]}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Rollouts enough for an epoch of every member, and streams for its minibatches."""
+
+    rounds: list[Rollouts]
+    order: Streams
+
+
+def imagine(setting: Setting, mappo: MAPPO, world, epoch: int) -> Epoch:
+    """At least `transitions` steps of every member.
+
+    Streams are keyed by epoch, so that rollouts made for a member whose others still lack steps
+    change nothing for it.
+    """
+    config = setting.config
+    steps = config["length"]
+    count = config["transitions"] // steps + 2
+    starts, order, of_world = (
+        generators(setting.seeds, f"{name}/{epoch}") for name in ("starts", "order", "world")
+    )
+    actions = generators(setting.seeds, f"actions/{epoch}", setting.device)
+    rounds: list[Rollouts] = []
+    have = torch.zeros(len(setting.seeds), device=setting.device)
+    while have.min() < config["transitions"]:
+        state, history = setting.data.start(setting.data.draw_index(count, starts))
+        rounds.append(roll(mappo, world, setting.view, state, history, steps, actions, of_world))
+        have += rounds[-1].valid.flatten(1).sum(1)
+    return Epoch(rounds, order)
+
+
+class MOMAPPO:
+    """MAPPO on rollouts in the world model; reports how these went."""
+
+    def __init__(self, setting: Setting):
+        self.setting = setting
+        self.mappo = learner_of(setting)
+
+    def update(self, epoch: Epoch) -> dict[str, Tensor]:
+        """MAPPO's passes over `transitions` steps of every member."""
+        setting = self.setting
+        hyper = self.mappo.config
+        steps = experience(
+            setting.view,
+            epoch.rounds,
+            setting.config["transitions"],
+            setting.data.length,
+            hyper.gamma,
+            hyper.gae_lambda,
+        )
+        return self.mappo.update(steps, epoch.order) | how_it_went(epoch.rounds[0])
+
+    def state_dict(self) -> dict:
+        return self.mappo.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self.mappo.load_state_dict(state)
+
+
+def how_it_went(rollouts: Rollouts) -> dict[str, Tensor]:
+    """[M] mean length of rollouts; means over their steps of uncertainty, penalty and reward."""
+    valid = rollouts.valid.float()
+    steps = valid.sum((1, 2))
+    means = {
+        name: (rollouts.facts[name].nan_to_num() * valid).sum((1, 2)) / steps
+        for name in ("eps_g", "penalty", "size")
+        if name in rollouts.facts
+    }
+    reward = (rollouts.reward * valid).sum((1, 2)) / steps
+    return {"length": steps / valid.shape[2]} | means | {"model_reward": reward}
+
+
+def copies_of(view: View, state_dim: int) -> torch.Tensor:
+    """[D + 1] how often agents together observe each number of the state, and the reward: the
+    released code's eps_g.
+    """
+    counts = torch.zeros(state_dim + 1)
+    for index in view.indices:
+        counts[list(index)] += 1
+    counts[-1] = view.num_agents
+    return counts
