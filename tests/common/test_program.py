@@ -73,18 +73,16 @@ def build(members: Members, device: str) -> Training:
 
 @pytest.fixture(autouse=True)
 def paper(monkeypatch):
-    """A paper of one source, so that results can say what they were made with."""
+    """A paper of one module, so that results can say what they were made with."""
     module = types.ModuleType("papers.walks.experiment")
     module.PAPER = work.Paper(
         name="walks",
-        sources=lambda cell: ["tests/common/test_program.py"],
+        roots=lambda cell: ["common.learning.population"],
+        data=types.SimpleNamespace(recipes=lambda cell: {"0": "a walk"}),
         program_key=lambda cell: (),
-        recipes=lambda cell: {"0": "a walk"},
-        prepare=lambda cell: None,
         train=None,
         record=lambda cell, result: None,
         cost=lambda cell: 1.0,
-        files=lambda cell: {},
     )
     monkeypatch.setitem(sys.modules, "papers.walks.experiment", module)
 
