@@ -55,8 +55,13 @@ def seconds_of(cells: list[Cell]) -> float:
 
 def states(table: Table, preset: str, options: dict) -> dict[str, int]:
     """How many cells are done, missing, stale."""
+    return count_states(table.cells(preset, options))
+
+
+def count_states(cells: list[Cell]) -> dict[str, int]:
+    """How many cells are done, missing, stale."""
     counts = {"done": 0, "missing": 0, "stale": 0}
-    for cell in table.cells(preset, options):
+    for cell in cells:
         counts[work.paper(cell.paper).state(cell).split(":")[0]] += 1
     return counts
 
@@ -65,21 +70,34 @@ def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
     """Prints every script: what it shows, its state, its estimated time on one core and its data's
     size per preset.
     """
-    rows = [list_row(table, preset, options) for table in chosen]
+    # Resolving a cell takes time, and the same are asked for again and again
+    cells = {(table.slot, name): table.cells(name, options) for table in chosen for name in PRESETS}
+    rows = [
+        list_row(table, preset, {name: cells[table.slot, name] for name in PRESETS})
+        for table in chosen
+    ]
     takes = [f"{name}, 1 core, data" for name in PRESETS]
     header = ["script", "shows", f"cells ({preset})", *takes]
     print(tabulate(rows, header, disable_numparse=True))
-    total = [f"{name} {needs(cells_of(chosen, name, options))}" for name in PRESETS]
+    together = {
+        name: list(dict.fromkeys(cell for table in chosen for cell in cells[table.slot, name]))
+        for name in PRESETS
+    }
+    total = [f"{name} {needs(together[name])}" for name in PRESETS]
     print(f"\nTogether: {', '.join(total)}.\n{LIST_NOTE}")
 
 
-def list_row(table: Table, preset: str, options: dict) -> list[str]:
-    """A script's row of the list."""
+def list_row(table: Table, preset: str, cells: dict[str, list[Cell]]) -> list[str]:
+    """A script's row of the list.
+
+    Args:
+        cells: by preset.
+    """
     if table.unavailable:
         return [table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)]
-    counts = states(table, preset, options)
+    counts = count_states(cells[preset])
     state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    takes = [needs(table.cells(name, options)) for name in PRESETS]
+    takes = [needs(cells[name]) for name in PRESETS]
     return [table.slot, table.title, state, *takes]
 
 
@@ -90,10 +108,7 @@ def needs(cells: list[Cell]) -> str:
 
 def data_bytes(cells: list[Cell]) -> int:
     """Bytes of the data sets of some cells, each once."""
-    sizes = {}
-    for cell in cells:
-        sizes.update(work.paper(cell.paper).data.files(cell))
-    return sum(sizes.values())
+    return sum(work.data_files(cells).values())
 
 
 def plan(chosen: list[Table], preset: str, options: dict) -> float:

@@ -112,12 +112,22 @@ def keep(cells: list[Cell], results: list[dict]) -> None:
         paper(cell.paper).record(cell, result)
 
 
+def data_files(cells: list[Cell]) -> dict[Path, int]:
+    """Data sets that cells need, with their bytes, estimated where they are not built."""
+    sizes: dict[Path, int] = {}
+    looked_up = set()
+    for cell in cells:
+        data = paper(cell.paper).data
+        which = repr(data.of(cell))
+        if which not in looked_up:
+            looked_up.add(which)
+            sizes.update(data.files(cell))
+    return sizes
+
+
 def missing_data(cells: list[Cell]) -> dict[Path, int]:
     """Data sets that these cells need and that are not built, with their estimated bytes."""
-    needed = {
-        path: size for cell in cells for path, size in paper(cell.paper).data.files(cell).items()
-    }
-    return {path: size for path, size in needed.items() if not path.exists()}
+    return {path: size for path, size in data_files(cells).items() if not path.exists()}
 
 
 def check_room(cells: list[Cell]) -> None:

@@ -10,10 +10,8 @@ import numpy as np
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs import datasets
-from envs.mujoco import data as robots
-from envs.mujoco import reaching
 from papers.moma_ppo.config import PRESETS, QUALITIES
-from papers.moma_ppo.tasks import DATA_SEED
+from papers.moma_ppo.tasks import DATA_SEED, constants
 
 MEASURES = {
     "min_percent": np.min,
@@ -21,7 +19,6 @@ MEASURES = {
     "median_percent": np.median,
     "max_percent": np.max,
 }
-CONSTANTS = {"reacher": reaching.PAPER_CONSTANTS, "ant": robots.D4RL_CONSTANTS["ant"]}
 
 
 def measure(task: str, quality: str, size: str, of):
@@ -29,7 +26,8 @@ def measure(task: str, quality: str, size: str, of):
 
     def value(results: list[dict]) -> dict[int, float]:
         (path,) = datasets.build(task, quality, [DATA_SEED], size)
-        returns, (expert, random) = datasets.episode_returns(datasets.load(path)), CONSTANTS[task]
+        returns = datasets.episode_returns(datasets.load(path))
+        expert, random = constants({"task": task})  # the paper's own
         return {DATA_SEED: float(100 * (of(returns) - random) / (expert - random))}
 
     return value
@@ -40,15 +38,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
     for task, quality in [("reacher", "expert-mix"), *(("ant", quality) for quality in QUALITIES)]:
         for column, of in MEASURES.items():
             found.append(Entry(f"{task}/{quality}", column, (), measure(task, quality, size, of)))
-    for task, source in (("reacher", reaching), ("ant", robots)):
+    for task in ("reacher", "ant"):
         for column, index in (("expert_return", 0), ("random_return", 1)):
             found.append(
                 Entry(
                     task,
                     column,
                     (),
-                    lambda results, task=task, source=source, index=index: {
-                        DATA_SEED: source.constants(task)[index]
+                    lambda results, task=task, index=index: {
+                        DATA_SEED: datasets.constants(task)[index]
                     },
                 )
             )
