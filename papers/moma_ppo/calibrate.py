@@ -23,8 +23,9 @@ from common.running.cells import PRESETS, merged
 from common.running.options import BadInput, nearest
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo.calibration import calibrate
-from papers.moma_ppo.config import HISTORY, LENGTH, LIMITS, QUALITIES, QUANTILE, hyper_layers
+from papers.moma_ppo.config import LENGTH, QUALITIES, QUANTILE, hyper_layers
 from papers.moma_ppo.ensemble import WorldModelConfig, split_rows, tensors_of
+from papers.moma_ppo.limits import HISTORY, LIMITS
 from papers.moma_ppo.sequences import Sequences
 
 DATA = {"reacher": ("expert-mix",), "ant": QUALITIES}

@@ -18,27 +18,12 @@ QUALITIES = ("random", "medium", "full-replay", "expert")  # of the ant
 CONFIGS = {"moma_ppo": MAPPOConfig, "moma_iql": IQLConfig}
 CONFIGS |= dict.fromkeys(("iql", "maiql", "maiql_ft", "ibc"), IQLConfig)
 CONFIGS |= dict.fromkeys(("matd3bc", "itd3bc", "icql", "iomar"), TD3Config)
-HISTORY = {"coordination": 0, "reacher": 10, "ant": 10}  # steps that agents remember
 ENTROPY_TARGET = {
     "coordination": -2.0,
     "reacher": -2.0,
     "ant": -8.0,
 }  # minus the joint action's size
 
-# How the world model is used: of the rollouts; see world.Limits
-LIMITS = {"adaptive": True, "penalty": 1.0, "aleatoric": 0.0, "box": True}
-VARIANTS: dict[str, dict] = {
-    "epistemic, adaptive": {},
-    "epistemic": {"adaptive": False},
-    "aleatoric 1, adaptive": {"penalty": 0.0, "aleatoric": 1.0},
-    "aleatoric 5, adaptive": {"penalty": 0.0, "aleatoric": 5.0},
-    "aleatoric 1": {"penalty": 0.0, "aleatoric": 1.0, "adaptive": False},
-    "aleatoric 5": {"penalty": 0.0, "aleatoric": 5.0, "adaptive": False},
-    "no clipping": {"box": False},
-    "no penalty": {"penalty": 0.0},
-    "no penalty, not adaptive": {"penalty": 0.0, "adaptive": False},
-}
-GAME_LIMITS = {"adaptive": False, "penalty": 0.0, "aleatoric": 0.0, "box": False}
 QUANTILE = 0.97  # of held-out one-step uncertainty that is l_eps
 LENGTH = 10  # steps of a rollout
 DEFAULT_VARIANT = "epistemic, adaptive"

@@ -60,7 +60,7 @@ def cell(
 
     Args:
         view: of the agents; "po" of the ant stands for the option `mapping`.
-        variant: key of config.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
+        variant: key of limits.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
             rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
     """

@@ -204,7 +204,7 @@ def load_world(
     copies: torch.Tensor | None,
 ) -> LearnedWorld:
     """The world that a model's file describes, for policies with these limits (see
-    settings.LIMITS), one for each.
+    limits.LIMITS), one for each.
     """
     config = cell.config
     of = tasks.agents(config)

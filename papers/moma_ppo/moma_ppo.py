@@ -19,7 +19,7 @@ from common.running.program import Members, Training
 from common.running.sources import resolve
 from envs.lockstep import View
 from papers.moma_ppo import models, tasks
-from papers.moma_ppo.config import GAME_LIMITS, LIMITS, VARIANTS
+from papers.moma_ppo.limits import GAME_LIMITS, LIMITS, VARIANTS
 from papers.moma_ppo.tasks import SIMULATED, Setting
 from papers.moma_ppo.training import learner_of
 

@@ -16,7 +16,7 @@ from common.running.program import Course, Members, Training
 from common.running.sources import resolve
 from envs import datasets
 from envs.lockstep import View, play
-from papers.moma_ppo.config import HISTORY
+from papers.moma_ppo.limits import HISTORY
 from papers.moma_ppo.sequences import HistoryBatch, Sequences
 
 DATA_SEED = 0  # there is one data set of each quality

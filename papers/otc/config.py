@@ -108,7 +108,6 @@ PRESETS = {
 }  # fmt: skip
 # A placeholder, until the protocol that decides the paper's claims is known
 PRESETS["standard"] = PRESETS["quick"]
-ONLINE_SHARE = 0.01  # of the offline rows, per deployment
 
 
 def size_layer(preset: str, base: str, task: str) -> Layer:

@@ -18,11 +18,12 @@ from envs import datasets, joint
 from envs.tasks import TASKS
 from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
-from papers.otc.config import BASES, ONLINE_SHARE
+from papers.otc.config import BASES
 from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import FIELDS, Experience
 from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
+ONLINE_SHARE = 0.01  # of the offline rows, per deployment
 OWN = ("strategy", "alpha", "adaptive")  # of a cell; the rest of its configuration is its program's
 SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last deployment
 

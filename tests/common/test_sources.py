@@ -1,7 +1,9 @@
 """What decides a number is found from imports: all of it, and nothing else."""
 
+import ast
 import random
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -195,6 +197,33 @@ def test_all_code_that_runs_while_a_cell_is_trained_is_in_its_closure(name, tmp_
         file for file in ran if sources.without_effect(file.removesuffix(".py").replace("/", "."))
     }
     assert ran - declared <= closure(cell)
+
+
+REGISTRIES = {  # names of methods, and what makes the cells of other modules
+    *("BASES", "CONFIGS", "METHODS", "PER_MEMBER", "structure"),
+    *("QUANTILE", "Sizes", "model_layers", "preset_of"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_training_takes_no_number_from_a_module_declared_without_effect(name):
+    files = closure(EXAMPLES[name])
+    for file in (file for file in files if file.endswith(".py")):
+        for node in ast.walk(ast.parse((ROOT / file).read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).endswith(".config"):
+                taken = {alias.name for alias in node.names} - REGISTRIES
+                config = f"{node.module}.py".replace(".", "/").replace("/py", ".py")
+                assert not taken or config in files, (file, taken)
+
+
+def test_a_table_of_the_particle_worlds_loads_no_other_simulator():
+    absent = ("mujoco", "gymnasium", "numba", "scipy.stats", "matplotlib", "envs.smac.core")
+    code = (
+        "import sys\nimport papers.omar.table3\n"
+        f"print([name for name in {absent!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_families_name_their_modules_tasks():

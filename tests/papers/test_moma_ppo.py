@@ -22,7 +22,7 @@ from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
 from papers.moma_ppo import calibrate, models, moma_ppo, training
 from papers.moma_ppo.calibration import horizon_errors, penalty_weight, whole_pieces
-from papers.moma_ppo.config import LIMITS, PRESETS, QUANTILE, VARIANTS, AntOptions
+from papers.moma_ppo.config import PRESETS, QUANTILE, AntOptions
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
@@ -48,6 +48,7 @@ from papers.moma_ppo.iql import (
     policy_loss,
     value_loss,
 )
+from papers.moma_ppo.limits import LIMITS, VARIANTS
 from papers.moma_ppo.sequences import GeneratedRows, HistoryBatch, Sequences, joined
 from papers.moma_ppo.td3 import (
     ICQL,

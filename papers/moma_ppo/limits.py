@@ -1,0 +1,20 @@
+"""Numbers that a cell's configuration only names: what agents remember, and how much of the world
+model a variant uses.
+"""
+
+HISTORY = {"coordination": 0, "reacher": 10, "ant": 10}  # steps that agents remember
+
+# How the world model is used: of the rollouts; see world.Limits
+LIMITS = {"adaptive": True, "penalty": 1.0, "aleatoric": 0.0, "box": True}
+VARIANTS: dict[str, dict] = {
+    "epistemic, adaptive": {},
+    "epistemic": {"adaptive": False},
+    "aleatoric 1, adaptive": {"penalty": 0.0, "aleatoric": 1.0},
+    "aleatoric 5, adaptive": {"penalty": 0.0, "aleatoric": 5.0},
+    "aleatoric 1": {"penalty": 0.0, "aleatoric": 1.0, "adaptive": False},
+    "aleatoric 5": {"penalty": 0.0, "aleatoric": 5.0, "adaptive": False},
+    "no clipping": {"box": False},
+    "no penalty": {"penalty": 0.0},
+    "no penalty, not adaptive": {"penalty": 0.0, "adaptive": False},
+}
+GAME_LIMITS = {"adaptive": False, "penalty": 0.0, "aleatoric": 0.0, "box": False}
