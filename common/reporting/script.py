@@ -4,9 +4,9 @@
     python papers/omar/table3.py with quick lr=3e-4 hyper.alpha=2
     python papers/omar/table3.py show [CELL] [with quick ...]
 
-`with` sets how the script runs (`options.Running`), the script's own options, and any hyperparameter
-of its cells. `show` lists the cells, or prints everything that a cell is made with and where each
-value comes from. Results of changed hyperparameters have names of their own.
+`with` sets how the script runs (`options.Running`), the script's own options, and any
+hyperparameter of its cells. `show` lists the cells, or prints everything that a cell is made with
+and where each value comes from. Results of changed hyperparameters have names of their own.
 """
 
 import os
@@ -110,7 +110,7 @@ def preset_of(presets: list[str], pairs: dict[str, Any]) -> str:
 
 def own_fields(table: Table) -> dict[str, Any]:
     """Annotations of the options that can be set of this script."""
-    fields = fields_of(type(table.options)) if table.options else {}
+    fields = dict(fields_of(type(table.options))) if table.options else {}
     return {name: kind for name, kind in fields.items() if name not in table.decided}
 
 
@@ -258,7 +258,7 @@ def answer(table: Table, arguments: list[str]) -> int:
         raise BadInput(f"--id is not supported: {hint}")
     request = read(table, grammar["UPDATE"])
     ex = experiment_of(table, request)
-    command = grammar["COMMAND"] or ex.default_command
+    command = str(grammar["COMMAND"] or ex.default_command)
     if grammar["help"] or grammar["--help"]:
         ex.run_commandline([script, *words])
     if command not in ex.commands:

@@ -1,7 +1,7 @@
 """Methods, tasks and presets of CAST-BCQ: which settings go with which experiment."""
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from common.learning.bcq import BCQConfig
 from common.learning.ranges import Count, Positive, Share
@@ -95,22 +95,26 @@ class Sizes:
 
 # "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is
 # the mean of
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1, "batch_size": 8,
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 1,
+        "batch_size": 8,
         "hidden": 16, "vae_hidden": 16, "act_samples": 3, "candidates": 3, "lr": 1e-3, "last": 1,
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "updates": 2000, "evaluations": 4, "episodes": 2, "batch_size": 128,
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 2000, "evaluations": 4, "episodes": 2,
+        "batch_size": 128,
         "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5, "lr": 2e-3, "last": 2,
     },
     "paper": {
-        "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 20, "episodes": 10, "batch_size": 1024,
-        "hidden": 400, "vae_hidden": 752, "act_samples": 100, "candidates": 10, "lr": None, "last": 5,
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 20,
+        "episodes": 10, "batch_size": 1024,
+        "hidden": 400, "vae_hidden": 752, "act_samples": 100, "candidates": 10, "lr": None,
+        "last": 5,
     },
 }  # fmt: skip
 
-GRID = {
+GRID: dict[str, dict[str, Any]] = {
     "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2},
     "quick": {"seeds": list(range(5)), "updates": 2500, "evaluations": 25},
     "paper": {"seeds": list(range(10)), "updates": 5000, "evaluations": 50},
@@ -121,22 +125,27 @@ MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 # Of the battles; "learner" changes RecurrentConfig. At quick ICQ-MA's policy weights have
 # temperature 10 instead of 0.1: its critics are still off by return points for rare actions, and
 # policies weighted at 0.1 leave the data (README, "Battles")
-BATTLES = {
+BATTLES: dict[str, dict[str, Any]] = {
     "smoke": {
-        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 2, "last": 1, "lanes": 2,
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 2,
+        "last": 1, "lanes": 2,
         "learner": {
-            "hidden": 16, "critic_hidden": 16, "lr": 1e-3, "critic_lr": 1e-3, "copy_every": 2, "candidates": 3, "subteams": 2,
+            "hidden": 16, "critic_hidden": 16, "lr": 1e-3, "critic_lr": 1e-3, "copy_every": 2,
+            "candidates": 3, "subteams": 2,
         },
     },
     "quick": {
-        "seeds": [0, 1, 2], "data_size": "quick", "updates": 800, "evaluations": 8, "episodes": 32, "last": 4, "lanes": 4,
+        "seeds": [0, 1, 2], "data_size": "quick", "updates": 800, "evaluations": 8, "episodes": 32,
+        "last": 4, "lanes": 4,
         "learner": {
-            "hidden": 32, "critic_hidden": 64, "lr": 2e-3, "critic_lr": 2e-3, "copy_every": 10, "candidates": 5, "subteams": 4,
+            "hidden": 32, "critic_hidden": 64, "lr": 2e-3, "critic_lr": 2e-3, "copy_every": 10,
+            "candidates": 5, "subteams": 4,
             "policy_temperature": 10.0,
         },
     },
     "paper": {
-        "seeds": [0, 1, 2], "data_size": "paper", "updates": 40_000, "evaluations": 40, "episodes": 32, "last": 5, "lanes": 16,
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 40_000, "evaluations": 40,
+        "episodes": 32, "last": 5, "lanes": 16,
         "learner": {},
     },
 }  # fmt: skip

@@ -124,7 +124,9 @@ def in_battle(cell: Cell) -> bool:
 
 def kind(cell: Cell):
     """The module that trains the cell."""
-    return grid if on_grid(cell) else battles if in_battle(cell) else training
+    if on_grid(cell):
+        return grid
+    return battles if in_battle(cell) else training
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
@@ -145,7 +147,8 @@ def cost(cell: Cell) -> float:
     if on_grid(cell):
         return 2 + 1e-3 * config["updates"]
     if in_battle(cell):
-        hidden, agents = config["hyper"]["hidden"] / 32, len(SCENARIOS[config["task"]].allies)
+        hidden = config["hyper"]["hidden"] / 32
+        agents = len(SCENARIOS[config["task"]].allies)
         update = BATTLE_COST[config["method"]] * (
             0.4 + 0.6 * config["lanes"] / 4 * agents / 5 * hidden
         )

@@ -1,7 +1,7 @@
 """Methods, tasks and presets of MOMA-PPO: which settings go with which experiment."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from common.learning.mappo import MAPPOConfig
 from common.learning.ranges import Count, CountOrZero, Share
@@ -66,7 +66,7 @@ class Sizes:
     scaled_model_rewards: bool
 
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 1, "episodes": 1,
         "epochs": 2, "transitions": 40,
@@ -79,11 +79,14 @@ PRESETS = {
         "epochs": 6, "transitions": 2000,
         "small": {"hidden": 64, "memory": 16, "lr": 1e-3}, "batch_size": 64,
         "ppo": {"minibatch": 250, "lr": 3e-4, "value_clip": 0.0, "initial_log_std": -1.0},
-        "model": {"hidden": 128, "layers": 2, "updates": 1500, "lr": 1e-3, "scaled": True, "delta": True},
+        "model": {
+            "hidden": 128, "layers": 2, "updates": 1500, "lr": 1e-3, "scaled": True, "delta": True,
+        },
         "ft_updates": 50,
     },
     "paper": {
-        "seeds": [0, 1, 2], "data_size": "paper", "updates": 1_000_000, "evaluations": 50, "episodes": 100,
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 1_000_000, "evaluations": 50,
+        "episodes": 100,
         "epochs": 10_000, "transitions": 2000,
         "small": {}, "ppo": {}, "batch_size": 256,
         "model": {},
@@ -91,7 +94,7 @@ PRESETS = {
     },
 }  # fmt: skip
 # Where a task differs: Reacher is cheap enough to be learned at quick, the ant is not
-TASK_PRESETS = {
+TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "reacher": {"quick": {"updates": 1000, "evaluations": 5, "episodes": 20, "epochs": 250}},
     # A thousand steps of the ant cost as much as a hundred updates
     "ant": {
@@ -108,13 +111,19 @@ TASK_PRESETS = {
 # smoke
 GAME_PPO = {"minibatch": 64, "lr": 1e-3}
 GAME_MODEL = {"layers": 2, "lr": 1e-3}
-GAME_PRESETS = {
-    "smoke": {"seeds": [0, 1], "updates": 4, "epochs": 2, "transitions": 40, "evaluations": 2, "rows": 200,
-              "small": {"hidden": 8}, "ppo": GAME_PPO, "model": GAME_MODEL | {"hidden": 8, "updates": 5}},
-    "quick": {"seeds": list(range(10)), "updates": 1000, "epochs": 20, "transitions": 500, "evaluations": 10, "rows": 10_000,
-              "small": {"hidden": 64}, "ppo": GAME_PPO, "model": GAME_MODEL | {"hidden": 64, "updates": 500}},
-    "paper": {"seeds": list(range(10)), "updates": 10_000, "epochs": 200, "transitions": 2000, "evaluations": 20, "rows": 10_000,
-              "small": {"hidden": 256}, "ppo": GAME_PPO, "model": GAME_MODEL | {"hidden": 256, "updates": 5000}},
+GAME_PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"seeds": [0, 1], "updates": 4, "epochs": 2, "transitions": 40, "evaluations": 2,
+              "rows": 200,
+              "small": {"hidden": 8}, "ppo": GAME_PPO,
+              "model": GAME_MODEL | {"hidden": 8, "updates": 5}},
+    "quick": {"seeds": list(range(10)), "updates": 1000, "epochs": 20, "transitions": 500,
+              "evaluations": 10, "rows": 10_000,
+              "small": {"hidden": 64}, "ppo": GAME_PPO,
+              "model": GAME_MODEL | {"hidden": 64, "updates": 500}},
+    "paper": {"seeds": list(range(10)), "updates": 10_000, "epochs": 200, "transitions": 2000,
+              "evaluations": 20, "rows": 10_000,
+              "small": {"hidden": 256}, "ppo": GAME_PPO,
+              "model": GAME_MODEL | {"hidden": 256, "updates": 5000}},
 }  # fmt: skip
 
 

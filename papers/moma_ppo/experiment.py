@@ -141,7 +141,8 @@ UNIT_COST = {
 
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
-    config, method = cell.config, cell.config["method"]
+    config = cell.config
+    method = config["method"]
     if method == "world_model":
         model = config["model"]
         flops = (
@@ -152,8 +153,9 @@ def cost(cell: Cell) -> float:
             * 6
         )
         return 3 + model["updates"] * (2e-3 + flops / 4e10)
-    members, view = len(config["seeds"]), tasks.agents(config)
-    agents, wide = view.num_agents, config["hyper"]["hidden"] / 64
+    members = len(config["seeds"])
+    agents = tasks.agents(config).num_agents
+    wide = config["hyper"]["hidden"] / 64
     if tasks.is_game(config):
         steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
         return 1 + steps * (1.5e-3 + members * 1e-4 * wide)

@@ -5,7 +5,7 @@ README). The paper never states alpha per data set, so both readings use the rel
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from common.learning.ranges import Count
 from common.running.cells import Layer, defaults, merged
@@ -43,7 +43,7 @@ class Sizes:
     repeat_minibatches: bool = False
 
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": [0, 1],
         "data_size": "smoke",
@@ -72,12 +72,12 @@ PRESETS = {
     },
 }
 # The sweeps of Figures 3 and 4, whose cells are many
-SWEEP_PRESETS = {"quick": {"rounds": 300, "seeds": [0, 1]}}
+SWEEP_PRESETS: dict[str, dict[str, Any]] = {"quick": {"rounds": 300, "seeds": [0, 1]}}
 # The experiments on the line
-LINE_PRESETS = {"quick": {"rounds": 500}}
+LINE_PRESETS: dict[str, dict[str, Any]] = {"quick": {"rounds": 500}}
 # Two-agent HalfCheetah: episodes are forty times as long, networks larger. The paper evaluates
 # every 500 rounds. Fifty times fewer updates than the paper's take larger steps.
-ROBOT_PRESETS = {
+ROBOT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"eval_episodes": 1, "final_episodes": 1, "backbone": {"hidden": 32}},
     "quick": {
         "rounds": 2000,

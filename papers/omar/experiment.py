@@ -115,7 +115,8 @@ def over_behaviour(results: list[dict]) -> dict[int, float | None]:
 
 def over_second(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) of the first cell's return over the second's."""
-    ours, base = raw_return(results[:1]), raw_return(results[1:])
+    ours = raw_return(results[:1])
+    base = raw_return(results[1:])
     bad = {seed for seed in ours if ours[seed] is None or base[seed] is None}
     return {
         seed: None if seed in bad else 100 * (ours[seed] - base[seed]) / abs(base[seed])
@@ -145,13 +146,11 @@ def cost(cell: Cell) -> float:
         1 + 0.4 * (samples / 30 - 1) if config["method"] == "omar" else 1
     )
     backbone = config["backbone"]
-    agents = (
-        2
-        if config["task"] == ROBOT
-        else int(config["task"][-1])
-        if config["task"].startswith("spread_1d")
-        else 3
-    )
+    agents = 3
+    if config["task"] == ROBOT:
+        agents = 2
+    elif config["task"].startswith("spread_1d"):
+        agents = int(config["task"][-1])
     if config["task"] == ROBOT:
         unit *= (backbone["hidden"] / 64) ** 2 * (
             3 if "cql_noisy_samples" in config["hyper"] else 1

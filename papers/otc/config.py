@@ -3,7 +3,7 @@ tasks, presets.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from common.learning.bcq import BCQ, BCQConfig
 from common.learning.ranges import Count, NotNegative
@@ -85,12 +85,15 @@ METHODS = {
     "balanced": ("balanced", 0.0, False),
 }
 
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "seeds": [0, 1], "data_size": "smoke", "deployments": 2, "offline_updates": 3, "tuning_updates": 2,
+        "seeds": [0, 1], "data_size": "smoke", "deployments": 2, "offline_updates": 3,
+        "tuning_updates": 2,
         "eval_episodes": {"robots": 1, "points": 1}, "lr": None, "hidden": 16,
         "bcq": {"act_samples": 3}, "bremen": {"rollouts": 4, "iterations": 2},
-        "tuning": {"candidates": 16, "pool": 24, "batch_size": 8, "value_samples": 2, "distance_draws": 2},
+        "tuning": {
+            "candidates": 16, "pool": 24, "batch_size": 8, "value_samples": 2, "distance_draws": 2,
+        },
         "embedding": {"updates": 3, "batch_size": 16}, "balanced": {"batch_size": 16, "hidden": 32},
     },
     "quick": {
@@ -98,12 +101,18 @@ PRESETS = {
         "offline_updates": {"bcq": 5000, "awac": 5000, "td3bc": 1500, "bremen": 1500, "cql": 1500},
         "eval_episodes": {"robots": 3, "points": 40}, "lr": 2e-3, "hidden": 64,
         "bcq": {"act_samples": 10, "target_samples": 4}, "bremen": {"rollouts": 40},
-        "tuning": {"candidates": 256, "pool": 1000, "batch_size": 64, "value_samples": 2, "distance_draws": 10},
-        "embedding": {"updates": 1000, "batch_size": 64}, "balanced": {"batch_size": 64, "hidden": 64},
+        "tuning": {
+            "candidates": 256, "pool": 1000, "batch_size": 64, "value_samples": 2,
+            "distance_draws": 10,
+        },
+        "embedding": {"updates": 1000, "batch_size": 64},
+        "balanced": {"batch_size": 64, "hidden": 64},
     },
     "paper": {
-        "seeds": [0, 1, 2, 3, 4], "data_size": "paper", "deployments": 10, "offline_updates": None, "tuning_updates": None,
-        "eval_episodes": {"robots": 20, "points": 100}, "lr": None, "hidden": None, "tuning": {}, "embedding": {}, "balanced": {},
+        "seeds": [0, 1, 2, 3, 4], "data_size": "paper", "deployments": 10, "offline_updates": None,
+        "tuning_updates": None,
+        "eval_episodes": {"robots": 20, "points": 100}, "lr": None, "hidden": None, "tuning": {},
+        "embedding": {}, "balanced": {},
     },
 }  # fmt: skip
 # A placeholder, until the protocol that decides the paper's claims is known
@@ -131,7 +140,7 @@ def hyper_layers(preset: str, base: str) -> list[Layer]:
     """The base learner: its own code's constants, the paper's Table 3, the preset."""
     sizes = PRESETS[preset]
     own = BASES[base][1]()
-    changed = {}
+    changed: dict[str, Any] = {}
     if sizes["lr"]:  # a hundred times fewer updates than the paper's take larger steps
         changed |= {key: sizes["lr"] for key in asdict(own) if key.endswith("lr")}
     if sizes["hidden"]:
