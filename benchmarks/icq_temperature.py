@@ -19,21 +19,19 @@ from common.running.program import Members, Training
 from common.running.provenance import machine
 from papers.cast_bcq import battles
 from papers.cast_bcq.experiment import PAPER, battle_cell
-from papers.cast_bcq.recurrent import chosen
+from papers.cast_bcq.generators import available_only, chosen
+from papers.cast_bcq.recurrent import HistoryNetwork
 
 MAPS, TEMPERATURES, UPDATES, MINIBATCHES = ("2s3z", "MMM"), (0.1, 1.0, 10.0), 300, 4
 
 
 @torch.no_grad()
-def likelihood(made: Training, network: str) -> float:
+def likelihood(made: Training, network: HistoryNetwork) -> float:
     """Of the data's actions of living agents under the policy whose logits `network` gives."""
     total, count = 0.0, 0.0
     for _ in range(MINIBATCHES):
         lanes = made.draw(UPDATES)
-        x = made.learner.inputs(lanes.obs, lanes.last)
-        logits = made.learner.along(network, x, lanes).masked_fill(
-            lanes.available < 0.5, -torch.inf
-        )
+        logits = available_only(network.along(lanes), lanes.available)
         alive = (lanes.filled.unsqueeze(-1) > 0) & (lanes.available[..., 0] < 0.5)
         total += chosen(logits.log_softmax(-1), lanes.action)[alive].sum().item()
         count += alive.sum().item()
@@ -57,12 +55,12 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{machine('cpu')['processor']}, {UPDATES} updates, preset quick's sizes, three seeds")
     for name in MAPS:
-        print(f"{name}: cloning {likelihood(trained(name, 'bc'), 'generator'):.3f}")
+        cloned = trained(name, "bc")
+        print(f"{name}: cloning {likelihood(cloned, cloned.learner.generator.network):.3f}")
         for temperature in TEMPERATURES:
-            print(
-                f"{name}: ICQ-MA at {temperature:g} {likelihood(trained(name, 'icq_ma', temperature), 'actor'):.3f}",
-                flush=True,
-            )
+            made = trained(name, "icq_ma", temperature)
+            share = likelihood(made, made.learner.actor)
+            print(f"{name}: ICQ-MA at {temperature:g} {share:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,6 @@ class BCQ(Learner):
         self.vae = ConditionalVAE(
             generators(seeds, "vae"),
             obs_dims,
-            padded,
             action_dim,
             self.latent,
             config.vae_hidden or config.hidden,

@@ -9,12 +9,25 @@ Axes: M members, P positions, L lanes, N agents, O observation, D state, U actio
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from common.learning.population import generators
+
+
+def agent_inputs(obs: Tensor, last: Tensor, actions: int) -> Tensor:
+    """[..., N, O + U + N] what recurrent agents see: own observation, own last action, own number.
+
+    Args:
+        obs: [..., N, O]; last: [..., N], -1 where there is no action yet; actions: U.
+    """
+    acted = one_hot(last + 1, actions + 1)[..., 1:].float()
+    number = torch.eye(obs.shape[-2], device=obs.device).expand(*obs.shape[:-1], -1)
+    return torch.cat([obs, acted, number], -1)
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,11 @@ class Lanes:
     filled: Tensor
     fresh: Tensor
 
+    @cached_property
+    def inputs(self) -> Tensor:
+        """[M, P, L, N, O + U + N] of recurrent agents, see `agent_inputs`."""
+        return agent_inputs(self.obs, self.last, self.available.shape[-1])
+
 
 def lay(
     lengths: np.ndarray,
@@ -67,22 +85,37 @@ def lay(
     """
     if lengths.max() >= positions:
         raise ValueError(
-            f"an episode of {lengths.max()} steps does not fit a lane of {positions} places, one of them for its end"
+            f"an episode of {lengths.max()} steps does not fit a lane of {positions} places, "
+            "one of them for its end"
         )
-    episode, step = np.full((positions, lanes), -1), np.full((positions, lanes), -1)
+    episode = np.full((positions, lanes), -1)
+    step = np.full((positions, lanes), -1)
     used = np.zeros(lanes, int)
     while True:
-        drawn = (
-            int(torch.randint(len(lengths), (), generator=stream)) if waiting is None else waiting
-        )
-        waiting, places = None, lengths[drawn] + 1
+        drawn = waiting
+        if drawn is None:
+            drawn = int(torch.randint(len(lengths), (), generator=stream))
+        waiting = None
+        places = lengths[drawn] + 1
         free = np.flatnonzero(used + places <= positions)
         if not len(free):
             return episode, step, drawn
         lane = free[0]
         span = slice(used[lane], used[lane] + places)
-        episode[span, lane], step[span, lane] = drawn, np.arange(places)
+        episode[span, lane] = drawn
+        step[span, lane] = np.arange(places)
         used[lane] += places
+
+
+KINDS = {
+    "obs": torch.float32,
+    "state": torch.float32,
+    "available": torch.bool,
+    "actions": torch.long,
+    "rewards": torch.float32,
+    "terminated": torch.float32,
+    "filled": torch.float32,
+}  # arrays of a data set of episodes
 
 
 class EpisodeStore:
@@ -101,60 +134,44 @@ class EpisodeStore:
         seeds: list[int],
         lanes: int,
         positions: int | None = None,
-        device="cpu",
+        device: str = "cpu",
     ):
         self.lengths = arrays["filled"].sum(1).long().numpy()
-        self.lanes, self.positions, self.device = (
-            lanes,
-            positions or int(self.lengths.max()) + 1,
-            device,
-        )
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths + 1)[:-1]])
-        inside = (
-            torch.arange(arrays["obs"].shape[1]) <= torch.from_numpy(self.lengths)[:, None]
-        )  # the end included
+        self.lanes, self.device = lanes, device
+        self.positions = positions or int(self.lengths.max()) + 1
+        starts = np.concatenate([[0], np.cumsum(self.lengths + 1)[:-1]])
+        self.starts = torch.from_numpy(starts).to(device)
+        # the place after an episode's last step included
+        inside = torch.arange(arrays["obs"].shape[1]) <= torch.from_numpy(self.lengths)[:, None]
 
-        def ragged(name: str, kind: torch.dtype) -> Tensor:
-            values = arrays[name]
-            if values.shape[1] < inside.shape[1]:
-                values = torch.cat([values, torch.zeros_like(values[:, :1])], 1)
-            return values[inside].to(device, kind)
+        def ragged(name: str) -> Tensor:
+            array = arrays[name]
+            if array.shape[1] < inside.shape[1]:
+                array = torch.cat([array, torch.zeros_like(array[:, :1])], 1)
+            return array[inside].to(device, KINDS[name])
 
-        kinds = {
-            "obs": torch.float32,
-            "state": torch.float32,
-            "available": torch.bool,
-            "actions": torch.long,
-            "rewards": torch.float32,
-            "terminated": torch.float32,
-            "filled": torch.float32,
-        }
-        self.data = {name: ragged(name, kind) for name, kind in kinds.items()}
+        self.data = {name: ragged(name) for name in KINDS}
         self.streams = generators(seeds, "minibatches")
         self.waiting: list[int | None] = [None] * len(seeds)
 
     def draw(self) -> Lanes:
         """A fresh minibatch for every member."""
-        size = self.lanes, self.positions
-        laid = [
-            lay(self.lengths, *size, stream, waiting)
-            for stream, waiting in zip(self.streams, self.waiting, strict=True)
-        ]
-        episodes, steps, self.waiting = (list(part) for part in zip(*laid, strict=True))
-        episode, step = (
-            torch.from_numpy(np.stack(part)).to(self.device) for part in (episodes, steps)
-        )
+        episodes, steps = [], []
+        for m, stream in enumerate(self.streams):
+            laid = lay(self.lengths, self.lanes, self.positions, stream, self.waiting[m])
+            episodes.append(laid[0])
+            steps.append(laid[1])
+            self.waiting[m] = laid[2]
+        episode = torch.from_numpy(np.stack(episodes)).to(self.device)
+        step = torch.from_numpy(np.stack(steps)).to(self.device)
         there = episode >= 0
-        index = torch.where(
-            there, torch.from_numpy(self.starts).to(self.device)[episode.clamp_min(0)] + step, 0
-        )
-        taken = {name: values[index] for name, values in self.data.items()}
+        index = torch.where(there, self.starts[episode.clamp_min(0)] + step, 0)
+        taken = {name: array[index] for name, array in self.data.items()}
         filled = taken["filled"] * there
         free = taken["available"] | ~there[..., None, None]
         action = torch.where(filled[..., None] > 0, taken["actions"], free.long().argmax(-1))
-        before = torch.where(
-            (step > 0)[..., None], self.data["actions"][(index - 1).clamp_min(0)], -1
-        )
+        before = self.data["actions"][(index - 1).clamp_min(0)]
+        last = torch.where((step > 0)[..., None], before, -1)
         return Lanes(
             taken["obs"],
             taken["state"],
@@ -162,18 +179,39 @@ class EpisodeStore:
             action,
             taken["rewards"],
             taken["terminated"],
-            before,
+            last,
             filled,
             (step <= 0).float(),
         )
 
     def state_dict(self) -> dict:
-        return {"waiting": self.waiting, "streams": [stream.get_state() for stream in self.streams]}
+        return {"waiting": list(self.waiting), "streams": self.streams.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
-        self.waiting = state["waiting"]
-        for stream, saved in zip(self.streams, state["streams"], strict=True):
-            stream.set_state(saved)
+        self.waiting = list(state["waiting"])
+        self.streams.load_state_dict(state["streams"])
+
+
+def mean_filled(errors: Tensor, filled: Tensor) -> Tensor:
+    """[M] mean over the filled places [M, P, L] of errors [M, P, L] or [M, P, L, N]."""
+    if errors.ndim == 4:
+        filled = filled.unsqueeze(-1).expand_as(errors)
+    return torch.where(filled > 0, errors, 0.0).flatten(1).sum(1) / filled.flatten(1).sum(1)
+
+
+def softmax_over_filled(values: Tensor, filled: Tensor, temperature: float) -> Tensor:
+    """Importance weights [M, P, L, ...] with mean 1 over the filled places, for every agent apart:
+    softmax of values / temperature.
+    """
+    mask = (filled > 0).view(*filled.shape, *[1] * (values.ndim - 3)).expand_as(values)
+    flat = (values / temperature).masked_fill(~mask, -torch.inf).flatten(1, 2)
+    count = filled.flatten(1).sum(1).view(-1, *[1] * (flat.ndim - 1))
+    return (flat.softmax(1) * count).view_as(values)
+
+
+def later(places: Tensor) -> Tensor:
+    """Of every place [M, P, ...] its lane's next one; a last place, never filled, gets itself."""
+    return torch.cat([places[:, 1:], places[:, -1:]], 1)
 
 
 def traced_targets(
@@ -188,12 +226,13 @@ def traced_targets(
         following: [B, T, ...] V of every place, the one after an episode's last step included;
             V_t+1 is its next place.
     """
-    target, found = torch.zeros_like(reward[:, 0]), []
+    target = torch.zeros_like(reward[:, 0])
+    targets = []
     positions = reward.shape[1]
     for t in reversed(range(positions)):
         ahead = following[:, min(t + 1, positions - 1)]
         goes_on = filled[:, t + 1] if t + 1 < positions else torch.zeros_like(target)
         ahead = torch.where(goes_on > 0, (1 - trace) * ahead + trace * target, ahead)
         target = reward[:, t] + gamma * (1 - terminal[:, t]) * ahead
-        found.append(target)
-    return torch.stack(found[::-1], 1)
+        targets.append(target)
+    return torch.stack(targets[::-1], 1)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from common.learning import kernels
 from common.learning.population import Parameters
@@ -25,7 +26,7 @@ LANES = 16  # as in kernels.c
 
 def recurrent_parameters(
     streams: list[torch.Generator], networks: int, inputs: int, hidden: int, outputs: int
-) -> dict:
+) -> dict[str, Tensor]:
     """Initial tensors of `networks` networks per member, PyTorch's default for Linear and GRU.
 
     Args:
@@ -42,18 +43,18 @@ def recurrent_parameters(
         "out_w": ((hidden, outputs), wide),
         "out_b": ((outputs,), wide),
     }
-    found = {name: [] for name in shapes}
-    for stream in streams:
-        member = [
-            {
-                name: torch.empty(shape).uniform_(-limit, limit, generator=stream)
-                for name, (shape, limit) in shapes.items()
-            }
-            for _ in range(networks)
-        ]
-        for name in shapes:
-            found[name].append(torch.stack([network[name] for network in member]))
-    return {name: torch.stack(values) for name, values in found.items()}
+
+    def draw(stream: torch.Generator) -> dict[str, Tensor]:
+        return {
+            name: torch.empty(shape).uniform_(-limit, limit, generator=stream)
+            for name, (shape, limit) in shapes.items()
+        }
+
+    members = [[draw(stream) for _ in range(networks)] for stream in streams]
+    return {
+        name: torch.stack([torch.stack([one[name] for one in member]) for member in members])
+        for name in shapes
+    }
 
 
 def gates(projected: Tensor, recurrent: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,10 +86,12 @@ class Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, w, b, rectify):
-        lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
-        y, p = x.new_empty(*lead, rows, out), kernels.Nets(lead)
-        library = kernels.compiled(SOURCE)
-        library.linear_forward(
+        lead = w.shape[:-2]
+        rows, size = x.shape[-2:]
+        out = w.shape[-1]
+        y = x.new_empty(*lead, rows, out)
+        p = kernels.Nets(lead)
+        kernels.compiled(SOURCE).linear_forward(
             *kernels.longs(p.count, rows, size, out, rectify), *(p(t) for t in (x, w, b, y))
         )
         ctx.save_for_backward(x, w, y if rectify else None)
@@ -98,13 +101,15 @@ class Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gy):
         x, w, y = ctx.saved_tensors
-        lead, (rows, size), out = w.shape[:-2], x.shape[-2:], w.shape[-1]
-        needs_x, needs_weights = ctx.needs_input_grad[0], any(ctx.needs_input_grad[1:3])
-        gx, gw = (
-            x.new_empty(*lead, rows, size if needs_x else 0),
-            w.new_zeros(w.shape if needs_weights else (*lead, 0, 0)),
-        )
-        gb, p = w.new_zeros(*lead, 1, out), kernels.Nets(lead)
+        lead = w.shape[:-2]
+        rows, size = x.shape[-2:]
+        out = w.shape[-1]
+        needs_x = ctx.needs_input_grad[0]
+        needs_weights = any(ctx.needs_input_grad[1:3])
+        gx = x.new_empty(*lead, rows, size if needs_x else 0)
+        gw = w.new_zeros(w.shape if needs_weights else (*lead, 0, 0))
+        gb = w.new_zeros(*lead, 1, out)
+        p = kernels.Nets(lead)
         gy = gy.clone(memory_format=torch.contiguous_format)
         kernels.compiled(SOURCE).linear_backward(
             *kernels.longs(p.count, rows, size, out, ctx.rectify, needs_weights, needs_x),
@@ -129,9 +134,11 @@ def linear(x: Tensor, w: Tensor, b: Tensor, rectify: bool = False) -> Tensor:
         y = x @ w + b.unsqueeze(-2)
         return y.relu() if rectify else y
     if missing := -out % LANES:
-        w, b = torch.nn.functional.pad(w, (0, missing)), torch.nn.functional.pad(b, (0, missing))
+        w = pad(w, (0, missing))
+        b = pad(b, (0, missing))
     lead = kernels.broadcast_lead(x.shape[:-2], w.shape[:-2])
-    x, w = (t.expand(*lead, *t.shape[-2:]) for t in (x, w))
+    x = x.expand(*lead, *x.shape[-2:])
+    w = w.expand(*lead, *w.shape[-2:])
     return Linear.apply(x, w, b.unsqueeze(-2).expand(*lead, 1, -1), rectify)[..., :out]
 
 
@@ -139,55 +146,62 @@ class GRU(torch.autograd.Function):
     """CPU form of `memories`."""
 
     @staticmethod
-    def forward(ctx, projected, w, b, kept):
-        lead, (steps, rows), size = w.shape[:-2], projected.shape[-3:-1], w.shape[-2]
+    def forward(ctx, projected, w, b, carried):
+        lead, size = w.shape[:-2], w.shape[-2]
+        steps, rows = projected.shape[-3:-1]
         before, candidate, last, after = (
             projected.new_empty(*lead, steps, rows, size) for _ in range(4)
         )
-        both, p = projected.new_empty(*lead, steps, rows, 2 * size), kernels.Nets(lead)
+        both = projected.new_empty(*lead, steps, rows, 2 * size)
+        p = kernels.Nets(lead)
         kernels.compiled(SOURCE).gru_forward(
             *kernels.longs(p.count, steps, rows, size),
-            *(p(t) for t in (projected, w, b, kept, before, both, candidate, last, after)),
+            *(p(t) for t in (projected, w, b, carried, before, both, candidate, last, after)),
         )
-        ctx.save_for_backward(w, kept, before, both, candidate, last)
+        ctx.save_for_backward(w, carried, before, both, candidate, last)
         return after
 
     @staticmethod
     def backward(ctx, upstream):
-        w, kept, before, both, candidate, last = ctx.saved_tensors
-        lead, (steps, rows, size) = w.shape[:-2], upstream.shape[-3:]
-        gprojected, gw, gb = (
-            upstream.new_empty(*lead, steps, rows, 3 * size),
-            w.new_zeros(w.shape),
-            w.new_zeros(*lead, 1, 3 * size),
-        )
+        w, carried, before, both, candidate, last = ctx.saved_tensors
+        lead = w.shape[:-2]
+        steps, rows, size = upstream.shape[-3:]
+        gprojected = upstream.new_empty(*lead, steps, rows, 3 * size)
+        gw = w.new_zeros(w.shape)
+        gb = w.new_zeros(*lead, 1, 3 * size)
         p = kernels.Nets(lead)
         kernels.compiled(SOURCE).gru_backward(
             *kernels.longs(p.count, steps, rows, size),
-            *(p(t) for t in (w, kept, before, both, candidate, last, upstream, gprojected, gw, gb)),
+            *(
+                p(t)
+                for t in (w, carried, before, both, candidate, last, upstream, gprojected, gw, gb)
+            ),
         )
         return gprojected, gw, gb, None
 
 
-def memories(projected: Tensor, w: Tensor, b: Tensor, kept: Tensor) -> Tensor:
+def memories(projected: Tensor, w: Tensor, b: Tensor, carried: Tensor) -> Tensor:
     """Memories [M, N, P, R, H] along time.
 
     Args:
         projected: [M, N, P, R, 3 H], inputs times their weights.
         w, b: [M, N, H, 3 H] and [M, N, 3 H], of the memory.
-        kept: [M, N, P, R], 0 where an episode begins, else 1.
+        carried: [M, N, P, R], 0 where an episode begins, else 1.
     """
     if native(projected, w.shape[-2]):
-        return GRU.apply(projected, w, b.unsqueeze(-2), kept.contiguous())
-    hidden, found = projected.new_zeros(*projected.shape[:2], projected.shape[3], w.shape[-2]), []
+        return GRU.apply(projected, w, b.unsqueeze(-2), carried.contiguous())
+    hidden = projected.new_zeros(*projected.shape[:2], projected.shape[3], w.shape[-2])
+    along = []
     for t in range(projected.shape[2]):
-        hidden = hidden * kept[:, :, t].unsqueeze(-1)
+        hidden = hidden * carried[:, :, t].unsqueeze(-1)
         hidden = gates(projected[:, :, t], hidden @ w + b.unsqueeze(-2), hidden)[2]
-        found.append(hidden)
-    return torch.stack(found, 2)
+        along.append(hidden)
+    return torch.stack(along, 2)
 
 
-def unroll(params: Parameters | dict, x: Tensor, fresh: Tensor) -> tuple[Tensor, Tensor]:
+def unroll(
+    params: Parameters | dict[str, Tensor], x: Tensor, fresh: Tensor
+) -> tuple[Tensor, Tensor]:
     """Outputs [M, N, P, R, U] and memories [M, N, P, R, H] of inputs x [M, N, P, R, I].
 
     Args:
@@ -200,12 +214,14 @@ def unroll(params: Parameters | dict, x: Tensor, fresh: Tensor) -> tuple[Tensor,
     return read(params, memory.flatten(2, 3)).unflatten(2, (steps, rows)), memory
 
 
-def read(params: Parameters | dict, memory: Tensor) -> Tensor:
+def read(params: Parameters | dict[str, Tensor], memory: Tensor) -> Tensor:
     """Outputs [M, N, B, U] of memories [M, N, B, H]."""
     return linear(memory, params["out_w"], params["out_b"])
 
 
-def step(params: Parameters | dict, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+def step(
+    params: Parameters | dict[str, Tensor], x: Tensor, memory: Tensor
+) -> tuple[Tensor, Tensor]:
     """Outputs [M, N, R, U] and the next memories [M, N, R, H] of inputs x [M, N, R, I]; acting, one
     step.
     """

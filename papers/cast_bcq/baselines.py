@@ -1,7 +1,13 @@
-"""The methods CAST-BCQ is compared with: MABCQ and ICQ-MA. Joint and independent BCQ are
+"""The methods CAST-BCQ is compared with on robots: MABCQ and ICQ-MA. Joint and independent BCQ are
 `common.learning.bcq` on other views.
 
-Axes: M members, N agents, B batch, D state, O observation, A an agent's action.
+    MABCQ   Jiang and Lu, "Offline Decentralized Multi-Agent Reinforcement Learning",
+            arXiv 2108.01832
+    ICQ-MA  Yang et al., "Believe What You See: Implicit Constraint Approach for Offline Multi-Agent
+            Reinforcement Learning", NeurIPS 2021
+
+Axes: M members, N agents, B batch, K sampled actions, D state, O observation, A an agent's action,
+Z latent.
 """
 
 from dataclasses import dataclass
@@ -13,10 +19,11 @@ from common.learning.bcq import BCQ, KL_WEIGHT, BCQConfig
 from common.learning.learner import Learner
 from common.learning.losses import gaussian_log_prob, softmax_weights
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import Parameters, generators, mean_over_batch, normal_
+from common.learning.population import Parameters, generators, mean_over_batch
+from common.learning.ranges import Count, Positive, Share
 from common.learning.replay import Batch
 from common.learning.vae import ConditionalVAE
-from papers.cast_bcq.rows import TeamBatch
+from papers.cast_bcq.rows import JointBatch
 
 LOG_STD_RANGE = (-6.0, 0.0)
 
@@ -25,21 +32,28 @@ LOG_STD_RANGE = (-6.0, 0.0)
 class MABCQConfig(BCQConfig):
     """BCQ's, and how far from 1 each of MABCQ's two weights may be."""
 
-    epsilon: float = 0.8
+    epsilon: Share = 0.8
+
+
+def within(weights: Tensor, epsilon: float) -> Tensor:
+    """MABCQ's weights, kept within 1 +- epsilon."""
+    return weights.clamp(1 - epsilon, 1 + epsilon)
 
 
 def value_deviation(
     next_value: Tensor, q: Tensor, reward: Tensor, gamma: float, epsilon: float
 ) -> Tensor:
-    """1 + (V(s') - E V) / |E V|, within 1 +- epsilon, where E V = (Q(s, a_i) - r) / gamma: all [M,
-    N, B].
+    """MABCQ's value deviation, within 1 +- epsilon: 1 + (V(s') - E V) / |E V|, any shape.
+
+    E V = (Q(s, a_i) - r) / gamma.
     """
     expected = (q - reward) / gamma
-    return (1 + (next_value - expected) / (expected.abs() + 1e-6)).clamp(1 - epsilon, 1 + epsilon)
+    return within(1 + (next_value - expected) / (expected.abs() + 1e-6), epsilon)
 
 
 def transition_normalisation(mean: Tensor, mean_with_next: Tensor, epsilon: float) -> Tensor:
-    """p(a_i | s) / p(a_i | s, s') within 1 +- epsilon, ~ 1 / P(s' | s, a_i): [M, N, B].
+    """MABCQ's transition normalisation, within 1 +- epsilon: p(a_i | s) / p(a_i | s, s') ~
+    1 / P(s' | s, a_i), [M, N, B].
 
     Args:
         mean, mean_with_next: [M, N, B, Z], latent means of the action by the VAEs of (a_i | s) and
@@ -47,73 +61,98 @@ def transition_normalisation(mean: Tensor, mean_with_next: Tensor, epsilon: floa
             action.
     """
     log_ratio = 0.5 * (mean_with_next.square().sum(-1) - mean.square().sum(-1))
-    return log_ratio.clamp(-20, 20).exp().clamp(1 - epsilon, 1 + epsilon)
+    return within(log_ratio.clamp(-20, 20).exp(), epsilon)
 
 
 class MABCQ(BCQ):
-    """BCQ of every agent by itself on the full state, with reweighted transitions (Jiang and Lu,
-    2021).
+    """BCQ of every agent by itself on the full state, with reweighted transitions.
+
+    Args:
+        seeds: one per member.
+        obs_dims: true observation size of each agent.
     """
 
-    def __init__(self, seeds, obs_dims, action_dim, config: MABCQConfig, device="cpu"):
+    config: MABCQConfig
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        action_dim: int,
+        config: MABCQConfig,
+        device: str = "cpu",
+    ):
         super().__init__(seeds, obs_dims, action_dim, config, device)
         self.inverse = ConditionalVAE(
             generators(seeds, "inverse vae"),
             [2 * dim for dim in obs_dims],
-            2 * max(obs_dims),
             action_dim,
             self.latent,
             config.vae_hidden or config.hidden,
             config.vae_lr,
             device,
         )
+        self.others["inverse"] = self.inverse
 
     def critic_loss(self, batch: Batch, target: Tensor, next_value: Tensor) -> Tensor:
+        """[M, N] BCQ's loss over weighted transitions; the inverse model learns on the way."""
         pair = torch.cat([batch.obs, batch.next_obs], -1)
         self.inverse.update(pair, batch.action, self.noise(batch.obs), KL_WEIGHT)
         q = self.critics.values(batch.obs, batch.action)
         with torch.no_grad():
-            means = (
-                self.vae.encode(batch.obs, batch.action)[0],
-                self.inverse.encode(pair, batch.action)[0],
-            )
-            epsilon = self.config.epsilon
-            weights = value_deviation(
-                next_value, q[:, :, 0], batch.reward, self.config.gamma, epsilon
-            )
-            weights = weights * transition_normalisation(*means, epsilon)
-            weights = weights / weights.mean(-1, keepdim=True)
+            weights = self.weights(batch, pair, next_value, q[:, :, 0])
         return mean_over_batch(weights * (q - target.unsqueeze(2)).square().sum(2))
 
-    def state_dict(self) -> dict:
-        return super().state_dict() | {"inverse": self.inverse.state_dict()}
-
-    def load_state_dict(self, state: dict) -> None:
-        super().load_state_dict(state)
-        self.inverse.load_state_dict(state["inverse"])
+    def weights(self, batch: Batch, pair: Tensor, next_value: Tensor, q: Tensor) -> Tensor:
+        """[M, N, B] of every transition, with mean 1; pair is [M, N, B, 2 O], both observations."""
+        config = self.config
+        mean, _ = self.vae.encode(batch.obs, batch.action)
+        mean_with_next, _ = self.inverse.encode(pair, batch.action)
+        weights = value_deviation(next_value, q, batch.reward, config.gamma, config.epsilon)
+        weights = weights * transition_normalisation(mean, mean_with_next, config.epsilon)
+        return weights / weights.mean(-1, keepdim=True)
 
 
 @dataclass(frozen=True)
-class ICQConfig:
+class ICQMAConfig:
     """ICQ-MA with Gaussian policies."""
 
-    hidden: int = 400
-    mixer_hidden: int = 32
-    lr: float = 1e-3
-    gamma: float = 0.99
-    tau: float = 0.005
-    policy_temperature: float = 100.0  # of the policy's batch weights
-    target_temperature: float = 1000.0  # of the target's
-    value_samples: int = 4  # actions behind the advantage's baseline
-    max_norm: float = 20.0  # of gradients
+    hidden: Count = 400
+    mixer_hidden: Count = 32
+    lr: Positive = 1e-3
+    gamma: Share = 0.99
+    tau: Share = 0.005
+    policy_temperature: Positive = 100.0  # of the policy's batch weights
+    target_temperature: Positive = 1000.0  # of the target's
+    value_samples: Count = 4  # K, actions behind the advantage's baseline
+    max_norm: Positive = 20.0  # of gradients
 
 
-class ICQ(Learner):
+def linear_mixture(outputs: Tensor, agents_axis: int) -> Tensor:
+    """ICQ-MA's k_i(s) of the mixer's outputs: positive, and their sum over agents is 1."""
+    k = outputs.abs()
+    return k / (k.sum(agents_axis, keepdim=True) + 1e-6)
+
+
+def icq_target(
+    reward: Tensor, terminal: Tensor, following: Tensor, gamma: float, temperature: float
+) -> Tensor:
+    """ICQ's implicit constraint: r + gamma (1 - d) w Q'(s', a'), a' the data's next action, [M, B].
+
+    w is the batch softmax of Q' / temperature, with mean 1.
+
+    Args:
+        following: [M, B], Q_tot of the target networks at the data's next actions.
+    """
+    trusted = softmax_weights(following, temperature) * following
+    return reward + gamma * (1 - terminal) * trusted
+
+
+class ICQMA(Learner):
     """Gaussian policies, a critic per agent, and a linear mixer whose coefficients depend on the
     state.
 
-    Q_tot = sum_i k_i(s) Q_i(o_i, a_i), k_i >= 0 with sum 1. The target bootstraps from the data's
-    next action, weighted by the batch softmax of its value.
+    Q_tot = sum_i k_i(s) Q_i(o_i, a_i), k_i >= 0 with sum 1.
 
     Args:
         seeds: one per member.
@@ -122,32 +161,27 @@ class ICQ(Learner):
 
     def __init__(
         self,
-        seeds,
+        seeds: list[int],
         obs_dims: list[int],
         state_dim: int,
         action_dim: int,
-        config: ICQConfig,
-        device="cpu",
+        config: ICQMAConfig,
+        device: str = "cpu",
     ):
         super().__init__(seeds, device, config.max_norm)
         self.config, self.action_dim = config, action_dim
 
-        def network(purpose: str, sizes: list[int], outputs: int, hidden: int) -> dict[str, Tensor]:
-            return mlp_parameters(
-                generators(seeds, purpose), sizes, max(sizes), hidden, outputs, input_norm=False
-            )
+        def network(name: str, inputs: list[int], outputs: int, hidden: int) -> dict[str, Tensor]:
+            streams = generators(seeds, name)
+            return mlp_parameters(streams, inputs, max(inputs), hidden, outputs, input_norm=False)
 
         actor = network("actor", obs_dims, action_dim, config.hidden)
         actor["log_std_logits"] = torch.zeros(len(seeds), len(obs_dims), action_dim)
         critic = network("critic", [dim + action_dim for dim in obs_dims], 1, config.hidden)
-        self.hold("actor", actor, config.lr, target=False)
+        mixer = network("mixer", [state_dim], len(obs_dims), config.mixer_hidden)
+        self.hold("actor", actor, config.lr)
         self.hold("critic", critic, config.lr, target=True)
-        self.hold(
-            "mixer",
-            network("mixer", [state_dim], len(obs_dims), config.mixer_hidden),
-            config.lr,
-            target=True,
-        )
+        self.hold("mixer", mixer, config.lr, target=True)
 
     def distribution(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean [M, N, B, A] and log standard deviation [M, N, 1, A] of the policy."""
@@ -157,55 +191,55 @@ class ICQ(Learner):
 
     @staticmethod
     def values(obs: Tensor, action: Tensor, critic: Parameters) -> Tensor:
-        """[M, N, B] own values."""
+        """[M, N, B] every agent's value."""
         return apply_mlp(critic, torch.cat([obs, action], -1), None).squeeze(-1)
 
     @staticmethod
     def coefficients(state: Tensor, mixer: Parameters) -> Tensor:
         """[M, N, B] k_i(s), which sum to 1 over agents."""
-        k = apply_mlp(mixer, state.unsqueeze(1), None).squeeze(1).abs().transpose(1, 2)
-        return k / (k.sum(1, keepdim=True) + 1e-6)
+        outputs = apply_mlp(mixer, state.unsqueeze(1), None).squeeze(1)
+        return linear_mixture(outputs.transpose(1, 2), 1)
 
-    def total(self, state: Tensor, obs: Tensor, action: Tensor, parts: dict) -> Tensor:
+    def total(
+        self, state: Tensor, obs: Tensor, action: Tensor, networks: dict[str, Parameters]
+    ) -> Tensor:
         """[M, B] Q_tot."""
-        return (
-            self.coefficients(state, parts["mixer"]) * self.values(obs, action, parts["critic"])
-        ).sum(1)
+        k = self.coefficients(state, networks["mixer"])
+        return (k * self.values(obs, action, networks["critic"])).sum(1)
 
-    def update(self, batch: TeamBatch) -> None:
+    def mean_value(self, obs: Tensor) -> Tensor:
+        """[M, N, B] mean value of K actions of the policy, the advantage's baseline."""
+        samples = self.config.value_samples
+        mean, log_std = self.distribution(obs)
+        repeated = obs.repeat_interleave(samples, dim=2)
+        noise = self.normal(*repeated.shape[1:-1], self.action_dim)
+        action = mean.repeat_interleave(samples, dim=2) + log_std.exp() * noise
+        values = self.values(repeated, action.clamp(-1, 1), self.networks["critic"])
+        return values.unflatten(-1, (-1, samples)).mean(-1)
+
+    def update(self, batch: JointBatch) -> None:
         """One step of critics and mixer, and of the policies."""
         config = self.config
         with torch.no_grad():
             following = self.total(
                 batch.next_state, batch.next_obs, batch.next_action, self.targets
             )
-            trusted = softmax_weights(following, config.target_temperature) * following
-            target = batch.reward + config.gamma * (1 - batch.terminal) * trusted
-        loss = mean_over_batch(
-            (self.total(batch.state, batch.obs, batch.action, self.networks) - target).square(), 1
-        )
-        self.descend(loss, "critic", "mixer")
+            target = icq_target(
+                batch.reward, batch.terminal, following, config.gamma, config.target_temperature
+            )
+        total = self.total(batch.state, batch.obs, batch.action, self.networks)
+        self.descend(mean_over_batch((total - target).square(), 1), "critic", "mixer")
 
         with torch.no_grad():
-            mean, log_std = self.distribution(batch.obs)
-            samples = config.value_samples
-            wide = batch.obs.repeat_interleave(samples, dim=2)
-            noise = normal_(wide.new_empty(*wide.shape[:-1], self.action_dim), self.streams)
-            sampled = (mean.repeat_interleave(samples, dim=2) + log_std.exp() * noise).clamp(-1, 1)
-            baseline = (
-                self.values(wide, sampled, self.networks["critic"])
-                .unflatten(-1, (-1, samples))
-                .mean(-1)
-            )
-            advantage = self.values(batch.obs, batch.action, self.networks["critic"]) - baseline
+            baseline = self.mean_value(batch.obs)
+            value = self.values(batch.obs, batch.action, self.networks["critic"])
             weights = self.coefficients(batch.state, self.networks["mixer"])
-            weights = weights * softmax_weights(advantage, config.policy_temperature)
+            weights = weights * softmax_weights(value - baseline, config.policy_temperature)
         log_prob = gaussian_log_prob(*self.distribution(batch.obs), batch.action)
         self.descend(-mean_over_batch(weights * log_prob), "actor")
-        for name, part in self.targets.items():
-            part.average_towards(self.networks[name], config.tau)
+        self.follow(config.tau)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams=None) -> Tensor:
+    def act(self, obs: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.distribution(obs)[0].clamp(-1, 1)

@@ -5,11 +5,12 @@ import torch
 from common.learning.episodes import EpisodeStore
 from common.running import program
 from common.running.program import Course, Members, Training
+from common.running.sources import resolve
 from envs import datasets
 from envs.smac.core import VERSION, Battles
 from envs.smac.team import advance
-from papers.cast_bcq.data import DATA
-from papers.cast_bcq.recurrent import METHODS, RecurrentConfig, Sizes
+from papers.cast_bcq.data import BATTLE_LEARNERS, DATA
+from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
 
 JUDGE = 30_000  # battles of evaluation are numbered apart from those of training
 
@@ -58,9 +59,9 @@ def build(members: Members, device: str) -> Training:
     store = EpisodeStore(datasets.transitions(loaded), seeds, config["lanes"], device=device)
     battles = [Battles(config["task"], config["episodes"], JUDGE + seed) for seed in seeds]
     one = battles[0]
-    sizes = Sizes(one.obs_dim, one.state_dim, one.agents, one.n_actions)
+    sizes = MapSizes(one.obs_dim, one.state_dim, one.agents, one.n_actions)
     hyper = RecurrentConfig(**config["hyper"])
-    learner = METHODS[config["method"]](seeds, sizes, hyper, device)
+    learner = resolve(BATTLE_LEARNERS[config["method"]])(seeds, sizes, hyper, device)
     of_data = {
         "data_win_rate": 100 * float(loaded["arrays"]["won"].mean()),
         "data_return": float(datasets.episode_returns(loaded).mean()),

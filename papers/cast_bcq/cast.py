@@ -1,51 +1,55 @@
-"""CAST-BCQ (Ma and Wu, AAMAS 2023) on a population: continuous actions. Its ablations are members
-like any other.
+"""CAST-BCQ: counterfactual sample-average approximation with subteam masking, on BCQ.
 
-Every agent has a conditional VAE (Eq. 3) and an individual value network (Eq. 9), the team has two
-joint critics (Eqs. 6 and 10). An agent executes the best of its own VAE's proposals by its
-individual value.
+Jinming Ma and Feng Wu, "Learning to Coordinate from Offline Datasets with Uncoordinated Behavior
+Policies", AAMAS 2023.
 
-Axes: M members, N agents, B batch, K candidates, D state, O observation, A an agent's action.
+    G_i          generator of agent i: proposes actions like those of the data (Eq. 3)
+    Q, Q_1, Q_2  joint values of the state and everyone's action (Eqs. 6 and 10)
+    Q~_i         individual value of an agent's own observation and action (Eq. 9)
+    a_i^d        default action of agent i, which masked agents take
+    Eq. 2        agent i executes arg max Q~_i(o_i, a_i) over proposals a_i of G_i
+    Eq. 6        y = r + gamma max_j Q'(o', a'^j), a'^j joint candidates; (Q_k(o, a) - y)^2
+    Eq. 7        the others follow the joint policy, the best joint candidate
+    Eq. 8        Delta_i = mean over m of Q(o, (a_i, a^_-i^m)) - Q(o, (a_i^d, a^_-i^m)); who is
+                 masked in sample m: contributions.py
+    Eq. 9        (Q~_i(o_i, a_i) - Delta_i)^2
+    Eq. 10       Q = lambda min(Q_1, Q_2) + (1 - lambda) max(Q_1, Q_2)
+
+The agent is put together from a generator (generators.py), a joint critic (critics.py) and
+individual values (individual.py); agents.py does so for robots, the grid and battles.
+
+Axes: M members, N agents, B batch (rows, or all places of a minibatch of episodes), K candidates,
+S subteams, D state, A an agent's action.
 """
 
 from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from common.learning.losses import td_loss
-from common.learning.networks import TwinCritics, apply_mlp, mlp_parameters
-from common.learning.population import (
-    Adam,
-    Parameters,
-    generators,
-    mean_over_batch,
-    normal_,
-    per_member,
-)
-from common.learning.vae import ConditionalVAE
-from papers.cast_bcq.contributions import all_subteams, combined, contributions, draw_subteams
-from papers.cast_bcq.rows import TeamBatch
+from common.learning.learner import Learner
+from common.learning.population import Parameters, generators
+from common.learning.ranges import Count, Positive, Share
+from papers.cast_bcq.contributions import sampled_subteams
 
-EXACT_UP_TO = 3  # agents: all subteams are enumerated
-KL_WEIGHT = 0.5  # of BCQ's code
 EXP_CLIP = 10.0
 
 
 @dataclass(frozen=True)
 class CASTConfig:
-    """Sizes of BCQ's code; see the README for what the paper leaves open."""
+    """Of robots, sizes of BCQ's code; see the README for what the paper leaves open."""
 
-    hidden: int = 400  # of joint critics and individual values
-    vae_hidden: int = 752
-    lr: float = 1e-3
-    gamma: float = 0.99
-    tau: float = 0.005
-    candidates: int = 10  # n, joint candidates in the target and for the joint policy
-    act_samples: int = 100  # an agent's proposals in execution
-    latent_clip: float = 0.5  # of the latents that proposals are decoded from
-    subteams: int = 8  # M, drawn for more than EXACT_UP_TO agents
-    others: str = "policy"  # what unmasked agents do in Eq. 8: "policy", or the "data"'s actions
+    hidden: Count = 400  # of joint critics and individual values
+    vae_hidden: Count = 752
+    lr: Positive = 1e-3
+    gamma: Share = 0.99
+    tau: Share = 0.005
+    candidates: Count = 10  # n, joint candidates in the target and for the joint policy
+    act_samples: Count = 100  # an agent's proposals in execution
+    latent_clip: Positive = 0.5  # of the latents that proposals are decoded from
+    subteams: Count = 8  # M, drawn for more than EXACT_UP_TO agents
+    others: Literal["policy", "data"] = "policy"  # whose actions unmasked agents take in Eq. 8
     exp_weight: bool = False  # of Eq. 9 by clip(exp(Delta), 0, 10)
 
 
@@ -63,206 +67,197 @@ class Variant:
     masking: bool = True
     baseline: bool = True
     double: bool = True
-    weight: float = 0.9
+    weight: Share = 0.9
+
+
+def best_joint(candidates: Tensor, joint_values: Tensor) -> tuple[Tensor, Tensor]:
+    """The joint policy of Eqs. 6 and 7: the best of K joint candidates and its value [M, B].
+
+    Candidate j pairs the j-th proposal of every agent: K joint actions, not K^N.
+
+    Args:
+        candidates: [M, N, B, K, ...], every agent's proposals.
+        joint_values: [M, B, K], Q of the candidates.
+
+    Returns:
+        Actions [M, N, B, ...] and values [M, B].
+    """
+    best, which = joint_values.max(-1)
+    index = which.view(len(which), 1, -1, *[1] * (candidates.ndim - 3))
+    return candidates.take_along_dim(index, dim=3).squeeze(3), best
+
+
+def joint_target(reward: Tensor, terminal: Tensor, best: Tensor, gamma: float) -> Tensor:
+    """Eq. 6: r + gamma max_j Q'(o', a'^j), without the second term where the episode ended: [M, B].
+
+    Args:
+        best: [M, B], value of the best joint candidate at the next state, by the target network.
+    """
+    return reward + gamma * (1 - terminal) * best
+
+
+def joint_errors(joint_q: Tensor, target: Tensor) -> Tensor:
+    """Eq. 6: squared errors [M, ...] of both joint critics [M, 2, ...], summed."""
+    return (joint_q - target.unsqueeze(1)).square().sum(1)
+
+
+def contribution(present: Tensor, absent: Tensor, weights: Tensor, baseline: Tensor) -> Tensor:
+    """Eq. 8: Delta_i [M, N, B].
+
+    Args:
+        present: [M, N, S, B], Q(o, (a_i, a^_-i^m)) of every subteam.
+        absent: as `present`, Q(o, (a_i^d, a^_-i^m)).
+        weights: [M, S], of the subteams; 1 / M for a plain mean.
+        baseline: [M], 1 to subtract the value of the default action, 0 not to (w/o CSAA).
+    """
+    gain = present - baseline.view(-1, 1, 1, 1) * absent
+    return (weights[:, None, :, None] * gain).sum(2)
+
+
+def individual_errors(value: Tensor, delta: Tensor, exp_weight: bool = False) -> Tensor:
+    """Eq. 9: (Q~_i - Delta_i)^2, any shape.
+
+    Args:
+        exp_weight: weigh errors by clip(exp(Delta_i), 0, 10), as the authors' deleted code did.
+    """
+    errors = (value - delta).square()
+    return errors * delta.exp().clamp_max(EXP_CLIP) if exp_weight else errors
+
+
+def combined(joint_q: Tensor, weight: Tensor | float, single: Tensor) -> Tensor:
+    """Eq. 10 of both critics' values [M, 2, ...]: [M, ...].
+
+    Args:
+        weight: lambda, one number or [M, 1, ...].
+        single: [M, 1, ...], true for members whose first critic stands alone (w/o CD).
+    """
+    mixture = weight * joint_q.amin(1) + (1 - weight) * joint_q.amax(1)
+    return torch.where(single, joint_q[:, 0], mixture)
+
+
+class Situation(NamedTuple):
+    """Where joint actions are proposed and judged.
+
+    Attributes:
+        state: [M, B, D].
+        given: what the generator proposes from, its own affair.
+    """
+
+    state: Tensor
+    given: tuple[Tensor, ...]
+
+
+class Generator(Protocol):
+    """G_1..G_N, see generators.py. An action is a vector, or a number among all actions."""
+
+    def update(self, batch: Any) -> tuple[Situation, Situation]:
+        """One step of Eq. 3; the situations of the minibatch, and those that follow them."""
+
+    def taken(self, batch: Any) -> Tensor:
+        """[M, N, B, ...] the data's actions, in the form of proposals."""
+
+    def propose(self, given: tuple[Tensor, ...], count: int) -> Tensor:
+        """[M, N, B, K, ...] proposals."""
+
+
+class JointCritic(Protocol):
+    """Q_1 and Q_2, see critics.py; they are the learner's network "critic"."""
+
+    def candidate_values(self, state: Tensor, candidates: Tensor, params: Parameters) -> Tensor:
+        """Eq. 10 [M, B, K] of joint candidates [M, N, B, K, ...] in states [M, B, D]."""
+
+    def counterfactuals(
+        self, state: Tensor, action: Tensor, others: Tensor, present: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Both values of Eq. 8, [M, N, S, B], of actions [M, N, B, ...] beside `others`, masked as
+        `Subteams.present` says.
+        """
+
+    def update(self, batch: Any, action: Tensor, best: Tensor) -> None:
+        """One step of Eq. 6: actions [M, N, B, ...] of the data, best values [M, B] that follow."""
+
+    def follow(self) -> None:
+        """Moves the target network."""
+
+
+class IndividualValues(Protocol):
+    """Q~_1..Q~_N, see individual.py."""
+
+    def update(self, batch: Any, delta: Tensor) -> None:
+        """One step of Eq. 9; delta is [M, N, B]."""
 
 
 class CAST:
-    """Generators, joint critics, their targets, and individual values of every member.
+    """CAST-BCQ of a population; its ablations are members like any other.
 
     Args:
-        seeds: one per member.
-        obs_dims: true observation size of each agent; state_dim: D.
+        learner: holds the networks of the three that follow.
+        agents: N.
+        candidates: n; subteams: M, drawn for a large team only.
+        others: what unmasked agents do in Eq. 8: the joint policy, or what they did in the data.
         variants: one per member.
     """
 
     def __init__(
         self,
-        seeds: list[int],
-        obs_dims: list[int],
-        state_dim: int,
-        action_dim: int,
-        config: CASTConfig,
+        learner: Learner,
+        generator: Generator,
+        critic: JointCritic,
+        individual: IndividualValues,
+        agents: int,
+        candidates: int,
+        subteams: int,
+        others: str,
         variants: list[Variant],
-        device="cpu",
     ):
-        if config.others not in ("policy", "data"):
-            raise ValueError(f"others is {config.others!r}, expected 'policy' or 'data'")
-        self.config, self.action_dim, self.latent = config, action_dim, 2 * action_dim
-        members, self.agents, padded = len(seeds), len(obs_dims), max(obs_dims)
-        self.vae = ConditionalVAE(
-            generators(seeds, "vae"),
-            obs_dims,
-            padded,
-            action_dim,
-            self.latent,
-            config.vae_hidden,
-            config.lr,
-            device,
-        )
-        joint = state_dim + self.agents * action_dim
-        self.critics = TwinCritics(
-            generators(seeds, "critic"), [joint], joint, config.hidden, False, device
-        )
-        self.target_critic = self.critics.params.frozen_copy()
-        inputs = [dim + action_dim for dim in obs_dims]
-        tensors = mlp_parameters(
-            generators(seeds, "value"),
-            inputs,
-            padded + action_dim,
-            config.hidden,
-            1,
-            input_norm=False,
-        )
-        self.individual = Parameters({name: tensor.to(device) for name, tensor in tensors.items()})
-        rates = per_member(config.lr, members, device)
-        self.critic_adam, self.value_adam = (
-            Adam(self.critics.params, rates),
-            Adam(self.individual, rates),
-        )
-        self.noise_streams, self.subteam_streams = (
-            generators(seeds, "noise", device),
-            generators(seeds, "subteams"),
-        )
+        if others not in ("policy", "data"):
+            raise ValueError(f"others is {others!r}, expected 'policy' or 'data'")
+        self.learner = learner
+        self.generator, self.critic, self.individual = generator, critic, individual
+        self.agents, self.candidates, self.others = agents, candidates, others
+        self.subteams = subteams
+        self.subteam_streams = generators(learner.seeds, "subteams")
+        learner.others["subteams"] = self.subteam_streams
+        self.masking = torch.tensor([one.masking for one in variants], device=learner.device)
+        baseline = [float(one.baseline) for one in variants]
+        self.baseline = torch.tensor(baseline, device=learner.device)
 
-        self.weight = torch.tensor([variant.weight for variant in variants], device=device)
-        self.single = torch.tensor([not variant.double for variant in variants], device=device)
-        self.baseline = torch.tensor(
-            [float(variant.baseline) for variant in variants], device=device
-        )
-        self.masking = torch.tensor([variant.masking for variant in variants], device=device)
-        self.default = torch.zeros(self.agents, action_dim, device=device)
-        if self.agents <= EXACT_UP_TO:
-            exact = all_subteams(self.agents).to(device)
-            self.kept = exact.expand(members, *exact.shape)
+    @property
+    def networks(self) -> dict[str, Parameters]:
+        return self.learner.networks
 
-    def propose(self, obs: Tensor, samples: int, streams: list[torch.Generator]) -> Tensor:
-        """[M, N, B, K, A] actions decoded from clipped latents for obs [M, N, B, O]."""
-        repeated = obs.repeat_interleave(samples, dim=2)
-        noise = normal_(obs.new_empty(*repeated.shape[:-1], self.latent), streams)
-        clip = self.config.latent_clip
-        return (
-            self.vae.decode(repeated, noise.clamp(-clip, clip)).detach().unflatten(2, (-1, samples))
-        )
+    def update(self, batch: Any) -> None:
+        """One iteration of Algorithm 1, lines 4 to 13, on a minibatch."""
+        now, following = self.generator.update(batch)  # line 4
+        action = self.generator.taken(batch)
+        with torch.no_grad():
+            _, best = self.joint_policy(following, self.learner.targets["critic"])  # lines 5 and 6
+        self.critic.update(batch, action, best)  # lines 6 and 7
 
-    def joint_values(self, state: Tensor, actions: Tensor, params) -> Tensor:
-        """Eq. 10 [M, R] of states [M, R, D] with joint actions [M, R, N, A]."""
-        values = self.critics.values(
-            state.unsqueeze(1), actions.flatten(-2).unsqueeze(1), params
-        )  # [M, 1, 2, R]
-        return combined(values.squeeze(1), self.weight, self.single)
+        with torch.no_grad():
+            others = action
+            if self.others == "policy":
+                others, _ = self.joint_policy(now, self.learner.networks["critic"])  # Eq. 7
+            delta = self.contributions(now.state, action, others)  # lines 9 and 10, Eq. 8
+        self.individual.update(batch, delta)  # line 11
+        self.critic.follow()  # line 13
 
-    def best_joint(self, state: Tensor, obs: Tensor, params) -> tuple[Tensor, Tensor]:
-        """Best of n joint candidates by Eq. 10: actions [M, N, B, A] and their values [M, B].
+    def joint_policy(self, situation: Situation, params: Parameters) -> tuple[Tensor, Tensor]:
+        """The best of n proposed joint actions [M, N, B, ...] and its value [M, B]."""
+        candidates = self.generator.propose(situation.given, self.candidates)
+        values = self.critic.candidate_values(situation.state, candidates, params)
+        return best_joint(candidates, values)
 
-        Candidate j pairs the j-th proposal of every agent: n joint actions, not n^N.
+    def contributions(self, state: Tensor, action: Tensor, others: Tensor) -> Tensor:
+        """Delta_i [M, N, B] of actions [M, N, B, ...] in states [M, B, D], the unmasked others
+        doing theirs of `others`.
         """
-        count = self.config.candidates
-        proposals = self.propose(obs, count, self.noise_streams)  # [M, N, B, K, A]
-        team = proposals.permute(0, 2, 3, 1, 4)  # [M, B, K, N, A]
-        values = self.joint_values(
-            state.repeat_interleave(count, dim=1), team.flatten(1, 2), params
-        )
-        best, which = values.unflatten(1, (-1, count)).max(-1)  # [M, B]
-        pick = which[:, None, :, None, None].expand(-1, self.agents, -1, 1, self.action_dim)
-        return proposals.gather(3, pick).squeeze(3), best
-
-    def contributions(self, batch: TeamBatch) -> Tensor:
-        """Delta_i [M, N, B] of Eq. 8."""
-        if self.agents > EXACT_UP_TO:
-            drawn = [
-                draw_subteams(self.agents, self.config.subteams, stream)
-                for stream in self.subteam_streams
-            ]
-            kept = torch.stack(drawn).to(batch.state.device)
-            kept = torch.where(self.masking.view(-1, 1, 1, 1), kept, 1.0)
-            weights = kept.new_full(kept.shape[:1] + kept.shape[2:3], 1 / kept.shape[2])
-        else:
-            kept = self.kept
-            empty = torch.zeros(kept.shape[2], device=kept.device)
-            empty[0] = 1
-            weights = torch.where(
-                self.masking.unsqueeze(-1), torch.full_like(empty, 1 / len(empty)), empty
-            )
-        others = batch.action
-        if self.config.others == "policy":
-            others, _ = self.best_joint(batch.state, batch.obs, self.critics.constant)
-
-        def value(actions: Tensor) -> Tensor:
-            rows = actions.shape[1]
-            state = batch.state.unsqueeze(1).expand(-1, rows, -1, -1).flatten(1, 2)
-            return self.joint_values(state, actions.flatten(1, 2), self.critics.constant).unflatten(
-                1, (rows, -1)
-            )
-
-        return contributions(
-            value, batch.action, others, self.default, kept, weights, self.baseline
-        )
-
-    def update(self, batch: TeamBatch) -> None:
-        """One iteration of Algorithm 1: generators, joint critics, individual values, targets."""
-        config = self.config
-        noise = normal_(batch.obs.new_empty(*batch.obs.shape[:-1], self.latent), self.noise_streams)
-        self.vae.update(batch.obs, batch.action, noise, KL_WEIGHT)
-
-        with torch.no_grad():
-            _, best = self.best_joint(batch.next_state, batch.next_obs, self.target_critic)
-            target = batch.reward + config.gamma * (1 - batch.terminal) * best  # [M, B]
-        joint = batch.action.transpose(1, 2).flatten(-2).unsqueeze(1)  # [M, 1, B, N A]
-        values = self.critics.values(batch.state.unsqueeze(1), joint)
-        self._descend(td_loss(values, target.unsqueeze(1)), self.critics.params, self.critic_adam)
-
-        with torch.no_grad():
-            delta = self.contributions(batch)
-        errors = (self.values(batch.obs, batch.action) - delta).square()
-        if config.exp_weight:
-            errors = errors * delta.exp().clamp_max(EXP_CLIP)
-        self._descend(mean_over_batch(errors), self.individual, self.value_adam)
-        self.target_critic.average_towards(self.critics.params, config.tau)
-
-    @staticmethod
-    def _descend(loss: Tensor, params: Parameters, adam: Adam) -> None:
-        params.zero_grad()
-        loss.sum().backward(inputs=list(params.tensors.values()))
-        adam.step()
-
-    def values(self, obs: Tensor, action: Tensor) -> Tensor:
-        """Individual values [M, N, B] of own observations and actions (Eq. 9)."""
-        return apply_mlp(self.individual, torch.cat([obs, action], -1), None).squeeze(-1)
-
-    @torch.no_grad()
-    def act(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
-        """[M, N, B, A]: every agent's best of `act_samples` proposals by its own individual value."""
-        samples = self.config.act_samples
-        proposals = self.propose(obs, samples, streams)
-        values = self.values(
-            obs.repeat_interleave(samples, dim=2), proposals.flatten(2, 3)
-        ).unflatten(2, (-1, samples))
-        pick = values.argmax(-1)[..., None, None].expand(-1, -1, -1, 1, self.action_dim)
-        return proposals.gather(3, pick).squeeze(3)
+        samples = sampled_subteams(self.agents, self.subteams, self.masking, self.subteam_streams)
+        pair = self.critic.counterfactuals(state, action, others, samples.present)
+        return contribution(*pair, samples.weights, self.baseline)
 
     def state_dict(self) -> dict:
-        return {
-            "vae": self.vae.state_dict(),
-            "critics": self.critics.params.flat,
-            "target_critic": self.target_critic.flat,
-            "individual": self.individual.flat,
-            "critic_adam": self.critic_adam.state_dict(),
-            "value_adam": self.value_adam.state_dict(),
-            "noise": [stream.get_state() for stream in self.noise_streams],
-            "subteams": [stream.get_state() for stream in self.subteam_streams],
-        }
+        return self.learner.state_dict()
 
-    @torch.no_grad()
     def load_state_dict(self, state: dict) -> None:
-        self.vae.load_state_dict(state["vae"])
-        self.critics.params.flat.copy_(state["critics"])
-        self.target_critic.flat.copy_(state["target_critic"])
-        self.individual.flat.copy_(state["individual"])
-        self.critic_adam.load_state_dict(state["critic_adam"])
-        self.value_adam.load_state_dict(state["value_adam"])
-        for streams, saved in (
-            (self.noise_streams, state["noise"]),
-            (self.subteam_streams, state["subteams"]),
-        ):
-            for stream, one in zip(streams, saved, strict=True):
-                stream.set_state(one)
+        self.learner.load_state_dict(state)

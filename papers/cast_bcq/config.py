@@ -6,7 +6,7 @@ from typing import Any, Literal
 from common.learning.bcq import BCQConfig
 from common.learning.ranges import Count, Positive, Share
 from common.running.cells import Layer, defaults
-from papers.cast_bcq.baselines import ICQConfig, MABCQConfig
+from papers.cast_bcq.baselines import ICQMAConfig, MABCQConfig
 from papers.cast_bcq.cast import CASTConfig, Variant
 from papers.cast_bcq.discrete import DiscreteConfig
 from papers.cast_bcq.recurrent import RecurrentConfig
@@ -21,7 +21,7 @@ METHODS = {
     "bcq": BCQConfig,
     "i_bcq": BCQConfig,
     "mabcq": MABCQConfig,
-    "icq_ma": ICQConfig,
+    "icq_ma": ICQMAConfig,
     "ours": CASTConfig,
 }
 ALWAYS_FULL = ("bcq", "mabcq")  # they need the joint observation, also in execution

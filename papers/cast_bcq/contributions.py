@@ -1,18 +1,32 @@
-"""Who contributed what: subteams, masking, counterfactual sample averages (Sections 3.2 and 3.3 of
-CAST-BCQ).
+"""Who contributed what: subteams of the other agents, and joint actions in which their members are
+masked (Section 3.2 of CAST-BCQ).
 
     ST(i)    all subsets of the other agents, the empty one included
-    Eq. 8    Delta_i = mean over m of Q(o, (a_i, a^_-i^m)) - Q(o, (a_i^d, a^_-i^m)), where the
-             members of subteam m take their default action and the others follow the joint policy
-    Eq. 10   Q = lambda min(Q_1, Q_2) + (1 - lambda) max(Q_1, Q_2)
+    a^_-i^m  what the others do in the m-th sample of Eq. 8: members of subteam m their default
+             action, everyone else the joint policy's
 
-Axes: M members, N agents, S subteams, B batch, A an agent's action, K candidates.
+Axes: M members, N agents, S subteams, B batch, A an agent's action.
 """
 
 import itertools
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+EXACT_UP_TO = 3  # agents: all subteams of the others are enumerated
+
+
+class Subteams(NamedTuple):
+    """The samples of Eq. 8.
+
+    Attributes:
+        present: [M, N, S, N], of every agent's subteams: 0 for who is masked, else 1.
+        weights: [M, S], of the subteams in the average; each member's sum to 1.
+    """
+
+    present: Tensor
+    weights: Tensor
 
 
 def all_subteams(agents: int) -> Tensor:
@@ -21,14 +35,14 @@ def all_subteams(agents: int) -> Tensor:
 
     The empty subteam comes first. An agent itself is never masked.
     """
-    found = []
+    present = []
     for i in range(agents):
         others = [j for j in range(agents) if j != i]
         subsets = itertools.chain.from_iterable(
             itertools.combinations(others, size) for size in range(agents)
         )
-        found.append([[0.0 if j in subset else 1.0 for j in range(agents)] for subset in subsets])
-    return torch.tensor(found)
+        present.append([[0.0 if j in subset else 1.0 for j in range(agents)] for subset in subsets])
+    return torch.tensor(present)
 
 
 def draw_subteams(agents: int, count: int, stream: torch.Generator) -> Tensor:
@@ -37,69 +51,51 @@ def draw_subteams(agents: int, count: int, stream: torch.Generator) -> Tensor:
 
     Sizes go from 0 to N - 1, as in the Shapley value.
     """
-    kept = torch.ones(agents, count, agents)
+    present = torch.ones(agents, count, agents)
     for i, s in itertools.product(range(agents), range(count)):
         others = [j for j in range(agents) if j != i]
         size = int(torch.randint(agents, (), generator=stream))
         order = torch.randperm(agents - 1, generator=stream)[:size].tolist()
-        kept[i, s, [others[j] for j in order]] = 0
-    return kept
+        present[i, s, [others[j] for j in order]] = 0
+    return present
 
 
-def combined(values: Tensor, weight: Tensor, single: Tensor) -> Tensor:
-    """Eq. 10 of joint values [M, 2, ...] -> [M, ...]; the first critic alone for members that are
-    `single` (w/o CD).
+def sampled_subteams(
+    agents: int, count: int, masking: Tensor, streams: list[torch.Generator]
+) -> Subteams:
+    """All subteams of a small team, `count` drawn ones of a large team.
 
     Args:
-        weight: lambda [M]; single: [M], true or false.
+        masking: [M], false for members that mask nobody (w/o ST): theirs is the empty subteam only.
+        streams: of drawn subteams, one per member, on the CPU.
     """
-    shape = (-1, *[1] * (values.ndim - 2))
-    weight, single = weight.view(shape), single.view(shape)
-    return torch.where(
-        single, values[:, 0], weight * values.amin(1) + (1 - weight) * values.amax(1)
-    )
+    members = len(streams)
+    device = masking.device
+    if agents <= EXACT_UP_TO:
+        every = all_subteams(agents).to(device)
+        uniform = torch.full(every.shape[1:2], 1 / every.shape[1], device=device)
+        empty = torch.zeros_like(uniform)
+        empty[0] = 1
+        weights = torch.where(masking.unsqueeze(-1), uniform, empty)
+        return Subteams(every.expand(members, -1, -1, -1), weights)
+    drawn = torch.stack([draw_subteams(agents, count, stream) for stream in streams]).to(device)
+    present = torch.where(masking.view(-1, 1, 1, 1), drawn, 1.0)
+    return Subteams(present, present.new_full((members, count), 1 / count))
 
 
-def joint_actions(own: Tensor, others: Tensor, default: Tensor, kept: Tensor) -> Tensor:
-    """Joint actions [M, N, S, B, N, A]: agent i takes its row of `own`, the others theirs of
+def joint_actions(acting: Tensor, others: Tensor, default: Tensor, present: Tensor) -> Tensor:
+    """Joint actions [M, N, S, B, N, A]: agent i takes its row of `acting`, the others theirs of
     `others` or the default.
 
     Args:
-        own, others: [M, N, B, A]; default: [N, A].
-        kept: [M, N, S, N], see `all_subteams`.
+        acting, others: [M, N, B, A]; default: [N, A].
+        present: [M, N, S, N], see `Subteams`.
     """
-    members, agents, batch, _ = own.shape
+    members, agents, batch, size = acting.shape
     team = others.transpose(1, 2)[:, None, None]  # [M, 1, 1, B, N, A]
-    mask = kept[:, :, :, None, :, None]
+    mask = present[:, :, :, None, :, None]
     masked = mask * team + (1 - mask) * default  # [M, N, S, B, N, A]
-    self_ = torch.eye(agents, dtype=torch.bool, device=own.device)[None, :, None, None, :, None]
-    mine = own[:, :, None, :, None].expand(members, agents, 1, batch, agents, own.shape[-1])
-    return torch.where(self_, mine, masked)
-
-
-def contributions(
-    value,
-    action: Tensor,
-    policy_action: Tensor,
-    default: Tensor,
-    kept: Tensor,
-    weights: Tensor,
-    baseline: Tensor,
-) -> Tensor:
-    """Delta_i of Eq. 8, [M, N, B].
-
-    Args:
-        value: joint actions [M, R, B, N, A] -> joint values [M, R, B] at the minibatch's states, by
-            Eq. 10.
-        action: the data's, [M, N, B, A]; policy_action: what unmasked others do, [M, N, B, A].
-        default: a^d, [N, A].
-        kept: [M, N, S, N]; weights: [M, S], of the subteams, each member's sum to 1.
-        baseline: [M], 1 to subtract the value of the default action, 0 not to.
-    """
-    members, agents, subteams = kept.shape[:3]
-    taken = joint_actions(action, policy_action, default, kept)
-    absent = joint_actions(default[None, :, None].expand_as(action), policy_action, default, kept)
-    both = torch.stack([taken, absent], 1).flatten(1, 3)  # [M, 2 N S, B, N, A]
-    with_, without = value(both).unflatten(1, (2, agents, subteams)).unbind(1)  # [M, N, S, B]
-    gain = with_ - baseline.view(-1, 1, 1, 1) * without
-    return (weights.view(members, 1, subteams, 1) * gain).sum(2)
+    itself = torch.eye(agents, dtype=torch.bool, device=acting.device)
+    itself = itself[None, :, None, None, :, None]
+    action = acting[:, :, None, :, None].expand(members, agents, 1, batch, agents, size)
+    return torch.where(itself, action, masked)

@@ -10,8 +10,15 @@ LEARNERS = {  # on the robots
     "bcq": "common.learning.bcq:BCQ",
     "i_bcq": "common.learning.bcq:BCQ",
     "mabcq": "papers.cast_bcq.baselines:MABCQ",
-    "icq_ma": "papers.cast_bcq.baselines:ICQ",
-    "ours": "papers.cast_bcq.cast:CAST",
+    "icq_ma": "papers.cast_bcq.baselines:ICQMA",
+    "ours": "papers.cast_bcq.agents:ContinuousCAST",
+}
+BATTLE_LEARNERS = {
+    "bc": "papers.cast_bcq.recurrent_baselines:RecurrentCloning",
+    "i_bcq": "papers.cast_bcq.recurrent_baselines:RecurrentBCQ",
+    "mabcq": "papers.cast_bcq.recurrent_baselines:RecurrentMABCQ",
+    "icq_ma": "papers.cast_bcq.recurrent_baselines:RecurrentICQMA",
+    "ours": "papers.cast_bcq.agents:RecurrentCAST",
 }
 
 
@@ -31,6 +38,8 @@ def roots(cell: Cell) -> list[str]:
     task = cell.config["task"]
     if task == "grid":
         return ["papers.cast_bcq.grid"]
-    trained_by = "battles" if TASKS[task].name == "battles" else "training"
-    learner = [] if trained_by == "battles" else [module_of(LEARNERS[cell.config["method"]])]
-    return [f"papers.cast_bcq.{trained_by}", *learner, *TASKS[task].modules]
+    fights = TASKS[task].name == "battles"
+    learners = BATTLE_LEARNERS if fights else LEARNERS
+    learner = module_of(learners[cell.config["method"]])
+    trained_by = "battles" if fights else "training"
+    return [f"papers.cast_bcq.{trained_by}", learner, *TASKS[task].modules]

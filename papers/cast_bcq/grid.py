@@ -13,14 +13,10 @@ from common.learning.population import generator, generators
 from common.running import program
 from common.running.program import Course, Members, Training
 from envs.grid import world
+from papers.cast_bcq.agents import DiscreteCAST
 from papers.cast_bcq.cast import Variant
-from papers.cast_bcq.discrete import (
-    DiscreteBatch,
-    DiscreteBCQ,
-    DiscreteCAST,
-    DiscreteConfig,
-    DiscreteICQ,
-)
+from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
+from papers.cast_bcq.discrete_baselines import DiscreteBCQ, DiscreteICQ
 
 METHODS = {"i_bcq": DiscreteBCQ, "i_icq": DiscreteICQ, "ours": DiscreteCAST}
 AGENTS = 2
@@ -147,9 +143,9 @@ class Grid:
         if not isinstance(self.learner, DiscreteCAST):
             return None
         actions = torch.cartesian_prod(torch.arange(ACTIONS), torch.arange(ACTIONS)).to(self.device)
-        onehot = self.learner.onehot(actions).expand(len(self.seeds), -1, -1, -1)
+        onehot = self.learner.generator.onehot(actions).expand(len(self.seeds), -1, -1, -1)
         state = self.seen[EXAMPLE].expand(len(self.seeds), len(actions), -1)
-        joint = self.learner.joint_values(state, onehot, self.learner.networks["critic"])
+        joint = self.learner.critic.values(state, onehot, self.learner.networks["critic"])
         return joint.unflatten(1, (ACTIONS, ACTIONS)).tolist()
 
     @torch.no_grad()

@@ -12,9 +12,11 @@ from torch import Tensor
 from common.learning.replay import Batch
 from envs.lockstep import View
 
+FIELDS = ("obs", "action", "reward", "next_obs", "terminal", "next_action")
+
 
 @dataclass(frozen=True)
-class TeamBatch:
+class JointBatch:
     """A minibatch of joint transitions.
 
     Attributes:
@@ -35,13 +37,12 @@ class TeamBatch:
     def separate(self) -> Batch:
         """What independent learners see: every agent's own observation and action."""
         shape = self.action.shape[:3]
-        reward, terminal = (
-            part.unsqueeze(1).expand(shape).contiguous() for part in (self.reward, self.terminal)
-        )
+        reward = self.reward.unsqueeze(1).expand(shape).contiguous()
+        terminal = self.terminal.unsqueeze(1).expand(shape).contiguous()
         return Batch(self.obs, self.action, reward, self.next_obs, terminal)
 
 
-class Rows:
+class JointRows:
     """Data sets of a population.
 
     Args:
@@ -58,27 +59,24 @@ class Rows:
         self,
         datasets: list[dict[str, Tensor]],
         which: list[int],
-        streams,
+        streams: list[torch.Generator],
         of: View,
         successors: bool,
-        device="cpu",
+        device: str = "cpu",
     ):
         blocks = []
         for data in datasets:
-            parts = [
-                data[name].flatten(1)
-                for name in ("obs", "action", "reward", "next_obs", "terminal", "next_action")
-            ]
-            rows = torch.cat(parts, -1)
+            rows = torch.cat([data[name].flatten(1) for name in FIELDS], -1)
             blocks.append(rows[data["has_next_action"]] if successors else rows)
-        state, action = datasets[0]["obs"].shape[-1], datasets[0]["action"].shape[-1]
-        self.widths = [state, action, 1, state, 1, action]
+        first = datasets[0]
+        self.widths = [first[name].flatten(1).shape[1] for name in FIELDS]
         self.rows = torch.cat(blocks).to(device)
         starts = torch.tensor([0, *[len(block) for block in blocks]]).cumsum(0)
-        self.starts, self.sizes = [int(starts[d]) for d in which], [len(blocks[d]) for d in which]
+        self.starts = [int(starts[d]) for d in which]
+        self.sizes = [len(blocks[d]) for d in which]
         self.streams, self.view, self.device = streams, of, device
 
-    def draw(self, batch_size: int) -> TeamBatch:
+    def draw(self, batch_size: int) -> JointBatch:
         """A fresh minibatch for every member, uniform with replacement as in BCQ's code."""
         drawn = [
             start + torch.randint(size, (batch_size,), generator=stream)
@@ -86,24 +84,23 @@ class Rows:
         ]
         return self.gather(torch.stack(drawn).to(self.device))
 
-    def gather(self, index: Tensor) -> TeamBatch:
+    def gather(self, index: Tensor) -> JointBatch:
         """Rows with these numbers [M, B]."""
         state, action, reward, next_state, terminal, next_action = self.rows[index].split(
             self.widths, dim=-1
         )
-        obs, next_obs = (
-            self.view.observe(part).transpose(1, 2).contiguous() for part in (state, next_state)
-        )
-        action, next_action = (
-            self.view.split(part).transpose(1, 2).contiguous() for part in (action, next_action)
-        )
-        return TeamBatch(
+        return JointBatch(
             state.contiguous(),
-            obs,
-            action,
+            self.by_agent(self.view.observe(state)),
+            self.by_agent(self.view.split(action)),
             reward[..., 0],
             next_state.contiguous(),
-            next_obs,
+            self.by_agent(self.view.observe(next_state)),
             terminal[..., 0],
-            next_action,
+            self.by_agent(self.view.split(next_action)),
         )
+
+    @staticmethod
+    def by_agent(rows: Tensor) -> Tensor:
+        """[M, N, B, ...] of [M, B, N, ...]."""
+        return rows.transpose(1, 2).contiguous()

@@ -13,7 +13,7 @@ from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from papers.cast_bcq.config import METHODS
 from papers.cast_bcq.data import DATA, LEARNERS
-from papers.cast_bcq.rows import Rows
+from papers.cast_bcq.rows import JointRows
 
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 JOINT = ("ours", "icq_ma")  # learn from the rows of the whole team
@@ -58,7 +58,7 @@ def build(members: Members, device: str) -> Training:
     (loaded,), _, checksums = DATA.load(members.cells)
     data = joint.transitions(loaded["arrays"], single(robot))
     streams = generators(seeds, "minibatches")
-    rows = Rows([data], [0] * len(seeds), streams, agents, method == "icq_ma", device)
+    rows = JointRows([data], [0] * len(seeds), streams, agents, method == "icq_ma", device)
     learner = learner_of(members, agents, data["obs"].shape[-1], device)
     team = RobotTeam(robot, agents, device=device)
     expert, random = datasets.constants(robot)

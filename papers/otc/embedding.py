@@ -60,7 +60,6 @@ class Embedding(Learner):
         self.vae = ConditionalVAE(
             generators(seeds, "embedding"),
             dims,
-            dims[0],
             action_dim,
             config.dim,
             config.hidden,

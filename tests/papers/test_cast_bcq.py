@@ -2,6 +2,7 @@
 grid; end to end.
 """
 
+import copy
 import itertools
 from dataclasses import replace
 
@@ -10,47 +11,59 @@ import torch
 
 from common.learning import kernels
 from common.learning.bcq import BCQConfig
-from common.learning.networks import apply_mlp
+from common.learning.episodes import EpisodeStore, mean_filled, softmax_over_filled, traced_targets
+from common.learning.learner import Learner
 from common.learning.population import generator, generators
 from common.running.program import Members, Program, train
 from envs.grid import world
 from envs.mujoco.views import view
-from papers.cast_bcq import battles, grid, recurrent, training
+from papers.cast_bcq import battles, grid, training
+from papers.cast_bcq.agents import ContinuousCAST, DiscreteCAST, RecurrentCAST
 from papers.cast_bcq.baselines import (
-    ICQ,
+    ICQMA,
     MABCQ,
-    ICQConfig,
+    ICQMAConfig,
     MABCQConfig,
+    icq_target,
     transition_normalisation,
     value_deviation,
 )
-from papers.cast_bcq.cast import CAST, CASTConfig, Variant
-from papers.cast_bcq.contributions import (
-    all_subteams,
+from papers.cast_bcq.cast import (
+    CASTConfig,
+    Situation,
+    Variant,
+    best_joint,
     combined,
-    contributions,
+    contribution,
+    individual_errors,
+    joint_errors,
+    joint_target,
+)
+from papers.cast_bcq.contributions import (
+    Subteams,
+    all_subteams,
     draw_subteams,
     joint_actions,
+    sampled_subteams,
 )
-from papers.cast_bcq.discrete import (
-    DiscreteBatch,
+from papers.cast_bcq.critics import JointCritic
+from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
+from papers.cast_bcq.discrete_baselines import (
     DiscreteBCQ,
-    DiscreteCAST,
-    DiscreteConfig,
     DiscreteICQ,
-    allowed,
-    sample_allowed,
+    icq_advantage,
+    independent_target,
+    mixed_best,
 )
+<<<<<<< HEAD
 from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
+=======
+from papers.cast_bcq.experiment import battle_cell, cell, grid_cell, prepare
+from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_inverse
+>>>>>>> 72acd27 (CAST-BCQ once: Eqs. 6-10 over a generator, a joint critic and values)
 from papers.cast_bcq.grid import Grid, data_set, encode
-from papers.cast_bcq.recurrent import (
-    RecurrentConfig,
-    Sizes,
-    sampled,
-    softmax_over_filled,
-    traced_targets,
-)
-from papers.cast_bcq.rows import Rows, TeamBatch
+from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
+from papers.cast_bcq.rows import JointBatch, JointRows
 
 SMALL = CASTConfig(hidden=16, vae_hidden=16, candidates=3, act_samples=4)
 
@@ -66,11 +79,11 @@ def same(first, second) -> bool:
     )
 
 
-def team_batch(members, agents, stream, rows=12, obs=3, act=2, state=5):
+def joint_batch(members, agents, stream, rows=12, obs=3, act=2, state=5):
     def draw(*shape):
         return torch.randn(*shape, generator=stream)
 
-    return TeamBatch(
+    return JointBatch(
         draw(members, rows, state),
         draw(members, agents, rows, obs),
         draw(members, agents, rows, act).tanh(),
@@ -110,14 +123,58 @@ def test_combined_is_the_minimum_at_1_the_maximum_at_0_and_one_critic_without_th
     weight, single = torch.tensor([1.0, 0.0, 0.9, 0.9]), torch.tensor([False, False, False, True])
     expected = [[1, 2], [3, 5], [0.9 * 1 + 0.1 * 3, 0.9 * 2 + 0.1 * 5], [1, 5]]
     torch.testing.assert_close(
-        combined(values, weight, single), torch.tensor(expected, dtype=torch.float32)
+        combined(values, weight[:, None], single[:, None]),
+        torch.tensor(expected, dtype=torch.float32),
     )
+    torch.testing.assert_close(
+        combined(values[:1], 0.9, torch.tensor(False)), torch.tensor([expected[2]])
+    )
+
+
+def test_joint_targets_and_errors_by_hand():
+    terminal = torch.tensor([[0.0, 1.0]])
+    target = joint_target(torch.ones(1, 2), terminal, torch.full((1, 2), 4.0), 0.5)
+    assert target.tolist() == [[1 + 0.5 * 4, 1]]  # nothing follows the end of an episode
+    joint_q = torch.tensor([[[4.0, 1.0], [3.0, 3.0]]])
+    assert joint_errors(joint_q, target).tolist() == [[1 + 0, 0 + 4]]
+
+
+def test_individual_errors_by_hand():
+    value, delta = torch.tensor([3.0, 3.0]), torch.tensor([1.0, 5.0])
+    assert individual_errors(value, delta).tolist() == [4, 4]
+    expected = [4 * torch.tensor(1.0).exp().item(), 4 * 10]  # e^5 is clipped
+    assert individual_errors(value, delta, exp_weight=True).tolist() == pytest.approx(expected)
+
+
+def test_the_best_joint_candidate_pairs_the_same_draw_of_every_agent():
+    candidates = torch.arange(6.0).view(1, 2, 1, 3, 1)  # agent 0 proposes 0 1 2, agent 1 3 4 5
+    action, best = best_joint(candidates, torch.tensor([[[1.0, 7.0, 2.0]]]))
+    assert action.flatten().tolist() == [1, 4] and best.tolist() == [[7]]
+    numbers, _ = best_joint(candidates[..., 0], torch.tensor([[[1.0, 2.0, 7.0]]]))
+    assert numbers.flatten().tolist() == [2, 5]
+
+
+def test_who_masks_nobody_has_only_the_empty_subteam():
+    masking = torch.tensor([True, False])
+    small = sampled_subteams(2, 9, masking, generators([0, 1], "subteams"))
+    assert small.present.shape == (2, 2, 2, 2)  # exact, whatever the count
+    assert small.weights.tolist() == [[0.5, 0.5], [1, 0]]
+    large = sampled_subteams(5, 6, masking, generators([0, 1], "subteams"))
+    assert torch.equal(large.present[0], draw_subteams(5, 6, generator(0, "subteams")))
+    assert large.present[1].eq(1).all() and large.weights.eq(1 / 6).all()
+
+
+def contributions(value, action, others, default, samples, baseline):
+    """Eq. 8 by whole joint actions; value gives joint actions [M, N, S, B, N, A] theirs."""
+    absent = default[None, :, None].expand_as(action)
+    pair = [value(joint_actions(one, others, default, samples.present)) for one in (action, absent)]
+    return contribution(*pair, samples.weights, baseline)
 
 
 @pytest.mark.parametrize("baseline", [1.0, 0.0])
 def test_contributions_equal_a_brute_force_loop(stream, baseline):
     members, agents, batch, size = 2, 3, 4, 2
-    own, others = (torch.randn(members, agents, batch, size, generator=stream) for _ in range(2))
+    action, others = (torch.randn(members, agents, batch, size, generator=stream) for _ in range(2))
     default = torch.randn(agents, size, generator=stream)
     mixing = torch.randn(agents * size, agents * size, generator=stream)
 
@@ -125,11 +182,16 @@ def test_contributions_equal_a_brute_force_loop(stream, baseline):
         flat = actions.flatten(-2)
         return (flat @ mixing * flat).sum(-1).sin()
 
-    kept = all_subteams(agents).expand(members, -1, -1, -1)
+    present = all_subteams(agents).expand(members, -1, -1, -1)
     weights = torch.rand(members, 4, generator=stream)
     weights = weights / weights.sum(1, keepdim=True)
-    found = contributions(
-        joint_value, own, others, default, kept, weights, torch.full((members,), baseline)
+    delta = contributions(
+        joint_value,
+        action,
+        others,
+        default,
+        Subteams(present, weights),
+        torch.full((members,), baseline),
     )
     for m, i, b in itertools.product(range(members), range(agents), range(batch)):
         rest, total = [j for j in range(agents) if j != i], 0.0
@@ -138,24 +200,22 @@ def test_contributions_equal_a_brute_force_loop(stream, baseline):
             team = torch.stack(
                 [default[j] if j in masked else others[m, j, b] for j in range(agents)]
             )
-            present, absent = team.clone(), team.clone()
-            present[i], absent[i] = own[m, i, b], default[i]
-            total += weight * (joint_value(present) - baseline * joint_value(absent))
-        torch.testing.assert_close(found[m, i, b], total, rtol=1e-4, atol=1e-5)
+            with_action, without = team.clone(), team.clone()
+            with_action[i], without[i] = action[m, i, b], default[i]
+            total += weight * (joint_value(with_action) - baseline * joint_value(without))
+        torch.testing.assert_close(delta[m, i, b], total, rtol=1e-4, atol=1e-5)
 
 
 def test_an_additive_team_value_gives_every_agent_its_own_term(stream):
-    own, others = (torch.randn(1, 3, 5, 2, generator=stream) for _ in range(2))
-    default, kept = torch.zeros(3, 2), all_subteams(3)[None]
+    action, others = (torch.randn(1, 3, 5, 2, generator=stream) for _ in range(2))
+    samples = Subteams(all_subteams(3)[None], torch.full((1, 4), 0.25))
     scale = torch.tensor([1.0, 2.0, -3.0])[:, None]
 
     def value(actions):
         return (scale * actions.square()).sum((-1, -2))
 
-    found = contributions(
-        value, own, others, default, kept, torch.full((1, 4), 0.25), torch.ones(1)
-    )
-    torch.testing.assert_close(found[0], scale * own[0].square().sum(-1))
+    delta = contributions(value, action, others, torch.zeros(3, 2), samples, torch.ones(1))
+    torch.testing.assert_close(delta[0], scale * action[0].square().sum(-1))
 
 
 def test_joint_actions_take_the_own_row_and_mask_the_subteam():
@@ -165,16 +225,16 @@ def test_joint_actions_take_the_own_row_and_mask_the_subteam():
 
 
 def test_joint_candidates_pair_draws_and_the_best_pair_wins(stream):
-    agent = CAST([0], [3, 3], 5, 2, SMALL, [Variant()])
-    batch = team_batch(1, 2, stream)
-    proposals = agent.propose(batch.obs, 3, generators([0], "noise"))
-    actions, best = agent.best_joint(
-        batch.state, batch.obs, agent.critics.constant
-    )  # draws from the same stream
+    agent = ContinuousCAST([0], [3, 3], 5, 2, SMALL, [Variant()])
+    critic = agent.networks["critic"]
+    batch = joint_batch(1, 2, stream)
+    now = Situation(batch.state, (batch.obs,))
+    proposals = agent.generator.propose(now.given, 3, generators([0], "noise"))
+    actions, best = agent.joint_policy(now, critic)  # draws from the same stream
     for b in range(batch.state.shape[1]):
         pairs = [proposals[0, :, b, j] for j in range(3)]
         values = [
-            agent.joint_values(batch.state[:, b : b + 1], pair[None, None], agent.critics.constant)
+            agent.critic.values(batch.state[:, b : b + 1], pair[None, None], critic).detach()
             for pair in pairs
         ]
         j = max(range(3), key=lambda k: float(values[k]))
@@ -183,18 +243,17 @@ def test_joint_candidates_pair_draws_and_the_best_pair_wins(stream):
 
 
 def test_cast_learns_an_additive_reward_and_who_earned_it(stream):
-    """One step, r = 2 a_0 - a_1: agent 0 should go up, agent 1 down, and the contributions say so."""
+    """One step, r = 2 a_0 - a_1: agent 0 should go up, agent 1 down; contributions say so."""
     config = CASTConfig(hidden=32, vae_hidden=32, candidates=5, act_samples=20, lr=3e-3)
-    agent = CAST([0], [2, 2], 2, 1, config, [Variant()])
+    agent = ContinuousCAST([0], [2, 2], 2, 1, config, [Variant()])
     for _ in range(600):
         state = torch.randn(1, 64, 2, generator=stream)
         action = torch.rand(1, 2, 64, 1, generator=stream) * 2 - 1
         obs = state.unsqueeze(1).expand(-1, 2, -1, -1).contiguous()
         reward = 2 * action[:, 0, :, 0] - action[:, 1, :, 0]
-        agent.update(TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action))
-    delta = agent.contributions(
-        TeamBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action)
-    )
+        agent.update(JointBatch(state, obs, action, reward, state, obs, torch.ones(1, 64), action))
+    others, _ = agent.joint_policy(Situation(state, (obs,)), agent.networks["critic"])
+    delta = agent.contributions(state, action, others).detach()
     assert (delta[0, 0] - 2 * action[0, 0, :, 0]).abs().mean() < 0.15
     assert (delta[0, 1] + action[0, 1, :, 0]).abs().mean() < 0.15
     done = agent.act(obs, generators([0], "acting"))
@@ -206,13 +265,13 @@ def test_a_member_does_not_depend_on_the_others_and_resumes(stream, kind):
     def build(seeds):
         if kind == "cast":
             variants = [Variant(masking=seed != 1, double=seed != 2) for seed in seeds]
-            return CAST(seeds, [3, 3], 5, 2, SMALL, variants)
+            return ContinuousCAST(seeds, [3, 3], 5, 2, SMALL, variants)
         if kind == "icq":
-            return ICQ(seeds, [3, 3], 5, 2, ICQConfig(hidden=16, mixer_hidden=16))
+            return ICQMA(seeds, [3, 3], 5, 2, ICQMAConfig(hidden=16, mixer_hidden=16))
         return MABCQ(seeds, [3, 3], 2, MABCQConfig(hidden=16, target_samples=3, act_samples=4))
 
     together, alone, resumed = build([0, 1, 2]), build([1]), build([0, 1, 2])
-    batches = [team_batch(3, 2, stream) for _ in range(6)]
+    batches = [joint_batch(3, 2, stream) for _ in range(6)]
     for k, batch in enumerate(batches):
         part = members_of(batch, slice(1, 2))
         together.update(batch.separate() if kind == "mabcq" else batch)
@@ -239,15 +298,39 @@ def test_mabcq_weights_by_hand():
     torch.testing.assert_close(transition_normalisation(sharp, 5 + mean, 0.8), 1.8 * one)
 
 
+def test_icq_targets_by_hand():
+    """Weights e^0 and e^ln 3, scaled to mean 1: 1/2 and 3/2."""
+    following = torch.tensor([[0.0, 2 * torch.tensor(3.0).log()]])
+    reward, terminal = torch.ones(1, 2), torch.zeros(1, 2)
+    target = icq_target(reward, terminal, following, 0.5, temperature=2.0)
+    torch.testing.assert_close(target, 1 + 0.5 * torch.tensor([[0.5, 1.5]]) * following)
+    assert icq_target(reward, 1 + terminal, following, 0.5, 2.0).tolist() == [[1, 1]]
+
+
+def test_independent_targets_and_advantages_by_hand(stream):
+    twin_q = torch.tensor([[1.0, 5.0, 9.0], [3.0, 4.0, 9.0]]).view(1, 1, 2, 1, 3)
+    mask = torch.tensor([True, True, False]).view(1, 1, 1, 3)  # the last is not allowed
+    following = mixed_best(twin_q, mask, 0.75)
+    assert following.tolist() == [[[0.75 * 4 + 0.25 * 5]]]
+    batch = discrete_batch(1, 2, stream, rows=6)
+    target = independent_target(batch, torch.full((1, 2, 6), 4.0), 0.5)
+    expected = batch.reward + 2 * (1 - batch.terminal)
+    assert torch.equal(target[0, 0], expected[0]) and torch.equal(target[0, 1], expected[0])
+    q, logits = torch.tensor([2.0, 6.0]), torch.tensor([0.25, 0.75]).log()
+    torch.testing.assert_close(
+        icq_advantage(q, logits, torch.tensor(1)), torch.tensor(6 - (0.25 * 2 + 0.75 * 6))
+    )
+
+
 def test_icq_mixes_with_coefficients_that_sum_to_one(stream):
-    agent = ICQ([0, 1], [3, 3, 3], 5, 2, ICQConfig(hidden=16, mixer_hidden=16))
-    batch = team_batch(2, 3, stream)
+    agent = ICQMA([0, 1], [3, 3, 3], 5, 2, ICQMAConfig(hidden=16, mixer_hidden=16))
+    batch = joint_batch(2, 3, stream)
     k = agent.coefficients(batch.state, agent.networks["mixer"])
     torch.testing.assert_close(k.sum(1), torch.ones(2, 12), rtol=1e-3, atol=1e-3)
     assert (k >= 0).all()
-    own = agent.values(batch.obs, batch.action, agent.networks["critic"])
+    values = agent.values(batch.obs, batch.action, agent.networks["critic"])
     torch.testing.assert_close(
-        agent.total(batch.state, batch.obs, batch.action, agent.networks), (k * own).sum(1)
+        agent.total(batch.state, batch.obs, batch.action, agent.networks), (k * values).sum(1)
     )
 
 
@@ -266,7 +349,7 @@ def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
         "next_action": action.roll(-1, 0)[:, None],
         "has_next_action": torch.arange(count) % 3 > 0,
     }
-    rows = Rows([data], [0, 0], generators([0, 1], "minibatches"), of, successors=False)
+    rows = JointRows([data], [0, 0], generators([0, 1], "minibatches"), of, successors=False)
     batch = rows.draw(16)
     index = batch.reward.long()
     assert torch.equal(batch.state, state[index]) and torch.equal(
@@ -274,7 +357,7 @@ def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
     )
     for i in range(3):
         assert torch.equal(batch.obs[:, i], state[index][..., list(of.indices[i])])
-    assert Rows([data], [0], generators([0], "minibatches"), of, successors=True).sizes == [20]
+    assert JointRows([data], [0], generators([0], "minibatches"), of, successors=True).sizes == [20]
 
 
 # --- Discrete ---
@@ -319,7 +402,7 @@ def test_allowed_actions_are_available_and_probable_enough():
     logits = torch.tensor([0.5, 0.3, 0.14, 0.06]).log()
     assert allowed(logits, torch.ones(4), 0.3).tolist() == [True, True, False, False]
     assert allowed(logits, torch.tensor([0.0, 0, 1, 1]), 0.3).tolist() == [False, False, True, True]
-    drawn = sample_allowed(
+    drawn = draws_by_gumbel(
         logits.expand(1, 1, 1, 4),
         allowed(logits, torch.ones(4), 0.3).expand(1, 1, 1, 4),
         4000,
@@ -445,79 +528,167 @@ def test_observations_are_named_and_joint_methods_always_see_everything():
         and changed.config["hyper"]["others"] == "data"
     )
     with pytest.raises(ValueError, match="expected 'policy' or 'data'"):
-        CAST([0], [3, 3], 5, 2, replace(SMALL, others="nobody"), [Variant()])
+        ContinuousCAST([0], [3, 3], 5, 2, replace(SMALL, others="nobody"), [Variant()])
+    with pytest.raises(ValueError, match="expected 'zero' or 'first'"):
+        DiscreteConfig(default="last").default_action(2, 3)
+    with pytest.raises(ValueError, match="expected 'zero' or 'first'"):
+        RecurrentCAST([0], SIZES, RecurrentConfig(default="last"))
     assert BCQConfig().vae_hidden is None
 
 
 # --- Battles ---
 
-SIZES = Sizes(obs=4, state=6, agents=4, actions=5)
+SIZES = MapSizes(obs=4, state=6, agents=4, actions=5)
 
 
-def joint_value(learner, state, onehot):
-    """Eq. 10 of joint one-hot actions [M, R, B, N, U] by the plain networks."""
-    rows = torch.cat(
-        [state.unsqueeze(1).expand(-1, onehot.shape[1], -1, -1), onehot.flatten(-2)], -1
-    ).flatten(1, 2)
-    q = apply_mlp(learner.networks["critic"], rows.unsqueeze(1), None).squeeze(-1).squeeze(1)
-    values = learner.config.weight * q.amin(1) + (1 - learner.config.weight) * q.amax(1)
-    return values.detach().unflatten(1, onehot.shape[1:3])
+def plain_critic(agent, default="zero"):
+    """The critic of battles over one-hot vectors: every joint action written out."""
+    config = DiscreteConfig(default=default)
+    variants = [Variant(weight=agent.critic.config.weight) for _ in agent.learner.seeds]
+    action = config.default_action(SIZES.agents, SIZES.actions)
+    critic = JointCritic(Learner(agent.learner.seeds), SIZES.state, action, config, variants)
+    critic.learner.networks["critic"] = agent.networks["critic"]
+    return critic
+
+
+def onehot(numbers):
+    return torch.nn.functional.one_hot(numbers, SIZES.actions).float()
 
 
 @pytest.mark.parametrize("default", ["zero", "first"])
 def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, default):
-    learner = recurrent.CAST(
-        [0, 1],
-        SIZES,
-        RecurrentConfig(hidden=16, critic_hidden=16, default=default, weight=0.8, subteams=3),
-    )
+    config = RecurrentConfig(hidden=16, critic_hidden=16, default=default, weight=0.8, subteams=3)
+    agent = RecurrentCAST([0, 1], SIZES, config)
+    plain = plain_critic(agent, default)
     state = torch.randn(2, 7, 6, generator=stream)
     action, others = (torch.randint(5, (2, 4, 7), generator=stream) for _ in range(2))
-    kept = torch.stack([draw_subteams(4, 3, stream) for _ in range(2)])
-    base = torch.zeros(4, 5)
-    base[:, 0] = float(default == "first")
-    weights = torch.full((2, 3), 1 / 3)
-
-    def onehot(x):
-        return torch.nn.functional.one_hot(x, 5).float()
-
-    expected = contributions(
-        lambda rows: joint_value(learner, state, rows),
-        onehot(action),
-        onehot(others),
-        base,
-        kept,
-        weights,
-        torch.ones(2),
-    )
-    torch.testing.assert_close(
-        learner.contributions(state, action, others, kept), expected, atol=1e-5, rtol=1e-4
-    )
+    samples = sampled_subteams(4, 3, torch.ones(2).bool(), generators([0, 1], "subteams"))
+    pair = plain.counterfactuals(state, onehot(action), onehot(others), samples.present)
+    expected = contribution(*pair, samples.weights, torch.ones(2)).detach()
+    delta = agent.contributions(state, action, others)  # draws the same subteams
+    torch.testing.assert_close(delta, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_best_joint_candidate_in_battles_has_the_value_the_critic_gives_it(stream):
-    learner = recurrent.CAST(
-        [0, 1], SIZES, RecurrentConfig(hidden=16, critic_hidden=16, candidates=50)
-    )
-    state, logits = torch.randn(2, 7, 6, generator=stream), torch.zeros(2, 7, 4, 5)
-    mask = torch.ones(2, 7, 4, 5, dtype=torch.bool)
+    config = RecurrentConfig(hidden=16, critic_hidden=16, candidates=50)
+    agent = RecurrentCAST([0, 1], SIZES, config)
+    plain, params = plain_critic(agent), agent.networks["critic"]
+    state, logits = torch.randn(2, 7, 6, generator=stream), torch.zeros(2, 4, 7, 5)
+    mask = torch.ones(2, 4, 7, 5, dtype=torch.bool)
     mask[..., 0] = False
-    best, value = learner.best_joint(state, logits, mask, learner.networks["critic"])
-    team = torch.nn.functional.one_hot(best.permute(0, 2, 1), 5).float().unsqueeze(1)
-    torch.testing.assert_close(joint_value(learner, state, team)[:, 0], value, atol=1e-5, rtol=1e-4)
+    best, value = agent.joint_policy(Situation(state, (logits, mask)), params)
+    again = plain.values(state, onehot(best.transpose(1, 2)), params).detach()
+    torch.testing.assert_close(again, value, atol=1e-5, rtol=1e-4)
     assert (best > 0).all()
-    everything = torch.cartesian_prod(*[torch.arange(1, 5)] * 4)
-    rows = (
-        torch.nn.functional.one_hot(everything, 5).float()[None, :, None].expand(2, -1, 7, -1, -1)
+    everything = torch.cartesian_prod(*[torch.arange(1, 5)] * 4).T  # [N, K]
+    every = everything[None, :, None].expand(2, -1, 7, -1)
+    all_values = plain.candidate_values(state, onehot(every), params).detach()
+    torch.testing.assert_close(
+        agent.critic.candidate_values(state, every, params), all_values, atol=1e-5, rtol=1e-4
     )
-    all_values = joint_value(learner, state, rows)
-    assert (value <= all_values.amax(1) + 1e-5).all() and (value > all_values.mean(1)).all()
+    assert (value <= all_values.amax(-1) + 1e-5).all() and (value > all_values.mean(-1)).all()
+
+
+def lanes_of(members, stream):
+    """Minibatches of random episodes of SIZES."""
+    shape, longest = (8, 6, SIZES.agents), 5
+    lengths = torch.randint(2, longest + 1, (8, 1), generator=stream)
+    arrays = {
+        "obs": torch.randn(*shape, SIZES.obs, generator=stream),
+        "state": torch.randn(8, 6, SIZES.state, generator=stream),
+        "available": torch.ones(*shape, SIZES.actions),
+        "actions": torch.randint(SIZES.actions, (8, longest, SIZES.agents), generator=stream),
+        "rewards": torch.randn(8, longest, generator=stream),
+        "terminated": (torch.arange(longest) == lengths - 1).float(),
+        "filled": (torch.arange(longest) < lengths).float(),
+    }
+    return EpisodeStore(arrays, list(range(members)), lanes=2, positions=12)
+
+
+def build_cast(kind, seeds, stream):
+    """An agent of a kind, and a function that draws its minibatches."""
+    variants = [Variant() for _ in seeds]
+    if kind == "continuous":
+        agent = ContinuousCAST(seeds, [3, 3, 3, 3], 5, 2, SMALL, variants)
+        return agent, lambda: joint_batch(len(seeds), 4, stream)
+    if kind == "discrete":
+        agent = DiscreteCAST(seeds, [4] * 4, 6, 5, DiscreteConfig(hidden=16), variants)
+        return agent, lambda: discrete_batch(len(seeds), 4, stream)
+    agent = RecurrentCAST(seeds, SIZES, RecurrentConfig(hidden=16, critic_hidden=16, subteams=3))
+    return agent, lanes_of(len(seeds), stream).draw
+
+
+def flat(agent):
+    """All parameters, by name; the generator's under "generator"."""
+    named = {name: one.flat.clone() for name, one in agent.networks.items()}
+    if "generator" not in named:
+        networks = agent.generator.vae.networks.values()
+        named["generator"] = torch.cat([one.flat.flatten() for one in networks])
+    targets = {f"target {name}": one.flat.clone() for name, one in agent.learner.targets.items()}
+    return named | targets
+
+
+@pytest.mark.parametrize("kind", ["continuous", "discrete", "recurrent"])
+def test_every_step_changes_its_own_networks_only(stream, kind):
+    """Eq. 3 the generator, Eq. 6 the critics, Eq. 9 the individual values, then the target."""
+    agent, draw = build_cast(kind, [0, 1], stream)
+    batch = draw()
+
+    def changed(step, *args):
+        before = flat(agent)
+        result = step(*args)
+        after = flat(agent)
+        return result, {name for name in after if not torch.equal(after[name], before[name])}
+
+    (now, following), names = changed(agent.generator.update, batch)
+    assert names == {"generator"}
+    action = agent.generator.taken(batch)
+    (others, best), names = changed(agent.joint_policy, following, agent.networks["critic"])
+    assert not names
+    delta, names = changed(agent.contributions, now.state, action, others)
+    assert not names and delta.shape == action.shape[:3]
+    _, names = changed(agent.critic.update, batch, action, best.detach())
+    assert names == {"critic"}
+    _, names = changed(agent.individual.update, batch, delta.detach())
+    assert names == {"value"}
+    agent.learner.optimisers["critic"].steps = RecurrentConfig().copy_every
+    _, names = changed(agent.critic.follow)
+    assert names == {"target critic"}
+
+
+@pytest.mark.parametrize("kind", ["continuous", "discrete", "recurrent"])
+def test_a_member_that_is_lost_does_not_touch_the_others(stream, kind):
+    """NaN in the rewards of one member stays with it, and a state brings everything back."""
+    agent, draw = build_cast(kind, [0, 1, 2], stream)
+    twin, _ = build_cast(kind, [0, 1, 2], stream)
+    for step in range(4):
+        batch = draw()
+        twin.update(batch)
+        reward = batch.reward.clone()
+        reward[1] = torch.nan
+        agent.update(replace(batch, reward=reward))
+        if step == 1:
+            saved = copy.deepcopy(twin.state_dict())
+            later_batches = []
+        elif step > 1:
+            later_batches.append(batch)
+    for name, network in twin.networks.items():
+        assert torch.equal(agent.networks[name].flat[[0, 2]], network.flat[[0, 2]])
+    assert agent.networks["critic"].flat[1].isnan().any()
+    resumed, _ = build_cast(kind, [0, 1, 2], stream)
+    resumed.load_state_dict(saved)
+    for batch in later_batches:
+        resumed.update(batch)
+    assert all(
+        torch.equal(resumed.networks[name].flat, network.flat)
+        for name, network in twin.networks.items()
+    )
 
 
 def test_draws_by_inverse_distribution_have_the_right_frequencies_and_stay_allowed():
     logits = torch.tensor([0.5, 0.2, 0.2, 0.1]).log().expand(2, 1, 1, 4)
     mask = torch.tensor([True, False, True, False]).expand(2, 1, 1, 4)
-    drawn = sampled(logits, mask, 4000, generators([0, 1], "n"))
+    drawn = draws_by_inverse(logits, mask, 4000, generators([0, 1], "n"))
     assert not torch.equal(drawn[0], drawn[1])
     for member in drawn:
         assert member.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx(
@@ -566,7 +737,7 @@ def test_weights_over_filled_places_have_mean_one_and_ignore_the_rest(stream):
     torch.testing.assert_close(weights[0, :, :, 1][filled[0] > 0], expected)
 
 
-@pytest.mark.parametrize("method", list(recurrent.METHODS))
+@pytest.mark.parametrize("method", list(battles.METHODS))
 def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, method):
     made, alone = (
         battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1])
@@ -617,11 +788,9 @@ def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folder
     PAPER.data.prepare(made)
     made = battles.build(Members([made]), "cpu")
     learner, lanes = made.learner, made.draw(0)
-    logits = learner.clone(learner.inputs(lanes.obs, lanes.last), lanes)
+    logits = learner.generator.clone(lanes)
     q = torch.randn(lanes.action.shape)
     before = learner.networks["inverse"].flat.clone()
     weights = learner.weights(lanes, logits, torch.randn(lanes.action.shape), q)
-    assert (
-        recurrent.mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
-    )
+    assert mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
     assert torch.equal(before, learner.networks["inverse"].flat)

@@ -1,0 +1,153 @@
+"""CAST-BCQ put together, and how its agents act (Eq. 2): on robots, on the grid, in battles.
+
+Axes: M members, N agents, B batch, E battles, O observation, A a continuous action, U discrete
+actions.
+"""
+
+import torch
+from torch import Tensor
+
+from common.learning.learner import Learner
+from papers.cast_bcq.cast import CAST, CASTConfig, Variant
+from papers.cast_bcq.critics import FactoredCritic, JointCritic
+from papers.cast_bcq.discrete import DiscreteConfig
+from papers.cast_bcq.generators import (
+    CategoricalGenerator,
+    RecurrentGenerator,
+    VAEGenerator,
+    allowed,
+    best_allowed,
+)
+from papers.cast_bcq.individual import ContinuousValues, DiscreteValues, RecurrentValues
+from papers.cast_bcq.recurrent import MapSizes, Memory, RecurrentConfig
+
+
+class ContinuousCAST(CAST):
+    """Of robots: VAEs, actions as vectors, zero as the default action.
+
+    Args:
+        seeds: one per member.
+        obs_dims: true observation size of each agent; state_dim: D.
+        variants: one per member.
+    """
+
+    generator: VAEGenerator
+    individual: ContinuousValues
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        action_dim: int,
+        config: CASTConfig,
+        variants: list[Variant],
+        device: str = "cpu",
+    ):
+        learner = Learner(seeds, device)
+        default = torch.zeros(len(obs_dims), action_dim)
+        self.act_samples = config.act_samples
+        super().__init__(
+            learner,
+            VAEGenerator(learner, obs_dims, action_dim, config),
+            JointCritic(learner, state_dim, default, config, variants),
+            ContinuousValues(learner, obs_dims, action_dim, config),
+            len(obs_dims),
+            config.candidates,
+            config.subteams,
+            config.others,
+            variants,
+        )
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
+        """[M, N, B, A]: every agent's best of `act_samples` proposals for obs [M, N, B, O]."""
+        proposals = self.generator.propose((obs,), self.act_samples, streams)
+        repeated = obs.repeat_interleave(self.act_samples, dim=2)
+        values = self.individual.values(repeated, proposals.flatten(2, 3))
+        best = values.unflatten(2, (-1, self.act_samples)).argmax(-1)
+        return proposals.take_along_dim(best[..., None, None], dim=3).squeeze(3)
+
+
+class DiscreteCAST(CAST):
+    """Of the grid: cloned behaviour, actions as one-hot vectors.
+
+    Args:
+        actions: U; the rest as of `ContinuousCAST`.
+    """
+
+    generator: CategoricalGenerator
+    critic: JointCritic
+    individual: DiscreteValues
+
+    def __init__(
+        self,
+        seeds: list[int],
+        obs_dims: list[int],
+        state_dim: int,
+        actions: int,
+        config: DiscreteConfig,
+        variants: list[Variant],
+        device: str = "cpu",
+    ):
+        learner = Learner(seeds, device)
+        super().__init__(
+            learner,
+            CategoricalGenerator(learner, obs_dims, actions, config),
+            JointCritic(
+                learner, state_dim, config.default_action(len(obs_dims), actions), config, variants
+            ),
+            DiscreteValues(learner, obs_dims, actions, config),
+            len(obs_dims),
+            config.candidates,
+            config.subteams,
+            config.others,
+            variants,
+        )
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, available: Tensor) -> Tensor:
+        """[M, N, B] every agent's best allowed action for obs [M, N, B, O]."""
+        _, mask = self.generator.behaviour(obs, available)
+        return best_allowed(self.individual.values(obs), mask)
+
+
+class RecurrentCAST(CAST):
+    """Of battles: cloned behaviour of histories, actions as numbers.
+
+    Args:
+        seeds: one per member.
+    """
+
+    generator: RecurrentGenerator
+    individual: RecurrentValues
+
+    def __init__(
+        self, seeds: list[int], sizes: MapSizes, config: RecurrentConfig, device: str = "cpu"
+    ):
+        learner = Learner(seeds, device, config.max_norm)
+        super().__init__(
+            learner,
+            RecurrentGenerator(learner, sizes, config),
+            FactoredCritic(learner, sizes, config),
+            RecurrentValues(learner, sizes, config),
+            sizes.agents,
+            config.candidates,
+            config.subteams,
+            config.others,
+            [Variant(weight=config.weight) for _ in seeds],
+        )
+
+    def memory(self, battles: int) -> Memory:
+        """Empty memories to begin episodes with."""
+        networks = self.generator.network, self.individual.network
+        return networks[0].memory(battles) | networks[1].memory(battles)
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
+        """[M, E, N] every agent's best allowed action, see `HistoryNetwork.step`; available is
+        [M, E, N, U].
+        """
+        logits = self.generator.network.step(obs, last, memory)
+        mask = allowed(logits, available, self.generator.threshold)
+        return best_allowed(self.individual.network.step(obs, last, memory), mask)
