@@ -63,7 +63,6 @@ class BCQ(Learner):
         self.config = config
         self.action_dim = action_dim
         self.latent = 2 * action_dim
-        padded = max(obs_dims)
         self.vae = ConditionalVAE(
             generators(seeds, "vae"),
             obs_dims,
@@ -75,7 +74,7 @@ class BCQ(Learner):
         )
         self.others["vae"] = self.vae
         inputs = [dim + action_dim for dim in obs_dims]
-        width = padded + action_dim
+        width = max(inputs)
         actor = mlp_parameters(
             generators(seeds, "actor"), inputs, width, config.hidden, action_dim, input_norm=False
         )

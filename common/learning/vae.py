@@ -21,32 +21,29 @@ class ConditionalVAE(Learner):
 
     Args:
         streams: initialisation, one per member.
-        conditions: true condition size of each agent, padded to `padded` in the tensors.
+        conditions: true condition size C of each agent, padded to the largest in the tensors.
         latent: Z.
-        lr: of Adam.
+        lr: of Adam; one for all, or one per member.
     """
 
     def __init__(
         self,
-        streams,
+        streams: list[torch.Generator],
         conditions: list[int],
-        padded: int,
         action_dim: int,
         latent: int,
         hidden: int,
-        lr,
-        device="cpu",
+        lr: float | list[float],
+        device: str = "cpu",
     ):
         super().__init__([], device)
-        for name, inputs, outputs in (
-            ("encoder", action_dim, 2 * latent),
-            ("decoder", latent, action_dim),
-        ):
+
+        def network(inputs: int, outputs: int) -> dict[str, Tensor]:
             sizes = [size + inputs for size in conditions]
-            tensors = mlp_parameters(
-                streams, sizes, padded + inputs, hidden, outputs, input_norm=False
-            )
-            self.hold(name, tensors, lr)
+            return mlp_parameters(streams, sizes, max(sizes), hidden, outputs, input_norm=False)
+
+        self.hold("encoder", network(action_dim, 2 * latent), lr)
+        self.hold("decoder", network(latent, action_dim), lr)
 
     def encode(self, condition: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation [M, N, B, Z] of the latent given condition [M, N, B, C]

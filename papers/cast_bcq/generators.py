@@ -85,7 +85,9 @@ class VAEGenerator:
         self.learner, self.latent_clip = learner, config.latent_clip
         self.latent = 2 * action_dim
         sizes = action_dim, self.latent, config.vae_hidden
-        self.vae = ConditionalVAE(learner.seeds, "vae", obs_dims, *sizes, config.lr, learner.device)
+        self.vae = ConditionalVAE(
+            generators(learner.seeds, "vae"), obs_dims, *sizes, config.lr, learner.device
+        )
         learner.others["vae"] = self.vae
 
     def update(self, batch: JointBatch) -> tuple[Situation, Situation]:

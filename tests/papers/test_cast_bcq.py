@@ -47,6 +47,7 @@ from papers.cast_bcq.contributions import (
     sampled_subteams,
 )
 from papers.cast_bcq.critics import JointCritic
+from papers.cast_bcq.data import BATTLE_LEARNERS
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
 from papers.cast_bcq.discrete_baselines import (
     DiscreteBCQ,
@@ -55,12 +56,8 @@ from papers.cast_bcq.discrete_baselines import (
     independent_target,
     mixed_best,
 )
-<<<<<<< HEAD
 from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
-=======
-from papers.cast_bcq.experiment import battle_cell, cell, grid_cell, prepare
 from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_inverse
->>>>>>> 72acd27 (CAST-BCQ once: Eqs. 6-10 over a generator, a joint critic and values)
 from papers.cast_bcq.grid import Grid, data_set, encode
 from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch, JointRows
@@ -737,7 +734,7 @@ def test_weights_over_filled_places_have_mean_one_and_ignore_the_rest(stream):
     torch.testing.assert_close(weights[0, :, :, 1][filled[0] > 0], expected)
 
 
-@pytest.mark.parametrize("method", list(battles.METHODS))
+@pytest.mark.parametrize("method", list(BATTLE_LEARNERS))
 def test_a_cell_of_battles_does_not_depend_on_other_seeds_and_resumes(folders, method):
     made, alone = (
         battle_cell("smoke", "3s_vs_3z", method, {"seeds": seeds}) for seeds in ([0, 1, 2], [1])
