@@ -15,6 +15,10 @@ from torch import Tensor
 
 SMALLEST_STD = 1e-10  # a distribution that collapsed stays drawable
 
+Spread = Callable[[Tensor, Tensor, Tensor], Tensor]  # (actions, mean, new mean) -> std
+# (actions, q, mean) -> mean and std of the next population
+Refine = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
 
 def spread_around_new_mean(actions: Tensor, mean: Tensor, new_mean: Tensor) -> Tensor:
     """[..., A] root mean square distance of actions [..., K, A] to the new mean: released code."""
@@ -26,7 +30,6 @@ def spread_around_old_mean(actions: Tensor, mean: Tensor, new_mean: Tensor) -> T
     return (actions - mean.unsqueeze(-2)).square().sum(-2).sqrt()
 
 
-Spread = Callable[[Tensor, Tensor, Tensor], Tensor]
 SPREADS: dict[str, Spread] = {
     "released": spread_around_new_mean,
     "text": spread_around_old_mean,
@@ -74,21 +77,13 @@ def sample_around(noise: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (noise * std.unsqueeze(-2) + mean.unsqueeze(-2)).clamp_(-1, 1)
 
 
-def population(
-    noise: Tensor, value: Callable[[Tensor], Tensor], mean: Tensor, std: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Actions [..., K, A] drawn around a mean, and their values [..., K]."""
-    actions = sample_around(noise, mean, std)
-    return actions, value(actions)
-
-
 def search(
     draw: Callable[[], Tensor],
     value: Callable[[Tensor], Tensor],
     iterations: int,
     mean: Tensor,
     std: Tensor,
-    refine: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]],
+    refine: Refine,
     carried: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """The last of J populations and its values: actions [..., K, A], q [..., K].
@@ -97,18 +92,16 @@ def search(
         draw: standard normal noise [..., K, A].
         value: Q of actions [..., K, A] -> [..., K].
         mean, std: of the first population, broadcastable to [..., A].
-        refine: (actions, q, mean) -> (mean, std) of the next population.
         carried: this many of the best samples join the next population, which has as many more.
     """
-    actions, q = population(draw(), value, mean, std)
+    actions = sample_around(draw(), mean, std)
+    q = value(actions)
     for _ in range(iterations - 1):
+        elites, elite_q = best(actions, q, carried)
         mean, std = refine(actions, q, mean)
-        fresh, fresh_q = population(draw(), value, mean, std)
-        if carried:
-            elites, elite_q = best(actions, q, carried)
-            fresh = torch.cat([fresh, elites], dim=-2)
-            fresh_q = torch.cat([fresh_q, elite_q], dim=-1)
-        actions, q = fresh, fresh_q
+        fresh = sample_around(draw(), mean, std)
+        q = torch.cat([value(fresh), elite_q], dim=-1)
+        actions = torch.cat([fresh, elites], dim=-2)
     return actions, q
 
 

@@ -14,7 +14,7 @@ O observation, A action.
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -341,72 +341,51 @@ def critic_samples(
     return [context.unsqueeze(2), actions.unsqueeze(2), *weights]
 
 
-Draw = Callable[[int], Tensor]  # so many standard normal samples [M, N, B, K, A]
-Value = Callable[[Tensor], Tensor]  # Q of actions [M, N, B, K, A]: [M, N, B, K]
+class Sampler(NamedTuple):
+    """A zeroth-order optimiser over actions; see `zeroth_order.search`."""
+
+    iterations: int
+    samples: int
+    refine: zeroth_order.Refine
+    carried: int = 0
 
 
-def softmax_search(
-    draw: Draw, value: Value, mean: Tensor, std: Tensor, config: OMARConfig
-) -> tuple[Tensor, Tensor]:
-    """OMAR's sampler: J populations of K actions, refined by Eq. 3.
-
-    Returns:
-        The last population [M, N, B, K, A] and its values [M, N, B, K].
-    """
+def softmax_sampler(config: OMARConfig) -> Sampler:
+    """OMAR's: J populations of K actions, refined by Eq. 3."""
     spread = zeroth_order.SPREADS[config.sigma]
 
     def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         return zeroth_order.refine_softmax(actions, q, mean, config.beta, spread)
 
-    return zeroth_order.search(
-        lambda: draw(config.samples), value, config.iterations, mean, std, refine
+    return Sampler(config.iterations, config.samples, refine)
+
+
+def random_sampler(config: OMARConfig) -> Sampler:
+    """One population of J K actions."""
+    return softmax_sampler(config)._replace(
+        iterations=1, samples=config.iterations * config.samples
     )
 
 
-def cem_search(
-    draw: Draw, value: Value, mean: Tensor, std: Tensor, config: OMARConfig
-) -> tuple[Tensor, Tensor]:
+def cem_sampler(config: OMARConfig, correction: int = 0) -> Sampler:
     """The cross-entropy method: J populations of K, refined to their elites."""
 
     def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-        return zeroth_order.refine_elites(actions, q, config.elites)
+        return zeroth_order.refine_elites(actions, q, config.elites, correction)
 
-    return zeroth_order.search(
-        lambda: draw(config.samples), value, config.iterations, mean, std, refine
-    )
+    return Sampler(config.iterations, config.samples, refine)
 
 
-def random_search(
-    draw: Draw, value: Value, mean: Tensor, std: Tensor, config: OMARConfig
-) -> tuple[Tensor, Tensor]:
-    """One population of J K actions."""
-    return zeroth_order.population(draw(config.iterations * config.samples), value, mean, std)
+def elites_sampler(config: OMARConfig) -> Sampler:
+    """The released code's on HalfCheetah: elites stay in the next population, variance unbiased."""
+    return cem_sampler(config, correction=1)._replace(carried=config.elites)
 
 
-def elites_search(
-    draw: Draw, value: Value, mean: Tensor, std: Tensor, config: OMARConfig
-) -> tuple[Tensor, Tensor]:
-    """The released code's on HalfCheetah: as `cem_search`, elites stay in the next population."""
-
-    def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-        return zeroth_order.refine_elites(actions, q, config.elites, correction=1)
-
-    return zeroth_order.search(
-        lambda: draw(config.samples),
-        value,
-        config.iterations,
-        mean,
-        std,
-        refine,
-        carried=config.elites,
-    )
-
-
-SEARCHES = {
-    "omar": softmax_search,
-    "cem": cem_search,
-    "random": random_search,
-    "elites": elites_search,
+SAMPLERS = {
+    "omar": softmax_sampler,
+    "cem": cem_sampler,
+    "random": random_sampler,
+    "elites": elites_sampler,
 }
 
 
@@ -455,7 +434,7 @@ class OMAR(OnBackbone):
         super().__init__(backbone)
         self.config = config
         self.gap = GAPS[config.cql_noisy_samples > 0]
-        self.search = SEARCHES[config.sampler]
+        self.sampler = SAMPLERS[config.sampler](config)
         self.squared_norm = SQUARED_NORMS[config.squared_norm]
         self.alpha = backbone.per_member(config.alpha)
         self.coefficient = backbone.per_member(config.coefficient)
@@ -487,15 +466,17 @@ class OMAR(OnBackbone):
             context: critic context [M, N, B, C].
             action, q: the policy's actions [M, N, B, A] and their values [M, N, B].
         """
-        backbone = self.backbone
+        backbone, sampler = self.backbone, self.sampler
         agents, rows, size = action.shape[1:]
 
-        def draw(samples: int) -> Tensor:
-            return backbone.normal(agents, rows, samples, size)
+        def draw() -> Tensor:
+            return backbone.normal(agents, rows, sampler.samples, size)
 
         def value(actions: Tensor) -> Tensor:
             return kernels.sample_values(*critic_samples(backbone, context, actions, head=0))
 
         mean, std = (one.reshape(-1, 1, 1, 1).expand_as(action) for one in (self.mean, self.std))
-        candidates, candidate_q = self.search(draw, value, mean, std, self.config)
+        candidates, candidate_q = zeroth_order.search(
+            draw, value, sampler.iterations, mean, std, sampler.refine, sampler.carried
+        )
         return zeroth_order.pick(candidates, candidate_q, action.detach(), q.detach())
