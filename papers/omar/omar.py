@@ -341,7 +341,7 @@ def critic_samples(
     return [context.unsqueeze(2), actions.unsqueeze(2), *weights]
 
 
-class Sampler(NamedTuple):
+class ActionSampler(NamedTuple):
     """A zeroth-order optimiser over actions; see `zeroth_order.search`."""
 
     iterations: int
@@ -350,33 +350,33 @@ class Sampler(NamedTuple):
     carried: int = 0
 
 
-def softmax_sampler(config: OMARConfig) -> Sampler:
+def softmax_sampler(config: OMARConfig) -> ActionSampler:
     """OMAR's: J populations of K actions, refined by Eq. 3."""
     spread = zeroth_order.SPREADS[config.sigma]
 
     def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         return zeroth_order.refine_softmax(actions, q, mean, config.beta, spread)
 
-    return Sampler(config.iterations, config.samples, refine)
+    return ActionSampler(config.iterations, config.samples, refine)
 
 
-def random_sampler(config: OMARConfig) -> Sampler:
+def random_sampler(config: OMARConfig) -> ActionSampler:
     """One population of J K actions."""
     return softmax_sampler(config)._replace(
         iterations=1, samples=config.iterations * config.samples
     )
 
 
-def cem_sampler(config: OMARConfig, correction: int = 0) -> Sampler:
+def cem_sampler(config: OMARConfig, correction: int = 0) -> ActionSampler:
     """The cross-entropy method: J populations of K, refined to their elites."""
 
     def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         return zeroth_order.refine_elites(actions, q, config.elites, correction)
 
-    return Sampler(config.iterations, config.samples, refine)
+    return ActionSampler(config.iterations, config.samples, refine)
 
 
-def elites_sampler(config: OMARConfig) -> Sampler:
+def elites_sampler(config: OMARConfig) -> ActionSampler:
     """The released code's on HalfCheetah: elites stay in the next population, variance unbiased."""
     return cem_sampler(config, correction=1)._replace(carried=config.elites)
 
