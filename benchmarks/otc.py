@@ -19,7 +19,7 @@ from common.learning.bcq import BCQ, BCQConfig
 from common.running.provenance import machine
 from papers.otc.config import HYPER
 from papers.otc.embedding import Embedding, EmbeddingConfig
-from papers.otc.experience import Experience
+from papers.otc.experience import MergedData
 from papers.otc.tuning import Sampler, TuningConfig, span
 
 OBS, ACTION, STEPS = 17, 3, 1000
@@ -39,7 +39,7 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
 
     names = [name for name in strategies for _ in range(seeds)]
     members = [seed for _ in strategies for seed in range(seeds)]
-    experience = Experience([data(rows)], [0] * len(members), 1, STEPS)
+    experience = MergedData([data(rows)], [0] * len(members), 1, STEPS)
     learner = BCQ(members, [OBS] * agents, ACTION, BCQConfig(**HYPER["bcq"]))
     embedding = None
     if "embedding" in strategies:

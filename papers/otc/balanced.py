@@ -18,7 +18,7 @@ from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
 from common.learning.population import fractions, generators, mean_over_batch
 from common.learning.ranges import Count, Positive, Share
-from papers.otc.experience import Experience
+from papers.otc.experience import MergedData
 
 BLOCK = 512  # rows whose priorities are summed, so that a draw looks at a block and not at all rows
 PRIORITY_RANGE = (1e-3, 1e3)
@@ -54,7 +54,7 @@ class BalancedReplay(Learner):
     def __init__(
         self,
         seeds: list[int],
-        experience: Experience,
+        experience: MergedData,
         members: slice,
         config: BalancedConfig,
         device="cpu",

@@ -17,7 +17,7 @@ from common.learning.population import generators
 from common.learning.ranges import Count, NotNegative, Positive
 from common.learning.replay import Batch
 from common.learning.vae import ConditionalVAE
-from papers.otc.experience import Experience
+from papers.otc.experience import MergedData
 
 ACTIVE = 0.01  # variance over the data above which a dimension of the embedding counts as used
 CHUNK = 8192  # rows embedded together
@@ -46,7 +46,7 @@ class Embedding(Learner):
     def __init__(
         self,
         seeds: list[int],
-        experience: Experience,
+        experience: MergedData,
         members: slice,
         config: EmbeddingConfig,
         device="cpu",

@@ -15,7 +15,7 @@ from common.learning.replay import Batch
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal")
 
 
-class Experience:
+class MergedData:
     """The merged data B_i^k of a population.
 
     A row of a member has an index: below `offline` it is a row of its data set, then come the

@@ -20,7 +20,7 @@ from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
 from papers.otc.config import BASES
 from papers.otc.embedding import Embedding, EmbeddingConfig
-from papers.otc.experience import FIELDS, Experience
+from papers.otc.experience import FIELDS, MergedData
 from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
 ONLINE_SHARE = 0.01  # of the offline rows, per deployment
@@ -110,7 +110,7 @@ class Program:
         found = [transitions(config["task"], one) for one in loaded.sets]
         sets = [{name: one[name] for name in FIELDS} for one in found]
         self.steps = max(1, int(ONLINE_SHARE * len(sets[0]["obs"])))
-        self.experience = Experience(sets, loaded.members, self.deployments, self.steps, device)
+        self.experience = MergedData(sets, loaded.members, self.deployments, self.steps, device)
         self.team = load_team(config["task"], device)
 
         # One learner per seed until the offline phase is over; then one per member

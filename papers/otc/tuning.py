@@ -18,7 +18,7 @@ from common.learning.ranges import Count
 from papers.otc import otc
 from papers.otc.balanced import BalancedReplay
 from papers.otc.embedding import Embedding
-from papers.otc.experience import Experience
+from papers.otc.experience import MergedData
 
 # the first two are OTC's d_e and d_q
 STRATEGIES = ("embedding", "value", "uniform", "online", "balanced")
@@ -50,7 +50,7 @@ class Sampler:
 
     def __init__(
         self,
-        experience: Experience,
+        experience: MergedData,
         learner: Any,
         strategies: list[str],
         seeds: list[int],

@@ -18,7 +18,7 @@ from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.config import METHODS
 from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
-from papers.otc.experience import Experience
+from papers.otc.experience import MergedData
 from papers.otc.experiment import PAPER, make_cell
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
 
@@ -276,7 +276,7 @@ def toy_experience(members=2, agents=2, offline=40, steps=6, deployments=2):
         }
         return {name: values.expand(*lead, *values.shape) for name, values in fields.items()}
 
-    return Experience([data(0, offline)], [0] * members, deployments, steps), data
+    return MergedData([data(0, offline)], [0] * members, deployments, steps), data
 
 
 def battle_batch(members, agents, rows, actions, stream):
