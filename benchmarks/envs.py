@@ -25,7 +25,7 @@ from envs.mujoco.views import view
 from envs.particle.batch import ParticleBatch
 from envs.particle.scenarios import SCENARIOS
 from envs.smac import scripted
-from envs.smac.core import Battles, has_numba
+from envs.smac.core import Battles
 from envs.smac.units import MAPS
 
 
@@ -192,11 +192,11 @@ def particle() -> None:
             print(f"{task:24s} {worlds:5d} worlds {rate:12,.0f} steps/s {ratio}")
 
 
-def fighting(name: str, count: int, backend: str, least: float = 2.0) -> float:
+def fighting(name: str, count: int, least: float = 2.0) -> float:
     """Battle steps per second, observations, states and masks included; actions are drawn
     beforehand from what is available.
     """
-    made, stream = Battles(name, count, backend=backend), np.random.default_rng(0)
+    made, stream = Battles(name, count), np.random.default_rng(0)
     made.reset()
     made.step(scripted.random(made, stream)), made.obs(), made.state()  # compiled now
     steps, spent = 0, 0.0
@@ -214,14 +214,7 @@ def fighting(name: str, count: int, backend: str, least: float = 2.0) -> float:
 def battles() -> None:
     """The battles' table, one thread."""
     for name in MAPS:
-        rates = {
-            backend: fighting(name, 256, backend)
-            for backend in (["numba"] if has_numba() else []) + ["numpy"]
-        }
-        print(
-            f"{name:12s} 256 battles "
-            + ", ".join(f"{backend} {rate:9,.0f} steps/s" for backend, rate in rates.items())
-        )
+        print(f"{name:12s} 256 battles {fighting(name, 256):9,.0f} steps/s")
 
 
 def main() -> None:

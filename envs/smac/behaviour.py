@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.files import write_json
 from envs.shipped import read_card, read_weights
-from envs.smac.core import VERSION, Battles
+from envs.smac.core import Battles
 from envs.smac.qmix import Agent, QMIXConfig, play, train
+from envs.smac.units import VERSION
 from envs.storage import data_folder
 
 POLICIES = Path(__file__).parent / "policies"

@@ -1,34 +1,32 @@
 """Many StarCraft-like battles at once: SMAC's interface (Samvelyan et al., 2019) on a built-in
 simulator.
 
-Results made with it are "SMAC-like, built-in simulator", with the profile of dynamics and
-`VERSION`: it is not StarCraft II. Interface, unit data, rewards and the enemies' behaviour follow
-the real one as far as public sources tell; spawn offsets, collisions and the enemy Medivac's walk
-are ours, without turning, missiles and pathfinding.
+Results made with it are called `units.simulator(dynamics)`: it is not StarCraft II. Interface, unit
+data, rewards and the enemies' behaviour follow the real one as far as public sources tell; spawn
+offsets, collisions and the enemy Medivac's walk are ours, without turning, missiles and
+pathfinding.
 
 Axes: B battles, A allies (the agents), E enemies, U = A + E units.
 """
 
-import importlib.util
-
 import numpy as np
 
-from envs.smac import arrays
-from envs.smac.scalar import ATTACK, MOVE, STAND, mixed
+from envs.smac import engine, sight
+from envs.smac.engine import ATTACK, MOVE, STAND, UNIT
+from envs.smac.sight import FIRST_ATTACK
 from envs.smac.tables import Tables, tables
-from envs.smac.units import ALLY_SPAWN, LOOPS_PER_SECOND, LOOPS_PER_STEP
+from envs.smac.units import LOOPS_PER_STEP
 
-VERSION = 1  # raise it when a change alters battles
-BACKENDS = ("auto", "numba", "numpy")
 REACH_OF_ORDER = 2.0  # a move order's goal; a step covers less
 DIRECTIONS = np.array([[0, 1], [0, -1], [1, 0], [-1, 0]], float)  # north, south, east, west
 SPAWN_JITTER = 0.3  # the real game's offsets are not known; without any, battles hardly differ
-DEATH, WIN, SCALE = 10.0, 200.0, 20.0
-
-
-def has_numba() -> bool:
-    """Whether the compiled backend can be used."""
-    return importlib.util.find_spec("numba") is not None
+JITTER_X = 1000  # purposes of an episode's random numbers, each plus the unit's number
+JITTER_Y = 2000
+SHUFFLE = 3000
+LONG_AGO = 10**6  # loops
+DEATH = 10.0  # rewards before scaling
+WIN = 200.0
+SCALE = 20.0
 
 
 class Battles:
@@ -40,15 +38,16 @@ class Battles:
         battles: B.
         seed: of everything random.
         dynamics: "sc2" or "smaclite", see units.PROFILES.
-        backend: "numba" (compiled), "numpy", or "auto" for numba where it is installed; both give
-            the same battles.
         spawn_jitter: largest random offset of every start position.
         shuffle_enemy_ids: draw the order of enemy ids for every episode, as users report of the
             real game.
-        first: number of the first battle, for a part of a larger batch.
+        first: number of the first battle, for a slice of a larger batch.
 
     Attributes:
+        units: [B, U] of engine.UNIT, what changes; tables: what does not.
         steps: [B] of the present episode; episodes: [B] begun so far, less one.
+        last: [B, A] last actions, -1 before the first.
+        over, won: [B] bool.
     """
 
     def __init__(
@@ -57,143 +56,95 @@ class Battles:
         battles: int,
         seed: int = 0,
         dynamics: str = "sc2",
-        backend: str = "auto",
         spawn_jitter: float = SPAWN_JITTER,
         shuffle_enemy_ids: bool = False,
         first: int = 0,
     ):
-        if backend not in BACKENDS:
-            raise ValueError(f"unknown backend {backend!r}, expected one of: {', '.join(BACKENDS)}")
-        if backend == "numba" and not has_numba():
-            raise ValueError(
-                "backend 'numba' needs the package numba: pip install numba, or use backend='numpy'"
-            )
-        self.backend = "numba" if backend != "numpy" and has_numba() else "numpy"
-        self.map_name, self.dynamics, self.battles = map_name, dynamics, battles
-        self.t: Tables = tables(map_name, dynamics)
-        self.limit, self.agents, self.enemies = self.t.scenario.limit, self.t.allies, self.t.enemies
-        self.spawn_jitter, self.shuffle_enemy_ids = spawn_jitter, shuffle_enemy_ids
-        with np.errstate(over="ignore"):
-            seeds = np.full(battles, seed, np.uint64)
-            self.keys = arrays.mixed(
-                arrays.mixed(seeds + np.uint64(1))
-                + np.arange(first, first + battles, dtype=np.uint64)
-            )
-        rules = self.t.rules
-        second = LOOPS_PER_SECOND
-        self.rules = np.array(
-            [
-                *rules.delay,
-                rules.slop,
-                rules.least_damage,
-                rules.heal / second,
-                rules.energy_per_health,
-                rules.energy_rate / second,
-                rules.energy_least,
-                rules.energy_most,
-                rules.shield_rate / second,
-                rules.shield_delay * second,
-                *ALLY_SPAWN,
-            ]
-        )
-        units = self.t.units
-        self.b = {
-            name: np.zeros((battles, units))
-            for name in (
-                "x",
-                "y",
-                "hp",
-                "shield",
-                "energy",
-                "cooldown",
-                "goal_x",
-                "goal_y",
-                "windup",
-                "second",
-                "dealt",
-            )
-        }
-        self.b |= {
-            name: np.zeros((battles, units), np.int64)
-            for name in ("since", "order", "target", "second_target")
-        }
-        self.steps, self.episodes = np.zeros(battles, np.int64), np.full(battles, -1)
+        self.map_name = map_name
+        self.dynamics = dynamics
+        self.battles = battles
+        self.tables: Tables = tables(map_name, dynamics)
+        self.agents = self.tables.allies
+        self.enemies = self.tables.enemies
+        self.limit = self.tables.scenario.limit
+        self.spawn_jitter = spawn_jitter
+        self.shuffle_enemy_ids = shuffle_enemy_ids
+        self.keys = engine.battle_keys(np.uint64(seed), first, battles)
+        self.units = np.zeros((battles, self.tables.units), UNIT)
+        self.steps = np.zeros(battles, np.int64)
+        self.episodes = np.full(battles, -1)
         self.last = np.full((battles, self.agents), -1)
         self.over = np.ones(battles, bool)
         self.won = np.zeros(battles, bool)
-        self._mask = np.zeros((battles, self.agents, self.t.actions), bool)
-
-    # --- SMAC's sizes ---
+        self._mask = np.zeros((battles, self.agents, self.n_actions), bool)
 
     @property
     def n_actions(self) -> int:
-        return self.t.actions
+        return self.tables.actions
 
     @property
     def obs_dim(self) -> int:
-        return self.t.obs_dim
+        return self.tables.obs_dim
 
     @property
     def state_dim(self) -> int:
-        return self.t.state_dim
-
-    # --- Episodes ---
+        return self.tables.state_dim
 
     def reset(self, which: np.ndarray | None = None) -> None:
         """Begins new episodes in all battles, or in those numbered `which`."""
-        which = np.arange(self.battles) if which is None else np.asarray(which)
-        t, b = self.t, self.b
+        which = self._rows(which)
+        traits = self.tables.traits
+        units = self.units
         self.episodes[which] += 1
-        for name in ("cooldown", "windup", "second", "dealt", "since", "order"):
-            b[name][which] = 0
-        b["target"][which], b["second_target"][which] = -1, -1
-        b["since"][which] = 10**6
-        b["x"][which], b["y"][which] = t.start_x, t.start_y
-        b["goal_x"][which], b["goal_y"][which] = t.start_x, t.start_y
+        for name in ("cooldown", "windup", "second", "dealt", "order"):
+            units[name][which] = 0
+        units["target"][which] = -1
+        units["second_target"][which] = -1
+        units["since"][which] = LONG_AGO
+        units["x"][which] = self.tables.start_x
+        units["y"][which] = self.tables.start_y
+        units["goal_x"][which] = self.tables.start_x
+        units["goal_y"][which] = self.tables.start_y
         if self.shuffle_enemy_ids:
             self._shuffle(which)
         if self.spawn_jitter:
-            for unit in range(t.units):
-                b["x"][which, unit] += self.spawn_jitter * (
-                    2 * self._chance(which, 1000 + unit) - 1
-                )
-                b["y"][which, unit] += self.spawn_jitter * (
-                    2 * self._chance(which, 2000 + unit) - 1
-                )
-        b["hp"][which], b["shield"][which] = t.health, t.shield
-        b["energy"][which] = np.where(t.heals, t.rules.energy_start, 0.0)
-        self.steps[which], self.last[which], self.over[which], self.won[which] = 0, -1, False, False
+            units["x"][which] += self.spawn_jitter * (2 * self._chances(which, JITTER_X) - 1)
+            units["y"][which] += self.spawn_jitter * (2 * self._chances(which, JITTER_Y) - 1)
+        units["hp"][which] = traits["health"]
+        units["shield"][which] = traits["shield"]
+        units["energy"][which] = np.where(traits["heals"], self.tables.profile.energy_start, 0.0)
+        self.steps[which] = 0
+        self.last[which] = -1
+        self.over[which] = False
+        self.won[which] = False
         self._refresh()
 
-    def _chance(self, which: np.ndarray, purpose: int) -> np.ndarray:
-        """[len(which)] numbers in [0, 1) of the episode, not of any loop."""
-        with np.errstate(over="ignore"):
-            episode = self.episodes[which].astype(np.uint64)
-            return arrays.chance(
-                self.keys[which], episode, np.full(len(which), 2**40, np.uint64), purpose
-            )
+    def _rows(self, which: np.ndarray | None) -> np.ndarray:
+        """Numbers of the battles meant; None for all."""
+        rows = np.arange(self.battles) if which is None else which
+        return np.ascontiguousarray(rows, np.int64)
+
+    def _chances(self, which: np.ndarray, purpose: int) -> np.ndarray:
+        """[len(which), U] numbers in [0, 1) of the episode, one for each unit."""
+        keys = self.keys[which]
+        episodes = self.episodes[which]
+        columns = [
+            engine.episode_chances(keys, episodes, purpose + unit)
+            for unit in range(self.tables.units)
+        ]
+        return np.stack(columns, -1)
 
     def _shuffle(self, which: np.ndarray) -> None:
         """Exchanges the start positions of enemies of a type at random."""
-        t = self.t
-        kinds = t.scenario.enemies
-        draws = np.stack([self._chance(which, 3000 + unit) for unit in range(t.enemies)], -1)
+        kinds = self.tables.scenario.enemies
+        draws = self._chances(which, SHUFFLE)
         for kind in dict.fromkeys(kinds):
-            mine = np.array([t.allies + k for k in range(t.enemies) if kinds[k] == kind])
-            order = draws[:, mine - t.allies].argsort(-1)
-            for name, place in (("x", t.start_x), ("y", t.start_y)):
-                self.b[name][which[:, None], mine[None]] = place[mine][order]
-
-    def _refresh(self) -> None:
-        t, b = self.t, self.b
-        if self.backend == "numba":
-            from envs.smac import compiled
-
-            compiled.availability_all(
-                t.allies, b["x"], b["y"], b["hp"], t.heals, t.low, t.high, self._mask
-            )
-        else:
-            self._mask = arrays.availability(t, b["x"], b["y"], b["hp"])
+            same_kind = np.array([k for k in range(self.enemies) if kinds[k] == kind])
+            order = draws[:, same_kind].argsort(-1)
+            columns = self.agents + same_kind
+            rows = which[:, None]
+            self.units["x"][rows, columns] = self.tables.start_x[columns][order]
+            self.units["y"][rows, columns] = self.tables.start_y[columns][order]
 
     def available(self) -> np.ndarray:
         """[B, A, n_actions] bool: what every agent may do. Dead agents may only do 0, living ones
@@ -215,198 +166,121 @@ class Battles:
         Raises:
             ValueError: an action is not available, or a battle is over.
         """
-        which = np.arange(self.battles) if which is None else np.asarray(which)
+        which = self._rows(which)
         actions = np.asarray(actions)
-        if actions.shape != (len(which), self.agents):
-            raise ValueError(
-                f"actions have shape {actions.shape}, expected {(len(which), self.agents)}"
-            )
-        if self.over[which].any():
-            raise ValueError(
-                f"battle {which[int(self.over[which].argmax())]} is over; reset it first"
-            )
-        in_range = (actions >= 0) & (actions < self.n_actions)
-        fine = (
-            in_range
-            & np.take_along_axis(self._mask[which], np.where(in_range, actions, 0)[..., None], -1)[
-                ..., 0
-            ]
-        )
-        if not fine.all():
-            row, agent = np.argwhere(~fine)[0]
-            allowed = np.flatnonzero(self._mask[which[row], agent]).tolist()
-            raise ValueError(
-                f"action {actions[row, agent]} of agent {agent} in battle {which[row]} is not available: {allowed}"
-            )
+        self._check(actions, which)
         self._give_orders(actions, which)
         self.last[which] = actions
-        t, b, enemies = self.t, self.b, slice(self.t.allies, None)
-        before = (b["hp"] + b["shield"])[which, enemies]
-        alive = b["hp"][which, enemies] > 0
-        b["dealt"][which] = 0.0
+        enemies = slice(self.agents, None)
+        before = (self.units["hp"] + self.units["shield"])[which, enemies]
+        alive = self.units["hp"][which, enemies] > 0
+        self.units["dealt"][which] = 0.0
         self._simulate(which)
         self.steps[which] += 1
-        after = (b["hp"] + b["shield"])[which, enemies]
-        change = b["dealt"][which, enemies] if t.rules.gross_reward else before - after
-        killed = alive & (b["hp"][which, enemies] <= 0)
+        change = before - (self.units["hp"] + self.units["shield"])[which, enemies]
+        if self.tables.profile.gross_reward:
+            change = self.units["dealt"][which, enemies]
+        killed = alive & (self.units["hp"][which, enemies] <= 0)
         reward = np.abs(np.where(alive, change, 0.0).sum(-1) + DEATH * killed.sum(-1))
         terminated, won = self._outcome(which)
-        reward = (reward + WIN * won) * SCALE / t.max_reward
+        reward = (reward + WIN * won) * SCALE / self.tables.max_reward
         truncated = ~terminated & (self.steps[which] >= self.limit)
-        self.over[which], self.won[which] = terminated | truncated, won
+        self.over[which] = terminated | truncated
+        self.won[which] = won
         self._refresh()
         return reward, terminated, truncated, won
 
-    def _give_orders(self, actions: np.ndarray, which: np.ndarray) -> None:
-        b, t = self.b, self.t
-        agents = np.arange(self.agents)
-        order, target, windup = (
-            b[name][which, : self.agents] for name in ("order", "target", "windup")
-        )
-        wanted = np.where(t.heals[: self.agents], actions - 6, self.agents + actions - 6)
-        attacks = actions >= 6
-        valid = attacks & t.can_hit[agents, np.where(attacks, wanted, 0)]
-        moves = (actions >= 2) & (actions <= 5)
-        # who cannot hit its target keeps the previous order, as the engine refuses the new one
-        new_order = np.where(valid, ATTACK, np.where(moves, MOVE, np.where(attacks, order, STAND)))
-        new_target = np.where(valid, wanted, np.where(attacks, target, -1))
-        broken = (windup > 0) & ((new_order != ATTACK) | (new_target != target))
-        cooldown = b["cooldown"][which, : self.agents]
-        b["cooldown"][which, : self.agents] = np.where(
-            broken, 0.0, cooldown
-        )  # the shot was not fired
-        b["windup"][which, : self.agents] = np.where(broken, 0.0, windup)
-        b["order"][which, : self.agents], b["target"][which, : self.agents] = new_order, new_target
-        ahead = REACH_OF_ORDER * DIRECTIONS[np.where(moves, actions - 2, 0)]
-        for name, place, axis in (("goal_x", "x", 0), ("goal_y", "y", 1)):
-            goal = b[place][which, : self.agents] + ahead[..., axis]
-            b[name][which, : self.agents] = np.where(moves, goal, b[name][which, : self.agents])
-
-    def _simulate(self, which: np.ndarray) -> None:
-        t, b, loops = self.t, self.b, LOOPS_PER_STEP
-        episodes = self.episodes.astype(np.uint64)
-        if self.backend == "numba":
-            from envs.smac import compiled
-
-            compiled.step_all(
-                which,
-                loops,
-                self.keys,
-                episodes,
-                self.steps,
-                t.allies,
-                b["x"],
-                b["y"],
-                b["hp"],
-                b["shield"],
-                b["energy"],
-                b["cooldown"],
-                b["since"],
-                b["order"],
-                b["target"],
-                b["goal_x"],
-                b["goal_y"],
-                b["windup"],
-                b["second"],
-                b["second_target"],
-                b["dealt"],
-                t.health,
-                t.shield,
-                t.armor,
-                t.damage,
-                t.can_hit,
-                t.hits,
-                t.period,
-                t.windup,
-                t.second,
-                t.reach,
-                t.scan,
-                t.speed,
-                t.radius,
-                t.separation,
-                t.air,
-                t.heals,
-                self.rules,
-                t.low,
-                t.high,
+    def _check(self, actions: np.ndarray, which: np.ndarray) -> None:
+        """Raises ValueError unless `actions` can be taken in the battles `which`."""
+        expected = (len(which), self.agents)
+        if actions.shape != expected:
+            raise ValueError(f"actions have shape {actions.shape}, expected {expected}")
+        if self.over[which].any():
+            battle = which[int(self.over[which].argmax())]
+            raise ValueError(f"battle {battle} is over; reset it first")
+        in_range = (actions >= 0) & (actions < self.n_actions)
+        index = np.where(in_range, actions, 0)[..., None]
+        allowed = in_range & np.take_along_axis(self._mask[which], index, -1)[..., 0]
+        if not allowed.all():
+            row, agent = np.argwhere(~allowed)[0]
+            raise ValueError(
+                f"action {actions[row, agent]} of agent {agent} in battle {which[row]} is not "
+                f"available: {np.flatnonzero(self._mask[which[row], agent]).tolist()}"
             )
-            return
-        part = {name: values[which] for name, values in b.items()}
-        with np.errstate(over="ignore"):
-            for loop in range(loops):
-                clock = (self.steps[which] * loops + loop).astype(np.uint64)
-                arrays.run_loop(part, self.keys[which], episodes[which], clock, t, self.rules)
-        for name, values in part.items():
-            b[name][which] = values
+
+    def _give_orders(self, actions: np.ndarray, which: np.ndarray) -> None:
+        """Agents' actions become orders; who cannot hit its target keeps the previous order, as the
+        game refuses the new one.
+        """
+        traits = self.tables.traits
+        pairs = self.tables.pairs
+        agents = np.arange(self.agents)
+        rows = which[:, None]
+        order = self.units["order"][rows, agents]
+        target = self.units["target"][rows, agents]
+        windup = self.units["windup"][rows, agents]
+        attacks = actions >= FIRST_ATTACK
+        moves = ~attacks & (actions >= 2)
+        aim = actions - FIRST_ATTACK + np.where(traits["heals"][agents], 0, self.agents)
+        valid = attacks & pairs["can_hit"][agents, np.where(attacks, aim, 0)]
+        new_order = np.select([valid, moves, attacks], [ATTACK, MOVE, order], STAND)
+        new_target = np.select([valid, attacks], [aim, target], -1)
+        broken = (windup > 0) & ((new_order != ATTACK) | (new_target != target))
+        cooldown = self.units["cooldown"][rows, agents]
+        # the shot was not fired
+        self.units["cooldown"][rows, agents] = np.where(broken, 0.0, cooldown)
+        self.units["windup"][rows, agents] = np.where(broken, 0.0, windup)
+        self.units["order"][rows, agents] = new_order
+        self.units["target"][rows, agents] = new_target
+        ahead = REACH_OF_ORDER * DIRECTIONS[np.where(moves, actions - 2, 0)]
+        row, agent = np.nonzero(moves)
+        walkers = which[row], agent
+        self.units["goal_x"][walkers] = self.units["x"][walkers] + ahead[row, agent, 0]
+        self.units["goal_y"][walkers] = self.units["y"][walkers] + ahead[row, agent, 1]
 
     def _outcome(self, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whether battles are decided, and won; a side with only Medivacs left has lost, the loss
         is tested first.
         """
-        alive = self.b["hp"][which] > 0
-        fights = alive & ~self.t.heals
-        ours, theirs = fights[:, : self.agents].any(1), fights[:, self.agents :].any(1)
+        fights = (self.units["hp"][which] > 0) & ~self.tables.traits["heals"]
+        ours = fights[:, : self.agents].any(1)
+        theirs = fights[:, self.agents :].any(1)
         return ~ours | ~theirs, ours & ~theirs
 
-    # --- What agents see ---
+    def _simulate(self, which: np.ndarray) -> None:
+        """The game loops of a step."""
+        tables = self.tables
+        engine.run(
+            self.units,
+            tables.traits,
+            tables.pairs,
+            tables.rules,
+            which,
+            LOOPS_PER_STEP,
+            self.keys,
+            self.episodes,
+            self.steps,
+        )
+
+    def _refresh(self) -> None:
+        """Works out what every agent may do now."""
+        sight.available_actions(self.units, self.tables.traits, self.tables.layout, self._mask)
 
     def obs(self) -> np.ndarray:
         """[B, A, obs_dim] float32 observations; zeros for the dead."""
-        t, b = self.t, self.b
-        if self.backend == "numba":
-            from envs.smac import compiled
-
-            out = np.empty((self.battles, self.agents, self.obs_dim), np.float32)
-            compiled.observations_all(
-                t.allies,
-                b["x"],
-                b["y"],
-                b["hp"],
-                b["shield"],
-                t.health,
-                t.shield,
-                t.bits,
-                t.heals,
-                self._mask,
-                t.ally_shield,
-                t.enemy_shield,
-                out,
-            )
-            return out
-        return arrays.observations(t, b["x"], b["y"], b["hp"], b["shield"], self._mask)
+        tables = self.tables
+        rows = np.empty((self.battles, self.agents, self.obs_dim), np.float32)
+        sight.observations(self.units, tables.traits, tables.bits, tables.layout, self._mask, rows)
+        return rows
 
     def state(self) -> np.ndarray:
         """[B, state_dim] float32 global states with the agents' last actions."""
-        t, b = self.t, self.b
-        if self.backend == "numba":
-            from envs.smac import compiled
-
-            out = np.empty((self.battles, self.state_dim), np.float32)
-            compiled.states_all(
-                t.allies,
-                b["x"],
-                b["y"],
-                b["hp"],
-                b["shield"],
-                b["energy"],
-                b["cooldown"],
-                t.health,
-                t.shield,
-                t.bits,
-                t.heals,
-                t.max_cooldown,
-                self.last,
-                t.ally_shield,
-                t.enemy_shield,
-                out,
-            )
-            return out
-        return arrays.states(
-            t, b["x"], b["y"], b["hp"], b["shield"], b["energy"], b["cooldown"], self.last
-        )
+        tables = self.tables
+        rows = np.empty((self.battles, self.state_dim), np.float32)
+        sight.states(self.units, tables.traits, tables.bits, tables.layout, self.last, rows)
+        return rows
 
 
 def key_of(seed: int, battle: int) -> int:
     """The random key of one battle, for tests and records."""
-    with np.errstate(over="ignore"):
-        return int(mixed(mixed(np.uint64(seed) + np.uint64(1)) + np.uint64(battle)))
+    return int(engine.battle_keys(np.uint64(seed), battle, 1)[0])

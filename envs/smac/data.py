@@ -18,9 +18,9 @@ import torch
 
 from common.running.files import sha256
 from envs.smac import behaviour
-from envs.smac.core import VERSION, Battles
+from envs.smac.core import Battles
 from envs.smac.qmix import play
-from envs.smac.units import MAPS
+from envs.smac.units import MAPS, VERSION
 from envs.storage import FORMAT, DataError, check_arrays
 
 GENERATOR = 1  # raise it when a change alters the data

@@ -5,6 +5,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from pettingzoo import ParallelEnv
 
 from envs.smac.core import Battles
+from envs.smac.sight import SIGHT
 from envs.smac.units import battle_map
 
 BACKENDS = ("builtin", "starcraft2")
@@ -104,7 +105,7 @@ class SmacCompatEnv:
     def step(self, actions):
         """Returns reward, terminated (also at the limit), info."""
         reward, terminated, truncated, won = self.battles.step(np.asarray(actions, dtype=int)[None])
-        alive = self.battles.b["hp"][0] > 0
+        alive = self.battles.units["hp"][0] > 0
         info = {
             "battle_won": bool(won[0]),
             "dead_allies": int((~alive[: self.n_agents]).sum()),
@@ -142,33 +143,19 @@ class SmacCompatEnv:
 
     def get_visibility_matrix(self) -> np.ndarray:
         """[A, U] bool: which living units each living ally sees, itself not counted."""
-        b, a = self.battles.b, self.n_agents
-        x, y, alive = b["x"][0], b["y"][0], b["hp"][0] > 0
-        near = np.hypot(x[None] - x[:a, None], y[None] - y[:a, None]) < 9
-        return near & alive[None] & alive[:a, None] & ~np.eye(a, len(x), dtype=bool)
+        units = self.battles.units[0]
+        allies = units[: self.n_agents, None]
+        alive = units["hp"] > 0
+        near = np.hypot(units["x"] - allies["x"], units["y"] - allies["y"]) < SIGHT
+        return near & alive & (allies["hp"] > 0) & ~np.eye(*near.shape, dtype=bool)
 
     def get_env_info(self) -> dict:
         """Sizes, and the names of what agents observe of an ally and of an enemy."""
-        t = self.battles.t
-        types = [f"type_{k}" for k in range(t.bits.shape[1])]
-        ally = [
-            "visible",
-            "distance",
-            "relative_x",
-            "relative_y",
-            "health",
-            *(["shield"] if t.ally_shield else []),
-            *types,
-        ]
-        enemy = [
-            "shootable",
-            "distance",
-            "relative_x",
-            "relative_y",
-            "health",
-            *(["shield"] if t.enemy_shield else []),
-            *types,
-        ]
+        layout = self.battles.tables.layout
+        types = [f"type_{k}" for k in range(self.battles.tables.bits.shape[1])]
+        common = ["distance", "relative_x", "relative_y", "health"]
+        ally = ["visible", *common, *["shield"] * layout.ally_shield, *types]
+        enemy = ["shootable", *common, *["shield"] * layout.enemy_shield, *types]
         return {
             "state_shape": self.get_state_size(),
             "obs_shape": self.get_obs_size(),

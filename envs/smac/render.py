@@ -25,39 +25,42 @@ def frames(map_name: str, team, seed: int = 0, **options) -> list[np.ndarray]:
 
     battles = Battles(map_name, 1, seed, **options)
     battles.reset()
-    t, pictures, total = battles.t, [], 0.0
-    kinds = t.scenario.allies + t.scenario.enemies
+    tables = battles.tables
+    life = tables.traits["health"] + tables.traits["shield"]
+    pictures = []
+    total = 0.0
+    kinds = tables.scenario.allies + tables.scenario.enemies
     stream = np.random.default_rng(seed)
     figure, axes = pyplot.subplots(
-        figsize=(5, 5 if not t.scenario.strip else 3), layout="constrained"
+        figsize=(5, 5 if not tables.scenario.strip else 3), layout="constrained"
     )
     while True:
-        b = battles.b
+        units = battles.units[0]
         axes.clear()
         for unit, kind in enumerate(kinds):
-            if b["hp"][0, unit] <= 0:
+            if units["hp"][unit] <= 0:
                 continue
-            life = (b["hp"][0, unit] + b["shield"][0, unit]) / (t.health[unit] + t.shield[unit])
-            color = "#0072b2" if unit < t.allies else "#d55e00"
-            place = b["x"][0, unit], b["y"][0, unit]
+            share = (units["hp"][unit] + units["shield"][unit]) / life[unit]
+            color = "#0072b2" if unit < tables.allies else "#d55e00"
+            place = units["x"][unit], units["y"][unit]
             axes.scatter(
                 *place,
                 s=SIZES[kind],
                 marker=SHAPES[kind],
                 color=color,
-                alpha=0.25 + 0.75 * life,
+                alpha=0.25 + 0.75 * share,
                 edgecolors="k",
             )
-            target = b["target"][0, unit]
-            if target >= 0 and b["hp"][0, target] > 0:
+            target = units["target"][unit]
+            if target >= 0 and units["hp"][target] > 0:
                 axes.plot(
-                    [place[0], b["x"][0, target]],
-                    [place[1], b["y"][0, target]],
+                    [place[0], units["x"][target]],
+                    [place[1], units["y"][target]],
                     color=color,
                     lw=0.5,
                     alpha=0.6,
                 )
-        low, high = (8, 24) if t.scenario.strip else (0, 32)
+        low, high = (8, 24) if tables.scenario.strip else (0, 32)
         axes.set(xlim=(0, 32), ylim=(low, high), aspect="equal", xticks=[], yticks=[])
         axes.set_title(
             f"{map_name} (built-in simulator), step {battles.steps[0]}, return {total:.2f}",
@@ -85,8 +88,8 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    with atomic(Path(arguments[2])) as part:
-        imageio.imwrite(part, np.stack(pictures), extension=".gif", duration=120, loop=0)
+    with atomic(Path(arguments[2])) as file:
+        imageio.imwrite(file, np.stack(pictures), extension=".gif", duration=120, loop=0)
     print(f"{len(pictures)} frames in {arguments[2]}")
     return 0
 

@@ -7,12 +7,14 @@ and shoot 1.4 times as fast for a step.
 Times are in game seconds of 16 loops; one environment step is 8 loops.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+VERSION = 1  # raise it when a change alters battles
+FAMILY = "SMAC-like, built-in simulator"  # what everything made with it must be called
 LOOPS_PER_SECOND = 16
 LOOPS_PER_STEP = 8
-GRID = 32  # maps are 32 x 32
-LIGHT, ARMORED = "light", "armored"
+LIGHT = "light"
+ARMORED = "armored"
 
 
 @dataclass(frozen=True)
@@ -54,95 +56,27 @@ class UnitType:
 
 SC2 = {
     unit.name: unit
-    for unit in (
-        UnitType("marine", 45, 0, 0, LIGHT, True, 6, 0, 1, 0.8608, 5, 2.25, 0.375, 0.375, 0.05, hits_air=True, max_cooldown=15),
-        UnitType("marauder", 125, 0, 1, ARMORED, True, 10, 10, 1, 1.5, 6, 2.25, 0.5625, 0.5, max_cooldown=25),
-        UnitType("medivac", 150, 0, 1, ARMORED, False, 0, 0, 0, 1.0, 4, 2.75, 0.75, 0.75, air=True, heals=True, max_cooldown=200),
-        UnitType("stalker", 80, 80, 1, ARMORED, False, 10, 4, 1, 1.44, 6, 2.9531, 0.625, 0.625, 0.167, hits_air=True,
-                 max_cooldown=35),
-        UnitType("zealot", 100, 50, 1, LIGHT, True, 8, 0, 2, 1.2, 0.1, 2.25, 0.5, 0.375, second_hit=0.28, max_cooldown=22),
+    for unit in (  # health, shield, armor, kind, biological, damage, bonus, hits, period, ...
+        UnitType("marine", 45, 0, 0, LIGHT, True, 6, 0, 1, 0.8608, 5, 2.25, 0.375, 0.375,
+                 windup=0.05, hits_air=True, max_cooldown=15),
+        UnitType("marauder", 125, 0, 1, ARMORED, True, 10, 10, 1, 1.5, 6, 2.25, 0.5625, 0.5,
+                 max_cooldown=25),
+        UnitType("medivac", 150, 0, 1, ARMORED, False, 0, 0, 0, 1.0, 4, 2.75, 0.75, 0.75,
+                 air=True, heals=True, max_cooldown=200),
+        UnitType("stalker", 80, 80, 1, ARMORED, False, 10, 4, 1, 1.44, 6, 2.9531, 0.625, 0.625,
+                 windup=0.167, hits_air=True, max_cooldown=35),
+        UnitType("zealot", 100, 50, 1, LIGHT, True, 8, 0, 2, 1.2, 0.1, 2.25, 0.5, 0.375,
+                 second_hit=0.28, max_cooldown=22),
     )
 }  # fmt: skip
-SMACLITE = {
-    unit.name: unit
-    for unit in (
-        UnitType(
-            "marine",
-            45,
-            0,
-            0,
-            LIGHT,
-            True,
-            6,
-            0,
-            1,
-            0.61,
-            5,
-            3.15,
-            0.375,
-            0.375,
-            hits_air=True,
-            max_cooldown=15,
-        ),
-        UnitType(
-            "marauder",
-            125,
-            0,
-            1,
-            ARMORED,
-            True,
-            10,
-            10,
-            1,
-            1.07,
-            6,
-            3.15,
-            0.5625,
-            0.5,
-            max_cooldown=25,
-        ),
-        UnitType(
-            "medivac",
-            150,
-            0,
-            1,
-            ARMORED,
-            False,
-            0,
-            0,
-            0,
-            1.0,
-            4,
-            3.5,
-            0.75,
-            0.75,
-            air=True,
-            heals=True,
-            max_cooldown=200,
-        ),
-        UnitType(
-            "stalker",
-            80,
-            80,
-            1,
-            ARMORED,
-            False,
-            13,
-            5,
-            1,
-            1.34,
-            6,
-            4.13,
-            0.625,
-            0.625,
-            hits_air=True,
-            max_cooldown=35,
-        ),
-        UnitType(
-            "zealot", 100, 50, 1, LIGHT, True, 8, 0, 2, 0.86, 0.1, 3.15, 0.5, 0.375, max_cooldown=22
-        ),
-    )
+FASTER = {  # where SMAClite's units are different
+    "marine": {"period": 0.61, "speed": 3.15, "windup": 0.0},
+    "marauder": {"period": 1.07, "speed": 3.15},
+    "medivac": {"speed": 3.5},
+    "stalker": {"damage": 13, "bonus": 5, "period": 1.34, "speed": 4.13, "windup": 0.0},
+    "zealot": {"period": 0.86, "speed": 3.15, "second_hit": 0.0},
 }
+SMACLITE = {name: replace(unit, **FASTER[name]) for name, unit in SC2.items()}
 
 
 @dataclass(frozen=True)
@@ -177,6 +111,9 @@ PROFILES = {
 }
 
 
+Side = list[tuple[str, int]]  # types and how many of each
+
+
 @dataclass(frozen=True)
 class Map:
     """One scenario.
@@ -198,15 +135,11 @@ class Map:
     strip: bool = True
 
 
-def _map(
-    name: str, allies: list[tuple[str, int]], enemies: list[tuple[str, int]], limit: int, **more
-) -> Map:
-    return Map(
-        name,
-        *(tuple(kind for kind, count in side for _ in range(count)) for side in (allies, enemies)),
-        limit,
-        **more,
-    )
+def _map(name: str, allies: Side, enemies: Side, limit: int, **more) -> Map:
+    """A map of so many units of each type, in the order of ids."""
+    ally_types = tuple(kind for kind, count in allies for _ in range(count))
+    enemy_types = tuple(kind for kind, count in enemies for _ in range(count))
+    return Map(name, ally_types, enemy_types, limit, **more)
 
 
 _MMM = [("marauder", 2), ("marine", 7), ("medivac", 1)]
@@ -224,7 +157,8 @@ MAPS = {
         _map("3s_vs_3z", [("stalker", 3)], [("zealot", 3)], 150, strip=False),
     )
 }  # fmt: skip
-ALLY_SPAWN, ENEMY_SPAWN = (9.0, 16.0), (23.0, 16.0)
+ALLY_SPAWN = (9.0, 16.0)
+ENEMY_SPAWN = (23.0, 16.0)
 STRIP = (8.0, 24.0)
 
 
@@ -248,3 +182,8 @@ def profile(name: str) -> Profile:
     if name not in PROFILES:
         raise ValueError(f"unknown dynamics {name!r}, expected one of: {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def simulator(dynamics: str = "sc2") -> str:
+    """What results of battles under a profile are called."""
+    return f"{FAMILY}, profile {dynamics}, version {VERSION}"

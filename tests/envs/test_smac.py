@@ -1,27 +1,29 @@
-"""The battles: SMAC's interface number by number, rewards by hand, the units' physics, both
-backends, calibration.
+"""The battles: SMAC's interface number by number, rewards by hand, the units' physics, the engine
+against arrays, calibration.
 """
 
+import ast
 import csv
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pettingzoo.test import parallel_api_test
 
-from envs.smac import arrays, scripted
-from envs.smac.core import Battles, has_numba, key_of
+from envs.smac import engine, scripted, sight
+from envs.smac.core import Battles, key_of
 from envs.smac.parallel import SmacCompatEnv, SmacParallelEnv, make_env
 from envs.smac.render import frames
 from envs.smac.tables import tables
-from envs.smac.units import MAPS
+from envs.smac.units import MAPS, VERSION
+from tests.envs import battle_arrays
+from tests.envs.battle_arrays import ArrayBattles
 
-BACKENDS = [
-    "numpy",
-    pytest.param(
-        "numba", marks=pytest.mark.skipif(not has_numba(), reason="numba is not installed")
-    ),
-]
+OF_A_LOOP = ("step_x", "step_y", "moves", "hits", "hits_again")
+LASTING = [name for name in engine.UNIT.names if name not in OF_A_LOOP]
 SIZES = {  # agents, enemies, limit, bits, actions, obs, state, largest reward: SMAC's own
     "3m": (3, 3, 60, 0, 9, 30, 48, 365),
     "8m": (8, 8, 120, 0, 14, 80, 168, 640),
@@ -41,7 +43,7 @@ def still(name, battles=1, **options):
 
 
 def place(made, unit, x, y):
-    made.b["x"][:, unit], made.b["y"][:, unit] = x, y
+    made.units["x"][:, unit], made.units["y"][:, unit] = x, y
     made._refresh()
 
 
@@ -51,12 +53,9 @@ def idle(made):
 
 def leave(made, *units):
     """Only these units live."""
-    dead = np.setdiff1d(np.arange(made.t.units), units)
-    made.b["hp"][:, dead] = made.b["shield"][:, dead] = 0
+    dead = np.setdiff1d(np.arange(made.tables.units), units)
+    made.units["hp"][:, dead] = made.units["shield"][:, dead] = 0
     made._refresh()
-
-
-# --- Interface ---
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -84,7 +83,7 @@ def test_random_play_stays_in_range_and_in_the_grid(name):
         over = np.flatnonzero(made.over)
         if len(over):
             made.reset(over)
-        mask, alive = made.available(), made.b["hp"][:, : made.agents] > 0
+        mask, alive = made.available(), made.units["hp"][:, : made.agents] > 0
         assert np.array_equal(mask[..., 0], ~alive) and np.array_equal(mask[..., 1], alive)
         assert mask[~alive].sum(-1).tolist() == [1] * int((~alive).sum())
         obs, state = made.obs(), made.state()
@@ -94,22 +93,24 @@ def test_random_play_stays_in_range_and_in_the_grid(name):
             and not obs[~alive].any()
         )
         assert state.min() >= -0.5 and state.max() < 2
-        t, b = made.t, made.b
+        t, b = made.tables, made.units
         assert (
-            (b["y"] >= t.low).all()
-            and (b["y"] <= t.high).all()
+            (b["y"] >= t.rules.low).all()
+            and (b["y"] <= t.rules.high).all()
             and (b["x"] >= 0).all()
             and (b["x"] < 32).all()
         )
         live = b["hp"] > 0
         for i in range(t.units):
             for j in range(i):
-                if t.air[i] == t.air[j]:
+                if t.traits["air"][i] == t.traits["air"][j]:
                     gap = np.hypot(b["x"][:, i] - b["x"][:, j], b["y"][:, i] - b["y"][:, j])[
                         live[:, i] & live[:, j]
                     ]
                     if len(gap) and made.steps.min() > 3:
-                        assert gap.min() > 0.9 * (t.separation[i] + t.separation[j])
+                        assert gap.min() > 0.9 * (
+                            t.traits["separation"][i] + t.traits["separation"][j]
+                        )
         made.step(scripted.random(made, stream))
 
 
@@ -138,9 +139,9 @@ def test_ranges_of_sight_and_fire_and_the_cliffs():
 
 def test_type_bits_and_the_order_of_agents():
     made = still("2s3z")
-    assert made.t.bits[:5].tolist() == [[1, 0]] * 2 + [[0, 1]] * 3
+    assert made.tables.bits[:5].tolist() == [[1, 0]] * 2 + [[0, 1]] * 3
     assert (
-        made.t.bits[5:].tolist() == [[0, 1]] * 2 + [[1, 0]] * 3
+        made.tables.bits[5:].tolist() == [[0, 1]] * 2 + [[1, 0]] * 3
     )  # reversed for enemies, stalkers first
     mmm = tables("MMM")
     assert mmm.scenario.allies == ("marauder",) * 2 + ("marine",) * 7 + ("medivac",)
@@ -153,14 +154,14 @@ def test_a_medivacs_actions_heal_allies_even_healthy_ones():
     made = still("MMM")
     mask = made.available()[0, 9]
     assert mask[6:15].all() and not mask[15]
-    made.b["hp"][:, 3] = 10
-    place(made, 3, *(made.b[axis][0, 9] for axis in "xy"))
+    made.units["hp"][:, 3] = 10
+    place(made, 3, *(made.units[axis][0, 9] for axis in "xy"))
     action = idle(made)
     action[0, 9] = 6 + 3
-    energy = made.b["energy"][0, 9]
+    energy = made.units["energy"][0, 9]
     made.step(action)
-    assert made.b["hp"][0, 3] == pytest.approx(14.5)  # 9 a second
-    assert made.b["energy"][0, 9] == pytest.approx(energy + 0.5625 / 2 - 0.33 * 4.5)
+    assert made.units["hp"][0, 3] == pytest.approx(14.5)  # 9 a second
+    assert made.units["energy"][0, 9] == pytest.approx(energy + 0.5625 / 2 - 0.33 * 4.5)
 
 
 def test_unavailable_actions_and_finished_battles_are_refused():
@@ -177,8 +178,6 @@ def test_unavailable_actions_and_finished_battles_are_refused():
     for wrong, words in ((("4m",), "unknown map"), (("3m", "sc3"), "unknown dynamics")):
         with pytest.raises(ValueError, match=words):
             tables(*wrong)
-    with pytest.raises(ValueError, match="unknown backend"):
-        Battles("3m", 1, backend="jax")
 
 
 def test_pettingzoo_and_the_other_views():
@@ -218,9 +217,6 @@ def test_pettingzoo_and_the_other_views():
         make_env("3m", "other")
 
 
-# --- Rewards and ends ---
-
-
 def test_one_hit_a_kill_and_a_win():
     for name, points in (("8m", 0.1875), ("3m", 0.32877)):
         made = still(name)
@@ -228,16 +224,16 @@ def test_one_hit_a_kill_and_a_win():
         leave(made, 0, a)
         place(made, 0, 10.0, 16.0)
         place(made, a, 15.0, 16.0)
-        made.b["cooldown"][:, a] = 1e6
+        made.units["cooldown"][:, a] = 1e6
         action = idle(made)
         action[0, 0] = 6
         reward, terminated, _, _ = made.step(action)
         assert reward[0] == pytest.approx(points, abs=1e-4) and not terminated[0]
-        made.b["hp"][:, a] = 1.0
-        made.b["cooldown"][:, 0] = 0
+        made.units["hp"][:, a] = 1.0
+        made.units["cooldown"][:, 0] = 0
         reward, terminated, _, won = made.step(action)
         assert won[0] and terminated[0]
-        assert reward[0] == pytest.approx((1 + 10 + 200) * 20 / made.t.max_reward, abs=1e-6)
+        assert reward[0] == pytest.approx((1 + 10 + 200) * 20 / made.tables.max_reward, abs=1e-6)
 
 
 def test_a_full_win_sums_to_twenty_and_a_loss_is_a_multiple_of_a_point():
@@ -252,16 +248,16 @@ def test_enemies_that_only_regenerate_give_a_reward():
     made = still("3s_vs_3z")
     for k in range(3):
         place(made, k, 1.0, 1.0 + 2 * k)
-    made.b["shield"][:, 3] = 10.0
+    made.units["shield"][:, 3] = 10.0
     reward, *_ = made.step(idle(made))
-    assert made.b["shield"][0, 3] == pytest.approx(11.0)  # 2 a second
+    assert made.units["shield"][0, 3] == pytest.approx(11.0)  # 2 a second
     assert reward[0] == pytest.approx(1.0 * 20 / 680)
-    made.b["since"][:, 3] = 0  # just hit: nothing for 160 loops
+    made.units["since"][:, 3] = 0  # just hit: nothing for 160 loops
     for _ in range(20):
         made.step(idle(made))
-    assert made.b["shield"][0, 3] == pytest.approx(11.0)
+    assert made.units["shield"][0, 3] == pytest.approx(11.0)
     made.step(idle(made))
-    assert made.b["shield"][0, 3] == pytest.approx(12.0)
+    assert made.units["shield"][0, 3] == pytest.approx(12.0)
 
 
 def test_who_wins_with_medivacs_and_nobody_left():
@@ -280,13 +276,10 @@ def test_who_wins_with_medivacs_and_nobody_left():
 def test_the_limit_ends_a_battle_without_a_bonus():
     made = still("3m")
     for unit in range(6):  # far apart, enemies stay where they are
-        made.b["hp"][:, unit] = 1e9
+        made.units["hp"][:, unit] = 1e9
     for step in range(60):
         _, terminated, truncated, won = made.step(idle(made))
         assert not terminated[0] and not won[0] and truncated[0] == (step == 59)
-
-
-# --- Physics ---
 
 
 @pytest.mark.parametrize(
@@ -294,16 +287,16 @@ def test_the_limit_ends_a_battle_without_a_bonus():
 )
 def test_units_walk_at_their_speed(name, unit, distance):
     made = still(name)
-    leave(made, unit, made.t.units - 1)
+    leave(made, unit, made.tables.units - 1)
     place(made, unit, 2.0, 16.0)
-    place(made, made.t.units - 1, 31.0, 16.0)
-    made.b["windup"][:, -1] = 1e9  # the enemy stands
+    place(made, made.tables.units - 1, 31.0, 16.0)
+    made.units["windup"][:, -1] = 1e9  # the enemy stands
     action = idle(made)
     action[0, unit] = 4
     for _ in range(3):
-        before = made.b["x"][0, unit]
+        before = made.units["x"][0, unit]
         made.step(action)
-        assert made.b["x"][0, unit] - before == pytest.approx(distance, abs=1e-3)
+        assert made.units["x"][0, unit] - before == pytest.approx(distance, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -321,10 +314,10 @@ def test_intervals_and_shots_to_kill(name, shooter, target, interval, shots):
     leave(made, shooter, target)
     place(made, shooter, 10.0, 16.0)
     place(made, target, 12.0, 16.0)
-    made.b["windup"][:, target] = 1e9
-    made.b["windup"][:, target] = 1e9
+    made.units["windup"][:, target] = 1e9
+    made.units["windup"][:, target] = 1e9
     life, counts, first, last = (
-        made.b["hp"] + made.b["shield"],
+        made.units["hp"] + made.units["shield"],
         np.zeros(64),
         np.full(64, -1.0),
         np.zeros(64),
@@ -337,17 +330,17 @@ def test_intervals_and_shots_to_kill(name, shooter, target, interval, shots):
     try:
         for loop in range(900):
             made.over[:] = False
-            made.b["since"][:] = 0
+            made.units["since"][:] = 0
             made.step(action)
-            now = made.b["hp"] + made.b["shield"]
+            now = made.units["hp"] + made.units["shield"]
             hit = now[:, target] < life[:, target] - 1e-9
             counts += hit
             last = np.where(hit, loop, last)
             first = np.where(hit & (first < 0), loop, first)
             life = now
-            if (made.b["hp"][:, target] <= 0).all():
+            if (made.units["hp"][:, target] <= 0).all():
                 break
-            action[made.b["hp"][:, target] <= 0, shooter] = 1
+            action[made.units["hp"][:, target] <= 0, shooter] = 1
     finally:
         core.LOOPS_PER_STEP = loops
     assert (counts == shots).all()
@@ -359,11 +352,11 @@ def test_a_zealots_attack_is_two_hits():
     leave(made, 2, 5)  # our zealot on an enemy stalker
     place(made, 2, 10.0, 16.0)
     place(made, 5, 11.0, 16.0)
-    made.b["windup"][:, 5] = 1e9
+    made.units["windup"][:, 5] = 1e9
     action = idle(made)
     action[0, 2] = 6
     made.step(action)
-    assert made.b["shield"][0, 5] == pytest.approx(64.0)  # both within eight loops
+    assert made.units["shield"][0, 5] == pytest.approx(64.0)  # both within eight loops
 
 
 def test_doing_nothing_loses_everything_and_earns_nothing():
@@ -375,12 +368,12 @@ def test_doing_nothing_loses_everything_and_earns_nothing():
             assert reward[0] == 0
             if (
                 hurt is None
-                and (made.b["hp"] + made.b["shield"])[0, :3].sum()
-                < (made.t.health + made.t.shield)[:3].sum()
+                and (made.units["hp"] + made.units["shield"])[0, :3].sum()
+                < (made.tables.traits["health"] + made.tables.traits["shield"])[:3].sum()
             ):
                 hurt = made.steps[0]
         assert soonest <= hurt <= latest and not made.won[0]
-        assert (made.b["hp"][0, :3] == 0).all() and (made.b["hp"][0, 3:] > 0).all()
+        assert (made.units["hp"][0, :3] == 0).all() and (made.units["hp"][0, 3:] > 0).all()
 
 
 def test_a_marauder_keeps_its_order_when_told_to_shoot_a_medivac():
@@ -392,22 +385,17 @@ def test_a_marauder_keeps_its_order_when_told_to_shoot_a_medivac():
     action = idle(made)
     action[0, 0] = 5
     made.step(action)
-    x = made.b["x"][0, 0]
+    x = made.units["x"][0, 0]
     action[0, 0] = 15
     made.step(action)
-    assert made.b["x"][0, 0] < x and made.b["hp"][0, 19] == 150
+    assert made.units["x"][0, 0] < x and made.units["hp"][0, 19] == 150
 
 
-# --- Randomness and backends ---
-
-
-@pytest.mark.skipif(not has_numba(), reason="numba is not installed")
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("dynamics", ["sc2", "smaclite"])
-def test_both_backends_fight_the_same_battles(name, dynamics):
+def test_the_engine_and_the_arrays_fight_the_same_battles(name, dynamics):
     first, second = (
-        Battles(name, 3, 1, dynamics, backend, shuffle_enemy_ids=True)
-        for backend in ("numba", "numpy")
+        kind(name, 3, 1, dynamics, shuffle_enemy_ids=True) for kind in (Battles, ArrayBattles)
     )
     first.reset(), second.reset()
     stream = np.random.default_rng(0)
@@ -419,26 +407,26 @@ def test_both_backends_fight_the_same_battles(name, dynamics):
         action = team(first, stream)[live]
         for mine, other in zip(first.step(action, live), second.step(action, live), strict=True):
             assert np.array_equal(mine, other)
-        for key, values in first.b.items():
-            assert np.array_equal(values, second.b[key]), key
+        for key in LASTING:
+            assert np.array_equal(first.units[key], second.units[key]), key
         assert np.array_equal(first.available(), second.available())
         assert np.allclose(first.obs(), second.obs(), atol=1e-6) and np.allclose(
             first.state(), second.state(), atol=1e-6
         )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_battle_is_the_same_in_any_batch(backend):
-    whole = Battles("5m_vs_6m", 6, 3, backend=backend)
-    part = Battles("5m_vs_6m", 2, 3, backend=backend, first=4)
+@pytest.mark.parametrize("kind", [Battles, ArrayBattles])
+def test_a_battle_is_the_same_in_any_batch(kind):
+    whole = kind("5m_vs_6m", 6, 3)
+    part = kind("5m_vs_6m", 2, 3, first=4)
     assert part.keys.tolist() == whole.keys[4:].tolist() == [key_of(3, 4), key_of(3, 5)]
     whole.reset(), part.reset()
     for _ in range(12):
         action = scripted.nearest(whole)
         whole.step(action)
         part.step(action[4:])
-        for key, values in part.b.items():
-            assert np.array_equal(values, whole.b[key][4:]), key
+        for key in LASTING:
+            assert np.array_equal(part.units[key], whole.units[key][4:]), key
     part.reset(np.array([1]))
     assert part.episodes.tolist() == [0, 1] and part.steps[1] == 0
 
@@ -446,14 +434,15 @@ def test_a_battle_is_the_same_in_any_batch(backend):
 def test_random_numbers_are_uniform_and_keyed():
     keys = np.arange(20_000, dtype=np.uint64)
     with np.errstate(over="ignore"):
-        drawn = arrays.chance(arrays.mixed(keys), np.zeros_like(keys), np.full_like(keys, 7), 3)
-        other = arrays.chance(arrays.mixed(keys), np.ones_like(keys), np.full_like(keys, 7), 3)
+        drawn = battle_arrays.chance(
+            battle_arrays.mixed(keys), np.zeros_like(keys), np.full_like(keys, 7), 3
+        )
+        other = battle_arrays.chance(
+            battle_arrays.mixed(keys), np.ones_like(keys), np.full_like(keys, 7), 3
+        )
     assert drawn.min() >= 0 and drawn.max() < 1
     assert np.histogram(drawn, 10, (0, 1))[0] == pytest.approx(2000, rel=0.12)
     assert abs(np.corrcoef(drawn, other)[0, 1]) < 0.03
-
-
-# --- Calibration ---
 
 
 def test_scripted_teams_fight_as_in_the_game():
@@ -475,8 +464,6 @@ def test_random_teams_lose_but_hit_somebody():
 
 
 def test_the_calibration_table_is_complete_and_of_this_version():
-    from envs.smac.core import VERSION
-
     with open(scripted.CALIBRATION, newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["map"], row["team"], row["dynamics"]) for row in rows} == {
@@ -493,9 +480,45 @@ def test_a_battle_can_be_drawn():
     assert len(pictures) > 5 and pictures[0].ndim == 3 and (pictures[0] != pictures[-1]).any()
 
 
-def test_without_numba_arrays_run(monkeypatch):
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert Battles("3m", 1).backend == "numpy"
-    with pytest.raises(ValueError, match="pip install numba"):
-        Battles("3m", 1, backend="numba")
+def test_compiled_functions_use_nothing_from_other_files():
+    """numba compiles again when a function's own file changes, not when another one does."""
+    for module in (engine, sight):
+        for function in vars(module).values():
+            if not hasattr(function, "py_func") or function.__module__ != module.__name__:
+                continue
+            for name in function.py_func.__code__.co_names:
+                used = vars(module).get(name)
+                home = getattr(used, "__module__", None) or getattr(used, "__name__", None)
+                assert home in (None, module.__name__, "math", "numpy"), (function, name)
+        constants = {name for name in vars(module) if name.isupper()}
+        assert constants & imported(module) == set()
+
+
+def imported(module) -> set[str]:
+    """Names that a module imports from others."""
+    tree = ast.parse(Path(module.__file__).read_text())
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in froms for alias in node.names}
+
+
+@pytest.mark.parametrize("where", ["beside the file", "the user's folder", "nowhere"])
+def test_compiled_code_is_kept_where_it_can_be(where, tmp_path):
+    package = tmp_path / "envs" / "smac"
+    package.mkdir(parents=True)
+    for path in Path(engine.__file__).parent.glob("*.py"):
+        shutil.copy(path, package)
+    cache = tmp_path / "cache"
+    if where != "beside the file":
+        (package / "__pycache__").write_text("")  # a folder cannot be made here
+    if where == "nowhere":
+        cache.write_text("")
+    code = "import engine, numpy; print(engine.battle_keys(numpy.uint64(3), 4, 1)[0])"
+    variables = {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(cache), "HOME": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], env=variables, capture_output=True, text=True
+    )
+    assert int(done.stdout) == key_of(3, 4), done.stderr
+    written = list(tmp_path.rglob("engine.battle_keys*.nbc"))
+    assert len(written) == (0 if where == "nowhere" else 1)
+    assert all((cache in path.parents) == (where == "the user's folder") for path in written)
+    assert ("compiled again in every process" in done.stderr) == (where == "nowhere")

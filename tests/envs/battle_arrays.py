@@ -1,34 +1,37 @@
-"""The battles as NumPy arrays [B, U], all at once: the reference, and what runs where numba is not
-installed.
-
-The same arithmetic in the same order as scalar.py, so that both agree bit for bit: loops over
-units, vectorised over battles.
+"""The battles' rules once more, as NumPy arrays [B, U] for all battles at once: what the compiled
+engine must equal bit for bit, in the same arithmetic in the same order.
 """
 
 import numpy as np
 
-from envs.smac.scalar import (
+from envs.smac.core import Battles
+from envs.smac.engine import (
     ATTACK,
+    CROWD_ROUNDS,
+    EAST,
     GOLDEN,
-    HEALTHY,
-    MIX1,
-    MIX2,
+    HEAL_SCAN,
+    MIX_1,
+    MIX_2,
     MOVE,
-    ROUNDS,
-    S11,
-    S27,
-    S30,
-    S31,
+    OUTSIDE_LOOPS,
+    SHIFT_1,
+    SHIFT_2,
+    SHIFT_3,
+    SHIFT_FLOAT,
+    TINY,
     YIELD_STANDING,
 )
-from envs.smac.tables import HEAL_SCAN, SHOOT, SIGHT, Tables
+from envs.smac.sight import SHOOT, SIGHT
+from envs.smac.tables import Tables
+from envs.smac.units import LOOPS_PER_STEP
 
 
 def mixed(value: np.ndarray) -> np.ndarray:
     """Splitmix64's finaliser of uint64 arrays."""
-    value = (value ^ (value >> S30)) * MIX1
-    value = (value ^ (value >> S27)) * MIX2
-    return value ^ (value >> S31)
+    value = (value ^ (value >> SHIFT_1)) * MIX_1
+    value = (value ^ (value >> SHIFT_2)) * MIX_2
+    return value ^ (value >> SHIFT_3)
 
 
 def chance(key: np.ndarray, episode: np.ndarray, loop: np.ndarray, purpose: int) -> np.ndarray:
@@ -37,24 +40,23 @@ def chance(key: np.ndarray, episode: np.ndarray, loop: np.ndarray, purpose: int)
     value = mixed(key + GOLDEN)
     for part in (episode, loop, np.full_like(key, purpose)):
         value = mixed(value + GOLDEN * (part + one))
-    return (value >> S11).astype(np.float64) * (1.0 / 9007199254740992.0)
+    return (value >> SHIFT_FLOAT).astype(np.float64) * (1.0 / 9007199254740992.0)
 
 
-def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
-    """One game loop of all battles in `b`, arrays [B, U] by name; see `scalar.run_loop`."""
+def run_loop(battles: np.ndarray, key, episode, loop, t: Tables) -> None:
+    """One game loop of all `battles` [B, U] of UNIT; see `engine.run_loop`."""
     x, y, hp, shield, energy, cooldown = (
-        b[name] for name in ("x", "y", "hp", "shield", "energy", "cooldown")
+        battles[name] for name in ("x", "y", "hp", "shield", "energy", "cooldown")
     )
     since, order, target, goal_x, goal_y = (
-        b[name] for name in ("since", "order", "target", "goal_x", "goal_y")
+        battles[name] for name in ("since", "order", "target", "goal_x", "goal_y")
     )
     windup, second, second_target, dealt = (
-        b[name] for name in ("windup", "second", "second_target", "dealt")
+        battles[name] for name in ("windup", "second", "second_target", "dealt")
     )
-    delay_low, delay_high, slop, least, heal, cost, energy_rate, energy_least, energy_most = rules[
-        :9
-    ]
-    shield_rate, shield_delay, point_x, point_y = rules[9:]
+    _, delay_low, delay_high, slop, least, heal, cost, energy_rate = t.rules[:8]
+    energy_least, energy_most, shield_rate, shield_delay, point_x, point_y = t.rules[8:14]
+    traits, pairs = t.traits, t.pairs
     units, allies, count = t.units, t.allies, len(x)
     rows = np.arange(count)
 
@@ -65,23 +67,23 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         return np.sqrt(dx * dx + dy * dy), dx, dy
 
     def gap(i, j):
-        return centre(i, j)[0] - t.radius[i] - t.radius[j]
+        return centre(i, j)[0] - traits["radius"][i] - traits["radius"][j]
 
     for i in range(allies, units):
         free = (hp[:, i] > 0) & (windup[:, i] <= 0)
         kept = target[:, i]
         seen = np.maximum(kept, 0)
-        if t.heals[i]:
+        if traits["heals"][i]:
             holds = (
                 (kept >= 0)
                 & (hp[rows, seen] > 0)
-                & (hp[rows, seen] < t.health[seen])
+                & (hp[rows, seen] < traits["health"][seen])
                 & (energy[:, i] > 0)
             )
-            best, fraction = np.full(count, -1), np.full(count, 1.0 - HEALTHY)
+            best, fraction = np.full(count, -1), np.full(count, 1.0 - TINY)
             for j in range(allies, units):
-                if t.can_hit[i, j]:
-                    share = hp[:, j] / t.health[j]
+                if pairs["can_hit"][i, j]:
+                    share = hp[:, j] / traits["health"][j]
                     takes = (
                         (energy[:, i] >= energy_least)
                         & (hp[:, j] > 0)
@@ -90,10 +92,10 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
                     )
                     best, fraction = np.where(takes, j, best), np.where(takes, share, fraction)
         else:
-            holds = (kept >= 0) & (hp[rows, seen] > 0) & (gap(i, seen) <= t.reach[i])
-            best, nearest = np.full(count, -1), np.full(count, t.scan[i])
+            holds = (kept >= 0) & (hp[rows, seen] > 0) & (gap(i, seen) <= traits["reach"][i])
+            best, nearest = np.full(count, -1), np.full(count, traits["scan"][i])
             for j in range(allies):
-                if t.can_hit[i, j]:
+                if pairs["can_hit"][i, j]:
                     distance = gap(i, j)
                     takes = (
                         (hp[:, j] > 0) & (distance <= nearest) & ((best < 0) | (distance < nearest))
@@ -107,8 +109,10 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
 
     slowest = np.full(count, 1e9)
     for i in range(allies, units):
-        if not t.heals[i]:
-            slowest = np.where((hp[:, i] > 0) & (t.speed[i] < slowest), t.speed[i], slowest)
+        if not traits["heals"][i]:
+            slowest = np.where(
+                (hp[:, i] > 0) & (traits["speed"][i] < slowest), traits["speed"][i], slowest
+            )
 
     moving = np.zeros((count, units), bool)
     steps_x, steps_y = np.zeros((count, units)), np.zeros((count, units))
@@ -123,10 +127,16 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         length = np.where(moves, goal, far)
         dx, dy = np.where(moves, goal_dx, dx), np.where(moves, goal_dy, dy)
         wanted = np.where(
-            moves, goal, np.where(follows, far - t.radius[i] - t.radius[seen] - t.reach[i], 0.0)
+            moves,
+            goal,
+            np.where(
+                follows,
+                far - traits["radius"][i] - traits["radius"][seen] - traits["reach"][i],
+                0.0,
+            ),
         )
-        pace = np.full(count, t.speed[i])
-        if t.heals[i] and i >= allies:
+        pace = np.full(count, traits["speed"][i])
+        if traits["heals"][i] and i >= allies:
             pace = np.where(moves & (slowest < pace), slowest, pace)
         goes = can & (wanted > 1e-9) & (length > 0)
         pace, safe = np.minimum(pace, wanted), np.where(goes, length, 1.0)
@@ -139,14 +149,14 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
     y += steps_y
 
     running = np.ones(count, bool)
-    for _ in range(ROUNDS):
+    for _ in range(CROWD_ROUNDS):
         crowded = np.zeros(count, bool)
         for i in range(units):
             for j in range(i + 1, units):
-                if t.air[i] != t.air[j]:
+                if traits["air"][i] != traits["air"][j]:
                     continue
                 distance, dx, dy = centre(i, j)
-                overlap = t.separation[i] + t.separation[j] - distance
+                overlap = traits["separation"][i] + traits["separation"][j] - distance
                 both = running & (hp[:, i] > 0) & (hp[:, j] > 0) & (overlap > 0)
                 crowded |= both
                 if not both.any():
@@ -169,19 +179,21 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         running &= crowded
         if not running.any():
             break
-    np.clip(x, 0.0, 31.999, out=x)
-    np.clip(y, t.low, t.high, out=y)
+    np.clip(x, 0.0, EAST, out=x)
+    np.clip(y, t.rules.low, t.rules.high, out=y)
 
     alive = hp > 0
     cooldown[:] = np.where(alive, np.where(cooldown > 0, cooldown - 1.0, 0.0), cooldown)
     since += alive
-    regrows = alive & (since > shield_delay) & (shield < t.shield)
-    shield[:] = np.where(regrows, np.minimum(t.shield, shield + shield_rate), shield)
-    energy[:] = np.where(alive & t.heals, np.minimum(energy_most, energy + energy_rate), energy)
+    regrows = alive & (since > shield_delay) & (shield < traits["shield"])
+    shield[:] = np.where(regrows, np.minimum(traits["shield"], shield + shield_rate), shield)
+    energy[:] = np.where(
+        alive & traits["heals"], np.minimum(energy_most, energy + energy_rate), energy
+    )
 
     landing, again = np.zeros((count, units), bool), np.zeros((count, units), bool)
     for i in range(units):
-        if t.heals[i]:
+        if traits["heals"][i]:
             continue
         lives = hp[:, i] > 0
         pending = lives & (second[:, i] > 0)
@@ -189,7 +201,7 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
         due = pending & (second[:, i] <= 0)
         second[:, i] = np.where(due, 0.0, second[:, i])
         seen = np.maximum(second_target[:, i], 0)
-        again[:, i] = due & (hp[rows, seen] > 0) & (gap(i, seen) <= t.reach[i] + slop)
+        again[:, i] = due & (hp[rows, seen] > 0) & (gap(i, seen) <= traits["reach"][i] + slop)
         seen = np.maximum(target[:, i], 0)
         fine = (target[:, i] >= 0) & (hp[rows, seen] > 0)
         distance = gap(i, seen)
@@ -203,16 +215,16 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
             & (order[:, i] == ATTACK)
             & fine
             & (cooldown[:, i] <= 0)
-            & t.can_hit[i][seen]
+            & pairs["can_hit"][i][seen]
         )
-        begins &= distance <= t.reach[i] + 1e-9
+        begins &= distance <= traits["reach"][i] + 1e-9
         if begins.any():
             drawn = chance(key, episode, loop, i)
-            pause = t.period[i] + delay_low + (delay_high - delay_low) * drawn
+            pause = traits["period"][i] + delay_low + (delay_high - delay_low) * drawn
             cooldown[:, i] = np.where(begins, cooldown[:, i] + pause, cooldown[:, i])
-            windup[:, i] = np.where(begins, t.windup[i], windup[:, i])
-        landing[:, i] = (due & fine & (distance <= t.reach[i] + slop)) | (
-            begins & (t.windup[i] <= 0)
+            windup[:, i] = np.where(begins, traits["windup"][i], windup[:, i])
+        landing[:, i] = (due & fine & (distance <= traits["reach"][i] + slop)) | (
+            begins & (traits["windup"][i] <= 0)
         )
     for i in range(units):
         for which, happens in enumerate((landing[:, i], again[:, i])):
@@ -221,27 +233,29 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
                 continue
             j = (target if which == 0 else second_target)[hit, i]
             strikes = 1
-            if which == 0 and t.hits[i] > 1:
-                if t.second[i] > 0:
-                    second[hit, i], second_target[hit, i] = t.second[i], j
+            if which == 0 and traits["hits"][i] > 1:
+                if traits["second"][i] > 0:
+                    second[hit, i], second_target[hit, i] = traits["second"][i], j
                 else:
-                    strikes = int(t.hits[i])
+                    strikes = int(traits["hits"][i])
             for _ in range(strikes):
-                amount = t.damage[i, j]
+                amount = pairs["damage"][i, j]
                 absorbed = np.minimum(shield[hit, j], amount)
                 shield[hit, j] -= absorbed
                 loss = np.where(
-                    amount > absorbed, np.maximum(least, amount - absorbed - t.armor[j]), 0.0
+                    amount > absorbed,
+                    np.maximum(least, amount - absorbed - traits["armor"][j]),
+                    0.0,
                 )
                 hp[hit, j] -= loss
                 dealt[hit, j] += absorbed + loss
             since[hit, j] = 0
 
     for i in range(units):
-        if not t.heals[i]:
+        if not traits["heals"][i]:
             continue
         seen = np.maximum(target[:, i], 0)
-        hurt = (hp[rows, seen] > 0) & (hp[rows, seen] < t.health[seen])
+        hurt = (hp[rows, seen] > 0) & (hp[rows, seen] < traits["health"][seen])
         helps = (
             (hp[:, i] > 0)
             & (order[:, i] == ATTACK)
@@ -249,10 +263,12 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
             & hurt
             & (energy[:, i] > 0)
         )
-        helps &= gap(i, seen) <= t.reach[i] + 1e-9
+        helps &= gap(i, seen) <= traits["reach"][i] + 1e-9
         who = np.flatnonzero(helps)
         j = seen[who]
-        amount = np.minimum(np.minimum(heal, t.health[j] - hp[who, j]), energy[who, i] / cost)
+        amount = np.minimum(
+            np.minimum(heal, traits["health"][j] - hp[who, j]), energy[who, i] / cost
+        )
         hp[who, j] += amount
         energy[who, i] -= cost * amount
     dead = hp <= 0
@@ -262,6 +278,7 @@ def run_loop(b: dict, key, episode, loop, t: Tables, rules: np.ndarray) -> None:
 
 def availability(t: Tables, x, y, hp) -> np.ndarray:
     """Action masks [B, A, 6 + E]."""
+    traits = t.traits
     a = t.allies
     out = np.zeros((len(x), a, t.actions), bool)
     alive = hp[:, :a] > 0
@@ -273,16 +290,16 @@ def availability(t: Tables, x, y, hp) -> np.ndarray:
             & (column < 32)
             & (row >= 0)
             & (row < 32)
-            & (row >= t.low)
-            & (row < t.high)
+            & (row >= t.rules.low)
+            & (row < t.rules.high)
         )
         out[..., 2 + d] = alive & inside
     dx, dy = x[:, None, :] - x[:, :a, None], y[:, None, :] - y[:, :a, None]
     near = (np.sqrt(dx * dx + dy * dy) <= SHOOT) & (hp[:, None] > 0) & alive[..., None]
     for i in range(a):
-        if t.heals[i]:
+        if traits["heals"][i]:
             for k in range(min(a, t.enemies)):
-                out[:, i, 6 + k] = near[:, i, k] & ~t.heals[k]
+                out[:, i, 6 + k] = near[:, i, k] & ~traits["heals"][k]
         else:
             out[:, i, 6:] = near[:, i, a:]
     return out
@@ -290,15 +307,22 @@ def availability(t: Tables, x, y, hp) -> np.ndarray:
 
 def observations(t: Tables, x, y, hp, shield, mask) -> np.ndarray:
     """[B, A, obs] float32, in SMAC's order of features."""
+    traits = t.traits
     a, count = t.allies, len(x)
     out = np.zeros((count, a, t.obs_dim), np.float32)
     dx, dy = x[:, None, :] - x[:, :a, None], y[:, None, :] - y[:, :a, None]
     distance = np.sqrt(dx * dx + dy * dy)
     visible = (hp[:, None] > 0) & (distance < SIGHT)
-    fraction, shields = hp / t.health, shield / np.where(t.shield > 0, t.shield, 1.0)
+    fraction, shields = (
+        hp / traits["health"],
+        shield / np.where(traits["shield"] > 0, traits["shield"], 1.0),
+    )
     for i in range(a):
         alive, parts = hp[:, i] > 0, [mask[:, i, 2:6]]
-        for side, shielded in ((range(a, t.units), t.enemy_shield), (range(a), t.ally_shield)):
+        for side, shielded in (
+            (range(a, t.units), t.layout.enemy_shield),
+            (range(a), t.layout.ally_shield),
+        ):
             for j in side:
                 if j == i:
                     continue
@@ -315,7 +339,7 @@ def observations(t: Tables, x, y, hp, shield, mask) -> np.ndarray:
                 parts.append(np.where(visible[:, i, j, None], np.stack(block, -1), 0.0))
         own = (
             [fraction[:, i]]
-            + ([shields[:, i]] if t.ally_shield else [])
+            + ([shields[:, i]] if t.layout.ally_shield else [])
             + [np.full(count, bit) for bit in t.bits[i]]
         )
         out[:, i] = np.where(alive[:, None], np.concatenate([*parts, np.stack(own, -1)], -1), 0.0)
@@ -324,17 +348,57 @@ def observations(t: Tables, x, y, hp, shield, mask) -> np.ndarray:
 
 def states(t: Tables, x, y, hp, shield, energy, cooldown, last) -> np.ndarray:
     """[B, state] float32; last [B, A] actions, -1 before the first."""
+    traits = t.traits
     count, parts = len(x), []
-    fraction, shields = hp / t.health, shield / np.where(t.shield > 0, t.shield, 1.0)
+    fraction, shields = (
+        hp / traits["health"],
+        shield / np.where(traits["shield"] > 0, traits["shield"], 1.0),
+    )
     for i in range(t.units):
         ally = i < t.allies
         block = [fraction[:, i]]
         if ally:
-            block.append((energy if t.heals[i] else cooldown)[:, i] / t.max_cooldown[i])
+            block.append(
+                (energy if traits["heals"][i] else cooldown)[:, i] / traits["max_cooldown"][i]
+            )
         block += [(x[:, i] - 16.0) / 32.0, (y[:, i] - 16.0) / 32.0]
-        block += [shields[:, i]] if (t.ally_shield if ally else t.enemy_shield) else []
+        block += (
+            [shields[:, i]] if (t.layout.ally_shield if ally else t.layout.enemy_shield) else []
+        )
         block += [np.full(count, bit) for bit in t.bits[i]]
         parts.append(np.where((hp[:, i] > 0)[:, None], np.stack(block, -1), 0.0))
     for i in range(t.allies):
         parts.append((last[:, i, None] == np.arange(t.actions)).astype(float))
     return np.concatenate(parts, -1).astype(np.float32)
+
+
+class ArrayBattles(Battles):
+    """Battles that are fought, and seen, by the functions above."""
+
+    def _chances(self, which: np.ndarray, purpose: int) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            episode = self.episodes[which].astype(np.uint64)
+            loop = np.full(len(which), OUTSIDE_LOOPS)
+            units = range(purpose, purpose + self.tables.units)
+            return np.stack([chance(self.keys[which], episode, loop, u) for u in units], -1)
+
+    def _simulate(self, which: np.ndarray) -> None:
+        battles = self.units[which]
+        with np.errstate(over="ignore"):
+            for loop in range(LOOPS_PER_STEP):
+                clock = (self.steps[which] * LOOPS_PER_STEP + loop).astype(np.uint64)
+                episode = self.episodes[which].astype(np.uint64)
+                run_loop(battles, self.keys[which], episode, clock, self.tables)
+        self.units[which] = battles
+
+    def _refresh(self) -> None:
+        units = self.units
+        self._mask = availability(self.tables, units["x"], units["y"], units["hp"])
+
+    def obs(self) -> np.ndarray:
+        seen = (self.units[name] for name in ("x", "y", "hp", "shield"))
+        return observations(self.tables, *seen, self._mask)
+
+    def state(self) -> np.ndarray:
+        names = ("x", "y", "hp", "shield", "energy", "cooldown")
+        return states(self.tables, *(self.units[name] for name in names), self.last)
