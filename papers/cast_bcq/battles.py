@@ -7,8 +7,9 @@ from common.running import program
 from common.running.program import Course, Members, Training
 from common.running.sources import resolve
 from envs import datasets
-from envs.smac.core import VERSION, Battles
+from envs.smac.core import Battles
 from envs.smac.team import advance
+from envs.smac.units import FAMILY, VERSION
 from papers.cast_bcq.data import BATTLE_LEARNERS, DATA
 from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
 
@@ -16,7 +17,7 @@ JUDGE = 30_000  # battles of evaluation are numbered apart from those of trainin
 
 
 ENVIRONMENT = {
-    "family": "SMAC-like, built-in simulator",
+    "family": FAMILY,
     "dynamics": "sc2",
     "version": VERSION,
 }

@@ -8,6 +8,7 @@ from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
 from envs.smac.units import MAPS as SCENARIOS
+from envs.smac.units import simulator
 from papers.cast_bcq import battles, data, grid, training
 from papers.cast_bcq.config import (
     ALWAYS_FULL,
@@ -22,7 +23,7 @@ from papers.cast_bcq.config import (
     robot_layers,
 )
 
-SIMULATOR = f"SMAC-like, built-in simulator, profile sc2, version {battles.VERSION}"
+SIMULATOR = simulator()
 
 
 def chosen(options: dict, known) -> dict:

@@ -4,7 +4,7 @@ battles of the built-in simulator.
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
-from envs.smac.core import VERSION
+from envs.smac.units import simulator
 from papers.otc.config import Options
 from papers.otc.experiment import MAP, cell, last_return
 
@@ -19,7 +19,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table(
     "otc",
     "figure6d",
-    f"{MAP} (SMAC-like, built-in simulator, profile sc2, version {VERSION})",
+    f"{MAP} ({simulator()})",
     entries,
     "return, 20 for a plain win",
     draw=figures.curves,
