@@ -169,7 +169,8 @@ class ICQMA(Learner):
         device: str = "cpu",
     ):
         super().__init__(seeds, device, config.max_norm)
-        self.config, self.action_dim = config, action_dim
+        self.config = config
+        self.action_dim = action_dim
 
         def network(name: str, inputs: list[int], outputs: int, hidden: int) -> dict[str, Tensor]:
             streams = generators(seeds, name)

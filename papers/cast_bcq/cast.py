@@ -213,8 +213,12 @@ class CAST:
         if others not in ("policy", "data"):
             raise ValueError(f"others is {others!r}, expected 'policy' or 'data'")
         self.learner = learner
-        self.generator, self.critic, self.individual = generator, critic, individual
-        self.agents, self.candidates, self.others = agents, candidates, others
+        self.generator = generator
+        self.critic = critic
+        self.individual = individual
+        self.agents = agents
+        self.candidates = candidates
+        self.others = others
         self.subteams = subteams
         self.subteam_streams = generators(learner.seeds, "subteams")
         learner.others["subteams"] = self.subteam_streams

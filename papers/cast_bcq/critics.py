@@ -54,7 +54,9 @@ class JointCritic:
         config: CASTConfig | DiscreteConfig,
         variants: list[Variant],
     ):
-        self.learner, self.gamma, self.tau = learner, config.gamma, config.tau
+        self.learner = learner
+        self.gamma = config.gamma
+        self.tau = config.tau
         self.default = default.to(learner.device)
         hold_twins(learner, state_dim + default.numel(), config.hidden, config.lr)
         weight = [[one.weight] for one in variants]
@@ -113,7 +115,9 @@ class FactoredCritic:
     def __init__(self, learner: Learner, sizes: MapSizes, config: RecurrentConfig):
         if config.default not in ("zero", "first"):
             raise ValueError(f"default is {config.default!r}, expected 'zero' or 'first'")
-        self.learner, self.sizes, self.config = learner, sizes, config
+        self.learner = learner
+        self.sizes = sizes
+        self.config = config
         self.single = torch.tensor(False, device=learner.device)
         inputs = sizes.state + sizes.agents * sizes.actions
         hold_twins(learner, inputs, config.critic_hidden, config.critic_lr)
@@ -166,7 +170,8 @@ class FactoredCritic:
             nobody = nobody + default.sum(2, keepdim=True)
         itself = torch.eye(self.sizes.agents, device=present.device)
         beside = present * (1 - itself).unsqueeze(1)  # [M, N, S, N], without oneself
-        with_action, with_default = [], []
+        with_action = []
+        with_default = []
         for s in range(present.shape[2]):
             first = linear(beside[:, None, :, s], team.flatten(3), nobody.flatten(2)).view_as(team)
             with_action.append(self.top(first + acting, params))
@@ -177,7 +182,8 @@ class FactoredCritic:
         """One step of Eq. 6: actions [M, N, B] of the data, values [M, B] of all places; with a
         trace, TD(lambda) targets.
         """
-        config, filled = self.config, lanes.filled
+        config = self.config
+        filled = lanes.filled
         target = traced_targets(
             lanes.reward, lanes.terminal, filled, best.view_as(filled), config.gamma, config.trace
         )

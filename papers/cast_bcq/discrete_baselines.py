@@ -64,7 +64,9 @@ class DiscreteLearner(Learner):
         device: str = "cpu",
     ):
         super().__init__(seeds, device)
-        self.obs_dims, self.actions, self.config = obs_dims, actions, config
+        self.obs_dims = obs_dims
+        self.actions = actions
+        self.config = config
 
     def add(self, name: str, heads: int | None = None, target: bool = False) -> None:
         """A network that gives every action a value, and its optimiser."""

@@ -82,7 +82,8 @@ class VAEGenerator:
     """
 
     def __init__(self, learner: Learner, obs_dims: list[int], action_dim: int, config: CASTConfig):
-        self.learner, self.latent_clip = learner, config.latent_clip
+        self.learner = learner
+        self.latent_clip = config.latent_clip
         self.latent = 2 * action_dim
         sizes = action_dim, self.latent, config.vae_hidden
         self.vae = ConditionalVAE(
@@ -126,7 +127,9 @@ class CategoricalGenerator:
     """
 
     def __init__(self, learner: Learner, obs_dims: list[int], actions: int, config: DiscreteConfig):
-        self.learner, self.actions, self.threshold = learner, actions, config.threshold
+        self.learner = learner
+        self.actions = actions
+        self.threshold = config.threshold
         streams = generators(learner.seeds, "generator")
         tensors = mlp_parameters(
             streams, obs_dims, max(obs_dims), config.hidden, actions, input_norm=False
@@ -175,7 +178,8 @@ class RecurrentGenerator:
     """
 
     def __init__(self, learner: Learner, sizes: MapSizes, config: RecurrentConfig):
-        self.learner, self.threshold = learner, config.threshold
+        self.learner = learner
+        self.threshold = config.threshold
         self.network = HistoryNetwork(learner, "generator", sizes, config, sizes.actions)
 
     def clone(self, lanes: Lanes) -> Tensor:

@@ -22,7 +22,8 @@ class ContinuousValues:
     """Networks of own observations and actions, the learner's "value"."""
 
     def __init__(self, learner: Learner, obs_dims: list[int], action_dim: int, config: CASTConfig):
-        self.learner, self.exp_weight = learner, config.exp_weight
+        self.learner = learner
+        self.exp_weight = config.exp_weight
         inputs = [dim + action_dim for dim in obs_dims]
         streams = generators(learner.seeds, "value")
         tensors = mlp_parameters(streams, inputs, max(inputs), config.hidden, 1, input_norm=False)

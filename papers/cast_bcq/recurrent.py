@@ -85,7 +85,10 @@ class HistoryNetwork:
         target: bool = False,
         further: int = 0,
     ):
-        self.learner, self.name, self.sizes, self.hidden = learner, name, sizes, config.hidden
+        self.learner = learner
+        self.name = name
+        self.sizes = sizes
+        self.hidden = config.hidden
         inputs = sizes.obs + sizes.actions + sizes.agents + further
         streams = generators(learner.seeds, name)
         tensors = recurrent_parameters(streams, 1, inputs, config.hidden, outputs)

@@ -76,7 +76,8 @@ class RecurrentBCQ(Learner):
         self, seeds: list[int], sizes: MapSizes, config: RecurrentConfig, device: str = "cpu"
     ):
         super().__init__(seeds, device, config.max_norm)
-        self.sizes, self.config = sizes, config
+        self.sizes = sizes
+        self.config = config
         self.generator = RecurrentGenerator(self, sizes, config)
         self.critic = HistoryNetwork(self, "critic", sizes, config, 2 * sizes.actions, target=True)
 
@@ -208,7 +209,8 @@ class RecurrentICQMA(Learner):
 
     def update(self, lanes: Lanes) -> None:
         """One step of critic and mixer, and of the policy."""
-        config, filled = self.config, lanes.filled
+        config = self.config
+        filled = lanes.filled
         logits = available_only(self.actor.along(lanes), lanes.available)
         with torch.no_grad():
             target = self.target(lanes, logits)
