@@ -6,7 +6,6 @@ Encoder E(mu, sigma | s, a_i, s'), decoder D(a_i | s, s', z); mu is the embeddin
 Axes: M members, N agents, B batch, Z embedding.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -84,21 +83,24 @@ class Embedding(Learner):
         pair = [(obs - self.mean) / self.scale for obs in (batch.obs, batch.next_obs)]
         return torch.cat(pair, dim=-1)
 
-    def train(self) -> Iterator[None]:
-        """Trains on the offline rows; yields after every update, then embeds them and notes whether
-        the latent collapsed.
-        """
-        experience, config = self.experience, self.config
-        for _ in range(config.updates):
-            index = experience.draw(config.batch_size, self.minibatches, 0, experience.offline)
-            batch = experience.gather(index, self.members)
-            noise = self.normal(*index.shape[1:], config.dim)
-            rebuilt, divergence = self.vae.update(
-                self.condition(batch), batch.action, noise, config.kl_weight
-            )
-            yield
-        self.extend(0, experience.offline)
-        used = self.table[:, : experience.offline].var(1) > ACTIVE  # [M, N, Z]
+    def draw(self) -> Batch:
+        """Offline rows of every member."""
+        experience = self.experience
+        size = self.config.batch_size
+        index = experience.draw(size, self.minibatches, 0, experience.offline)
+        return experience.gather(index, self.members)
+
+    def update(self, batch: Batch) -> None:
+        """One update of encoder and decoder."""
+        noise = self.normal(*batch.action.shape[1:-1], self.config.dim)
+        condition = self.condition(batch)
+        self.last = self.vae.update(condition, batch.action, noise, self.config.kl_weight)
+
+    def finish(self) -> None:
+        """Embeds the offline rows, and notes whether the latent collapsed."""
+        self.extend(0, self.experience.offline)
+        used = self.table[:, : self.experience.offline].var(1) > ACTIVE  # [M, N, Z]
+        rebuilt, divergence = self.last
         self.notes.update(
             active_dims=used.sum(-1).tolist(),
             kl_per_dim=divergence.tolist(),

@@ -6,14 +6,19 @@ copied.
 """
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from common.learning.population import generators, members_of
+from common.learning.replay import Batch
 from common.learning.td3bc import Standardiser
-from common.running.cells import Cell, made_with
-from common.running.checkpoint import train_to_end
-from common.running.sources import code_hashes, module_of, resolve
+from common.running import program
+from common.running.cells import Cell
+from common.running.program import Course, Members, Training
+from common.running.sources import module_of, resolve
 from envs import datasets, joint
 from envs.tasks import TASKS
 from envs.teams import load_team
@@ -57,11 +62,6 @@ def data_sets(cell: Cell) -> datasets.DataSets:
 DATA = datasets.CellData(data_sets)
 
 
-def provenance(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:
-    """What every result says about its making; `data` are the checksums of its data sets."""
-    return made_with(cell, data, DATA.recipes(cell), seconds, device, roots(cell))
-
-
 def in_battle(task: str) -> bool:
     """Whether the task is a StarCraft map."""
     return TASKS[task].name == "battles"
@@ -81,61 +81,105 @@ def transitions(task: str, data: dict) -> dict[str, torch.Tensor]:
     return datasets.transitions(data)
 
 
-class Program:
-    """A population in training: variants of the same agents.
+class Stage(NamedTuple):
+    """Where in Algorithm 1 an update is.
 
     Attributes:
-        stage: "offline", "embedding", "tuning", and within it the deployment and the number of
-            updates done.
-        returns: per deployment [M] mean raw return, the offline policies' first.
+        name: "offline", "embedding" or "tuning".
+        deployment: 1 to K while tuning, else 0.
+        first, last: whether it is the stage's (or deployment's) first or last update.
+    """
+
+    name: str
+    deployment: int
+    first: bool
+    last: bool
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How many updates each stage has; tuning has its number after every deployment."""
+
+    offline: int
+    embedding: int
+    tuning: int
+    deployments: int
+
+    @property
+    def before(self) -> int:
+        """Updates before the first deployment."""
+        return self.offline + self.embedding
+
+    @property
+    def total(self) -> int:
+        """Updates in all, of whatever stage."""
+        return self.before + self.deployments * self.tuning
+
+    def stage(self, done: int) -> Stage:
+        """Where update number `done` is, counted from 0."""
+        if done < self.offline:
+            return Stage("offline", 0, done == 0, done == self.offline - 1)
+        if done < self.before:
+            return Stage("embedding", 0, done == self.offline, done == self.before - 1)
+        deployment, step = divmod(done - self.before, self.tuning)
+        return Stage("tuning", deployment + 1, step == 0, step == self.tuning - 1)
+
+    def evaluate_at(self, done: int) -> bool:
+        """Whether a deployment comes next, or has just been learned from."""
+        return done >= self.before and (done - self.before) % self.tuning == 0
+
+
+class OnlineTuning:
+    """A population of variants of the same agents: its learner, its data, how rows are chosen.
+
+    Attributes:
+        learner: one member per seed while offline, one per member of the program afterwards.
         alphas: per deployment [M, N].
     """
 
-    def __init__(self, cells: list[Cell], device: str):
-        config = self.config = cells[0].config
-        order = sorted(
-            range(len(cells)), key=lambda i: STRATEGIES.index(cells[i].config["strategy"])
-        )
-        self.cells, self.device, self.deployments = (
-            [cells[i] for i in order],
-            device,
-            config["deployments"],
-        )
-        self.seeds = [seed for cell in self.cells for seed in cell.config["seeds"]]
+    def __init__(self, members: Members, device: str):
+        self.members = members
+        self.device = device
+        config = self.config = members.config
+        self.seeds = members.seeds
         self.unique = list(dict.fromkeys(self.seeds))
-        self.copies = [self.unique.index(seed) for seed in self.seeds]
-
-        loaded = DATA.load(self.cells)
+        self.strategies = [one["strategy"] for one in members.configs]
+        loaded = DATA.load(members.cells)
         self.data = loaded.checksums
-        found = [transitions(config["task"], one) for one in loaded.sets]
-        sets = [{name: one[name] for name in FIELDS} for one in found]
+        rows = [transitions(config["task"], one) for one in loaded.sets]
+        sets = [{name: one[name] for name in FIELDS} for one in rows]
         self.steps = max(1, int(ONLINE_SHARE * len(sets[0]["obs"])))
-        self.experience = MergedData(sets, loaded.members, self.deployments, self.steps, device)
+        deployments = config["deployments"]
+        self.experience = MergedData(sets, loaded.members, deployments, self.steps, device)
         self.team = load_team(config["task"], device)
-
-        # One learner per seed until the offline phase is over; then one per member
-        self.learner = self.build(self.unique, [self.seeds.index(seed) for seed in self.unique])
+        first = [self.seeds.index(seed) for seed in self.unique]
+        assert first == list(range(len(first)))  # the first cell has every seed once
+        self.learner = self.learner_of(self.unique, first)
         self.minibatches = generators(self.unique, "minibatches")
-        strategies = [cell.config["strategy"] for cell in self.cells for _ in cell.config["seeds"]]
-        self.strategies = strategies
         self.embedding = self.balanced = self.sampler = None
-        if "embedding" in strategies:
-            mine = span(strategies, "embedding")
+        if "embedding" in self.strategies:
+            where = span(self.strategies, "embedding")
             settings = EmbeddingConfig(**config["embedding"])
-            self.embedding = Embedding(self.seeds[mine], self.experience, mine, settings, device)
-        self.stage, self.deployment, self.done = "offline", 0, 0
-        self.returns, self.alphas = [], []
+            self.embedding = Embedding(self.seeds[where], self.experience, where, settings, device)
+        self.schedule = Schedule(
+            config["offline_updates"],
+            config["embedding"]["updates"] if self.embedding else 0,
+            config["tuning_updates"],
+            deployments,
+        )
+        self.alphas: list[list] = []
 
-    def build(self, seeds: list[int], members: list[int]):
-        """A learner for these seeds, whose data sets are those of these members."""
+    def learner_of(self, seeds: list[int], members: list[int]):
+        """An untrained learner for these seeds, whose data sets are those of these members."""
         kind, config = BASES[self.config["base"]]
         dims = [self.team.obs_dim] * self.team.num_agents
         options = {
-            key: tuple(v) if isinstance(v, list) else v for key, v in self.config["hyper"].items()
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in self.config["hyper"].items()
         }
         extra = ()
         if self.config["base"] in ("td3bc", "bremen"):
-            moments = [part[members] for part in self.experience.moments("obs")]
+            moments = [moment[members] for moment in self.experience.moments("obs")]
             extra = (Standardiser(*moments) if self.config["base"] == "td3bc" else moments,)
         return kind(
             seeds, dims, self.team.action_dim, config(**options), *extra, device=self.device
@@ -143,101 +187,70 @@ class Program:
 
     def expand(self) -> None:
         """From one learner per seed to one per member, all copies of their seed's."""
-        state = members_of(self.learner.state_dict(), self.copies)
-        self.learner = self.build(self.seeds, list(range(len(self.seeds))))
+        copies = [self.unique.index(seed) for seed in self.seeds]
+        state = members_of(self.learner.state_dict(), copies)
+        self.learner = self.learner_of(self.seeds, list(range(len(self.seeds))))
         self.learner.load_state_dict(state)
-        config, seeds = self.config, self.seeds
         if "balanced" in self.strategies:
-            mine = span(self.strategies, "balanced")
-            settings = BalancedConfig(**config["balanced"])
+            where = span(self.strategies, "balanced")
+            settings = BalancedConfig(**self.config["balanced"])
             self.balanced = BalancedReplay(
-                seeds[mine], self.experience, mine, settings, self.device
+                self.seeds[where], self.experience, where, settings, self.device
             )
-        own = {
-            key: [cell.config[key] for cell in self.cells for _ in cell.config["seeds"]]
-            for key in ("alpha", "adaptive")
-        }
         self.sampler = Sampler(
             self.experience,
             self.learner,
             self.strategies,
-            seeds,
-            own["alpha"],
-            own["adaptive"],
+            self.seeds,
+            [one["alpha"] for one in self.members.configs],
+            [one["adaptive"] for one in self.members.configs],
             self.embedding,
             self.balanced,
-            TuningConfig(**config["tuning"]),
+            TuningConfig(**self.config["tuning"]),
         )
 
-    @property
-    def total(self) -> int:
-        """Updates in all, of whatever stage."""
-        embedding = self.config["embedding"]["updates"] if self.embedding else 0
-        return (
-            self.config["offline_updates"]
-            + embedding
-            + self.deployments * self.config["tuning_updates"]
-        )
+    def draw(self, done: int) -> tuple[Stage, Batch]:
+        """The minibatch of update number `done`, after a deployment where one begins."""
+        stage = self.schedule.stage(done)
+        if stage.name == "offline":
+            size = self.config["tuning"]["batch_size"]
+            index = self.experience.draw(size, self.minibatches, 0, self.experience.offline)
+            return stage, self.experience.gather(index, slice(0, len(self.unique)))
+        if stage.name == "embedding":
+            return stage, self.embedding.draw()
+        if stage.first:
+            self.deploy(stage.deployment)
+        return stage, self.chosen()
 
-    def updates(self):
-        """Trains to the end; yields the number of updates done after every one."""
-        config, batch_size, count = self.config, self.config["tuning"]["batch_size"], 0
-        if self.stage == "offline":
-            rows = slice(0, len(self.unique))
-            first = [self.seeds.index(seed) for seed in self.unique]
-            assert first == sorted(first) and first == list(
-                range(len(first))
-            )  # the first cell has every seed once
-            while self.done < config["offline_updates"]:
-                index = self.experience.draw(
-                    batch_size, self.minibatches, 0, self.experience.offline
-                )
-                self.learner.update(self.experience.gather(index, rows))
-                self.done += 1
-                yield self.done
-            self.improve()
+    def chosen(self) -> Batch:
+        """The rows that every member's strategy chooses."""
+        return self.experience.gather(self.sampler.choose())
+
+    def update(self, drawn: tuple[Stage, Batch]) -> None:
+        """Learns from a minibatch of a stage; its last one ends the stage."""
+        stage, batch = drawn
+        if stage.name == "embedding":
+            self.embedding.update(batch)
+            if stage.last:
+                self.embedding.finish()
+            return
+        self.learner.update(batch)
+        if stage.last and self.config["base"] == "bremen":
+            self.learner.improve()  # now that its models are fitted
+        if stage.last and stage.name == "offline":
             self.expand()
-            self.stage, self.done = "embedding", 0
-        count = config["offline_updates"]
-        if self.stage == "embedding":
-            if self.embedding:
-                for _ in self.embedding.train():
-                    count += 1
-                    yield count
-            self.evaluate()
-            self.stage = "tuning"
-        count = (
-            self.total
-            - self.deployments * config["tuning_updates"]
-            + self.deployment * config["tuning_updates"]
-        )
-        while self.deployment < self.deployments:
-            if self.done == 0:
-                self.deploy()
-            while self.done < config["tuning_updates"]:
-                self.learner.update(self.experience.gather(self.sampler.choose()))
-                self.done += 1
-                yield count + self.done
-            self.improve()
-            self.deployment, self.done, count = (
-                self.deployment + 1,
-                0,
-                count + config["tuning_updates"],
-            )
-            self.evaluate()
 
-    def deploy(self) -> None:
+    def deploy(self, deployment: int) -> None:
         """Lines 4 to 8 of Algorithm 1: collect with the present policies, merge, adapt alpha."""
-        k = self.deployment + 1
-        self.shift(k)
-        streams = generators(self.seeds, f"deployment {k}")
+        self.shift(deployment)
+        purpose = f"deployment {deployment}"
         start = self.experience.size
-        self.experience.add(self.collect(self.policy(f"deployment {k}"), streams))
+        self.experience.add(self.collect(self.policy(purpose), generators(self.seeds, purpose)))
         if self.embedding:
             self.embedding.extend(start, self.experience.size)
         if self.balanced:
             self.balanced.add_latest()
-        self.sampler.adapt(k)
+        self.sampler.adapt(deployment)
         self.alphas.append(self.sampler.alpha.tolist())
 
     def collect(self, policy, streams: list[torch.Generator]) -> dict[str, torch.Tensor]:
@@ -253,142 +266,107 @@ class Program:
         seen = joint.transitions(merged, self.team.view)
         return {name: seen[name].unflatten(0, (len(self.seeds), -1)) for name in FIELDS}
 
-    def improve(self) -> None:
-        """What a model-based learner does once its models are fitted."""
-        if self.config["base"] == "bremen":
-            self.learner.improve()
-
     def shift(self, deployment: int) -> None:
         """Sets what changes between deployments of a non-stationary task."""
         if hasattr(self.team, "beta"):
             first, last = SHIFT
-            self.team.beta = first + (last - first) * (deployment - 1) / max(
-                1, self.deployments - 1
-            )
+            steps = max(1, self.schedule.deployments - 1)
+            self.team.beta = first + (last - first) * (deployment - 1) / steps
 
     def policy(self, purpose: str):
         """What is deployed, with its own random numbers where acting is random."""
         streams = generators(self.seeds, f"acting/{purpose}", self.device)
         return lambda obs: self.learner.act(obs, streams)
 
-    def evaluate(self) -> None:
-        """Notes the mean return of the present policies, over episodes that are not learnt from."""
-        self.shift(max(1, self.deployment))
+    def evaluate(self, done: int) -> dict[str, list]:
+        """Mean return of the present policies, over episodes that are not learnt from."""
+        deployment = (done - self.schedule.before) // self.schedule.tuning
+        self.shift(max(1, deployment))
         streams = generators(self.seeds, "evaluation")
-        found = self.team.returns(self.policy("evaluation"), streams, self.config["eval_episodes"])
-        self.returns.append(found.double().mean(1).tolist())
+        episodes = self.config["eval_episodes"]
+        returns = self.team.returns(self.policy("evaluation"), streams, episodes)
+        return {"return": returns.double().mean(1).tolist()}
 
     def state_dict(self) -> dict:
-        state = {
-            "stage": self.stage,
-            "deployment": self.deployment,
-            "done": self.done,
-            "returns": self.returns,
+        return {
             "alphas": self.alphas,
             "learner": self.learner.state_dict(),
             "experience": self.experience.state_dict(),
             "minibatches": self.minibatches.state_dict(),
+            "embedding": self.embedding and self.embedding.state_dict(),
+            "sampler": self.sampler and self.sampler.state_dict(),
         }
-        if self.stage == "tuning":
-            state["sampler"] = self.sampler.state_dict()
-            state["embedding"] = self.embedding and self.embedding.state_dict()
-        return state
 
     def load_state_dict(self, state: dict) -> None:
-        self.stage, self.deployment, self.done = state["stage"], state["deployment"], state["done"]
-        self.returns, self.alphas = state["returns"], state["alphas"]
+        self.alphas = state["alphas"]
         self.experience.load_state_dict(state["experience"])
         self.minibatches.load_state_dict(state["minibatches"])
-        if self.stage != "offline":
+        if state["sampler"]:
             self.expand()
-        self.learner.load_state_dict(state["learner"])
-        if self.stage == "tuning":
-            if self.embedding:
-                self.embedding.load_state_dict(state["embedding"])
-                self.embedding.extend(0, self.experience.size)
             self.sampler.load_state_dict(state["sampler"])
+        self.learner.load_state_dict(state["learner"])
+        if self.embedding:
+            self.embedding.load_state_dict(state["embedding"])
+            if self.embedding.facts:
+                self.embedding.extend(0, self.experience.size)
 
-    def results(self, seconds: float) -> list[dict]:
-        """One result per cell: returns after every deployment, improvement, alpha, provenance."""
-        expert, random = datasets.constants(self.config["task"])
 
-        def score(value: float) -> float | None:
-            level = 100 * (value - random) / (expert - random)
-            return level if math.isfinite(level) else None
+def build(members: Members, device: str) -> Training:
+    """What is trained for the members of some cells; equal strategies side by side."""
+    tuning = OnlineTuning(members, device)
+    expert, random = datasets.constants(members.config["task"])
+    constants = None if math.isnan(expert) else {"expert": expert, "random": random}
 
-        results, start = [], 0
-        for cell, data in zip(self.cells, self.data, strict=True):
-            seeds = []
-            for offset, seed in enumerate(cell.config["seeds"]):
-                member = start + offset
-                curve = [point[member] for point in self.returns]
-                fine = all(math.isfinite(value) for value in curve)
-                first, last = score(curve[0]), score(curve[-1])
-                facts = {
-                    "seed": seed,
-                    "last_return": curve[-1] if fine else None,
-                    "first_return": curve[0] if fine else None,
-                    "improvement": 100 * (curve[-1] - curve[0]) / abs(curve[0])
-                    if fine and curve[0]
-                    else None,
-                    "last_score": last,
-                    "score_gain": last - first if fine and last is not None else None,
-                    "curve": [value if math.isfinite(value) else None for value in curve],
-                    "alpha": [point[member] for point in self.alphas],  # [K, N]
-                    "alpha_guard_hits": self.sampler.guard_hits[member].tolist(),
-                }
-                if cell.config["strategy"] == "embedding":
-                    mine = member - span(self.strategies, "embedding").start
-                    facts["embedding"] = {
-                        key: values[mine] for key, values in self.embedding.facts.items()
-                    }
-                seeds.append(facts)
-            start += len(cell.config["seeds"])
-            results.append(
-                provenance(cell, data, seconds / len(self.cells), self.device)
-                | {
-                    "constants": None
-                    if math.isnan(expert)
-                    else {"expert": expert, "random": random},
-                    "rounds": list(range(self.deployments + 1)),
-                    "seeds": seeds,
-                    "extra": {"alpha": [one["alpha"] for one in seeds]},  # [seeds, K, N]
-                    "trained_with": len(self.cells),
-                }
-            )
-        return results
+    def facts(course: Course) -> dict:
+        curve = course.curves["return"]
+        fine = program.all_finite(curve)
+        first = program.score(curve[0], expert, random)
+        last = program.score(curve[-1], expert, random)
+        said = {
+            "last_return": curve[-1] if fine else None,
+            "first_return": curve[0] if fine else None,
+            "improvement": 100 * (curve[-1] - curve[0]) / abs(curve[0])
+            if fine and curve[0]
+            else None,
+            "last_score": last,
+            "score_gain": last - first if fine and last is not None else None,
+            "curve": [program.finite(level) for level in curve],
+            "alpha": [alpha[course.place] for alpha in tuning.alphas],  # [K, N]
+            "alpha_guard_hits": tuning.sampler.guard_hits[course.place].tolist(),
+        }
+        if tuning.strategies[course.place] == "embedding":
+            row = course.place - span(tuning.strategies, "embedding").start
+            said["embedding"] = {key: rows[row] for key, rows in tuning.embedding.facts.items()}
+        return said
+
+    def summary(courses: list[Course]) -> dict:
+        places = [course.place for course in courses]
+        alphas = [[alpha[place] for alpha in tuning.alphas] for place in places]
+        return {
+            "constants": constants,
+            "rounds": list(range(tuning.schedule.deployments + 1)),
+            "extra": {"alpha": alphas},  # [seeds, K, N]
+        }
+
+    return Training(
+        learner=tuning,
+        draw=tuning.draw,
+        evaluate=tuning.evaluate,
+        evaluate_at=tuning.schedule.evaluate_at,
+        facts=facts,
+        total=tuning.schedule.total,
+        data=tuning.data,
+        summary=summary,
+    )
 
 
 def train(
-    cells: list[Cell], device: str, checkpoint, progress=lambda done, total: None
+    cells: list[Cell], device: str, checkpoint: Path, progress=lambda done, total: None
 ) -> list[dict]:
-    """Trains cells of one program to the end, continuing from `checkpoint` if it belongs to them.
-
-    Args:
-        checkpoint: path; written every minute (not while the embedding trains), deleted by the
-            caller once results are stored.
-        progress: called with (updates done, updates in all) after every update.
-
-    Returns:
-        One result per cell in the order of `cells`, see `Program.results`.
-    """
-    program = Program(cells, device)
-    identity = {
-        "cells": [cell.hash for cell in cells],
-        "code": code_hashes(roots(cells[0])),
-        "data": program.data,
-    }
-    seconds = train_to_end(
-        program,
-        identity,
-        checkpoint,
-        program.total,
-        progress,
-        may_save=lambda: program.stage != "embedding",
-    )
-    by_slot = dict(
-        zip((cell.slot for cell in program.cells), program.results(seconds), strict=True)
-    )
+    """Trains cells of one program, those of a strategy side by side; see `program.train`."""
+    ordered = sorted(cells, key=lambda cell: STRATEGIES.index(cell.config["strategy"]))
+    results = program.train(build, ordered, device, checkpoint, progress)
+    by_slot = {cell.slot: result for cell, result in zip(ordered, results, strict=True)}
     return [by_slot[cell.slot] for cell in cells]
 
 
