@@ -1,14 +1,11 @@
 """Checkpoints: tensors, numbers and generator states of a program in training, in one file."""
 
 import os
-import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from common.running import interrupt
 from common.running.files import atomic
 
 CHECKPOINT_SECONDS = float(
@@ -61,48 +58,3 @@ def _read(path: Path, identity: dict) -> dict | None:
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile):
         return None
     return saved["content"] if saved.get("identity") == identity else None
-
-
-def train_to_end(
-    program,
-    identity: dict,
-    path: Path,
-    total: int,
-    progress: Callable[[int, int], None],
-    may_save=lambda: True,
-) -> float:
-    """Runs a program's updates to the end, continuing from its checkpoint; returns the seconds
-    spent, earlier runs included.
-
-    Args:
-        program: has `updates()`, which yields the number done after every one, `state_dict()` and
-            `load_state_dict()`.
-        identity: of what is trained; a checkpoint of anything else is left alone.
-        path: written every CHECKPOINT_SECONDS and at Ctrl-C or SIGTERM, deleted by the caller once
-            results are stored.
-        total: updates in all.
-        progress: called with (updates done, updates in all) after every update.
-        may_save: whether the program's state can be written at present.
-
-    Raises:
-        Interrupted: by a signal, after the checkpoint.
-    """
-    saved, seconds = load_checkpoint(path, identity), 0.0
-    if saved:
-        program.load_state_dict(saved["state"])
-        seconds = saved["seconds"]
-    began = written = time.monotonic()
-    with interrupt.training():
-        for done in program.updates():
-            progress(done, total)
-            now, number = time.monotonic(), interrupt.requested()
-            if (number or now - written > CHECKPOINT_SECONDS) and may_save():
-                save_checkpoint(
-                    path,
-                    identity,
-                    {"state": program.state_dict(), "seconds": seconds + now - began},
-                )
-                written = now
-            if number:
-                raise interrupt.Interrupted(number)
-    return seconds + time.monotonic() - began

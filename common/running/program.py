@@ -194,8 +194,7 @@ class Program:
         }
 
     def _stateful(self) -> dict[str, Stateful]:
-        named = {"learner": self.training.learner, **self.training.others}
-        return {name: one for name, one in named.items() if hasattr(one, "state_dict")}
+        return {"learner": self.training.learner, **self.training.others}
 
     def state_dict(self) -> dict:
         """Everything that `load_state_dict` needs to go on to the bit."""
