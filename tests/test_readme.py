@@ -81,4 +81,10 @@ def test_a_paper_readme_is_one_screen_of_text():
 
 def test_every_committed_table_says_which_commit_made_it():
     for path in sorted(REFERENCE.glob("*/*/*.json")):
-        assert re.fullmatch(r"[0-9a-f]{7,40}", json.loads(path.read_text())["commit"]), path
+        for commit in json.loads(path.read_text())["commit"].split(", "):
+            assert re.fullmatch(r"[0-9a-f]{7,40}(-dirty)?", commit), path
+
+
+def test_commits_are_shown_short_with_what_was_not_committed():
+    assert readme.short("0123456789ab, abcdef0123-dirty") == "0123456, abcdef0-dirty"
+    assert readme.short("") == ""

@@ -101,13 +101,16 @@ def state_at(table: Table, preset: str) -> str:
     """How much of a table is committed, and the commit that made it."""
     there = committed(table, preset)
     state = state_of(table, there.entries if there else None)
-    commit = short(there.facts.get("commit", "")) if there else ""
+    commit = short(there.facts.get("commit") or "") if there else ""
     return f"{state} ({commit})" if commit else state
 
 
-def short(commit: str) -> str:
-    """A commit as people write it."""
-    return commit[:7]
+def short(commits: str) -> str:
+    """Commits as people write them, also of a tree that differed from its commit."""
+    return ", ".join(
+        commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
+        for commit in commits.split(", ")
+    )
 
 
 def markdown(rows: list[list], header: list[str]) -> str:

@@ -152,8 +152,8 @@ def facts_of(table: Table, preset: str, options: dict, shown: list[Shown]) -> di
         "machine": origin.get("machine"),
         "code": origin.get("code"),
     }
-    if origin.get("commit"):
-        facts["commit"] = origin["commit"]
+    commits = dict.fromkeys(entry.origin.get("commit") for entry in shown)
+    facts["commit"] = ", ".join(commit for commit in commits if commit) or None
     return facts | {"entries": [entry.as_json() for entry in shown]}
 
 

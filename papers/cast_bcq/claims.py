@@ -34,14 +34,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
             for spec in (first, second)
         )
 
-    found = []
+    shown = []
     for quality in QUALITIES:
         for method in (*DECENTRALISED, *CENTRALISED):
             cells = pairs(quality, ("ours", "ours"), (method, "ours"))
-            found.append(Entry(f"ours - {method}", quality, cells, paired("average_score")))
+            shown.append(Entry(f"ours - {method}", quality, cells, paired("average_score")))
     for method in (*DECENTRALISED, *CENTRALISED):
         cells = pairs("uncoordinated", ("ours", "ours"), (method, "ours"), observation="full")
-        found.append(
+        shown.append(
             Entry(
                 f"ours - {method}",
                 "uncoordinated, full observation",
@@ -52,23 +52,23 @@ def entries(preset: str, options: dict) -> list[Entry]:
     for variant in VARIANTS:
         if variant != "ours":
             cells = pairs("uncoordinated", ("ours", "ours"), ("ours", variant))
-            found.append(
+            shown.append(
                 Entry(f"ours - {variant}", "uncoordinated", cells, paired("average_score"))
             )
     for method in ("i_bcq", "i_icq"):
         both = tuple(grid_cell(preset, name, {}, MORE_TRAJECTORIES) for name in ("ours", method))
-        found.append(Entry(f"ours - {method}", "grid, 1000 trajectories", both, paired("success")))
+        shown.append(Entry(f"ours - {method}", "grid, 1000 trajectories", both, paired("success")))
     for method in ("bc", "i_bcq", "mabcq", "icq_ma"):
         cells = tuple(
             battle_cell(preset, name, spec, {}) for name in MAPS for spec in ("ours", method)
         )
-        found.append(Entry(f"ours - {method}", "battles", cells, paired("win_rate")))
+        shown.append(Entry(f"ours - {method}", "battles", cells, paired("win_rate")))
     for method in ("bc", "i_bcq"):
         cells = tuple(
             battle_cell(preset, name, spec, {}) for name in MAPS for spec in ("icq_ma", method)
         )
-        found.append(Entry(f"icq_ma - {method}", "battles", cells, paired("win_rate")))
-    return found
+        shown.append(Entry(f"icq_ma - {method}", "battles", cells, paired("win_rate")))
+    return shown
 
 
 TABLE = Table(

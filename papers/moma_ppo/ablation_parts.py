@@ -5,12 +5,14 @@ each of its parts.
 else is said.
 """
 
+from typing import Any
+
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import LENGTH, AntOptions
 from papers.moma_ppo.experiment import cell
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "MOMA-PPO": {},
     "ground-truth simulator": {"world": "simulator"},
     "no clipping": {"variant": "no clipping"},

@@ -22,57 +22,85 @@ def alternating(first: list[Cell], second: list[Cell]) -> tuple[Cell, ...]:
     return tuple(cell for pair in zip(first, second, strict=True) for cell in pair)
 
 
+def ours(method: str) -> str:
+    """The column of a difference to another method."""
+    return f"MOMA-PPO - {method}"
+
+
 def entries(preset: str, options: dict) -> list[Entry]:
-    found = []
+    on_ants = [
+        entry
+        for name, view in (("fo", "full"), ("po", "po"))
+        for entry in (
+            *on_ant(preset, options, name, view),
+            *ablated_ant(preset, options, name, view),
+        )
+    ]
+    return [*in_game(preset, options), *on_reacher(preset, options), *on_ants]
 
-    def ours(method: str) -> str:
-        return f"MOMA-PPO - {method}"
 
-    for setting in SETTINGS:
-        for method in GAME[:-1]:
-            cells = tuple(
-                game_cell(preset, setting, name, options) for name in ("moma_ppo", method)
-            )
-            found.append(Entry(f"game, {setting}", ours(method), cells, paired("last_score")))
-    for row, view in VIEWS.items():
-        for method in REACHER[:-1]:
-            if method != "iql" or view == "full":
-                cells = tuple(
-                    cell(preset, "reacher", view, "expert-mix", name, options)
-                    for name in ("moma_ppo", method)
-                )
-                found.append(Entry(f"reacher, {row}", ours(method), cells, paired("last_score")))
-    for name, view in (("fo", "full"), ("po", "po")):
+def in_game(preset: str, options: dict) -> list[Entry]:
+    """MOMA-PPO against every other method of Table 3."""
+    return [
+        Entry(
+            f"game, {setting}",
+            ours(method),
+            tuple(game_cell(preset, setting, name, options) for name in ("moma_ppo", method)),
+            paired("last_score"),
+        )
+        for setting in SETTINGS
+        for method in GAME[:-1]
+    ]
 
-        def on_ant(method: str, view=view) -> list[Cell]:
-            return [cell(preset, "ant", view, quality, method, options) for quality in QUALITIES]
 
-        for method in ANT[:-1]:
-            if method != "iql" or name == "fo":
-                pairs = alternating(on_ant("moma_ppo"), on_ant(method))
-                found.append(Entry(f"ant, {name}", ours(method), pairs, paired("last_score")))
-                found.append(Entry(f"ant, {name}, walked", ours(method), pairs, paired("distance")))
+def on_reacher(preset: str, options: dict) -> list[Entry]:
+    """MOMA-PPO against every other method of Table 4a; IQL is centralised."""
+    return [
+        Entry(
+            f"reacher, {row}",
+            ours(method),
+            tuple(
+                cell(preset, "reacher", view, "expert-mix", name, options)
+                for name in ("moma_ppo", method)
+            ),
+            paired("last_score"),
+        )
+        for row, view in VIEWS.items()
+        for method in REACHER[:-1]
+        if method != "iql" or view == "full"
+    ]
 
-        def ablated(view=view, **change) -> Cell:
-            return cell(preset, "ant", view, "full-replay", "moma_ppo", options, **change)
 
-        for variant in SHOWN[2:]:
-            like = "epistemic, adaptive" if "adaptive" in variant else "epistemic"
-            pair = (ablated(variant=like), ablated(variant=variant))
-            found.append(
-                Entry(f"ant full-replay, {name}", f"{like} - {variant}", pair, paired("last_score"))
-            )
-        for label, change in VARIANTS.items():
-            if change:
-                found.append(
-                    Entry(
-                        f"ant full-replay, {name}",
-                        ours(label),
-                        (ablated(), ablated(**change)),
-                        paired("last_score"),
-                    )
-                )
-    return found
+def on_ant(preset: str, options: dict, name: str, view: str) -> list[Entry]:
+    """MOMA-PPO against every other method of Table 4b, in score and in distance."""
+
+    def cells(method: str) -> list[Cell]:
+        return [cell(preset, "ant", view, quality, method, options) for quality in QUALITIES]
+
+    listed = []
+    for method in ANT[:-1]:
+        if method != "iql" or view == "full":
+            pairs = alternating(cells("moma_ppo"), cells(method))
+            listed.append(Entry(f"ant, {name}", ours(method), pairs, paired("last_score")))
+            listed.append(Entry(f"ant, {name}, walked", ours(method), pairs, paired("distance")))
+    return listed
+
+
+def ablated_ant(preset: str, options: dict, name: str, view: str) -> list[Entry]:
+    """What the parts of MOMA-PPO are worth: Figure 6's and section 6.3's ablations."""
+
+    def ablated(**change) -> Cell:
+        return cell(preset, "ant", view, "full-replay", "moma_ppo", options, **change)
+
+    pairs = {}
+    for variant in SHOWN[2:]:
+        like = "epistemic, adaptive" if "adaptive" in variant else "epistemic"
+        pairs[f"{like} - {variant}"] = (ablated(variant=like), ablated(variant=variant))
+    for label, change in VARIANTS.items():
+        if change:
+            pairs[ours(label)] = (ablated(), ablated(**change))
+    row = f"ant full-replay, {name}"
+    return [Entry(row, column, pair, paired("last_score")) for column, pair in pairs.items()]
 
 
 TABLE = Table(

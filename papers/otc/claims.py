@@ -53,13 +53,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
             for method, alpha in (first, second)
         )
 
-    found = []
+    shown = []
     for base in ("bcq", "awac"):
         for first, second in (("d_e", "uniform"), ("d_q", "uniform"), ("d_e", "d_q")):
             cells = pairs(everywhere, base, (first, None), (second, None))
-            found.append(Entry(f"{first} - {second}", base, cells, paired("score_gain")))
+            shown.append(Entry(f"{first} - {second}", base, cells, paired("score_gain")))
     two = [("halfcheetah", "random"), ("halfcheetah", "medium-replay")]
-    found.append(
+    shown.append(
         Entry(
             "adaptive - fixed alpha",
             "bcq",
@@ -68,7 +68,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
         )
     )
     for other in ("balanced", "online"):
-        found.append(
+        shown.append(
             Entry(
                 f"d_e - {other}",
                 "bcq",
@@ -77,12 +77,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
             )
         )
     for method in ("d_e", "d_q"):
-        found.append(
+        shown.append(
             Entry(
                 f"overhead of {method}, %", "bcq", (timing_cell(preset, options),), overhead(method)
             )
         )
-    return found
+    return shown
 
 
 TABLE = Table(
