@@ -8,7 +8,8 @@ import pytest
 
 from common.reporting import catalogue, departures
 from common.reporting.departures import Effect
-from common.reporting.tables import PRESETS, REFERENCE
+from common.reporting.tables import REFERENCE
+from common.running.cells import PRESETS
 from common.running.files import write_csv
 from common.running.provenance import ROOT
 

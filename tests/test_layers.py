@@ -61,15 +61,8 @@ def test_no_import_goes_back_up(wing):
             assert not wrong, (name, wrong)
 
 
-def at_start(name: str) -> set[str]:
-    """Modules of the project that are imported with a module."""
-    tree = ast.parse(FILES[name].read_text())
-    tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    return modules_in(tree)
-
-
 def test_no_circle_of_imports():
-    graph = {name: at_start(name) - {name} for name in FILES}
+    graph = {name: imported(name) - {name} for name in FILES}
     assert list(TopologicalSorter(graph).static_order())
 
 

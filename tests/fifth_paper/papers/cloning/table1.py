@@ -1,6 +1,6 @@
 """Table 1: cloning of good and of bad data."""
 
-from common.reporting import tables
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cloning.experiment import cell
 
@@ -15,4 +15,4 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table("cloning", "table1", "cloning of good and of bad data", entries)
 
 if __name__ == "__main__":
-    tables.main(TABLE)
+    script.main(TABLE)
