@@ -176,7 +176,7 @@ def changes(key: Key, facts: dict, code: str) -> list[str]:
 
 def check_place(path: Path, key: Key, facts: dict) -> None:
     """Raises DataError if a file is another data set than the one that belongs there."""
-    inside = Key(*(facts.get(name) for name in Key._fields))
+    inside = tuple(facts.get(name) for name in Key._fields)
     if inside != key:
         said = "of {0}, {1}, seed {2}, size {3}"
         raise DataError(
@@ -555,9 +555,9 @@ def check(path: Path) -> str | None:
         return None
     mean, spread, episodes = expected
     spread = max(spread or 0.0, returns.std())
-    error = 5 * spread * (1 / len(returns) + 1 / episodes) ** 0.5
-    if abs(returns.mean() - mean) > error:
-        return f"data set {path}: mean return {returns.mean():.2f}, expected {mean} +- {error:.2f} as on the card"
+    margin = 5 * spread * (1 / len(returns) + 1 / episodes) ** 0.5
+    if abs(returns.mean() - mean) > margin:
+        return f"data set {path}: mean return {returns.mean():.2f}, expected {mean} +- {margin:.2f} as on the card"
     return None
 
 
