@@ -8,7 +8,7 @@ copied.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -156,7 +156,9 @@ class OnlineTuning:
         assert first == list(range(len(first)))  # the first cell has every seed once
         self.learner = self.learner_of(self.unique, first)
         self.minibatches = generators(self.unique, "minibatches")
-        self.embedding = self.balanced = self.sampler = None
+        self.embedding: Any = None  # of the members whose strategy needs one
+        self.balanced: Any = None
+        self.sampler: Any = None  # once offline training is over
         if "embedding" in self.strategies:
             where = span(self.strategies, "embedding")
             settings = EmbeddingConfig(**config["embedding"])
@@ -177,7 +179,7 @@ class OnlineTuning:
             key: tuple(value) if isinstance(value, list) else value
             for key, value in self.config["hyper"].items()
         }
-        extra = ()
+        extra: tuple = ()
         if self.config["base"] in ("td3bc", "bremen"):
             moments = [moment[members] for moment in self.experience.moments("obs")]
             extra = (Standardiser(*moments) if self.config["base"] == "td3bc" else moments,)
@@ -320,9 +322,9 @@ def build(members: Members, device: str) -> Training:
     def facts(course: Course) -> dict:
         curve = course.curves["return"]
         fine = program.all_finite(curve)
-        first = program.score(curve[0], expert, random)
-        last = program.score(curve[-1], expert, random)
-        said = {
+        first: Any = program.score(curve[0], expert, random)
+        last: Any = program.score(curve[-1], expert, random)
+        said: dict[str, Any] = {
             "last_return": curve[-1] if fine else None,
             "first_return": curve[0] if fine else None,
             "improvement": 100 * (curve[-1] - curve[0]) / abs(curve[0])
