@@ -35,7 +35,8 @@ def validate(
     both = arrays["terminals"] & arrays["timeouts"]
     if both.any():
         raise DataError(
-            f"data set {path}: row {int(both.argmax())} is both terminal and timeout, expected one of them"
+            f"data set {path}: row {int(both.argmax())} is both terminal and timeout, "
+            "expected one of them"
         )
     ends = np.concatenate(
         [[-1], np.flatnonzero(arrays["terminals"] | arrays["timeouts"]), [count - 1]]
@@ -43,7 +44,8 @@ def validate(
     longest = int(np.diff(ends).max())
     if longest > horizon:
         raise DataError(
-            f"data set {path}: an episode has {longest} steps, expected at most {horizon}; flags are missing"
+            f"data set {path}: an episode has {longest} steps, expected at most {horizon}; "
+            "flags are missing"
         )
 
 
@@ -64,8 +66,8 @@ def transitions(
     )
     action = of.split(torch.from_numpy(arrays["actions"]))
     count, agents = action.shape[:2]
-    known = torch.from_numpy(~arrays["timeouts"] | arrays["terminals"])
-    known[-1] = bool(arrays["terminals"][-1])
+    follows = torch.from_numpy(~arrays["timeouts"] | arrays["terminals"])
+    follows[-1] = bool(arrays["terminals"][-1])
     return {
         "obs": of.observe(torch.from_numpy(arrays["observations"])),
         "action": action,
@@ -73,7 +75,7 @@ def transitions(
         "next_obs": of.observe(torch.from_numpy(arrays["next_observations"])),
         "terminal": torch.from_numpy(terminals).float()[:, None].expand(count, agents),
         "next_action": action.roll(-1, 0),
-        "has_next_action": known,
+        "has_next_action": follows,
     }
 
 

@@ -53,7 +53,8 @@ def train_team(map_name: str, config: QMIXConfig | None = None, say=print) -> tu
     if saved := load_checkpoint(path, identity):
         say(f"{map_name}: trained before, {saved['curve'][-1]}")
         return saved["curve"], saved["snapshots"]
-    curve, snapshots = [], []
+    curve: list[list] = []
+    snapshots = []
     for steps, wins, returns, agent in train(map_name, config, say):
         curve.append([steps, wins, returns])
         snapshots.append(
@@ -134,7 +135,8 @@ def card(map_name: str) -> dict:
 
 def load_agents(map_name: str) -> dict[str, Agent]:
     """The shipped snapshots, by the training step on the card."""
-    facts, grouped = card(map_name), {}
+    facts = card(map_name)
+    grouped: dict[str, dict] = {}
     for key, tensor in read_weights(POLICIES / map_name / "snapshots.safetensors").items():
         step, name = key.split("/", 1)
         grouped.setdefault(step, {})[name] = tensor.float()

@@ -89,7 +89,8 @@ def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple
 
 def collect(task: str, quality: str, seed: int, episodes: int) -> dict[str, np.ndarray]:
     """Episodes of every source in equal numbers, one source after the other."""
-    agents, pieces = behaviour.load_agents(task), []
+    agents = behaviour.load_agents(task)
+    pieces = []
     names = sources(task, quality)
     for index, name in enumerate(names):
         wanted = episodes * (index + 1) // len(names) - episodes * index // len(names)
@@ -98,9 +99,9 @@ def collect(task: str, quality: str, seed: int, episodes: int) -> dict[str, np.n
             count = min(COLLECT_BATTLES, wanted - done)
             battles = Battles(task, count, seed, first=1_000_000 * (index + 1) + done)
             stream = torch.Generator().manual_seed(1_000_003 * seed + 1009 * index + done)
-            _, won, kept = play(agents[name], battles, EXPLORE, stream, record=True)
+            _, won, played = play(agents[name], battles, EXPLORE, stream, record=True)
             pieces.append(
-                kept | {"source": torch.full((count,), index), "won": torch.from_numpy(won)}
+                played | {"source": torch.full((count,), index), "won": torch.from_numpy(won)}
             )
             done += count
     joined = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
@@ -110,10 +111,8 @@ def collect(task: str, quality: str, seed: int, episodes: int) -> dict[str, np.n
         name: (values[:, : longest + (name in later)] if values.ndim > 1 else values).numpy()
         for name, values in joined.items()
     }
-    arrays["rewards"], arrays["actions"] = (
-        arrays.pop("reward"),
-        arrays.pop("action").astype(np.int8),
-    )
+    arrays["rewards"] = arrays.pop("reward")
+    arrays["actions"] = arrays.pop("action").astype(np.int8)
     arrays["source"] = arrays["source"].astype(np.int8)
     return arrays
 
@@ -180,7 +179,8 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     check_arrays(path, arrays | {"actions": np.zeros(1)}, shapes)
     if arrays["actions"].shape != (count, longest, agents):
         raise DataError(
-            f"data set {path}: actions has shape {arrays['actions'].shape}, expected {(count, longest, agents)}"
+            f"data set {path}: actions has shape {arrays['actions'].shape}, "
+            f"expected {(count, longest, agents)}"
         )
     if longest > made.limit:
         raise DataError(

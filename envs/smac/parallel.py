@@ -25,7 +25,9 @@ class SmacParallelEnv(ParallelEnv):
     metadata = {"name": "smac_like", "render_modes": [], "is_parallelizable": True}
 
     def __init__(self, map_name: str = "3m", seed: int = 0, **options):
-        self.map_name, self.options, self.render_mode = map_name, options, None
+        self.map_name = map_name
+        self.options = options
+        self.render_mode = None
         self.battles = Battles(map_name, 1, seed, **options)
         self.possible_agents = [f"agent_{i}" for i in range(self.battles.agents)]
         self.agents: list[str] = []
@@ -90,11 +92,9 @@ class SmacCompatEnv:
 
     def __init__(self, map_name: str = "3m", seed: int = 0, **options):
         self.battles = Battles(map_name, 1, seed, **options)
-        self.n_agents, self.n_enemies, self.episode_limit = (
-            self.battles.agents,
-            self.battles.enemies,
-            self.battles.limit,
-        )
+        self.n_agents = self.battles.agents
+        self.n_enemies = self.battles.enemies
+        self.episode_limit = self.battles.limit
         self.battles_won = self.battles_game = self.timeouts = 0
 
     def reset(self):
@@ -147,7 +147,7 @@ class SmacCompatEnv:
         allies = units[: self.n_agents, None]
         alive = units["hp"] > 0
         near = np.hypot(units["x"] - allies["x"], units["y"] - allies["y"]) < SIGHT
-        return near & alive & (allies["hp"] > 0) & ~np.eye(*near.shape, dtype=bool)
+        return near & alive & (allies["hp"] > 0) & (np.eye(*near.shape) == 0)
 
     def get_env_info(self) -> dict:
         """Sizes, and the names of what agents observe of an ally and of an enemy."""
@@ -201,11 +201,13 @@ def make_env(map_name: str, backend: str = "builtin", **options):
         from smac.env import StarCraft2Env
     except ImportError as error:
         raise ImportError(
-            "backend 'starcraft2' needs the original package (pip install git+https://github.com/oxwhirl/smac; `smac` on PyPI "
-            "is another project); use backend='builtin' for the built-in simulator"
+            "backend 'starcraft2' needs the original package (pip install "
+            "git+https://github.com/oxwhirl/smac; `smac` on PyPI is another project); "
+            "use backend='builtin' for the built-in simulator"
         ) from error
     if not os.environ.get("SC2PATH"):
         raise ImportError(
-            "backend 'starcraft2' needs the game: set SC2PATH to its folder, or use backend='builtin'"
+            "backend 'starcraft2' needs the game: set SC2PATH to its folder, "
+            "or use backend='builtin'"
         )
     return StarCraft2Env(map_name=map_name, **options)

@@ -48,15 +48,14 @@ class Agent(nn.Module):
 
     def __init__(self, obs_dim: int, agents: int, actions: int, hidden: int):
         super().__init__()
-        self.agents, self.actions = agents, actions
-        self.first, self.memory = (
-            nn.Linear(obs_dim + actions + agents, hidden),
-            nn.GRUCell(hidden, hidden),
-        )
+        self.agents = agents
+        self.actions = actions
+        self.first = nn.Linear(obs_dim + actions + agents, hidden)
+        self.memory = nn.GRUCell(hidden, hidden)
         self.last = nn.Linear(hidden, actions)
 
     def inputs(self, obs: Tensor, last: Tensor) -> Tensor:
-        """[..., A, O + U + A] of obs [..., A, O] and last actions [..., A] (-1 before the first)."""
+        """[..., A, O + U + A] of obs [..., A, O], last actions [..., A] (-1 before the first)."""
         acted = torch.nn.functional.one_hot(last + 1, self.actions + 1)[..., 1:].to(obs.dtype)
         number = torch.eye(self.agents, device=obs.device).expand(*obs.shape[:-1], self.agents)
         return torch.cat([obs, acted, number], -1)
@@ -70,11 +69,12 @@ class Agent(nn.Module):
         """[B, T, A, U] values along episodes: obs [B, T, A, O], last actions [B, T, A]."""
         count, steps, agents, _ = obs.shape
         x = self.first(self.inputs(obs, last)).relu()
-        hidden, found = x.new_zeros(count * agents, x.shape[-1]), []
+        hidden = x.new_zeros(count * agents, x.shape[-1])
+        memories = []
         for t in range(steps):
             hidden = self.memory(x[:, t].reshape(count * agents, -1), hidden)
-            found.append(hidden)
-        return self.last(torch.stack(found, 1)).view(count, agents, steps, -1).transpose(1, 2)
+            memories.append(hidden)
+        return self.last(torch.stack(memories, 1)).view(count, agents, steps, -1).transpose(1, 2)
 
 
 class MonotoneMixer(nn.Module):
@@ -84,7 +84,8 @@ class MonotoneMixer(nn.Module):
 
     def __init__(self, state_dim: int, agents: int, mixing: int, hidden: int):
         super().__init__()
-        self.agents, self.mixing = agents, mixing
+        self.agents = agents
+        self.mixing = mixing
         self.weights = nn.Sequential(
             nn.Linear(state_dim, hidden), nn.ReLU(), nn.Linear(hidden, agents * mixing)
         )
@@ -117,8 +118,10 @@ def lambda_targets(
         bootstrap: [B, T + 1] the target network's greedy values; reward, terminated, filled: [B,
             T], filled is 1 where the step happened.
     """
-    padded = (torch.nn.functional.pad(values, (0, 1)) for values in (reward, terminated, filled))
-    return traced_targets(*padded, bootstrap, gamma, trace)[:, :-1]
+    reward, terminated, filled = (
+        torch.nn.functional.pad(column, (0, 1)) for column in (reward, terminated, filled)
+    )
+    return traced_targets(reward, terminated, filled, bootstrap, gamma, trace)[:, :-1]
 
 
 class Episodes:
@@ -217,17 +220,15 @@ def play(
         record: return the episodes, too.
 
     Returns:
-        returns [B], won [B], and the episodes in the layout of `Episodes.data` (None without
+        returns [B], won [B], and the episodes in the layout of `Episodes.data` (empty without
         `record`).
     """
     battles.reset()
     count, agents = battles.battles, battles.agents
-    hidden, last = (
-        torch.zeros(count * agents, agent.memory.hidden_size),
-        torch.full((count, agents), -1),
-    )
+    hidden = torch.zeros(count * agents, agent.memory.hidden_size)
+    last = torch.full((count, agents), -1)
     returns = np.zeros(count)
-    kept = Episodes(battles, count).data if record else None
+    episodes = Episodes(battles, count).data if record else {}
     step = 0
     while not battles.over.all():
         obs, free = torch.from_numpy(battles.obs()), torch.from_numpy(battles.available())
@@ -238,27 +239,22 @@ def play(
         randomly = torch.rand(count, agents, generator=stream) < explore
         action = torch.where(randomly, noise.argmax(-1), values.argmax(-1))
         if record:
-            kept["obs"][live, step], kept["available"][live, step] = obs[live], free[live]
-            kept["state"][live, step] = torch.from_numpy(battles.state()[live])
+            episodes["obs"][live, step] = obs[live]
+            episodes["available"][live, step] = free[live]
+            episodes["state"][live, step] = torch.from_numpy(battles.state()[live])
         reward, terminated, _, _ = battles.step(action.numpy()[live], live)
         returns[live] += reward
         if record:
-            kept["action"][live, step], kept["filled"][live, step] = action[live], 1.0
-            kept["reward"][live, step] = torch.from_numpy(reward).float()
-            kept["terminated"][live, step] = torch.from_numpy(terminated).float()
-            after, free_after, state = (
-                torch.from_numpy(battles.obs()),
-                torch.from_numpy(battles.available()),
-                battles.state(),
-            )
-            kept["obs"][live, step + 1], kept["available"][live, step + 1] = (
-                after[live],
-                free_after[live],
-            )
-            kept["state"][live, step + 1] = torch.from_numpy(state[live])
+            episodes["action"][live, step] = action[live]
+            episodes["filled"][live, step] = 1.0
+            episodes["reward"][live, step] = torch.from_numpy(reward).float()
+            episodes["terminated"][live, step] = torch.from_numpy(terminated).float()
+            episodes["obs"][live, step + 1] = torch.from_numpy(battles.obs()[live])
+            episodes["available"][live, step + 1] = torch.from_numpy(battles.available()[live])
+            episodes["state"][live, step + 1] = torch.from_numpy(battles.state()[live])
         last = torch.where(torch.from_numpy(battles.over)[:, None], last, action)
         step += 1
-    return returns, battles.won.copy(), kept
+    return returns, battles.won.copy(), episodes
 
 
 def train(map_name: str, config: QMIXConfig | None = None, say=print, every: float = 20.0):
@@ -269,11 +265,10 @@ def train(map_name: str, config: QMIXConfig | None = None, say=print, every: flo
         20 updates' rounds.
     """
     config = config or QMIXConfig()
-    battles, judge = (
-        Battles(map_name, config.battles, config.seed),
-        Battles(map_name, 64, config.seed + 10_000),
-    )
-    learner, episodes = QMIX(battles, config), Episodes(battles, config.buffer)
+    battles = Battles(map_name, config.battles, config.seed)
+    judge = Battles(map_name, 64, config.seed + 10_000)
+    learner = QMIX(battles, config)
+    episodes = Episodes(battles, config.buffer)
     stream = torch.Generator().manual_seed(config.seed)
     steps, rounds, began = 0, 0, time.monotonic()
     while steps < config.steps:
@@ -290,8 +285,9 @@ def train(map_name: str, config: QMIXConfig | None = None, say=print, every: flo
                 learner.update(episodes.draw(config.batch, stream))
         if rounds % every == 0:
             returns, won, _ = play(learner.agent, judge, 0.0, stream)
-            facts = f"wins {100 * won.mean():.0f} %, return {returns.mean():.2f}, exploration {explore:.2f}"
             say(
-                f"{map_name}: {steps} steps, {learner.updates} updates, {facts}, {time.monotonic() - began:.0f} s"
+                f"{map_name}: {steps} steps, {learner.updates} updates, "
+                f"wins {100 * won.mean():.0f} %, return {returns.mean():.2f}, "
+                f"exploration {explore:.2f}, {time.monotonic() - began:.0f} s"
             )
             yield steps, float(won.mean()), float(returns.mean()), learner.agent

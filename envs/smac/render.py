@@ -22,6 +22,7 @@ def frames(map_name: str, team, seed: int = 0, **options) -> list[np.ndarray]:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     battles = Battles(map_name, 1, seed, **options)
     battles.reset()
@@ -66,8 +67,9 @@ def frames(map_name: str, team, seed: int = 0, **options) -> list[np.ndarray]:
             f"{map_name} (built-in simulator), step {battles.steps[0]}, return {total:.2f}",
             fontsize=9,
         )
-        figure.canvas.draw()
-        pictures.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        pictures.append(np.asarray(canvas.buffer_rgba())[..., :3].copy())
         if battles.over[0]:
             break
         reward, *_ = battles.step(team(battles, stream))

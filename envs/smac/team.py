@@ -70,12 +70,11 @@ class BattleTeam:
 
     def __init__(self, map_name: str, device="cpu"):
         one = Battles(map_name, 1)
-        self.map_name, self.device = map_name, device
-        self.num_agents, self.action_dim, self.obs_dim = (
-            one.agents,
-            one.n_actions,
-            one.obs_dim + one.n_actions,
-        )
+        self.map_name = map_name
+        self.device = device
+        self.num_agents = one.agents
+        self.action_dim = one.n_actions
+        self.obs_dim = one.obs_dim + one.n_actions
 
     def seen(self, population: list[Battles]) -> Tensor:
         """[M, N, E, O + U] rows of all agents."""
@@ -98,7 +97,9 @@ class BattleTeam:
         population = [Battles(self.map_name, episodes, seed) for seed in seeds]
         for battles in population:
             battles.reset()
-        returns, columns, rows = torch.zeros(len(streams), episodes), [], self.seen(population)
+        returns = torch.zeros(len(streams), episodes)
+        columns = []
+        rows = self.seen(population)
         while not all(battles.over.all() for battles in population):
             action = act(rows.to(self.device)).cpu().squeeze(-1)  # [M, N, E]
             if explorer is not None:
@@ -121,7 +122,7 @@ class BattleTeam:
         return returns, [torch.stack(column, 2) for column in zip(*columns, strict=True)]
 
     def explored(self, action: Tensor, rows: Tensor, streams: list[torch.Generator]) -> Tensor:
-        """Actions [M, E] of which a share EXPLORE is replaced by uniformly random available ones."""
+        """Actions [M, E] of which a share EXPLORE is replaced by uniform available ones."""
         free = rows[..., -self.action_dim :] > 0.5
         noise = torch.stack([torch.rand(free.shape[1:], generator=stream) for stream in streams])
         change = (
@@ -145,14 +146,14 @@ class BattleTeam:
                 torch.Generator().manual_seed(int(torch.randint(2**62, (), generator=stream)))
                 for stream in streams
             ]
-            found = [[] for _ in streams]
-            while min(sum(len(piece[0]) for piece in pieces) for pieces in found) < steps:
+            collected: list[list] = [[] for _ in streams]
+            while min(sum(len(piece[0]) for piece in pieces) for pieces in collected) < steps:
                 _, (*columns, live) = self.play(act, turns, -(-steps // STEPS_AN_EPISODE), agent)
                 for m in range(len(streams)):
-                    found[m].append([column[m][live[m] > 0] for column in columns])
+                    collected[m].append([column[m][live[m] > 0] for column in columns])
             whole = [
-                [torch.cat(parts)[:steps] for parts in zip(*pieces, strict=True)]
-                for pieces in found
+                [torch.cat(column)[:steps] for column in zip(*pieces, strict=True)]
+                for pieces in collected
             ]
             agents.append([torch.stack(column) for column in zip(*whole, strict=True)])
         obs, action, reward, terminal, following = (

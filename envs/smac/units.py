@@ -8,6 +8,7 @@ Times are in game seconds of 16 loops; one environment step is 8 loops.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 VERSION = 1  # raise it when a change alters battles
 FAMILY = "SMAC-like, built-in simulator"  # what everything made with it must be called
@@ -69,7 +70,7 @@ SC2 = {
                  second_hit=0.28, max_cooldown=22),
     )
 }  # fmt: skip
-FASTER = {  # where SMAClite's units are different
+FASTER: dict[str, dict[str, Any]] = {  # where SMAClite's units are different
     "marine": {"period": 0.61, "speed": 3.15, "windup": 0.0},
     "marauder": {"period": 1.07, "speed": 3.15},
     "medivac": {"speed": 3.5},
