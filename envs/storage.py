@@ -9,7 +9,6 @@ import json
 import os
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from common.running.files import atomic, sha256, write_text
@@ -65,25 +64,31 @@ def write(path: Path, arrays: dict[str, np.ndarray], facts: dict, built_by: str 
         facts: provenance, kept as JSON in the file.
         built_by: hash of the code that built it.
     """
+    import h5py
+
     side(path).unlink(missing_ok=True)
     # Not durable: the checksum tells a torn file, and it can be built again
-    with atomic(path, durable=False) as part, h5py.File(part, "w", track_order=True) as file:
+    with (
+        atomic(path, durable=False) as temporary,
+        h5py.File(temporary, "w", track_order=True) as file,
+    ):
         file.attrs["provenance"] = json.dumps(facts, sort_keys=True)
-        for name, values in arrays.items():
-            values = np.ascontiguousarray(values)
-            file.create_dataset(
-                name, data=values, fletcher32=bool(values.ndim), chunks=chunks(values)
-            )
+        for name, array in arrays.items():
+            array = np.ascontiguousarray(array)
+            file.create_dataset(name, data=array, fletcher32=bool(array.ndim), chunks=chunks(array))
     note = f"{CODE}{built_by}\n" if built_by else ""
     write_text(side(path), f"{sha256(path)}  {path.name}\n{note}")
 
 
-def chunks(values: np.ndarray) -> tuple[int, ...] | None:
-    """Chunks of about a megabyte, along the rows: h5py's own, far smaller ones take twice as long."""
-    if not values.ndim or not values.size:
+def chunks(array: np.ndarray) -> tuple[int, ...] | None:
+    """Chunks of about a megabyte, along the rows.
+
+    h5py's own, far smaller ones take twice as long.
+    """
+    if not array.ndim or not array.size:
         return None
-    rows = max(1, CHUNK_BYTES * len(values) // values.nbytes)
-    return min(rows, len(values)), *values.shape[1:]
+    rows = max(1, CHUNK_BYTES * len(array) // array.nbytes)
+    return min(rows, len(array)), *array.shape[1:]
 
 
 def read(path: Path, extract, verify: bool = True, remedy: str = "build it again") -> dict:
@@ -96,6 +101,8 @@ def read(path: Path, extract, verify: bool = True, remedy: str = "build it again
         DataError: the file is missing, changed since it was written, cut off, of another format or
             without what `extract` looks for.
     """
+    import h5py
+
     recorded = checksum(path, remedy)
     if verify and sha256(path) != recorded:
         raise DataError(
@@ -105,6 +112,11 @@ def read(path: Path, extract, verify: bool = True, remedy: str = "build it again
     try:
         with h5py.File(path) as file:
             facts = json.loads(file.attrs["provenance"])
+            if not isinstance(facts, dict):
+                raise DataError(
+                    f"provenance of data set {path} is a {type(facts).__name__}, "
+                    f"expected a dictionary; {remedy}"
+                )
             if facts["format"] != FORMAT:
                 raise DataError(
                     f"data set {path} has format {facts['format']}, expected {FORMAT}; {remedy}"
@@ -118,17 +130,22 @@ def read(path: Path, extract, verify: bool = True, remedy: str = "build it again
 
 
 def check_arrays(path: Path, arrays: dict[str, np.ndarray], shapes: dict[str, tuple]) -> None:
-    """Raises DataError unless arrays have these shapes, finite numbers, and actions in [-1, 1]."""
+    """Raises DataError unless arrays have these shapes and at least one row, hold finite numbers,
+    and actions are in [-1, 1].
+    """
     for key, expected in shapes.items():
-        values = arrays[key]
-        if values.shape != expected:
-            raise DataError(f"data set {path}: {key} has shape {values.shape}, expected {expected}")
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"data set {path}: {key} holds NaN or infinity; build it again")
-    if np.abs(arrays["actions"]).max() > 1:
-        raise DataError(
-            f"data set {path}: actions reach {np.abs(arrays['actions']).max():.3f}, expected [-1, 1]"
-        )
+        array = arrays[key]
+        if array.shape != expected:
+            raise DataError(f"data set {path}: {key} has shape {array.shape}, expected {expected}")
+        if not array.size:
+            raise DataError(f"data set {path}: {key} has no rows, shape {array.shape}")
+        if array.dtype.kind not in "fiub":
+            raise DataError(f"data set {path}: {key} holds {array.dtype}, expected numbers")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"data set {path}: {key} holds NaN or infinity")
+    largest = np.abs(arrays["actions"]).max()
+    if largest > 1:
+        raise DataError(f"data set {path}: actions reach {largest:.3f}, expected [-1, 1]")
 
 
 def sums_between(rewards: np.ndarray, ends: np.ndarray) -> np.ndarray:

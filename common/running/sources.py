@@ -38,7 +38,7 @@ WITHOUT_EFFECT = {
     "common.running.sources": "this file",
     "common.running.work": "decides when cells are trained",
     "common.suite": "the commands",
-    "envs.datasets": "finds, builds and checks files, whose recipes and bytes are in the result",
+    "envs.datasets*": "finds, builds and checks files, whose recipes and bytes are in the result",
     "envs.tasks": "names of modules, which are roots",
     "envs.teams": "loads by name what is a root",
     "papers.*.config": "names of methods, which are roots, and values that are in the configuration",

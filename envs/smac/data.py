@@ -191,7 +191,7 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     )[..., 0]
     if not chosen[arrays["filled"] > 0].all():
         raise DataError(
-            f"data set {path}: an action was not available when it was taken; build it again"
+            f"data set {path}: an action was not available when it was taken"
         )
 
 

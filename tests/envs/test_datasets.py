@@ -1,5 +1,7 @@
 """Data sets: built, read back, checked; every kind of damage has its own sentence."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import torch
 from common.running import sources
 from common.running.files import sha256
 from envs import datasets, storage
+from envs.datasets import building, checks, commands, recipes, sizes
 from envs.particle import data as particle
 from envs.tasks import TASKS
 
@@ -46,7 +49,7 @@ def test_a_data_set_has_d4rls_keys_per_agent_and_its_provenance(path):
         assert file["agent_0/observations"].shape == (5000, 16)
     facts = datasets.load(path)["provenance"]
     assert facts["task"] == "predator_prey" and set(facts["policies"]) == {"medium", "prey"}
-    assert datasets.check(path) is None
+    assert checks.check(path) is None
 
 
 def test_transitions_chain_within_an_episode(path):
@@ -62,7 +65,7 @@ def test_transitions_chain_within_an_episode(path):
 def test_building_again_gives_the_same_bytes_whatever_it_is_built_with(path, monkeypatch, tmp_path):
     monkeypatch.setenv("OMZ_DATA", str(tmp_path))
     again = datasets.build("predator_prey", "medium", [3, 0], "smoke", say=lambda text: None)[1]
-    assert datasets.checksum(again) == datasets.checksum(path)
+    assert storage.checksum(again) == storage.checksum(path)
 
 
 def test_replay_data_is_the_training_buffer(folders):
@@ -125,19 +128,29 @@ def test_check_compares_returns_with_the_policys_card(copy):
         for agent in file:
             file[agent]["rewards"][:] = 0
     sign(copy)
-    assert "as on the card" in datasets.check(copy)
+    assert "as on the card" in checks.check(copy)
 
 
-def test_commands_answer_and_refuse(path, capsys):
-    assert datasets.main(["list", "predator_prey"]) == 0
-    assert "116.36" in capsys.readouterr().out  # the released return beside ours
-    assert datasets.main(["check"]) == 0
-    assert datasets.main(["show", "predator_prey", "medium", "--size", "smoke"]) == 0
-    assert path.with_suffix(".png").exists()
-    assert datasets.main(["build", "predator_pray"]) == 2
-    assert "unknown task 'predator_pray'" in capsys.readouterr().err
-    assert datasets.main(["show", "world", "expert", "--seed", "4", "--size", "paper"]) == 2
-    assert "build it with" in capsys.readouterr().err
+def test_list_shows_the_released_return_beside_ours(path, capsys):
+    assert commands.main(["list", "predator_prey"]) == 0
+    assert "116.36" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("build predator_pray", "unknown task 'predator_pray'"),
+        ("show world expert --seed 4 --size paper", "build it with"),
+        ("build world --seeds 0 -5", "unknown seeds [-5] of world, expected some of: 0, 1, 2"),
+        ("build world --jobs 0", "--jobs 0 are too few, expected at least 1"),
+        ("build world --size big", "unknown size 'big' of world, expected one of: smoke"),
+        ("import hopper medium --source d4rl", "unknown source 'd4rl', expected d4rl:DIR"),
+    ],
+)
+def test_bad_input_of_a_command_is_one_sentence(path, arguments, sentence, capsys):
+    assert commands.main(arguments.split()) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
 
 
 @pytest.fixture
@@ -147,10 +160,10 @@ def own_folder(path, tmp_path, monkeypatch):
     key = datasets.Key("predator_prey", "medium", 0, "smoke")
     copy_to(path, key.path)
     datasets.recipe.cache_clear()
-    datasets.facts_of.cache_clear()
+    recipes.facts_of.cache_clear()
     yield key
     datasets.recipe.cache_clear()
-    datasets.facts_of.cache_clear()
+    recipes.facts_of.cache_clear()
 
 
 def copy_to(path, target):
@@ -168,7 +181,7 @@ def built(key, **options):
 
 def test_what_is_there_and_of_the_present_recipe_is_left_alone(own_folder):
     assert built(own_folder) == ""
-    assert datasets.fault(own_folder) == ""
+    assert building.fault(own_folder) == ""
 
 
 def test_a_data_set_of_another_recipe_is_refused_and_built_again(own_folder, monkeypatch, capsys):
@@ -176,12 +189,12 @@ def test_a_data_set_of_another_recipe_is_refused_and_built_again(own_folder, mon
     recipe = datasets.recipe(*own_folder)
     monkeypatch.setattr(particle, "GENERATOR", particle.GENERATOR + 1)
     datasets.recipe.cache_clear()
-    datasets.facts_of.cache_clear()
+    recipes.facts_of.cache_clear()
     assert datasets.recipe(*own_folder) != recipe
     with pytest.raises(datasets.DataError, match=r"another recipe \(generator changed\); build it"):
         datasets.load(own_folder.path)
-    assert datasets.main(["check"]) == 1
-    assert datasets.main(["list"]) == 0
+    assert commands.main(["check"]) == 1
+    assert commands.main(["list"]) == 0
     assert capsys.readouterr().out.count("generator changed") == 2
     assert "generator changed" in built(own_folder)
     after = datasets.load(own_folder.path)["arrays"]
@@ -189,9 +202,9 @@ def test_a_data_set_of_another_recipe_is_refused_and_built_again(own_folder, mon
 
 
 def test_a_data_set_built_by_other_code_is_built_again_with_the_same_bytes(own_folder, monkeypatch):
-    before = datasets.checksum(own_folder.path)
+    before = storage.checksum(own_folder.path)
     recipe = datasets.recipe(*own_folder)
-    monkeypatch.setattr(datasets, "building_code", lambda task: "other")
+    monkeypatch.setattr(recipes, "building_code", lambda task: "other")
     datasets.recipe.cache_clear()
     assert datasets.recipe(*own_folder) != recipe
     with pytest.raises(datasets.DataError, match=r"another recipe \(code changed\)"):
@@ -230,7 +243,7 @@ def test_another_data_set_in_its_place_is_refused_checksum_and_all(own_folder, p
         datasets.load(expert.path)
     with pytest.raises(datasets.DataError, match=sentence):
         datasets.build("predator_prey", "expert", [0], "smoke")
-    assert datasets.main(["check"]) == 1
+    assert commands.main(["check"]) == 1
     assert sentence in capsys.readouterr().out
 
 
@@ -249,11 +262,66 @@ def test_the_advice_about_a_broken_data_set_repairs_it(own_folder, damage, capsy
         storage.side(path).unlink()
     else:
         storage.side(path).write_text("")
-    assert datasets.main(["check"]) == 1
+    assert commands.main(["check"]) == 1
     problem = capsys.readouterr().out
     command = problem.partition("`python -m envs.datasets ")[2].partition("`")[0]
-    assert datasets.main(command.split()) == 0
-    assert datasets.main(["check"]) == 0
+    assert commands.main(command.split()) == 0
+    assert commands.main(["check"]) == 0
+
+
+def replaced(key, change):
+    """Changes one array of every agent."""
+
+    def edit(file):
+        for agent in file:
+            array = change(file[agent][key][:])
+            del file[agent][key]
+            file[agent][key] = array
+
+    return edit
+
+
+def without_rows(file):
+    for key in particle.KEYS:
+        replaced(key, lambda array: array[:0])(file)
+
+
+def with_facts(**facts):
+    """Changes the provenance."""
+
+    def edit(file):
+        file.attrs["provenance"] = json.dumps(json.loads(file.attrs["provenance"]) | facts)
+
+    return edit
+
+
+ODD = {  # what a file can hold, its checksum renewed, and what is said of it
+    "no rows": (without_rows, "observations has no rows"),
+    "text": (replaced("rewards", lambda array: array.astype("S8")), "rewards holds |S"),
+    "NaN": (replaced("rewards", lambda array: array * np.nan), "rewards holds NaN or infinity"),
+    "a list": (lambda file: file.attrs.update(provenance="[1]"), "is a list, expected a dict"),
+    "no JSON": (lambda file: file.attrs.update(provenance="{"), "cannot be read"),
+    "another task": (with_facts(task="../../x"), "is of ../../x, medium"),
+    "a seed in quotes": (with_facts(seed="0"), "seed '0', size smoke, and not"),
+    "an odd option": (with_facts(replay={"a": 1}), "another recipe (replay changed)"),
+}
+
+
+@pytest.mark.parametrize("content", ODD)
+def test_odd_content_is_one_sentence_whose_advice_repairs_it(own_folder, content, capsys):
+    edit, sentence = ODD[content]
+    with h5py.File(own_folder.path, "r+") as file:
+        edit(file)
+    note = storage.side(own_folder.path)
+    _, *rest = note.read_text().split("\n")
+    renewed = f"{sha256(own_folder.path)}  {own_folder.path.name}"
+    note.write_text("\n".join([renewed, *rest]))
+    assert commands.main(["check"]) == 1
+    problem = capsys.readouterr().out
+    assert sentence in problem and problem.count("\n") == 1
+    command = problem.partition("`python -m envs.datasets ")[2].partition("`")[0]
+    assert commands.main(command.split()) == 0
+    assert commands.main(["check"]) == 0
 
 
 def test_a_damaged_data_set_is_built_again_by_whoever_needs_it(own_folder):
@@ -275,3 +343,59 @@ def test_processes_that_need_the_same_data_set_build_it_once(own_folder, tmp_pat
     ]
     assert sorted(process.communicate()[0] for process in processes) == ["0\n", "1\n"]
     datasets.load(own_folder.path)
+
+
+# --- The command line ---
+
+USAGE = {  # the commands of the usage text: what is asked, and a piece of the answer
+    "list": ("", "predator_prey"),
+    "build": ("predator_prey --quality medium --seeds 0 --size smoke --jobs 1", ""),
+    "import": ("hopper medium --source d4rl:{folder}", "300 steps of hopper medium"),
+    "check": ("predator_prey", "1 data sets are in order"),
+    "show": ("predator_prey medium --seed 0 --size smoke", "5000 steps, 200 episodes"),
+    "measure": ("", ""),
+    "train-behaviour": ("predator_prey", "trained predator_prey"),
+}
+
+
+def test_the_usage_text_names_every_command():
+    named = re.findall(r"python -m envs\.datasets (\S+)", commands.__doc__)
+    assert named == [*USAGE] and {*named} == {*commands.COMMANDS}
+
+
+@pytest.mark.parametrize("command", USAGE)
+def test_every_command_of_the_usage_text_works(command, own_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(particle, "train_behaviour", lambda task: print(f"trained {task}"))
+    monkeypatch.setattr(sizes, "MEASURED", tmp_path / "sizes.csv")
+    (tmp_path / "sizes.csv").write_text("task,quality,size,bytes\n")
+    write_d4rl_file(tmp_path / "hopper_medium-v2.hdf5")
+    sizes.measured.cache_clear()
+    arguments, answer = USAGE[command]
+    code = commands.main([command, *arguments.format(folder=tmp_path).split()])
+    said = capsys.readouterr()
+    assert code == 0 and answer in said.out and not said.err
+    if command == "measure":
+        bytes_there = own_folder.path.stat().st_size
+        assert sizes.MEASURED.read_text().endswith(f"predator_prey,medium,smoke,{bytes_there}\n")
+    if command == "show":
+        assert own_folder.path.with_suffix(".png").exists()
+    sizes.measured.cache_clear()
+
+
+def write_d4rl_file(path, rows=300):
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(rows + 1, 11)).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file["observations"] = obs[:-1]
+        file["next_observations"] = obs[1:]
+        file["actions"] = rng.uniform(-1, 1, (rows, 3)).astype(np.float32)
+        file["rewards"] = rng.normal(size=rows).astype(np.float32)
+        file["terminals"] = np.arange(rows) == rows - 1
+        file["timeouts"] = np.zeros(rows, bool)
+
+
+def test_the_module_is_the_command_line():
+    done = subprocess.run(
+        [sys.executable, "-m", "envs.datasets", "check", "nowhere"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: unknown task 'nowhere'")

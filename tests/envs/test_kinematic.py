@@ -7,6 +7,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from common.learning.population import generators
 from envs import datasets
+from envs.datasets import checks
 from envs.kinematic.parallel import KinematicEnv
 from envs.kinematic.worlds import KinematicBatch, KinematicTeam, flight, task_view
 
@@ -127,7 +128,7 @@ def test_data_sets_build_and_agents_get_their_own_action_only(folders):
     path = datasets.build("kinematic_predator_prey", "random", [0], "smoke", say=lambda text: None)[
         0
     ]
-    assert datasets.check(path) is None
+    assert checks.check(path) is None
     data = datasets.load(path)
     seen = datasets.transitions(data)
     assert seen["action"].shape == (5000, 3, 2) and seen["obs"].shape == (5000, 3, 8)

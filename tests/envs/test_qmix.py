@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from envs import datasets
+from envs.datasets import checks
 from envs.smac import behaviour, data
 from envs.smac.core import Battles
 from envs.smac.qmix import QMIX, Episodes, MonotoneMixer, QMIXConfig, lambda_targets, play, train
@@ -78,7 +79,7 @@ def test_shipped_teams_and_their_data(tmp_path):
     )
     assert datasets.episode_returns(loaded).max() <= 20 + 1e-4
     assert arrays["won"].mean() == ((datasets.episode_returns(loaded) > 19.99).mean())
-    assert datasets.check(path) is None
+    assert checks.check(path) is None
     arrays["actions"][0, 0, 0] = 0  # a living agent cannot do nothing
     with pytest.raises(DataError, match="not available"):
         data.validate(path, arrays, loaded["provenance"])

@@ -11,6 +11,7 @@ import torch
 
 from common.learning.population import generator
 from envs import datasets, storage
+from envs.datasets import checks, commands, recipes
 from envs.mujoco import behaviour, foreign
 from envs.mujoco import data as robots
 from envs.mujoco.batch import RobotBatch
@@ -28,10 +29,16 @@ def shipped(tmp_path_factory, folders):
     patch.setenv("OMZ_DATA", str(tmp_path_factory.mktemp("robots") / "data"))
     run = behaviour.train_robot("hopper", TRAINING, say=lambda text: None)
     behaviour.ship(run)
-    datasets.recipe.cache_clear()
+    forget_recipes()
     yield run
-    datasets.recipe.cache_clear()
+    forget_recipes()
     patch.undo()
+
+
+def forget_recipes():
+    """What was computed from other policies."""
+    recipes.recipe.cache_clear()
+    recipes.facts_of.cache_clear()
 
 
 def build(quality, **options):
@@ -51,7 +58,7 @@ def test_the_card_says_what_was_trained(shipped):
 @pytest.mark.parametrize("quality", robots.QUALITIES)
 def test_every_quality_builds_checks_and_has_d4rls_keys(shipped, quality):
     path = build(quality)
-    assert datasets.check(path) is None
+    assert checks.check(path) is None
     data = datasets.load(path)
     arrays = data["arrays"]
     size = {"medium-replay": 1600, "medium-expert": None}.get(quality, 4000)
@@ -205,10 +212,10 @@ def test_wrong_contents_are_named(shipped, tmp_path, key, value, message):
 
 def test_missing_policies_say_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(behaviour, "POLICIES", tmp_path)
-    assert datasets.main(["build", "ant", "--quality", "medium", "--size", "smoke"]) == 2
+    assert commands.main(["build", "ant", "--quality", "medium", "--size", "smoke"]) == 2
     assert "python -m envs.datasets train-behaviour ant" in capsys.readouterr().err
-    monkeypatch.setattr(datasets, "TASKS", {"ant": robots})
-    assert datasets.main(["build", "--size", "smoke"]) == 0
+    monkeypatch.setattr(commands, "TASKS", {"ant": robots})
+    assert commands.main(["build", "--size", "smoke"]) == 0
     assert "skipping ant: its behaviour policies are not there" in capsys.readouterr().out
 
 
@@ -239,18 +246,16 @@ def test_d4rl_v2_files_are_read(rows, tmp_path, monkeypatch, capsys):
     with h5py.File(tmp_path / "hopper_medium-v2.hdf5", "w") as file:
         for key, values in rows.items():
             file[key] = values
-    assert datasets.main(["import", "hopper", "medium", "--source", f"d4rl:{tmp_path}"]) == 0
+    assert commands.main(["import", "hopper", "medium", "--source", f"d4rl:{tmp_path}"]) == 0
     data = datasets.load(datasets.data_path("hopper", "medium", 0, "d4rl"))
     for key, values in rows.items():
         np.testing.assert_array_equal(data["arrays"][key], values)
     assert data["provenance"]["source"]["id"] == "hopper_medium-v2"
     assert data["provenance"]["constants"]["d4rl"][0] == 3234.3
     datasets.recipe.cache_clear()
-    assert (
-        datasets.recipe("hopper", "medium", 0, "d4rl")
-        == data["provenance"]["source"]["sha256"][:16]
-    )
-    assert datasets.main(["import", "hopper", "expert", "--source", f"d4rl:{tmp_path}"]) == 2
+    source = data["provenance"]["source"]["sha256"][:16]
+    assert datasets.recipe("hopper", "medium", 0, "d4rl") == f"{source}.imported"
+    assert commands.main(["import", "hopper", "expert", "--source", f"d4rl:{tmp_path}"]) == 2
     assert "expected one of: hopper_expert-v2.hdf5" in capsys.readouterr().err
 
 
@@ -300,7 +305,7 @@ def test_minari_files_are_read(tmp_path, monkeypatch):
             group["terminations"] = np.arange(length) == (length - 1 if i else -1)
             group["truncations"] = np.arange(length) == (length - 1)
         first = file["episode_0/observations"][:].astype(np.float32)
-    path = datasets.import_source(
+    path = commands.import_source(
         "hopper", "medium", "minari:mujoco/hopper/medium-v0", say=lambda text: None
     )
     arrays = datasets.load(path)["arrays"]

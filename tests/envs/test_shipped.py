@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from envs import datasets
+from envs.datasets import commands
 from envs.mujoco import behaviour
 from envs.shipped import read_weights
 from envs.storage import DataError
@@ -80,7 +81,7 @@ def test_a_broken_policy_ends_the_command_with_one_sentence(tmp_path, monkeypatc
     monkeypatch.setattr(behaviour, "POLICIES", tmp_path)
     monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
     assert (
-        datasets.main(["build", "hopper", "--quality", "medium", "--size", "smoke", "--jobs", "1"])
+        commands.main(["build", "hopper", "--quality", "medium", "--size", "smoke", "--jobs", "1"])
         == 2
     )
     error = capsys.readouterr().err
