@@ -6,12 +6,14 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 say() { printf '%s\n' "$*" >&2; }
 
 # The environment: an active virtual environment or conda environment is used as it is, else .venv beside this file.
-if [[ -n "${VIRTUAL_ENV:-}" ]]; then
+# With OMZ_NEWEST=1 always .venv-newest, which holds the newest versions that setup.cfg allows.
+newest="${OMZ_NEWEST:-}"
+if [[ -z "$newest" && -n "${VIRTUAL_ENV:-}" ]]; then
   python="$VIRTUAL_ENV/bin/python"
-elif [[ -n "${CONDA_PREFIX:-}" && "${CONDA_DEFAULT_ENV:-base}" != base ]]; then
+elif [[ -z "$newest" && -n "${CONDA_PREFIX:-}" && "${CONDA_DEFAULT_ENV:-base}" != base ]]; then
   python="$CONDA_PREFIX/bin/python"
 else
-  venv="${OMZ_VENV:-$root/.venv}"
+  venv="${OMZ_VENV:-$root/.venv${newest:+-newest}}"
   if [[ ! -x "$venv/bin/python" ]]; then
     base=""
     for candidate in python3 python3.13 python3.12 python3.11; do
@@ -24,10 +26,16 @@ else
   python="$venv/bin/python"
 fi
 
-# Installing: once per lock file. A torch that satisfies the floor is kept, whatever its build.
+# Installing: once per lock file, of the newest once a day. A torch that satisfies the floor is kept, whatever its build.
 stamp="$("$python" -c 'import sys; print(sys.prefix)')/.offline-marl-zoo"
-wanted="$(cat "$root/requirements.lock" "$root/setup.cfg" | cksum) $root"
-if [[ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]]; then
+wanted="$(cat "$root/requirements.lock" "$root/setup.cfg" | cksum) $root${newest:+ newest of $(date -u +%F)}"
+if [[ "$(cat "$stamp" 2>/dev/null || true)" == "$wanted" ]]; then
+  :
+elif [[ -n "$newest" ]]; then
+  say "installing the newest versions that setup.cfg allows"
+  "$python" -m pip install -q --disable-pip-version-check --upgrade --upgrade-strategy eager -e "$root[test]"
+  printf '%s\n' "$wanted" > "$stamp"
+else
   say "installing what requirements.lock names"
   lock="$(mktemp)"
   trap 'rm -f "$lock"' EXIT
@@ -47,4 +55,5 @@ if [[ "${1:-}" == test ]]; then
   cd "$root"
   exec "$python" -m pytest "$@"
 fi
+if [[ "${1:-}" == *.py ]]; then exec "$python" "$@"; fi
 exec "$python" -m common.suite "$@"
