@@ -30,7 +30,15 @@ from common.reporting.tables import Table
 from common.running import executors, experiment, work
 from common.running.cells import PRESETS, runs_folder
 from common.running.files import sweep
-from common.running.options import BadInput, check_seeds
+from common.running.options import (
+    JOBS,
+    SEEDS,
+    BadInput,
+    CommandLine,
+    check_seeds,
+    checked,
+    number,
+)
 
 EPILOG = (
     "exit codes: 0 done, 1 a cell failed, 2 bad input, 3 another command is writing these results, "
@@ -155,14 +163,22 @@ def fill_readmes(request: Request) -> int:
 
 
 class Command(NamedTuple):
-    """A command of run_all.sh; it returns the exit code."""
+    """A command of run_all.sh.
+
+    Attributes:
+        go: does it; returns the exit code.
+        says: what it does.
+        takes: flags that it has a use for, beside --only and --preset.
+    """
 
     go: Callable[[Request], int]
     says: str
+    takes: tuple[str, ...] = ()
 
 
+RUNNING = ("--jobs", "--device", "--executor", "--seeds", "--list", "--dry-run", "--force")
 COMMANDS = {
-    "run": Command(run, "run everything that is not done, at a preset; the default"),
+    "run": Command(run, "run everything that is not done, at a preset; the default", RUNNING),
     "report": Command(print_report, "write report.html and report.md from what has been run"),
     "claims": Command(print_claims, "the verdict on every claim of the papers, also as CSV"),
     "departures": Command(
@@ -173,7 +189,9 @@ COMMANDS = {
         print_sizing, "what preset paper takes on machines of several sizes, and what dominates"
     ),
     "export": Command(
-        print_exports, "learning curves for marl-eval, or for TensorBoard (--to tensorboard)"
+        print_exports,
+        "learning curves for marl-eval, or for TensorBoard (--to tensorboard)",
+        ("--to",),
     ),
     "diff": Command(
         lambda request: reference.diff(request.chosen, request.preset),
@@ -201,9 +219,9 @@ def usage() -> str:
     return "\n".join(["./run_all.sh [command] [options]", "", *lines, ""])
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandLine:
     """The command line."""
-    words = argparse.ArgumentParser(
+    words = CommandLine(
         prog="./run_all.sh",
         usage=usage(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -212,15 +230,17 @@ def parser() -> argparse.ArgumentParser:
     )
     option = words.add_argument
     sizes = "smoke: seconds a script; quick: minutes; standard: between; paper: hours to months"
+    named = "scripts by name, as 'omar/table*'; several --only add up"
     option("command", nargs="?", default="run", choices=COMMANDS)
     option("--preset", default="quick", choices=PRESETS, help=sizes)
-    option("--only", default="*", metavar="PATTERN", help="scripts by name, as 'omar/table*'")
-    option("--jobs", type=int, help="processes of one thread each; default: cores, 1 on a GPU")
-    option("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    option("--only", action="append", metavar="PATTERN", help=named)
+    processes = "processes of one thread each; default: cores, 1 on a GPU"
+    option("--jobs", type=number, help=processes)
+    option("--device", choices=("auto", "cpu", "cuda"))
     executor = "local processes, ray (a cluster) or slurm (through submitit)"
-    option("--executor", default="local", help=executor)
+    option("--executor", choices=executors.EXECUTORS, help=executor)
     option("--seeds", metavar="0,1,2", help="seeds instead of the preset's")
-    option("--to", default="marl-eval", help="of export: marl-eval or tensorboard")
+    option("--to", choices=export.FORMATS, help="of export: marl-eval (default) or tensorboard")
     listed = "what there is, its state, and the time it takes per preset"
     option("--list", action="store_true", help=listed)
     option("--dry-run", action="store_true", help="say what would run, and for how long")
@@ -232,29 +252,54 @@ def read(args: argparse.Namespace) -> Request:
     """The request of a command line.
 
     Raises:
-        ValueError: an option has an impossible value.
+        ValueError: an option has an impossible value, or is none of the command's.
     """
-    if args.jobs is not None and args.jobs < 1:
-        raise BadInput(f"--jobs is {args.jobs}, expected 1 or more")
-    chosen = find(args.only)
+    check_flags(args)
+    patterns = args.only or ["*"]
+    named = {table.slot: table for pattern in patterns for table in find(pattern)}
+    chosen = list(named.values())
     options = {}
-    if args.seeds:
-        words = args.seeds.split(",")
-        if not all(word.isdecimal() for word in words):
+    if args.seeds is not None:
+        seeds = [number(word) for word in args.seeds.split(",")]
+        if not all(isinstance(seed, int) for seed in seeds):
             expected = "whole numbers with commas between, as 0,1,2"
             raise BadInput(f"--seeds is {args.seeds!r}, expected {expected}")
-        options["seeds"] = [int(word) for word in words]
+        options["seeds"] = checked("--seeds", seeds, SEEDS)
         check_seeds(options["seeds"])
         script.check_data(planning.cells_of(chosen, args.preset, options))
-    work.pick_device(args.device)
-    executors.available(args.executor)
+    if args.jobs is not None:
+        checked("--jobs", args.jobs, JOBS)
+    device = args.device or "auto"
+    executor = args.executor or "local"
+    work.pick_device(device)
+    executors.available(executor)
+    if executor == "local":
+        script.note_jobs(args.jobs)
     return Request(
-        chosen, args.preset, args.jobs, args.device, args.executor, args.force, args.to, options
+        chosen,
+        args.preset,
+        args.jobs,
+        device,
+        executor,
+        args.force,
+        args.to or "marl-eval",
+        options,
     )
 
 
-def answer(args: argparse.Namespace) -> int:
+def check_flags(args: argparse.Namespace) -> None:
+    """Raises BadInput for a flag that the command has no use for."""
+    optional = {*RUNNING, *(flag for command in COMMANDS.values() for flag in command.takes)}
+    given = vars(args)
+    for flag in sorted(optional - {*COMMANDS[args.command].takes}):
+        if given[flag.strip("-").replace("-", "_")] not in (None, False):
+            users = [name for name, command in COMMANDS.items() if flag in command.takes]
+            raise BadInput(f"{args.command} has no use for {flag}, only {' and '.join(users)} has")
+
+
+def answer(arguments: list[str] | None) -> int:
     """Does what a command line says; returns the exit code."""
+    args = parser().parse_args(arguments)
     request = read(args)
     if args.list:
         planning.list_suite(request.chosen, request.preset, request.options)
@@ -267,9 +312,8 @@ def answer(args: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code, after one sentence where something is wrong."""
-    args = parser().parse_args(arguments)
     try:
-        return answer(args)
+        return answer(arguments)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

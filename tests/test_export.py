@@ -82,7 +82,7 @@ def test_tensorboard_gets_the_same_numbers(results):
 
 def test_bad_formats_and_missing_packages_are_one_sentence(results, capsys, monkeypatch):
     assert suite.main(["export", "--to", "wandb"]) == 2
-    assert "expected one of: marl-eval, tensorboard" in capsys.readouterr().err
+    assert "expected 'marl-eval' or 'tensorboard'" in capsys.readouterr().err
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert suite.main(["export", "--to", "tensorboard"]) == 2
     assert "pip install tensorboard" in capsys.readouterr().err

@@ -88,8 +88,18 @@ def test_a_script_works_from_anywhere_and_answers_help(tmp_path):
         (["with", "force=3"], "force is 3"),
         (["with", "reading=code"], "expected 'released' or 'text'"),
         (["with", "device=gpu"], "device is 'gpu', expected 'auto', 'cpu' or 'cuda'"),
+        (["with", "seeds=[4294967296]"], "between 0 and 4294967295"),
         (["smoke"], "write `with smoke`"),
+        (["jobs"], "write `with jobs=...`"),
+        (["shwo"], "did you mean 'show'?"),
+        (["help", "print_confg"], "did you mean 'print_config'?"),
+        (["--forse"], "unknown option '--forse'; did you mean '--force'?"),
+        (["-zz"], "unknown option '-zz'; --help says what can be written"),
         (["with", "smoke", "--id=../../x"], "--id is not supported"),
+        (["-e"], "--enforce_clean is not supported"),
+        (["-q"], "--queue is not supported"),
+        (["-C", "nowhere"], "--capture is 'nowhere', expected 'no', 'sys' or 'fd'"),
+        (["-F", "/dev/null/x"], "/dev/null"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
@@ -102,15 +112,88 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words, message, capsys):
     ("words", "message"),
     [
         (["--seeds", "0,x"], "--seeds is '0,x'"),
-        (["--seeds", "-1"], "--seeds is '-1'"),
-        (["--jobs", "0"], "--jobs is 0"),
+        (["--seeds", "-1"], "--seeds is [-1], expected a list of whole numbers"),
+        (["--seeds", "4294967296"], "between 0 and 4294967295"),
+        (["--seeds="], "--seeds is '', expected whole numbers with commas between"),
+        (["--jobs", "0"], "--jobs is 0, expected a whole number above 0"),
+        (["--jobs", "two"], "--jobs is 'two', expected a whole number above 0"),
         (["--only", "../*"], "no script matches '../*'"),
+        (["--only"], "--only: expected one argument"),
+        (["--only", "omar/table1", "--only", "omar/tabel2"], "did you mean 'omar/table2'?"),
+        (["--onyl", "omar/table1"], "unknown option '--onyl'; did you mean '--only'?"),
+        (["--preset", "smokee"], "did you mean 'smoke'?"),
+        (["--device", "gpu"], "--device is 'gpu', expected 'auto', 'cpu' or 'cuda'"),
+        (["--executor", "rayy"], "did you mean 'ray'?"),
+        (["reprot"], "did you mean 'report'?"),
+        (["run", "report"], "unrecognized arguments: report"),
     ],
 )
 def test_bad_options_of_the_suite_are_one_sentence(words, message, capsys):
     assert suite.main(["--dry-run", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report", "--to", "pdf"], "--to is 'pdf', expected 'marl-eval' or 'tensorboard'"),
+        (["report", "--to", "tensorboard"], "report has no use for --to, only export has"),
+        (["diff", "--jobs", "3"], "diff has no use for --jobs, only run has"),
+        (["claims", "--seeds", "0"], "claims has no use for --seeds, only run has"),
+        (["accept", "--dry-run"], "accept has no use for --dry-run, only run has"),
+    ],
+)
+def test_an_option_that_a_command_has_no_use_for_is_refused(words, message, capsys):
+    assert suite.main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_several_patterns_add_up(capsys):
+    words = ["--only", "omar/table1", "--only", "omar/table2", "--preset", "smoke"]
+    assert suite.main([*words, "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "omar/table1 " in listed and "omar/table2 " in listed
+    assert "omar/table3" not in listed
+
+
+def test_more_processes_than_cores_are_remarked_upon(monkeypatch, capsys):
+    monkeypatch.setattr(script.os, "cpu_count", lambda: 2)
+    assert suite.main(["--only", "omar/figure6", "--dry-run", "--jobs", "999"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("note: up to 999 processes on 2 cores") and error.count("\n") == 1
+    script.note_jobs(2)
+    script.note_jobs(None)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "package"),
+    [
+        ("-m=localhost:1:db", "pymongo"),
+        ("-s=x", "sqlalchemy"),
+        ("-t=x", "tinydb"),
+        ("-S=x", "boto3"),
+    ],
+)
+def test_another_store_of_runs_says_which_package_it_needs(flag, package, monkeypatch, capsys):
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
+    words = [*flag.split("="), "with", "smoke"]
+    assert run_main(suite.find("omar/table1")[0], *words) == 2
+    error = capsys.readouterr().err
+    assert f"needs the package {package}" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["print_dependencies"], ["print_config"], ["print_named_configs"], ["save_config"]]
+)
+def test_sacreds_own_commands_work(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_main(suite.find("omar/table1")[0], *words) == 0
+    printed = capsys.readouterr().out
+    assert printed.strip()
+    assert (tmp_path / "config.json").exists() == (words == ["save_config"])
 
 
 def test_suite_lists_plans_reports_and_diffs(capsys):
@@ -167,8 +250,8 @@ COMMANDS = [name for name in suite.COMMANDS if name != "readme"]
 def test_every_command_of_the_usage_runs_at_smoke(command, tmp_path, monkeypatch, capsys):
     """On OMAR's Table 1, which it trains first; the reference is a copy."""
     monkeypatch.setattr(reference, "REFERENCE", tmp_path)
-    only = ["--only", "omar/table1", "--preset", "smoke", "--jobs", "1"]
-    assert suite.main(only) == 0
+    only = ["--only", "omar/table1", "--preset", "smoke"]
+    assert suite.main([*only, "--jobs", "1"]) == 0
     assert suite.main([command, *only]) == 0
     printed = capsys.readouterr()
     assert printed.out.strip() and not printed.err.count("error:")

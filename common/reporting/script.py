@@ -9,10 +9,12 @@ hyperparameter of its cells. `show` lists the cells, or prints everything that a
 and where each value comes from. Results of changed hyperparameters have names of their own.
 """
 
+import importlib.util
 import os
+import re
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from docopt import DocoptExit, docopt
 from sacred import Experiment
@@ -32,7 +34,22 @@ from common.running.options import (
     checked,
     fields_of,
     nearest,
+    unknown_flag,
 )
+
+# What Sacred's flags for other stores of runs need
+PACKAGES = {
+    "--mongo_db": "pymongo",
+    "--sql": "sqlalchemy",
+    "--tiny_db": "tinydb",
+    "--s3": "boto3",
+}
+CAPTURES = Literal["no", "sys", "fd"]  # of what is printed, by Sacred
+UNSUPPORTED = {
+    "--id": "runs are numbered; choose another folder with OMZ_RESULTS",
+    "--enforce_clean": "every result names its commit, and says -dirty where files differ",
+    "--queue": "what is done is not repeated, so a run can be asked for at any time",
+}
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,11 @@ def read(table: Table, words: list[str]) -> Request:
         others = [*fields_of(Running), *own_fields(table)]
         check_keys(settings, table.cells(preset, options), others)
         options["changes"] = settings
-    check_data(table.cells(preset, options))
+    cells = table.cells(preset, options)
+    if "data_size" in settings and not cells:
+        hint = "import one with `python -m envs.datasets import TASK QUALITY --source ...`"
+        raise BadInput(f"no data of size {settings['data_size']} for {table.slot}; {hint}")
+    check_data(cells)
     return Request(Running(**running | {"preset": preset}), options, updates, presets)
 
 
@@ -89,6 +110,14 @@ def check_data(cells: list[Cell]) -> None:
         unknown = work.paper(cell.paper).data.unknown_seeds(cell)
         if unknown:
             raise BadInput(f"seed {unknown[0]}: there are no data of it for {cell.slot}")
+
+
+def note_jobs(jobs: int | None) -> None:
+    """Says so where there are to be more processes than cores."""
+    cores = os.cpu_count() or 1
+    if jobs and jobs > cores:
+        more = f"up to {jobs} processes on {cores} cores"
+        print(f"note: {more} are no faster than {cores}, and need more memory", file=sys.stderr)
 
 
 def preset_of(presets: list[str], pairs: dict[str, Any]) -> str:
@@ -247,27 +276,58 @@ def answer(table: Table, arguments: list[str]) -> int:
     if words[:1] == ["show"]:
         return show(table, words[1:])
     usage = experiment_of(table, Request(Running(), {}, {}, [])).get_usage(script)[2]
+    grammar = parsed(usage, words)
+    request = read(table, grammar["UPDATE"])
+    ex = experiment_of(table, request)
+    command = str(grammar["COMMAND"] or ex.default_command)
+    check_command(command, [*ex.commands, "show"])
+    if grammar["help"] or grammar["--help"]:
+        ex.run_commandline([script, *words])
+    work.pick_device(request.running.device)
+    ex.observers.extend(experiment.observers())
+    note_jobs(request.running.jobs)
+    done = ex.run(command, request.updates, request.presets, options=grammar)
+    if command == "save_config":
+        print(os.path.abspath("config.json"))
+    return done.result or 0
+
+
+def parsed(usage: str, words: list[str]) -> dict[str, Any]:
+    """Sacred's grammar of a command line, with flags that can be used.
+
+    Raises:
+        BadInput: it cannot be read, or a flag cannot be used.
+    """
+    sentence = unknown_flag(words, re.findall(r"(?<!\S)--?[A-Za-z][\w-]*", usage))
+    if sentence:
+        raise BadInput(sentence)
     try:
         grammar = docopt(usage, words, default_help=False)
     except DocoptExit:
         raise BadInput(
             f"cannot read {' '.join(words)!r}; --help says what can be written"
         ) from None
-    if grammar["--id"]:
-        hint = "runs are numbered; choose another folder with OMZ_RESULTS"
-        raise BadInput(f"--id is not supported: {hint}")
-    request = read(table, grammar["UPDATE"])
-    ex = experiment_of(table, request)
-    command = str(grammar["COMMAND"] or ex.default_command)
-    if grammar["help"] or grammar["--help"]:
-        ex.run_commandline([script, *words])
-    if command not in ex.commands:
-        hint = nearest(command, [*PRESETS, *fields_of(Running), *ex.commands, "show"])
-        raise BadInput(f"unknown command {command!r}, write `with {command}`? {hint}")
-    work.pick_device(request.running.device)
-    ex.observers.extend(experiment.observers())
-    done = ex.run(command, request.updates, request.presets, options=grammar)
-    return done.result or 0
+    for flag, reason in UNSUPPORTED.items():
+        if grammar[flag]:
+            raise BadInput(f"{flag} is not supported: {reason}")
+    for flag, package in PACKAGES.items():
+        if grammar[flag] and importlib.util.find_spec(package) is None:
+            raise BadInput(f"{flag} needs the package {package}: pip install {package}")
+    if grammar["--capture"]:
+        checked("--capture", grammar["--capture"], CAPTURES)
+    if grammar["--file_storage"]:
+        os.makedirs(grammar["--file_storage"], exist_ok=True)
+    return grammar
+
+
+def check_command(command: str, commands: list[str]) -> None:
+    """Raises BadInput for a command that there is not."""
+    if command in PRESETS or "=" in command:
+        raise BadInput(f"unknown command {command!r}; write `with {command}`")
+    if command in fields_of(Running):
+        raise BadInput(f"unknown command {command!r}; write `with {command}=...`")
+    if command not in commands:
+        raise BadInput(f"unknown command {command!r}; {nearest(command, [*PRESETS, *commands])}")
 
 
 def main(table: Table, arguments: list[str] | None = None) -> None:

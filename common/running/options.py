@@ -4,8 +4,11 @@ Both are fields of dataclasses, and what a field's annotation allows is allowed.
 refused in one sentence that says what was expected, before anything runs.
 """
 
+import argparse
 import difflib
 import functools
+import re
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -18,7 +21,10 @@ from common.running.cells import Cell, Layer, Preset, word
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # "3" is no number, and infinity no value
 ALIASES = {"lr": ("actor_lr", "critic_lr", "vae_lr", "model_lr")}  # one word for several fields
-SEEDS = list[Annotated[int, Ge(0)]]
+SEED = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+SEEDS = list[SEED]
+JOBS = Annotated[int, Gt(0)]
+HELP = "--help says what can be written"
 
 
 class BadInput(ValueError):
@@ -32,7 +38,7 @@ class Running:
     preset: Preset = "quick"
     seeds: SEEDS | None = None  # None: the preset's
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    jobs: Annotated[int, Gt(0)] | None = None  # processes; None: as many as there are cores
+    jobs: JOBS | None = None  # processes; None: as many as there are cores
     force: bool = False  # whether what is done is made again
 
 
@@ -41,6 +47,40 @@ def nearest(name: str, names: Iterable[str]) -> str:
     everything = sorted(set(names))
     close = difflib.get_close_matches(name, everything, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(everything)}"
+
+
+def number(text: str) -> int | str:
+    """A whole number where the text is one, for `checked`."""
+    return int(text) if re.fullmatch("-?[0-9]+", text) else text
+
+
+def unknown_flag(words: Iterable[str], flags: Iterable[str]) -> str:
+    """A sentence about the first word that looks like a flag and is none, "" without one."""
+    allowed = [*flags]
+    for typed in words:
+        flag = typed.partition("=")[0] if typed[:2] == "--" else typed[:2]
+        if re.match("--?[A-Za-z]", flag) and flag not in allowed:
+            meant = hint(flag, allowed) if flag[:2] == "--" else ""
+            return f"unknown option {typed!r}{meant or f'; {HELP}'}"
+    return ""
+
+
+class CommandLine(argparse.ArgumentParser):
+    """Words and flags; raises BadInput for what it does not know, with the nearest that it does."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = sys.argv[1:] if args is None else [*args]
+        sentence = unknown_flag(words, self._option_string_actions)
+        if sentence and not self._subparsers:  # a command's own parser knows its flags
+            raise BadInput(sentence)
+        return super().parse_known_args(words, namespace)
+
+    def _check_value(self, action, value):
+        if action.choices is not None:
+            checked([*action.option_strings, action.dest][0], value, Literal[*action.choices])
+
+    def error(self, message):
+        raise BadInput(f"{message.removeprefix('argument ')}; {HELP}")
 
 
 # --- One value ---
@@ -68,14 +108,14 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
     try:
         result = validator(annotation).validate_python(given)
     except ValidationError:
-        hint = hint_for(value, annotation)
-        raise BadInput(f"{name} is {value!r}, expected {described(annotation)}{hint}") from None
+        meant = hint(value, words_of(annotation))
+        raise BadInput(f"{name} is {value!r}, expected {described(annotation)}{meant}") from None
     return list(result) if isinstance(result, tuple) else result
 
 
-def hint_for(value: Any, annotation: Any) -> str:
-    """The nearest valid word, for a word among words."""
-    close = difflib.get_close_matches(str(value), words_of(annotation), n=1)
+def hint(typed: Any, words: Iterable[str]) -> str:
+    """ "; did you mean 'x'?" for the closest of some words, "" where none is close."""
+    close = difflib.get_close_matches(str(typed), [*words], n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

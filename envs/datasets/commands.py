@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from common.running.options import JOBS, SEED, SEEDS, BadInput, CommandLine, checked, number
 from envs import storage
 from envs.datasets.building import Order, build_all
 from envs.datasets.checks import HEADER, check_at, listed, show
@@ -36,18 +37,19 @@ from envs.tasks import TASKS
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code: 0, 1 if a check failed, 2 on bad input."""
-    args = parser().parse_args(arguments)
     try:
+        args = parser().parse_args(arguments)
         for task in getattr(args, "tasks", []):
             family(task)
         return COMMANDS[args.command](args)
-    except (DataError, FileNotFoundError) as error:
+    except (BadInput, DataError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+def parser() -> CommandLine:
+    """The command line."""
+    top = CommandLine(
         prog=COMMAND, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = top.add_subparsers(dest="command", required=True)
@@ -61,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     for command in one.values():
         command.add_argument("task")
         command.add_argument("quality")
-    one["show"].add_argument("--seed", type=int, default=0)
+    one["show"].add_argument("--seed", type=number, default=0)
     one["show"].add_argument("--size", default="quick")
     one["import"].add_argument("--source", required=True, help="d4rl:DIR or minari:ID")
     commands.add_parser("measure")
@@ -71,9 +73,9 @@ def parser() -> argparse.ArgumentParser:
 def add_building(command: argparse.ArgumentParser) -> None:
     """The options of `build`."""
     command.add_argument("--quality", nargs="+", help="by default all of a task")
-    command.add_argument("--seeds", nargs="+", type=int, help="by default all of a task")
+    command.add_argument("--seeds", nargs="+", type=number, help="by default all of a task")
     command.add_argument("--size", default="quick", help=", ".join(SIZES))
-    command.add_argument("--jobs", type=int, help="processes; by default the number of cores")
+    command.add_argument("--jobs", type=number, help="processes; by default the number of cores")
     command.add_argument("--again", action="store_true", help="build them whatever is there")
     command.add_argument(
         "--replay",
@@ -95,8 +97,10 @@ def list_data(args: argparse.Namespace) -> int:
 
 def build_data(args: argparse.Namespace) -> int:
     """Builds what is missing, damaged or of another recipe."""
-    if args.jobs is not None and args.jobs < 1:
-        raise DataError(f"--jobs {args.jobs} are too few, expected at least 1")
+    if args.jobs is not None:
+        checked("--jobs", args.jobs, JOBS)
+    if args.seeds is not None:
+        checked("--seeds", args.seeds, SEEDS)
     orders: list[Order] = []
     for task in args.tasks or TASKS:
         if args.tasks or family(task).ships(task):
@@ -160,6 +164,7 @@ def check_data(args: argparse.Namespace) -> int:
 
 def show_data(args: argparse.Namespace) -> int:
     """Prints statistics of one data set."""
+    checked("--seed", args.seed, SEED)
     show(data_path(args.task, args.quality, args.seed, args.size))
     return 0
 

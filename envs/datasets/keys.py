@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from common.running.options import hint
 from envs import tasks
 from envs.storage import DataError, data_folder
 
@@ -19,7 +20,9 @@ def family(task: str):
         DataError: an unknown task.
     """
     if task not in tasks.TASKS:
-        raise DataError(f"unknown task {task!r}, expected one of: {', '.join(tasks.TASKS)}")
+        there = ", ".join(tasks.TASKS)
+        meant = hint(task, tasks.TASKS)
+        raise DataError(f"unknown task {task!r}, expected one of: {there}{meant}")
     return tasks.TASKS[task].load_data()
 
 
@@ -66,9 +69,8 @@ def data_path(task: str, quality: str, seed: int, size: str) -> Path:
     }
     for what, (word, allowed) in choices.items():
         if word not in allowed:
-            raise DataError(
-                f"unknown {what} {word!r} of {task}, expected one of: {', '.join(allowed)}"
-            )
+            expected = f"expected one of: {', '.join(allowed)}{hint(word, allowed)}"
+            raise DataError(f"unknown {what} {word!r} of {task}, {expected}")
     return Key(task, quality, seed, size).path
 
 

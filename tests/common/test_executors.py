@@ -138,7 +138,7 @@ def test_a_failing_program_is_reported_and_the_others_are_stored(tmp_path):
 
 def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monkeypatch):
     assert suite.main(["--executor", "dask", "--dry-run"]) == 2
-    assert "expected one of: local, ray, slurm" in capsys.readouterr().err
+    assert "expected 'local', 'ray' or 'slurm'" in capsys.readouterr().err
     monkeypatch.setenv("OMZ_SLURM", "partition")
     with pytest.raises(ValueError, match="OMZ_SLURM is 'partition', expected key=value"):
         next(executors.on_slurm([], None, "cpu"))
