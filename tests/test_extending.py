@@ -1,19 +1,32 @@
-"""What CONTRIBUTING.md says, done: a fifth paper, a method in OMAR's Table 3, and data of one's own,
-each in a copy of the tree.
+"""What CONTRIBUTING.md says, done: a fifth paper, a method in OMAR's Table 3 (in copies of the
+tree), a method of every paper, and data of one's own.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import h5py
 import pytest
 
+from common.reporting import catalogue, script
+from common.running import work
 from common.running.provenance import ROOT
 from envs import datasets
+from envs.datasets import commands
+from papers.cast_bcq import config as cast
+from papers.cast_bcq.experiment import cell as cast_cell
+from papers.moma_ppo import config as moma
+from papers.moma_ppo.experiment import cell as moma_cell
+from papers.omar import config as omar
+from papers.omar.experiment import cell as omar_cell
+from papers.otc import config as otc
+from papers.otc.experiment import cell as otc_cell
 
-LEFT_OUT = (".git", ".venv", "runs", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
+LEFT_OUT = (".git", ".venv*", "runs", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache")
 QUIET = {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
@@ -37,6 +50,12 @@ def python(tree, *arguments) -> str:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+def run_main(table, *words) -> int:
+    with pytest.raises(SystemExit) as stop:
+        script.main(table, [f"papers/{table.slot}.py", *words])
+    return stop.value.code
 
 
 def suite(tree, *arguments) -> str:
@@ -105,8 +124,10 @@ omar = work.paper("omar")
 
 
 def test_a_method_in_table_3_is_a_class_and_a_line(tree):
+    """A finished column stays done; the method's own becomes stale when its file changes."""
     python(tree, "-c", ONE_CELL + "assert work.run([cell('ma_td3bc')], jobs=1, device='cpu') == []")
-    (tree / "papers" / "omar" / "cloning.py").write_text(METHOD.lstrip())
+    file = tree / "papers" / "omar" / "cloning.py"
+    file.write_text(METHOD.lstrip())
     config = tree / "papers" / "omar" / "config.py"
     line = 'METHODS["cloning"] = (Cloning, CloningConfig)'
     found = "from papers.omar.cloning import Cloning, CloningConfig"
@@ -118,31 +139,87 @@ def test_a_method_in_table_3_is_a_class_and_a_line(tree):
         "assert work.run([cell('cloning')], jobs=1, device='cpu') == []\n"
         "assert omar.state(cell('cloning')) == 'done'",
     )
-    assert "omar/table3" in suite(tree, "--list", "--preset", "smoke", "--only", "omar/table3")
+    file.write_text(file.read_text().replace(".square()", ".abs()"))
+    python(
+        tree,
+        "-c",
+        ONE_CELL + "assert omar.state(cell('ma_td3bc')) == 'done'\n"
+        "assert omar.state(cell('cloning')) == 'stale: code changed (papers/omar/cloning.py)'",
+    )
 
 
-OWN_DATA = """
-from common.running import work
-from common.running.cells import Layer
-from papers.otc import experiment
-from papers.otc.config import Options
-from dataclasses import asdict
-
-options = asdict(Options()) | {"seeds": [0]}
-built = experiment.cell("smoke", "hopper", "medium", "bcq", "d_e", options)
-cell = built.under(["own data"], Layer("command line", {"data_size": "d4rl"}))
-assert work.run([cell], jobs=1, device="cpu") == []
-print(experiment.PAPER.state(cell))
-"""
+@dataclass(frozen=True)
+class Plain:
+    """A method without hyperparameters."""
 
 
-def test_data_in_d4rls_layout_take_the_place_of_ours(tree, tmp_path, monkeypatch):
+REGISTRIES = {
+    "OMAR": ("omar", omar.METHODS, lambda: omar_cell("smoke", "world", "expert", "plain", {})),
+    "CAST-BCQ": (
+        "cast_bcq",
+        cast.METHODS,
+        lambda: cast_cell("quick", "hopper", "uncoordinated", "plain", {}),
+    ),
+    "MOMA-PPO": (
+        "moma_ppo",
+        moma.METHODS,
+        lambda: moma_cell("quick", "ant", "full", "expert", "plain", {}),
+    ),
+    "OTC": ("otc", otc.BASES, lambda: otc_cell("quick", "hopper", "medium", "plain", "d_e", {})),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRIES)
+def test_a_method_of_ones_own_needs_a_line_in_its_papers_registry_only(name, monkeypatch):
+    """Its cell, cost and roots follow; its dataclass may have no fields."""
+    paper, registry, make = REGISTRIES[name]
+    monkeypatch.setitem(registry, "plain", ("somewhere:Plain", Plain))
+    cell = make()
+    assert cell.config["hyper"] == {}
+    known = work.paper(paper)
+    assert known.cost(cell) > 0
+    assert "somewhere" in known.roots(cell)
+    assert known.program_key(cell)
+
+
+@pytest.fixture
+def imported(tmp_path, monkeypatch):
+    """A data folder with nothing but hopper's medium data, imported from D4RL's layout."""
     datasets.build("hopper", "medium", [0], "smoke", say=lambda line: None)
     ours = datasets.load(datasets.data_path("hopper", "medium", 0, "smoke"))["arrays"]
     with h5py.File(tmp_path / "hopper_medium-v2.hdf5", "w") as file:
         for key, rows in ours.items():
             file[key] = rows
     monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
+    datasets.recipe.cache_clear()
     source = f"d4rl:{tmp_path}"
-    python(tree, "-m", "envs.datasets", "import", "hopper", "medium", "--source", source)
-    assert python(tree, "-c", OWN_DATA).strip() == "done"
+    assert commands.main(["import", "hopper", "medium", "--source", source]) == 0
+    yield tmp_path / "results"
+    datasets.recipe.cache_clear()
+
+
+def test_data_in_d4rls_layout_take_the_place_of_ours(imported, capsys):
+    """What is there is trained, scored by D4RL's constants; the rest is named."""
+    table = catalogue.table("otc/table1_scores")
+    options = {"seeds": [0], "changes": {"data_size": "d4rl"}}
+    entries = table.entries_at("smoke", options)
+    present = [entry for entry in entries if not entry.missing]
+    assert {entry.row for entry in present} == {"medium/hopper"}
+    words = ["with", "smoke", "data_size=d4rl", "seeds=[0]", "jobs=1"]
+    assert run_main(table, *words) == 0
+    assert "no d4rl data imported" in capsys.readouterr().out
+    for cell in present[0].cells:
+        assert work.paper("otc").state(cell) == "done"
+        constants = {"expert": 3234.3, "random": -20.272305, "from": "d4rl"}
+        assert json.loads(cell.path.read_text())["constants"] == constants
+
+
+def test_a_table_without_any_imported_data_is_refused(imported, capsys):
+    for words in (["data_size=minari"], ["data_size=d4lr"]):
+        assert run_main(catalogue.table("otc/table1_scores"), "with", "smoke", *words) == 2
+    error = capsys.readouterr().err
+    assert "no data of size minari for otc/table1_scores; import one with" in error
+    assert "did you mean 'd4rl'?" in error and error.count("\n") == 2
+    assert run_main(catalogue.table("omar/table3"), "with", "smoke", "data_size=d4rl") == 2
+    assert "expected 'smoke', 'quick' or 'paper'" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from typing import Any
 
 from common.reporting import figures
 from common.reporting.scores import Name
+from common.running import work
 from common.running.cells import Cell, file_name, word
 from common.running.files import read_csv
 from common.running.options import changed
@@ -70,6 +71,21 @@ class Entry:
     value: Callable[[list[dict]], dict[int, float | None]] = last_score
     missing: str | None = None
 
+    def under(self, changes: dict[str, Any]) -> "Entry":
+        """The entry with hyperparameters of its cells set; missing where those are to learn from
+        imported data that are not there.
+        """
+        cells = tuple(changed(cell, changes) for cell in self.cells)
+        if "data_size" in changes and not all(has_data(cell) for cell in cells):
+            return replace(self, cells=(), missing=f"no {changes['data_size']} data imported")
+        return replace(self, cells=cells)
+
+
+def has_data(cell: Cell) -> bool:
+    """Whether a cell's data are there or can be built."""
+    data = work.paper(cell.paper).data
+    return data.of(cell) is None or bool(data.recipes(cell))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -128,10 +144,7 @@ class Table:
         entries = self.entries(preset, self.defaults | settings)
         if not changes:
             return entries
-        return [
-            replace(entry, cells=tuple(changed(cell, changes) for cell in entry.cells))
-            for entry in entries
-        ]
+        return [entry.under(changes) for entry in entries]
 
     def cells(self, preset: str, options: dict | None = None) -> list[Cell]:
         """All cells, each once."""

@@ -175,7 +175,9 @@ class Cell:
             origins |= dict.fromkeys(above, layer.source)
             types |= layer.types
         slot = "/".join([self.slot, *words] if self.slot else words)
-        return replace(self, slot=slot, config=nested(pairs), origins=origins, types=types)
+        without_fields: dict[str, Any] = {group: {} for group in types if group}
+        config = without_fields | nested(pairs)
+        return replace(self, slot=slot, config=config, origins=origins, types=types)
 
     def __hash__(self):
         return hash((self.paper, self.preset, self.slot))

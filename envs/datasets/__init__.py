@@ -22,6 +22,7 @@ from envs.datasets.keys import family as family
 from envs.datasets.loading import constants as constants
 from envs.datasets.loading import episode_returns as episode_returns
 from envs.datasets.loading import load as load
+from envs.datasets.loading import scale as scale
 from envs.datasets.loading import transitions as transitions
 from envs.datasets.recipes import recipe as recipe
 from envs.storage import DataError as DataError

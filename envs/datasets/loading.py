@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs import storage
-from envs.datasets.keys import family, key_at
+from envs.datasets.keys import IMPORTED, family, key_at
 from envs.datasets.recipes import changes, check_place
 from envs.storage import DataError
 
@@ -67,3 +67,14 @@ def episode_returns(data: dict) -> np.ndarray:
 def constants(task: str, **options) -> tuple[float, float]:
     """Expert and random return that normalised scores of a task are relative to."""
     return family(task).constants(task, **options)
+
+
+def scale(task: str, size: str) -> dict:
+    """`constants` by name, "expert" and "random", for data of a size; of imported data D4RL's own,
+    marked with "from".
+    """
+    if size in IMPORTED:
+        expert, random = constants(task, source="d4rl")
+        return {"expert": expert, "random": random, "from": "d4rl"}
+    expert, random = constants(task)
+    return {"expert": expert, "random": random}

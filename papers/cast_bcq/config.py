@@ -17,12 +17,12 @@ ROBOTS = {
     "walker2d": "walker2d_2x3",
 }  # ours, and the table's
 QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
-METHODS = {
-    "bcq": BCQConfig,
-    "i_bcq": BCQConfig,
-    "mabcq": MABCQConfig,
-    "icq_ma": ICQMAConfig,
-    "ours": CASTConfig,
+METHODS: dict[str, tuple[str, type]] = {  # on the robots
+    "bcq": ("common.learning.bcq:BCQ", BCQConfig),
+    "i_bcq": ("common.learning.bcq:BCQ", BCQConfig),
+    "mabcq": ("papers.cast_bcq.baselines:MABCQ", MABCQConfig),
+    "icq_ma": ("papers.cast_bcq.baselines:ICQMA", ICQMAConfig),
+    "ours": ("papers.cast_bcq.agents:ContinuousCAST", CASTConfig),
 }
 ALWAYS_FULL = ("bcq", "mabcq")  # they need the joint observation, also in execution
 VARIANTS = {
@@ -93,6 +93,13 @@ class Sizes:
     last: Count
 
 
+@dataclass(frozen=True)
+class RobotSizes(Sizes):
+    """The same of robots, for which data of one's own can be imported."""
+
+    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]
+
+
 # "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is
 # the mean of
 PRESETS: dict[str, dict[str, Any]] = {
@@ -159,7 +166,7 @@ for _sizes in (PRESETS, GRID, BATTLES):
 def hyper_layers(preset: str, method: str) -> list[Layer]:
     """A method's learner on the robots."""
     sizes = PRESETS[preset]
-    own = METHODS[method]()
+    own = METHODS[method][1]()
     known = asdict(own)
     names = ("hidden", "vae_hidden", "act_samples", "candidates")
     changed = {name: sizes[name] for name in names if name in known}
@@ -175,7 +182,7 @@ def robot_layers(preset: str, method: str, variant: str) -> list[Layer]:
     names = ("seeds", "data_size", "updates", "evaluations", "episodes", "last", "batch_size")
     sizes = {name: PRESETS[preset][name] for name in names}
     return [
-        Layer(f"preset {preset}", sizes, {"": Sizes}),
+        Layer(f"preset {preset}", sizes, {"": RobotSizes}),
         *hyper_layers(preset, method),
         defaults("variant", VARIANTS[variant]),
     ]

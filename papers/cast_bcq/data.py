@@ -4,15 +4,9 @@ from common.running.cells import Cell
 from common.running.sources import module_of
 from envs import datasets
 from envs.tasks import TASKS
+from papers.cast_bcq.config import METHODS
 
 DATA_SEED = 0  # there is one data set of each quality
-LEARNERS = {  # on the robots
-    "bcq": "common.learning.bcq:BCQ",
-    "i_bcq": "common.learning.bcq:BCQ",
-    "mabcq": "papers.cast_bcq.baselines:MABCQ",
-    "icq_ma": "papers.cast_bcq.baselines:ICQMA",
-    "ours": "papers.cast_bcq.agents:ContinuousCAST",
-}
 BATTLE_LEARNERS = {
     "bc": "papers.cast_bcq.recurrent_baselines:RecurrentCloning",
     "i_bcq": "papers.cast_bcq.recurrent_baselines:RecurrentBCQ",
@@ -39,7 +33,7 @@ def roots(cell: Cell) -> list[str]:
     if task == "grid":
         return ["papers.cast_bcq.grid"]
     fights = TASKS[task].name == "battles"
-    learners = BATTLE_LEARNERS if fights else LEARNERS
-    learner = module_of(learners[cell.config["method"]])
+    method = cell.config["method"]
+    learner = BATTLE_LEARNERS[method] if fights else METHODS[method][0]
     trained_by = "battles" if fights else "training"
-    return [f"papers.cast_bcq.{trained_by}", learner, *TASKS[task].modules]
+    return [f"papers.cast_bcq.{trained_by}", module_of(learner), *TASKS[task].modules]

@@ -155,9 +155,11 @@ def cost(cell: Cell) -> float:
         )
         playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
         return len(config["seeds"]) * (config["updates"] * update + playing) / 3 + 8
-    work_ = config["batch_size"] / 64 * (config["hyper"]["hidden"] / 64) ** 2
-    train_ = config["updates"] * UNIT_COST[config["method"]] * max(0.2, work_)
-    acting = 0.4e-3 * config["hyper"].get("act_samples", 5) / 20 * config["hyper"]["hidden"] / 64
+    wide = config["hyper"].get("hidden", 64) / 64
+    work_ = config["batch_size"] / 64 * wide**2
+    unit = UNIT_COST.get(config["method"], UNIT_COST["ours"])
+    train_ = config["updates"] * unit * max(0.2, work_)
+    acting = 0.4e-3 * config["hyper"].get("act_samples", 5) / 20 * wide
     return (
         len(config["seeds"])
         * (train_ + config["evaluations"] * config["episodes"] * 1000 * (5e-5 + acting))

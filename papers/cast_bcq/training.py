@@ -12,7 +12,7 @@ from envs.lockstep import View
 from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from papers.cast_bcq.config import METHODS
-from papers.cast_bcq.data import DATA, LEARNERS
+from papers.cast_bcq.data import DATA
 from papers.cast_bcq.rows import JointRows
 
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
@@ -35,8 +35,9 @@ def learner_of(members: Members, agents: View, state_dim: int, device: str):
     config = members.config
     seeds = members.seeds
     method = config["method"]
-    learner = resolve(LEARNERS[method])
-    hyper = METHODS[method](**config["hyper"])
+    name, kind = METHODS[method]
+    learner = resolve(name)
+    hyper = kind(**config["hyper"])
     dims = agents.obs_dims
     action_dim = agents.action_dim
     if method == "ours":
@@ -61,7 +62,9 @@ def build(members: Members, device: str) -> Training:
     rows = JointRows([data], [0] * len(seeds), streams, agents, method == "icq_ma", device)
     learner = learner_of(members, agents, data["obs"].shape[-1], device)
     team = RobotTeam(robot, agents, device=device)
-    expert, random = datasets.constants(robot)
+    constants = datasets.scale(robot, config["data_size"])
+    expert = constants["expert"]
+    random = constants["random"]
 
     def draw(done: int):
         batch = rows.draw(config["batch_size"])
@@ -94,6 +97,6 @@ def build(members: Members, device: str) -> Training:
         facts=facts,
         total=config["updates"],
         data=checksums,
-        summary=lambda courses: {"constants": {"expert": expert, "random": random}},
+        summary=lambda courses: {"constants": constants},
         others={"minibatches": streams},
     )

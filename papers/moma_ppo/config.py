@@ -15,9 +15,24 @@ REACHER = ("iql", "maiql", "matd3bc", "ibc", "itd3bc", "icql", "iomar", "moma_pp
 ANT = ("iql", "maiql", "maiql_ft", "ibc", "itd3bc", "icql", "iomar", "moma_ppo")
 VIEWS = {"all-observant": "full", "independent": "independent", "leader-only": "leader_only"}
 QUALITIES = ("random", "medium", "full-replay", "expert")  # of the ant
-CONFIGS = {"moma_ppo": MAPPOConfig, "moma_iql": IQLConfig}
-CONFIGS |= dict.fromkeys(("iql", "maiql", "maiql_ft", "ibc"), IQLConfig)
-CONFIGS |= dict.fromkeys(("matd3bc", "itd3bc", "icql", "iomar"), TD3Config)
+METHODS: dict[str, tuple[str, type]] = {  # learners, loaded when needed, and hyperparameters
+    "moma_ppo": ("common.learning.mappo:MAPPO", MAPPOConfig),
+    "iql": ("papers.moma_ppo.iql:IQL", IQLConfig),
+    "maiql": ("papers.moma_ppo.iql:MAIQL", IQLConfig),
+    "maiql_ft": ("papers.moma_ppo.iql:MAIQL", IQLConfig),
+    "moma_iql": ("papers.moma_ppo.iql:MAIQL", IQLConfig),
+    "ibc": ("papers.moma_ppo.iql:IBC", IQLConfig),
+    "itd3bc": ("papers.moma_ppo.td3:ITD3BC", TD3Config),
+    "matd3bc": ("papers.moma_ppo.td3:MATD3BC", TD3Config),
+    "icql": ("papers.moma_ppo.td3:ICQL", TD3Config),
+    "iomar": ("papers.moma_ppo.td3:IOMAR", TD3Config),
+}
+BUILDERS = {  # of what does not learn from the rows of the data only
+    "world_model": "papers.moma_ppo.models:build",
+    "moma_ppo": "papers.moma_ppo.moma_ppo:build",
+    "maiql_ft": "papers.moma_ppo.growing:build",
+    "moma_iql": "papers.moma_ppo.growing:build",
+}
 ENTROPY_TARGET = {
     "coordination": -2.0,
     "reacher": -2.0,
@@ -64,6 +79,13 @@ class Sizes:
     episodes: Count
     quantile: Share
     scaled_model_rewards: bool
+
+
+@dataclass(frozen=True)
+class AntSizes(Sizes):
+    """The same of the ant, for which data of one's own can be imported."""
+
+    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -139,14 +161,18 @@ def preset_of(preset: str, task: str) -> dict:
     return PRESETS[preset] | TASK_PRESETS[task].get(preset, {})
 
 
+def sizes_of(task: str) -> type[Sizes]:
+    """What the sizes of a task's cells may be."""
+    return AntSizes if task == "ant" else Sizes
+
+
 def hyper_layers(preset: str, task: str, method: str) -> list[Layer]:
     """A method's learner on a task."""
     sizes = preset_of(preset, task)
-    layers = [
-        defaults("hyper", CONFIGS[method]()),
-        Layer(f"preset {preset}", {"hyper": sizes["small"]}),
-    ]
-    if task == "coordination":
+    own = METHODS[method][1]()
+    small = {key: size for key, size in sizes["small"].items() if hasattr(own, key)}
+    layers = [defaults("hyper", own), Layer(f"preset {preset}", {"hyper": small})]
+    if task == "coordination" and hasattr(own, "memory"):
         layers.append(Layer("the game needs no memory", {"hyper": {"memory": 0}}))
     if method == "moma_ppo":
         entropy = {"entropy_target": ENTROPY_TARGET[task]}

@@ -18,6 +18,7 @@ from papers.moma_ppo.config import (
     hyper_layers,
     model_layers,
     preset_of,
+    sizes_of,
 )
 
 
@@ -70,7 +71,7 @@ def cell(
     names = ("seeds", "updates", "data_size", "evaluations", "episodes", "batch_size")
     layers = [
         Layer("this script", what),
-        Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": Sizes}),
+        Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": sizes_of(task)}),
         *hyper_layers(preset, task, method),
     ]
     words = [task, mapped, quality, method]
@@ -155,7 +156,7 @@ def cost(cell: Cell) -> float:
         return 3 + model["updates"] * (2e-3 + flops / 4e10)
     members = len(config["seeds"])
     agents = tasks.agents(config).num_agents
-    wide = config["hyper"]["hidden"] / 64
+    wide = config["hyper"].get("hidden", 64) / 64
     if tasks.is_game(config):
         steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
         return 1 + steps * (1.5e-3 + members * 1e-4 * wide)
@@ -190,7 +191,7 @@ def cost(cell: Cell) -> float:
         + evaluated
         + members
         * config["updates"]
-        * UNIT_COST[method]
+        * UNIT_COST.get(method, UNIT_COST["maiql"])
         / 2
         * agents
         * work_

@@ -19,7 +19,7 @@ from common.running.options import changed
 from common.running.program import Course, Members, Training
 from papers.moma_ppo import tasks
 from papers.moma_ppo.calibration import calibrate, horizon_errors
-from papers.moma_ppo.config import QUANTILE, Sizes, model_layers, preset_of
+from papers.moma_ppo.config import QUANTILE, model_layers, preset_of, sizes_of
 from papers.moma_ppo.ensemble import (
     Ensemble,
     WorldModelConfig,
@@ -48,7 +48,9 @@ def model_cell(preset: str, task: str, quality: str) -> Cell:
     else:
         data = {"data_size": sizes["data_size"]}
     layers = [
-        Layer("one for all seeds", what | {"quantile": QUANTILE, "seeds": [0]}, {"": Sizes}),
+        Layer(
+            "one for all seeds", what | {"quantile": QUANTILE, "seeds": [0]}, {"": sizes_of(task)}
+        ),
         Layer(f"preset {preset}", data),
         *model_layers(preset, task),
     ]

@@ -12,27 +12,11 @@ from common.running.program import Members, Training
 from common.running.sources import module_of, resolve
 from envs.tasks import TASKS
 from papers.moma_ppo import tasks
-from papers.moma_ppo.config import CONFIGS
+from papers.moma_ppo.config import BUILDERS, METHODS
 from papers.moma_ppo.tasks import MODELS, SIMULATED, Setting
 
 OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 MODEL_BASED = ("moma_ppo", "moma_iql")
-BUILDERS = {  # of methods that do not learn from the rows of the data only
-    "world_model": f"{MODELS}:build",
-    "moma_ppo": "papers.moma_ppo.moma_ppo:build",
-    "maiql_ft": "papers.moma_ppo.growing:build",
-    "moma_iql": "papers.moma_ppo.growing:build",
-}
-LEARNERS = {
-    "moma_ppo": "common.learning.mappo:MAPPO",
-    "iql": "papers.moma_ppo.iql:IQL",
-    **dict.fromkeys(("maiql", "maiql_ft", "moma_iql"), "papers.moma_ppo.iql:MAIQL"),
-    "ibc": "papers.moma_ppo.iql:IBC",
-    "itd3bc": "papers.moma_ppo.td3:ITD3BC",
-    "matd3bc": "papers.moma_ppo.td3:MATD3BC",
-    "icql": "papers.moma_ppo.td3:ICQL",
-    "iomar": "papers.moma_ppo.td3:IOMAR",
-}
 
 
 def program_key(cell: Cell) -> tuple:
@@ -48,7 +32,11 @@ def roots(cell: Cell) -> list[str]:
     modules += (
         ["envs.coordination.game"] if tasks.is_game(config) else TASKS[config["task"]].modules
     )
-    modules += [module_of(names[method]) for names in (BUILDERS, LEARNERS) if method in names]
+    if method in BUILDERS:
+        modules.append(module_of(BUILDERS[method]))
+    if method in METHODS:
+        learner, _ = METHODS[method]
+        modules.append(module_of(learner))
     if method in MODEL_BASED:
         modules.append(MODELS)
     if method == "maiql_ft" or config.get("world") == "simulator":
@@ -82,6 +70,7 @@ def learner_of(setting: Setting):
     method = config["method"]
     view = setting.view
     head = {"head": Categorical(view.action_dim)} if tasks.is_game(config) else {}
-    hyper = CONFIGS[method](**config["hyper"])
+    learner, kind = METHODS[method]
+    hyper = kind(**config["hyper"])
     sizes = (view.obs_dims, setting.data.state_dim, view.action_dim)
-    return resolve(LEARNERS[method])(setting.seeds, *sizes, hyper, setting.device, **head)
+    return resolve(learner)(setting.seeds, *sizes, hyper, setting.device, **head)

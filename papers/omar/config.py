@@ -205,7 +205,7 @@ def size_layers(preset: str, task: str, quality: str, sweep: bool) -> list[Layer
 
 def default_hyper(method: str, task: str, quality: str, reading: str) -> dict:
     """Hyperparameters of a method on a data set under a reading."""
-    return merged(hyper_layers(method, task, quality, reading))["hyper"]
+    return merged(hyper_layers(method, task, quality, reading)).get("hyper", {})
 
 
 PER_MEMBER = (

@@ -76,6 +76,13 @@ class Sizes:
     adaptive: bool  # whether Eq. 4 changes it
 
 
+@dataclass(frozen=True)
+class RobotSizes(Sizes):
+    """The same of robots, for which data of one's own can be imported."""
+
+    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]
+
+
 # A method is how rows are chosen: strategy, initial exponent, whether Eq. 4 adapts it
 METHODS = {
     "d_e": ("embedding", 1.0, True),
@@ -119,35 +126,42 @@ PRESETS: dict[str, dict[str, Any]] = {
 PRESETS["standard"] = PRESETS["quick"]
 
 
+def updates_of(numbers: dict[str, int], base: str) -> int:
+    """A number of updates by base learner; BCQ's for one that the paper does not have."""
+    return numbers.get(base, numbers["bcq"])
+
+
 def size_layer(preset: str, base: str, task: str) -> Layer:
     """How long a base learner trains at a preset, and how it is evaluated on a task."""
     sizes = PRESETS[preset]
     offline = sizes["offline_updates"]
     if isinstance(offline, dict):
-        offline = offline[base]
+        offline = updates_of(offline, base)
     lengths = {
         "seeds": sizes["seeds"],
         "data_size": sizes["data_size"],
         "deployments": sizes["deployments"],
-        "offline_updates": offline or OFFLINE_UPDATES[base],
-        "tuning_updates": sizes["tuning_updates"] or TUNING_UPDATES[base],
+        "offline_updates": offline or updates_of(OFFLINE_UPDATES, base),
+        "tuning_updates": sizes["tuning_updates"] or updates_of(TUNING_UPDATES, base),
         "eval_episodes": sizes["eval_episodes"]["robots" if task in ROBOTS else "points"],
     }
-    return Layer(f"preset {preset}", lengths, {"": Sizes})
+    kind = RobotSizes if task in ROBOTS else Sizes
+    return Layer(f"preset {preset}", lengths, {"": kind})
 
 
 def hyper_layers(preset: str, base: str) -> list[Layer]:
     """The base learner: its own code's constants, the paper's Table 3, the preset."""
     sizes = PRESETS[preset]
     own = BASES[base][1]()
+    known = asdict(own)
     changed: dict[str, Any] = {}
     if sizes["lr"]:  # a hundred times fewer updates than the paper's take larger steps
-        changed |= {key: sizes["lr"] for key in asdict(own) if key.endswith("lr")}
-    if sizes["hidden"]:
+        changed |= {key: sizes["lr"] for key in known if key.endswith("lr")}
+    if sizes["hidden"] and "hidden" in known:
         changed["hidden"] = sizes["hidden"]
     return [
         defaults("hyper", own),
-        Layer("Table 3", {"hyper": HYPER[base]}),
+        Layer("Table 3", {"hyper": HYPER.get(base, {})}),
         Layer(f"preset {preset}", {"hyper": changed | sizes.get(base, {})}),
     ]
 
@@ -155,7 +169,7 @@ def hyper_layers(preset: str, base: str) -> list[Layer]:
 def tuning_layers(preset: str, base: str) -> list[Layer]:
     """What chooses rows: matching, the embedding behind d_e, and Balanced Replay."""
     sizes = PRESETS[preset]
-    hidden = sizes["hidden"] or HYPER[base]["hidden"]
+    hidden = sizes["hidden"] or HYPER.get(base, HYPER["bcq"])["hidden"]
     groups = ("tuning", "embedding", "balanced")
     return [
         defaults("tuning", TuningConfig()),

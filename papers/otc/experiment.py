@@ -95,6 +95,7 @@ def cost(cell: Cell) -> float:
     if config.get("timing"):
         return {"smoke": 2, "paper": 60}.get(cell.preset, 20)
     share = config["tuning"]["batch_size"] / 128
+    unit = UNIT_COST.get(config["base"], UNIT_COST["bcq"])
     agents = {
         "halfcheetah": 2,
         "walker2d": 2,
@@ -109,12 +110,8 @@ def cost(cell: Cell) -> float:
         * config["tuning"]["candidates"]
         / 512
     )
-    tuning = (
-        config["deployments"]
-        * config["tuning_updates"]
-        * (UNIT_COST[config["base"]] * share + choosing)
-    )
-    offline = config["offline_updates"] * UNIT_COST[config["base"]] * share / 3
+    tuning = config["deployments"] * config["tuning_updates"] * (unit * share + choosing)
+    offline = config["offline_updates"] * unit * share / 3
     steps = (
         1000 * config["eval_episodes"] * (config["deployments"] + 1)
         if training.uses_robot(cell)

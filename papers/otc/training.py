@@ -316,8 +316,9 @@ class OnlineTuning:
 def build(members: Members, device: str) -> Training:
     """What is trained for the members of some cells; equal strategies side by side."""
     tuning = OnlineTuning(members, device)
-    expert, random = datasets.constants(members.config["task"])
-    constants = None if math.isnan(expert) else {"expert": expert, "random": random}
+    constants = datasets.scale(members.config["task"], members.config["data_size"])
+    expert = constants["expert"]
+    random = constants["random"]
 
     def facts(course: Course) -> dict:
         curve = course.curves["return"]
@@ -345,7 +346,7 @@ def build(members: Members, device: str) -> Training:
         places = [course.place for course in courses]
         alphas = [[alpha[place] for alpha in tuning.alphas] for place in places]
         return {
-            "constants": constants,
+            "constants": None if math.isnan(expert) else constants,
             "rounds": list(range(tuning.schedule.deployments + 1)),
             "extra": {"alpha": alphas},  # [seeds, K, N]
         }

@@ -200,8 +200,8 @@ def test_all_code_that_runs_while_a_cell_is_trained_is_in_its_closure(name, tmp_
 
 
 REGISTRIES = {  # names of methods, and what makes the cells of other modules
-    *("BASES", "CONFIGS", "METHODS", "PER_MEMBER", "structure"),
-    *("QUANTILE", "Sizes", "model_layers", "preset_of"),
+    *("BASES", "BUILDERS", "METHODS", "PER_MEMBER", "structure"),
+    *("QUANTILE", "model_layers", "preset_of", "sizes_of"),
 }
 
 
