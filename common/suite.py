@@ -27,9 +27,9 @@ from common.reporting import (
 )
 from common.reporting.catalogue import find
 from common.reporting.tables import Table
-from common.running import executors, experiment, work
+from common.running import environment, executors, experiment, faults, work
 from common.running.cells import PRESETS, runs_folder
-from common.running.files import sweep
+from common.running.files import writable
 from common.running.options import (
     JOBS,
     SEEDS,
@@ -69,7 +69,7 @@ class Request:
 def run(request: Request) -> int:
     """Runs the suite; returns the exit code."""
     experiment.observers()  # what is wrong with them is said now, not after training
-    sweep(runs_folder())
+    experiment.tidy()
     cells = planning.cells_of(request.chosen, request.preset, request.options)
     if request.force:
         work.forget(cells)
@@ -87,7 +87,8 @@ def run(request: Request) -> int:
         print()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    print(f"report: {report.write(request.chosen)}")
+    if writable(runs_folder()):
+        print(f"report: {report.write(request.chosen)}")
     return code
 
 
@@ -312,17 +313,12 @@ def answer(arguments: list[str] | None) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit code, after one sentence where something is wrong."""
-    try:
+
+    def go() -> int:
+        environment.check()
         return answer(arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except work.Busy as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    except KeyboardInterrupt as stop:
-        print("\ninterrupted; the same command continues where it was", file=sys.stderr)
-        return getattr(stop, "code", 130)
+
+    return faults.exit_code(go, "the same command continues where it was")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from common.running.files import atomic, sha256, write_text
+from common.running.options import BadInput
 
 FORMAT = 1
 CHUNK_BYTES = 1 << 20
 CODE = "# built by code "  # a line that sha256sum takes for a comment
 
 
-class DataError(ValueError):
+class DataError(BadInput):
     """A data set is missing, broken, or not what it says."""
 
 

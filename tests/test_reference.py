@@ -9,6 +9,7 @@ from common import suite
 from common.reporting import scores
 from common.reporting.tables import REFERENCE
 from common.reporting.writer import number
+from common.running.cells import fault_of
 from common.running.provenance import config_hash
 
 TABLES = [table for table in suite.find("*") if not table.unavailable]
@@ -143,6 +144,7 @@ def test_committed_paper_cells_are_intact():
         assert result["preset"] == "paper" and result["config_hash"] == config_hash(
             result["config"]
         ), path.name
+        assert not fault_of(result), path.name
         assert (
             len(result["seeds"]) == len(result["data"]) == 5
             and result["config"]["data_size"] == "paper"

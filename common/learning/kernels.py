@@ -68,7 +68,7 @@ def compiled(source: Path) -> ctypes.CDLL | None:
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = cache_folder() / f"{source.stem}-{digest}.so"
     try:
-        if not path.exists():
+        if not intact(path):
             build(compiler, source, path)
         functions = load(compiler, source, path)
     except subprocess.CalledProcessError as error:
@@ -98,24 +98,36 @@ def processor() -> str:
 
 
 def build(compiler: list[str], source: Path, path: Path) -> None:
-    """Compiles a C file to `path`, which holds the whole library or nothing."""
+    """Compiles a C file to `path`, which holds the whole library or nothing, and its checksum
+    beside it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / path.name
         command = [*compiler, *FLAGS, "-o", str(built), str(source), "-lm"]
         subprocess.run(command, check=True, capture_output=True, text=True)
-        with built.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(built, path)
+        noted = built.with_suffix(".sha256")
+        noted.write_text(hashlib.sha256(built.read_bytes()).hexdigest())
+        for file in (built, noted):
+            with file.open("rb") as opened:
+                os.fsync(opened.fileno())
+            os.replace(file, path.with_suffix(file.suffix))
+
+
+def intact(path: Path) -> bool:
+    """Whether a library is there as it was built; one that was cut ends a process that loads it."""
+    try:
+        noted = path.with_suffix(".sha256").read_text()
+        return hashlib.sha256(path.read_bytes()).hexdigest() == noted
+    except (OSError, ValueError):
+        return False
 
 
 def load(compiler: list[str], source: Path, path: Path) -> ctypes.CDLL:
     """The library at `path`, built anew if it is damaged."""
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError:
+    if not intact(path):
         build(compiler, source, path)
-        return ctypes.CDLL(str(path))
+    return ctypes.CDLL(str(path))
 
 
 def reason(messages: str) -> str:

@@ -23,9 +23,9 @@ from tabulate import tabulate
 
 from common.reporting import shown, writer
 from common.reporting.tables import Table
-from common.running import experiment, work
+from common.running import environment, experiment, faults, work
 from common.running.cells import PRESETS, Cell, flat, runs_folder
-from common.running.files import sweep
+from common.running.files import writable
 from common.running.options import (
     BadInput,
     Running,
@@ -167,10 +167,10 @@ def reproduce(
         work.forget(cells)
     failures = work.run(cells, jobs, device, table.slot)
     entries = shown.show(table, preset, options)
-    path = writer.write(table, preset, options, entries)
     print(f"{table.slot}: {table.title} ({table.unit}, preset {preset}, last evaluation)\n")
     print(writer.text(table, entries))
-    print(f"\n{path}")
+    if writable(runs_folder()):
+        print(f"\n{writer.write(table, preset, options, entries)}")
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -248,10 +248,13 @@ def experiment_of(table: Table, request: Request) -> Experiment:
     def run(_config):
         """Trains what is missing, then prints and writes the table (the default)."""
         running = request.running
-        sweep(runs_folder())
-        return reproduce(
+        experiment.tidy()
+        code = reproduce(
             table, running.preset, request.options, running.jobs, running.device, running.force
         )
+        if code:
+            raise faults.Failed(f"cells of {table.slot} failed")  # and so has the Sacred run
+        return code
 
     text = ", ".join(f"{key}={value}" for key, value in keys.items())
     ex.doc = (
@@ -334,17 +337,11 @@ def main(table: Table, arguments: list[str] | None = None) -> None:
     """Command line of a script; leaves with its exit code, after one sentence where something is
     wrong.
     """
-    arguments = sys.argv if arguments is None else arguments
-    try:
-        code = answer(table, list(map(str, arguments)))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except work.Busy as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 3
-    except KeyboardInterrupt as stop:
-        command = " ".join(["python", os.path.relpath(arguments[0]), *map(str, arguments[1:])])
-        print(f"\ninterrupted; the same command continues: {command}", file=sys.stderr)
-        code = getattr(stop, "code", 130)
-    raise SystemExit(code)
+    words = list(map(str, sys.argv if arguments is None else arguments))
+    command = " ".join(["python", os.path.relpath(words[0]), *words[1:]])
+
+    def go() -> int:
+        environment.check()
+        return answer(table, words)
+
+    raise SystemExit(faults.exit_code(go, f"the same command continues: {command}"))

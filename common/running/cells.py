@@ -6,14 +6,16 @@ configuration is all of them merged, its name says where it differs from the def
 value it is known which layer it came from.
 
 A cell's result is one JSON file, written atomically when the cell is complete, with everything that
-decides its numbers: configuration, code and data checksums, versions of packages. A result whose
-configuration, code, data or packages are no longer the present ones is stale: it is shown as such
-and never reused.
+decides its numbers: configuration, code and data checksums, versions of packages; and a hash of its
+own content, without which it counts as missing. A result whose configuration, code, data or
+packages are no longer the present ones is stale: it is shown as such and never reused.
 """
 
+import functools
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -32,9 +34,10 @@ from common.running.provenance import (
 )
 from common.running.sources import code_hashes
 
-FORMAT = 1
+FORMAT = 2
 Preset = Literal["smoke", "quick", "standard", "paper"]
 PRESETS: tuple[str, ...] = get_args(Preset)
+KEYS = {"config": dict, "config_hash": str, "code": dict}  # every result has these
 LONGEST_NAME = 180  # of a file, without its ending; file systems take 255
 
 
@@ -199,12 +202,47 @@ def runs_folder() -> Path:
 
 
 def read(cell: Cell) -> dict | None:
-    """The stored result of a cell, or None if there is none that can be read."""
+    """The stored result of a cell, or None if there is none that can be used.
+
+    A file that was damaged or changed by hand is said on stderr, once.
+    """
     try:
         result = json.loads(cell.path.read_text())
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return None
-    return result if result.get("format") == FORMAT else None
+    except (OSError, ValueError, RecursionError) as error:
+        say_unusable(cell.path, f"{type(error).__name__}: {error}")
+        return None
+    fault = fault_of(result)
+    if fault:
+        say_unusable(cell.path, fault)
+        return None
+    return result if result["format"] == FORMAT else None
+
+
+def fault_of(result: Any) -> str:
+    """What is wrong with the content of a cell's file; "" for a result, also of another format."""
+    if not isinstance(result, dict) or not isinstance(result.get("format"), int):
+        return "it is no result"
+    if result["format"] != FORMAT:
+        return ""
+    if result.get("content_hash") != content_hash(result):
+        return "its content is not what was stored: the hash differs"
+    wrong = [key for key, kind in KEYS.items() if not isinstance(result.get(key), kind)]
+    return f"{wrong[0]} is missing" if wrong else ""
+
+
+def content_hash(result: dict) -> str:
+    """Short hash of everything in a result but this hash itself."""
+    content = {key: value for key, value in result.items() if key != "content_hash"}
+    return config_hash(json.loads(json.dumps(content)))
+
+
+@functools.cache
+def say_unusable(path: Path, why: str) -> None:
+    """One line on stderr about a file, once in a process."""
+    hint = "its cell counts as missing and is trained again"
+    print(f"{path} cannot be used ({why}); {hint}", file=sys.stderr)
 
 
 def state(cell: Cell, roots: list[str], data_recipes: Callable[[Cell], dict]) -> str:
@@ -244,11 +282,10 @@ def state(cell: Cell, roots: list[str], data_recipes: Callable[[Cell], dict]) ->
 
 
 def store(cell: Cell, result: dict) -> None:
-    """Writes a complete result."""
-    write_json(
-        cell.path,
-        {"format": FORMAT, "slot": cell.slot, "paper": cell.paper, "preset": cell.preset, **result},
-    )
+    """Writes a complete result with a hash of its content."""
+    about = {"format": FORMAT, "slot": cell.slot, "paper": cell.paper, "preset": cell.preset}
+    content = about | result
+    write_json(cell.path, content | {"content_hash": content_hash(content)})
 
 
 def made_with(

@@ -25,6 +25,8 @@ from common.running.provenance import EQUIVALENCES, machine, recorded_equivalenc
 from common.running.sources import ROOT
 
 MAKING = (
+    "format",
+    "content_hash",
     "code",
     "commit",
     "versions",

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from common.running import interrupt, work
+from common.running import environment, faults, interrupt, work
 from common.running.cells import Cell, runs_folder
+from common.running.options import BadInput
 from common.running.provenance import ROOT
 
 EXECUTORS = ("local", "ray", "slurm")
@@ -28,14 +29,13 @@ SLURM_MINUTES = 24 * 60
 
 
 def available(executor: str) -> None:
-    """Raises ValueError for an executor that is not known or not installed."""
+    """Raises BadInput for an executor that is not known or not installed."""
     if executor not in EXECUTORS:
-        raise ValueError(f"executor is {executor!r}, expected one of: {', '.join(EXECUTORS)}")
+        raise BadInput(f"executor is {executor!r}, expected one of: {', '.join(EXECUTORS)}")
     package = {"ray": "ray", "slurm": "submitit"}.get(executor)
     if package and importlib.util.find_spec(package) is None:
-        raise ValueError(
-            f"executor {executor!r} needs the package {package}: pip install {package}, or use --executor local"
-        )
+        hint = f"pip install {package}, or use --executor local"
+        raise BadInput(f"executor {executor!r} needs the package {package}: {hint}")
 
 
 class Task:
@@ -88,23 +88,29 @@ def _run(
     todo: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None]
 ) -> list[str]:
     tasks = [Task(group, device) for group in work.programs(todo)]
-    failures, begin = [], on_ray if executor == "ray" else on_slurm
-    for finished, (task, results) in enumerate(begin(tasks, jobs, device), 1):
-        names = f"{task.group[0].paper}/{task.group[0].slot}" + (
-            f" and {len(task.group) - 1} more" if task.group[1:] else ""
-        )
-        if isinstance(results, Exception):
-            lines = [line for line in str(results).splitlines() if "Error" in line] or [
-                str(results)
-            ]
-            failures.append(f"{names}: {type(results).__name__}: {lines[-1].strip()}")
+    begin = on_ray if executor == "ray" else on_slurm
+    failures: list[work.Failure] = []
+    for finished, (task, outcome) in enumerate(begin(tasks, jobs, device), 1):
+        slots = [cell.slot for cell in task.group]
+        if isinstance(outcome, Exception):
+            failures.append(work.Failure(slots, reason(outcome)))
         else:
-            work.keep(task.group, results)
+            work.keep(task.group, outcome)
             work.forget_program(work.checkpoint_path(task.group))
-        say(
-            f"{finished} of {len(tasks)} programs: {names} {'failed' if isinstance(results, Exception) else 'done'}"
-        )
-    return failures
+        how = "failed" if isinstance(outcome, Exception) else "done"
+        names = f"{task.group[0].paper}/{work.several(slots)}"
+        say(f"{finished} of {len(tasks)} programs: {names} {how}")
+    return work.sentences(failures)
+
+
+def reason(error: Exception) -> str:
+    """Why a task failed elsewhere, in one line; its own traceback, which the message holds, goes to
+    the log.
+    """
+    lines = [line for line in str(error).splitlines() if "Error" in line] or [str(error)]
+    said = f"{type(error).__name__}: {lines[-1].strip()}"
+    path = faults.log(error)
+    return f"{said} (traceback in {path})" if path else said
 
 
 def on_ray(
@@ -154,15 +160,13 @@ def on_slurm(
     "cluster=local" stands for submitit's own processes, which also serve where there is no Slurm.
 
     Raises:
-        OSError: Slurm does not take the jobs.
+        BadInput: Slurm does not take the jobs.
     """
     import submitit
 
-    words = [word for word in os.environ.get("OMZ_SLURM", "").split(",") if word]
-    if not all("=" in word for word in words):
-        raise ValueError(
-            f"OMZ_SLURM is {','.join(words)!r}, expected key=value with commas between, as partition=gpu,account=x"
-        )
+    asked = os.environ.get("OMZ_SLURM", "")
+    environment.pairs("OMZ_SLURM", asked)
+    words = [word for word in asked.split(",") if word]
     extra = dict(word.split("=", 1) for word in words)
     executor = submitit.AutoExecutor(
         folder=runs_folder() / "slurm", cluster=extra.pop("cluster", None)
@@ -186,18 +190,17 @@ def on_slurm(
         jobs = dict(zip(executor.submit_array(tasks), tasks, strict=True))
     except (subprocess.CalledProcessError, submitit.core.utils.FailedJobError) as error:
         said = str(error).strip().splitlines()[-1]
-        raise OSError(
-            f"Slurm did not take the jobs: {said}; is it up (sinfo)? OMZ_SLURM=cluster=local does without it"
-        ) from None
+        hint = "is it up (sinfo)? OMZ_SLURM=cluster=local does without it"
+        raise BadInput(f"Slurm did not take the jobs: {said}; {hint}") from None
     try:
         for job in submitit.helpers.as_completed(
             list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1
         ):
             try:
-                results = job.result()
+                outcome = job.result()
             except Exception as error:  # a failed task must not take the others with it
-                results = error
-            yield jobs[job], results
+                outcome = error
+            yield jobs[job], outcome
     finally:
         # those that run if we were told to end, and those that Slurm queued again although they had
         # ended

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -49,7 +49,14 @@ def sweep(folder: Path) -> None:
     for part in Path(folder).rglob(".*.part"):
         owner = re.search(rf"\.{re.escape(socket.gethostname())}-(\d+)-[^-]*\.part$", part.name)
         if owner and not _alive(int(owner.group(1))):
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # results that cannot be written can still be read
+                part.unlink(missing_ok=True)
+
+
+def writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which may have to be made first."""
+    places = (Path(folder), *Path(folder).absolute().parents)
+    return os.access(next(place for place in places if place.exists()), os.W_OK)
 
 
 def _alive(process: int) -> bool:

@@ -208,7 +208,13 @@ class Program:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Goes on from `state_dict`."""
+        """Goes on from `state_dict`.
+
+        Raises:
+            ValueError: it is not one of this program.
+        """
+        if not 0 <= state["done"] <= self.training.total:
+            raise ValueError(f"{state['done']} updates of {self.training.total}")
         self.done = state["done"]
         self.rounds = state["rounds"]
         self.points = state["points"]
@@ -229,8 +235,8 @@ def train(
 
     Args:
         build: what the paper trains for the members of these cells on this device.
-        path: of the checkpoint; written every CHECKPOINT_SECONDS and at Ctrl-C or SIGTERM, deleted
-            by the caller once results are stored.
+        path: of the checkpoint; written every CHECKPOINT_SECONDS and when it is told to end,
+            deleted by the caller once results are stored.
         progress: called with (updates done, updates in all) after every update.
 
     Returns:
@@ -239,13 +245,8 @@ def train(
     Raises:
         Interrupted: by a signal, after the checkpoint.
     """
-    program = Program(cells, device, build)
+    program, before = continued(build, cells, device, path)
     identity = program.identity()
-    saved = checkpoint.load_checkpoint(path, identity)
-    before = 0.0  # seconds that earlier runs spent
-    if saved:
-        program.load_state_dict(saved["state"])
-        before = saved["seconds"]
     began = written = time.monotonic()
     with interrupt.training():
         for done in program.updates():
@@ -259,6 +260,23 @@ def train(
             if signal:
                 raise interrupt.Interrupted(signal)
     return program.results(before + time.monotonic() - began)
+
+
+def continued(build: Build, cells: list[Cell], device: str, path: Path) -> tuple[Program, float]:
+    """A program where its last checkpoint left it, and the seconds that earlier runs spent.
+
+    A checkpoint that does not fit it is set aside.
+    """
+    program = Program(cells, device, build)
+    for file, saved in checkpoint.checkpoints(path, program.identity()):
+        try:
+            program.load_state_dict(saved["state"])
+            return program, float(saved["seconds"])
+        except Exception as error:  # wrong shapes, a missing state, or anything else
+            why = f"{type(error).__name__}: {checkpoint.first_line(error)}"
+            checkpoint.set_aside(file, why)
+            program = Program(cells, device, build)
+    return program, 0.0
 
 
 def made(cell: Cell, data: dict[str, str], seconds: float, device: str) -> dict:

@@ -25,18 +25,22 @@ PACKAGES = ("common", "envs", "papers")
 
 # Modules that change no number, with the reason; a root is taken in all the same
 WITHOUT_EFFECT = {
+    "common": "ends a worker with its parent",
     "common.learning.ranges": "types of options, whose values are in the cell's configuration",
     "common.reporting.*": "reads results",
     "common.running.cells": "stores results",
     "common.running.checkpoint": "stores and restores; the kill tests compare bit for bit",
+    "common.running.environment": "checks variables",
     "common.running.executors": "decides where cells are trained",
     "common.running.experiment": "reads the command line into configurations, records results",
+    "common.running.faults": "says what is wrong",
     "common.running.files": "reads and writes files",
     "common.running.interrupt": "signals",
     "common.running.options": "checks what is in the cell's configuration",
     "common.running.provenance": "notes what a result was made with",
     "common.running.sources": "this file",
     "common.running.work": "decides when cells are trained",
+    "common.running.workers": "starts and ends processes",
     "common.suite": "the commands",
     "envs.datasets*": "finds, builds and checks files, whose recipes and bytes are in the result",
     "envs.tasks": "names of modules, which are roots",

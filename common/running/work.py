@@ -7,46 +7,40 @@ its checkpoint.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib
-import multiprocessing
-import multiprocessing.connection
 import os
 import shutil
 import socket
 import sys
-import threading
 import time
-import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import filelock
 import torch
 from tqdm import tqdm
 
 from common.running import cells as store
-from common.running import files, interrupt
+from common.running import faults, files, interrupt, workers
 from common.running.cells import Cell
 from common.running.checkpoint import forget_checkpoint
+from common.running.faults import Busy
+from common.running.options import BadInput
 
 if TYPE_CHECKING:
     from envs.datasets import CellData
 
-SAVING_SECONDS = 60  # a worker may take to write its checkpoint
 MAX_MEMBERS = {
     "smoke": 1000,
     "quick": 60,
     "standard": 60,
     "paper": 5,
 }  # of one program: what fits in cache and memory
-
-
-class Busy(RuntimeError):
-    """Another command is writing these results."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +83,12 @@ def pick_device(device: str) -> str:
     """ "cpu" or "cuda" for "auto", "cpu" or "cuda".
 
     Raises:
-        ValueError: another word, or cuda where there is none.
+        BadInput: another word, or cuda where there is none.
     """
     if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device is {device!r}, expected auto, cpu or cuda")
+        raise BadInput(f"device is {device!r}, expected auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
+        raise BadInput(
             "device=cuda, but torch finds no GPU; use device=cpu, or install a CUDA build of torch"
         )
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
@@ -131,16 +125,17 @@ def missing_data(cells: list[Cell]) -> dict[Path, int]:
 
 
 def check_room(cells: list[Cell]) -> None:
-    """Raises OSError if the disk has less room than the data sets that have to be built need."""
+    """Raises BadInput if the disk has less room than the data sets that have to be built need."""
     missing = missing_data(cells)
     if not missing:
         return
     folder = next(parent for parent in next(iter(missing)).parents if parent.exists())
-    needed, free = sum(missing.values()), shutil.disk_usage(folder).free
+    needed = sum(missing.values()) / 1e9
+    free = shutil.disk_usage(folder).free / 1e9
     if needed > free:
         hint = "make room, name another folder with OMZ_DATA, or run fewer scripts (--only)"
-        raise OSError(
-            f"the data to be built need {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free; {hint}"
+        raise BadInput(
+            f"the data to be built need {needed:.1f} GB, {folder} has {free:.1f} GB free; {hint}"
         )
 
 
@@ -152,23 +147,29 @@ def writing(cells: list[Cell]):
     Raises:
         Busy: another command holds them; the message says which.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         for folder in sorted({cell.path.parent.parent for cell in cells}):
-            locks = folder / "locks"
-            locks.mkdir(parents=True, exist_ok=True)
-            holder = locks / "writer.txt"
-            try:
-                held.enter_context(filelock.FileLock(locks / "writer.lock").acquire(timeout=0))
-            except filelock.Timeout:
-                who = holder.read_text().strip() if holder.exists() else "another process"
-                hint = "wait until it has ended, or choose another folder with OMZ_RESULTS"
-                raise Busy(f"{folder} is being written by {who}; {hint}") from None
-            command, since = " ".join(sys.argv)[:200], time.strftime("%F %T")
-            files.write_text(
-                holder,
-                f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})\n",
-            )
+            stack.callback(held(folder).release)
         yield
+
+
+def held(folder: Path) -> filelock.BaseFileLock:
+    """The lock of a folder of results, taken, with a note of who holds it."""
+    locks = folder / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    holder = locks / "writer.txt"
+    lock = filelock.FileLock(locks / "writer.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        who = holder.read_text().strip() if holder.exists() else "another process"
+        hint = "wait until it has ended, or choose another folder with OMZ_RESULTS"
+        raise Busy(f"{folder} is being written by {who}; {hint}") from None
+    command = " ".join(sys.argv)[:200]
+    since = time.strftime("%F %T")
+    who = f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})"
+    files.write_text(holder, f"{who}\n")
+    return lock
 
 
 def forget(cells: list[Cell]) -> None:
@@ -188,15 +189,19 @@ def programs(cells: list[Cell]) -> list[list[Cell]]:
     """
     groups: dict[tuple, list[list[Cell]]] = {}
     for cell in dict.fromkeys(cells):
-        batches = groups.setdefault((cell.preset, *paper(cell.paper).program_key(cell)), [[]])
-        members = sum(len(other.config["seeds"]) for other in batches[-1])
-        most = paper(cell.paper).max_members.get(
-            cell.preset, MAX_MEMBERS.get(cell.preset, MAX_MEMBERS["paper"])
-        )
-        if batches[-1] and members + len(cell.config["seeds"]) > most:
+        key = (cell.preset, *paper(cell.paper).program_key(cell))
+        batches = groups.setdefault(key, [[]])
+        members = sum(len(other.config["seeds"]) for other in (*batches[-1], cell))
+        if batches[-1] and members > most_members(cell):
             batches.append([])
         batches[-1].append(cell)
     return [batch for batches in groups.values() for batch in batches]
+
+
+def most_members(cell: Cell) -> int:
+    """How many members a program with this cell may have."""
+    usual = MAX_MEMBERS.get(cell.preset, MAX_MEMBERS["paper"])
+    return paper(cell.paper).max_members.get(cell.preset, usual)
 
 
 def _folder(cell: Cell, name: str):
@@ -233,6 +238,29 @@ def sweep(cells: list[Cell]) -> None:
                 forget_program(note.with_suffix(".pt"))
 
 
+# --- Training ---
+
+
+class Failure(NamedTuple):
+    """Cells of one program that failed, and why, in one line."""
+
+    slots: list[str]
+    why: str
+
+
+def sentences(failures: Iterable[Failure]) -> list[str]:
+    """A line for each reason: what failed, and why."""
+    slots: dict[str, list[str]] = {}
+    for failure in failures:
+        slots.setdefault(failure.why, []).extend(failure.slots)
+    return [f"{several(names)}: {why}" for why, names in slots.items()]
+
+
+def several(names: list[str]) -> str:
+    """The first of some names, and how many more there are."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
 def run_program(
     cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool
 ) -> bool:
@@ -243,92 +271,90 @@ def run_program(
         progress: called with the seconds of estimated cost that were just worked off by this
             process.
     """
-    first, known = cells[0], paper(cells[0].paper)
-    lock = filelock.FileLock(_folder(first, "locks") / f"{_name(cells)}.lock")
+    lock = filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
     try:
-        lock.acquire(timeout=-1 if wait else 0)
+        taken = lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
         return False
-    with lock:
-        todo, checkpoint = pending(cells), checkpoint_path(cells)
+    with taken:
+        todo = pending(cells)
+        checkpoint = checkpoint_path(cells)
         if todo:
-            for cell in todo:
-                known.data.prepare(cell)
-            total, last = sum(known.cost(cell) for cell in todo), [0]
-
-            def step(done: int, of: int) -> None:
-                progress(total * (done - last[0]) / of)
-                last[0] = done
-
-            keep(todo, known.train(todo, device, checkpoint, step))
+            keep(todo, train(todo, device, checkpoint, progress))
         forget_program(checkpoint)
     return True
 
 
-def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None]) -> list[str]:
-    """Runs programs in order, those that another process holds last; returns what failed, a
-    sentence each.
-    """
+def train(
+    cells: list[Cell], device: str, checkpoint: Path, progress: Callable[[float], None]
+) -> list[dict]:
+    """A result per cell of one program, its data built first; `progress` as of `run_program`."""
+    about = paper(cells[0].paper)
+    for cell in cells:
+        about.data.prepare(cell)
+    cost = sum(about.cost(cell) for cell in cells)
+    last = 0
+
+    def step(done: int, total: int) -> None:
+        nonlocal last
+        progress(cost * (done - last) / total)
+        last = done
+
+    return about.train(cells, device, checkpoint, step)
+
+
+def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None]) -> list[Failure]:
+    """Runs programs in order, those that another process holds last; returns what failed."""
     torch.set_num_threads(1)
     # Parameters are views of one storage; torch notices that their gradients are laid out likewise,
     # which is meant
     warnings.filterwarnings(
         "ignore", message="grad and param do not obey the gradient layout contract"
     )
-    failures, busy = [], []
+    failures: list[Failure] = []
+    busy: list[list[Cell]] = []
     for wait, todo in ((False, groups), (True, busy)):
         for group in todo:
             try:
                 if not run_program(group, device, progress, wait):
                     busy.append(group)
             except Exception as error:  # one failed program must not take the others with it
-                traceback.print_exc()
-                failures.append(
-                    f"{group[0].slot} and {len(group) - 1} more: {type(error).__name__}: {error}"
-                )
+                slots = [cell.slot for cell in group]
+                failures.append(Failure(slots, faults.one_line(error)))
     return failures
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone, so that a killed suite leaves no worker behind."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _worker(index: int, jobs: int, groups, device, messages) -> None:
-    """A worker process: starts at its own place in the list, so that workers meet late."""
-    interrupt.listen(relay_only=True)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+def share_of(
+    index: int,
+    tell: Callable[[float], None],
+    groups: list[list[Cell]],
+    jobs: int,
+    device: str,
+) -> list[Failure]:
+    """What one of several workers does: all programs, from a place of its own in the list on, so
+    that workers meet late.
+    """
     start = index * len(groups) // jobs
-    try:
-        failures = work(
-            groups[start:] + groups[:start],
-            device,
-            lambda cost: messages.send(cost) if cost else None,
-        )
-    except interrupt.Interrupted as stop:
-        raise SystemExit(stop.code) from None
-    messages.send(failures)
+    return work(groups[start:] + groups[:start], device, tell)
 
 
 def run(
     cells: list[Cell], jobs: int | None = None, device: str = "auto", title: str = ""
 ) -> list[str]:
-    """Runs whatever is not done; returns what failed.
+    """Runs whatever is not done; returns what failed, a line each.
 
     Args:
         jobs: processes of one thread each; the number of cores by default, 1 on a GPU.
         title: shown before the progress bar.
 
     Raises:
-        Interrupted: at Ctrl-C or SIGTERM, after every process has written its checkpoint.
+        Interrupted: by a signal, after every process has written its checkpoint.
         Busy: another command is writing these results.
-        OSError: the disk has no room for the data.
+        BadInput: the disk has no room for the data.
     """
     interrupt.listen()
     device = pick_device(device)
-    return exclusively(cells, lambda todo: _run(todo, jobs, device, title))
+    return exclusively(cells, lambda todo: run_locally(todo, jobs, device, title))
 
 
 def exclusively(cells: list[Cell], go: Callable[[list[Cell]], list[str]]) -> list[str]:
@@ -338,84 +364,70 @@ def exclusively(cells: list[Cell], go: Callable[[list[Cell]], list[str]]) -> lis
     Raises:
         Busy: another command is writing these results.
     """
-    todo, failures = pending(cells), []
-    if todo:
+    failures: list[str] = []
+    if pending(cells):
         with writing(cells):
-            failures = go(pending(todo))  # again: another command may have done some just before
+            todo = pending(cells)  # again: another command may have done some just before
+            failures = go(todo) if todo else []
     if not failures:
         sweep(cells)
     return failures
 
 
-def _run(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[str]:
-    if not todo:
-        return []
+def run_locally(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[str]:
+    """Runs cells in processes of this machine, under a bar; returns what failed, a line each."""
     check_room(todo)
     groups = programs(todo)
     jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
-    total = sum(paper(cell.paper).cost(cell) for cell in todo)
-    layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left"
-    with tqdm(
-        total=total,
+    with progress_bar(todo, title) as bar:
+        move = functools.partial(advance, bar)
+        if jobs == 1:
+            return sentences(work(groups, device, move))
+        return run_in_workers(todo, groups, jobs, device, move)
+
+
+def progress_bar(todo: list[Cell], title: str) -> tqdm:
+    """A bar on stderr of the estimated seconds that cells take."""
+    return tqdm(
+        total=sum(paper(cell.paper).cost(cell) for cell in todo),
         desc=f"{title} ({len(todo)} cells)",
-        bar_format=layout,
+        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left",
         file=sys.stderr,
         mininterval=1,
-    ) as bar:
-        if jobs == 1:
-            return work(groups, device, lambda cost: bar.update(min(cost, bar.total - bar.n)))
-        failures, died = _run_parallel(groups, jobs, device, bar)
-        if (
-            died and not failures and (left := programs(pending(todo)))
-        ):  # what a dead worker held goes on from its checkpoint, once
-            failures, died = _run_parallel(left, min(jobs, len(left)), device, bar)
-        if died and pending(todo):
-            failures.append(f"{died} worker processes died; run the same command to continue")
-        return failures
+    )
 
 
-def _run_parallel(groups, jobs, device, bar) -> tuple[list[str], int]:
-    """What failed, and how many worker processes died without a word."""
-    context = multiprocessing.get_context("spawn")
-    # a pipe for each: a queue that all share stays locked when a worker is killed while it writes
-    pipes = [context.Pipe(duplex=False) for _ in range(jobs)]
-    workers = [
-        context.Process(target=_worker, args=(index, jobs, groups, device, sender), daemon=True)
-        for index, (_, sender) in enumerate(pipes)
-    ]
-    for worker, (_, sender) in zip(workers, pipes, strict=True):
-        worker.start()
-        sender.close()  # the worker's own is left, so that its end is noticed here
-    try:
-        found = _collect([receiver for receiver, _ in pipes], bar)
-    except KeyboardInterrupt:
-        for worker in workers:
-            worker.terminate()  # it saves and ends
-        for worker in workers:
-            worker.join(SAVING_SECONDS)
-        raise
-    for worker in workers:
-        worker.join()
-    return found
+def advance(bar: tqdm, cost: float) -> None:
+    """Moves the bar, not beyond its end: costs are estimates."""
+    bar.update(min(cost, bar.total - bar.n))
 
 
-def _collect(receivers: list, bar) -> tuple[list[str], int]:
-    """Moves the bar until all workers have ended; returns what failed, and how many died without a
-    word.
+def run_in_workers(
+    todo: list[Cell],
+    groups: list[list[Cell]],
+    jobs: int,
+    device: str,
+    move: Callable[[float], None],
+) -> list[str]:
+    """Runs programs in several processes; what a worker held that died goes on from its
+    checkpoint, once.
     """
-    failures, died = [], 0
-    while receivers:
-        for receiver in multiprocessing.connection.wait(receivers):
-            try:
-                message = receiver.recv()
-            except EOFError:
-                receivers, died = [other for other in receivers if other is not receiver], died + 1
-                continue
-            if isinstance(message, list):
-                receivers, failures = (
-                    [other for other in receivers if other is not receiver],
-                    failures + message,
-                )
-            else:
-                bar.update(min(message, bar.total - bar.n))
-    return failures, died
+    failures, died = one_pass(groups, jobs, device, move)
+    if died and not failures:
+        left = programs(pending(todo))
+        if left:
+            failures, died = one_pass(left, min(jobs, len(left)), device, move)
+    lines = sentences(failures)
+    if died and pending(todo):
+        hint = "out of memory? run the same command to continue, with fewer jobs"
+        lines.append(f"{died} worker processes died ({hint})")
+    return lines
+
+
+def one_pass(
+    groups: list[list[Cell]], jobs: int, device: str, move: Callable[[float], None]
+) -> tuple[list[Failure], int]:
+    """What failed, and how many workers died without a word."""
+    share = functools.partial(share_of, groups=groups, jobs=jobs, device=device)
+    heard = workers.share(jobs, share, move)
+    return [failure for answer in heard.answers for failure in answer], heard.died

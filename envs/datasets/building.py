@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import filelock
 
+from common.running import workers
 from common.running.files import sha256, sweep
 from envs import storage
 from envs.datasets import recipes
@@ -113,7 +114,8 @@ def build_all(orders: list[Order], jobs: int) -> None:
         for order in longest_first:
             _build_one(order)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with workers.of_this_process(), ProcessPoolExecutor(jobs, mp_context=context) as pool:
         list(pool.map(_build_one, longest_first))
 
 

@@ -30,8 +30,8 @@ def compile_now(source):
 
 def test_a_kernel_is_compiled_once_and_stored_whole(source, monkeypatch, capsys):
     assert compile_now(source).doubled(ctypes.c_long(21)) == 42
-    stored = list(kernels.cache_folder().iterdir())
-    assert [path.suffix for path in stored] == [".so"]
+    stored = sorted(kernels.cache_folder().iterdir())
+    assert [path.suffix for path in stored] == [".sha256", ".so"]
     monkeypatch.setattr(kernels, "build", None)  # not needed a second time
     assert compile_now(source).doubled(ctypes.c_long(4)) == 8
     assert capsys.readouterr().err == ""
@@ -94,6 +94,18 @@ def test_a_damaged_library_is_rebuilt(source, damage):
     finally:
         kernels.build = build
     assert len(made) == 2 and compile_now(source).doubled(ctypes.c_long(6)) == 12
+
+
+def test_a_library_that_was_cut_is_rebuilt_and_never_loaded(source):
+    """Loading it would end the process by SIGBUS, without a word."""
+    built = compile_now(source)
+    path = next(kernels.cache_folder().glob("*.so"))
+    whole = path.read_bytes()
+    del built
+    path.unlink()  # this process goes on with the file that it mapped
+    path.write_bytes(whole[: len(whole) // 3])
+    assert compile_now(source).doubled(ctypes.c_long(8)) == 16
+    assert path.read_bytes() == whole
 
 
 def test_a_cache_that_cannot_be_written_is_said(source, tmp_path, monkeypatch, capsys):
