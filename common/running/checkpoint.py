@@ -44,9 +44,15 @@ def previous(path: Path) -> Path:
 
 
 def forget_checkpoint(path: Path) -> None:
-    """Deletes a checkpoint and the one before it."""
-    Path(path).unlink(missing_ok=True)
-    previous(path).unlink(missing_ok=True)
+    """Deletes a checkpoint and the one before it, and what was set aside of both."""
+    for one in (Path(path), previous(path)):
+        one.unlink(missing_ok=True)
+        aside(one).unlink(missing_ok=True)
+
+
+def aside(path: Path) -> Path:
+    """Where a checkpoint is that cannot be used."""
+    return path.with_name(f"{path.name}.unusable")
 
 
 def load_checkpoint(path: Path, identity: dict) -> dict | None:
@@ -69,11 +75,10 @@ def checkpoints(path: Path, identity: dict) -> Iterator[tuple[Path, dict]]:
 
 def set_aside(path: Path, why: str) -> None:
     """Renames a checkpoint that cannot be used, so that nothing looks at it again, and says so."""
-    aside = Path(path).with_name(f"{Path(path).name}.unusable")
     with suppress(OSError):
-        os.replace(path, aside)
+        os.replace(path, aside(path))
     hint = "training goes on from the checkpoint before it, or from the start"
-    print(f"checkpoint {aside} cannot be used ({why}); {hint}", file=sys.stderr)
+    print(f"checkpoint {aside(path)} cannot be used ({why}); {hint}", file=sys.stderr)
 
 
 def _read(path: Path, identity: dict) -> dict | None:

@@ -196,6 +196,7 @@ def on_slurm(
         for job in submitit.helpers.as_completed(
             list(jobs), poll_frequency=10 if executor.cluster == "slurm" else 1
         ):
+            outcome: list[dict] | Exception
             try:
                 outcome = job.result()
             except Exception as error:  # a failed task must not take the others with it

@@ -9,7 +9,6 @@ that was handed over is checked after that, so that no moment is left out.
 import contextlib
 import ctypes
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
 from common.running import interrupt
@@ -118,21 +118,22 @@ def _end(workers: list) -> None:
         worker.join(SAVING_SECONDS)
 
 
-def _listen(receivers: list, tell: Callable[[float], None]) -> Heard:
+def _listen(receivers: list[Connection], tell: Callable[[float], None]) -> Heard:
     """Passes numbers on until every worker has ended."""
-    answers = []
+    answers: list[Any] = []
     died = 0
-    open_ = list(receivers)
-    while open_:
-        for receiver in multiprocessing.connection.wait(open_):
+    talking = list(receivers)
+    while talking:
+        for receiver in wait(talking):
+            assert isinstance(receiver, Connection)
             try:
-                message = receiver.recv()
+                message: Any = receiver.recv()
             except EOFError:
-                open_.remove(receiver)
+                talking.remove(receiver)
                 died += 1
                 continue
             if isinstance(message, list):
-                open_.remove(receiver)
+                talking.remove(receiver)
                 answers += message
             else:
                 tell(message)
