@@ -563,7 +563,10 @@ def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
 
 
 def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_path):
-    code = f"import os; from common.running.files import atomic\nwith atomic('{tmp_path}/a/b-1.json') as part:\n    os.kill(os.getpid(), 9)"
+    code = (
+        "import os; from common.running.files import atomic\n"
+        f"with atomic('{tmp_path}/a/b-1.json') as part:\n    os.kill(os.getpid(), 9)"
+    )
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         env=os.environ | {"PYTHONPATH": str(provenance.ROOT)},

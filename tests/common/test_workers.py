@@ -16,21 +16,22 @@ import functools, os, sys, time
 import common  # as every script of ours
 from common.running import interrupt, workers
 
+def say(word):
+    os.write(1, f"{word}\\n".encode())  # at once, since several write to this pipe
+
 if __name__ != "__main__" and sys.argv[1] == "import":
-    print(os.getpid(), flush=True)
+    say(os.getpid())
     time.sleep(60)
 
 def work(index, tell):
-    print(os.getpid(), flush=True)
-    if sys.argv[1] == "work":
-        time.sleep(60)
-    if sys.argv[1] == "save":
-        try:
+    try:
+        say(os.getpid())
+        if sys.argv[1] in ("work", "save"):
             time.sleep(60)
-        except KeyboardInterrupt:
-            time.sleep(0.5)
-            print("saved", flush=True)
-            raise
+    except KeyboardInterrupt:
+        time.sleep(0.5)
+        say("saved")
+        raise
     tell(1.5)
     if sys.argv[1] == "die" and index == 0:
         os._exit(9)
