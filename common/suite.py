@@ -103,7 +103,7 @@ def print_claims(request: Request) -> int:
     lines = claims.ledger()
     path = runs_folder() / "claims.csv"
     claims.write(lines, path)
-    widths: list[int | None] = [22, 52, 20, None, None, None, None, 30]
+    widths: list[int | None] = [18, 44, 18, None, None, None, None, None, 16, 36]
     for paper in catalogue.papers():
         rows = report.claim_rows(lines, paper)
         print(f"\n{paper}\n{for_people(rows, report.CLAIM_HEADER, widths)}")
@@ -153,6 +153,8 @@ def print_exports(request: Request) -> int:
     paths = export.run(request.chosen, request.preset, request.to)
     nothing = f"nothing has been run at preset {request.preset}"
     print("\n".join(map(str, paths)) or nothing)
+    for note in export.notes(request.chosen, request.preset):
+        print(note, file=sys.stderr)
     return 0
 
 

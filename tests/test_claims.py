@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common.reporting import catalogue, claims, scores
-from common.reporting.claims import Claim, interval, over, verdict
-from common.reporting.shown import Shown
+from common.reporting import catalogue, claims, scores, stored, writer
+from common.reporting.claims import Claim, Verdict, corrected, interval, over, verdict
+from common.reporting.shown import Shown, show
+from common.running import cells as store
+from papers.omar.experiment import PAPER as OMAR
+from papers.omar.experiment import runtime_cell
 
 ALL = [(paper, claim) for paper in catalogue.papers() for claim in claims.of_paper(paper)]
 
@@ -79,9 +82,10 @@ def test_every_claim_names_entries_of_its_table(preset):
 
 
 def test_the_committed_ledger_follows_from_the_committed_seeds():
-    with open(claims.REFERENCE / "claims.csv", newline="") as file:
+    with open(stored.REFERENCE / "claims.csv", newline="") as file:
         committed = [list(row.values()) for row in csv.DictReader(file)]
-    assert committed == [[str(value) for value in row] for row in claims.ledger()]
+    fresh = claims.ledger(sources=(stored.committed,))
+    assert committed == [[str(value) for value in row] for row in fresh]
     quick = [row for row in committed if row[4] == "quick"]
     assert len(quick) == len(ALL) and not [row for row in quick if row[5] == "not run"]
 
@@ -119,7 +123,7 @@ def test_words_beside_published_numbers():
     assert words == {
         "far": "differs",
         "near": "consistent",
-        "unclear": "too few runs",
+        "unclear": "not significant after correction",
         "two": "too few runs",
     }
 
@@ -148,17 +152,86 @@ def test_performance_profile_by_hand():
     )
 
 
+def test_a_consistent_entry_says_which_gap_it_would_have_seen():
+    wide = scores.Comparison("consistent", -40.6, 45.6)
+    assert wide.verdict(1) == "consistent, sees gaps above 43.1"
+    assert scores.Comparison("differs", 1.0, 2.0).verdict(1) == "differs"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 10])
+def test_intervals_cover_what_they_promise(count):
+    samples = np.random.default_rng(count).normal(size=(4000, count))
+    bounds = np.array([scores.interval(sample) for sample in samples])
+    share = np.mean((bounds[:, 0] < 0) & (bounds[:, 1] > 0))
+    assert abs(share - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_a_family_of_true_nulls_decides_nothing_in_nineteen_of_twenty_papers():
+    random = np.random.default_rng(0)
+    claim = Claim("", "a above 0", "x", ((("t", "a"), None),), above=0)
+
+    def alarms(_) -> bool:
+        samples = random.normal(size=(20, 3))
+        outcomes = [
+            verdict(claim, lambda table, sample=sample: {("t", "a"): dict(enumerate(sample))})
+            for sample in samples
+        ]
+        return any(outcome.word != "undecided" for outcome in corrected(outcomes))
+
+    assert np.mean([alarms(_) for _ in range(300)]) < 0.1
+
+
+def test_verdicts_of_one_paper_are_corrected_together_with_a_reason():
+    sure = Verdict("holds", 1.0, 0.9, 1.1, 3, p=0.001)
+    once = Verdict("contradicted", -1.0, -1.9, -0.1, 3, p=0.03)
+    spans = Verdict("undecided", 0.0, -1.0, 1.0, 3, p=0.9, why="the interval has 0 in it")
+    blocked = Verdict("undecided", why="premise not so here: it walks")
+    assert [outcome.word for outcome in corrected([sure, once])] == ["holds", "contradicted"]
+    first, second, third, fourth = corrected([sure, once, spans, blocked])
+    assert (first.word, second.word) == ("holds", "undecided")
+    assert second.why == "not significant after correction within 3 claims"
+    assert second.p == pytest.approx(0.06)
+    assert (third.why, fourth) == (spans.why, blocked)
+
+
+def test_every_line_without_a_plain_verdict_says_why():
+    lines = claims.ledger(sources=(stored.committed,))
+    assert all(line.why for line in lines if line.verdict not in ("holds", "contradicted"))
+    every = [line for line in lines if line.test.startswith("every") and line.verdict != "not run"]
+    assert every and all(line.why for line in every)
+    assert all(line.maker.startswith("commit ") for line in lines)
+
+
+def run_runtime(percents) -> None:
+    """OMAR's runtime as if this machine had measured it."""
+    cell = runtime_cell("quick", {})
+    made = store.made_with(cell, {}, OMAR.data.recipes(cell), 1.0, "cpu", OMAR.roots(cell))
+    seeds = [{"seed": seed, "percent": percent} for seed, percent in enumerate(percents)]
+    store.store(cell, {"seeds": seeds, **made})
+    table = catalogue.table("omar/runtime")
+    writer.write(table, "quick", {}, show(table, "quick", {}))
+
+
+def of_runtime(ledger):
+    return next(line for line in ledger if line.preset == "quick" and "little more" in line.claim)
+
+
 def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, monkeypatch):
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
-    folder = tmp_path / "quick" / "omar"
-    folder.mkdir(parents=True)
-    rows = [f"runtime,omar,percent_over_ma_cql,{seed},{5 + seed / 10}," for seed in range(3)]
-    (folder / "runtime.seeds.csv").write_text(
-        "\n".join(["table,row,column,seed,last,best", *rows]) + "\n"
-    )
+    run_runtime([5.0, 5.01, 5.02])
+    mine = of_runtime(claims.ledger(["omar"]))
+    assert (mine.verdict, mine.maker) == ("holds", "this machine")
+    committed = of_runtime(claims.ledger(["omar"], sources=(stored.committed,)))
+    assert committed.verdict != "holds" and float(committed.mean) > 10
+    assert committed.maker.startswith("commit ")
 
-    def verdict_of(ledger):
-        return next(row[5] for row in ledger if row[4] == "quick" and "little more time" in row[2])
 
-    assert verdict_of(claims.ledger(["omar"])) == "holds"
-    assert verdict_of(claims.ledger(["omar"], sources=(claims.REFERENCE,))) == "contradicted"
+def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    run_runtime([5.0, 5.01, 5.02])
+    other = {"papers/omar/omar.py": "other"}
+    present = store.code_hashes
+    monkeypatch.setattr(store, "code_hashes", lambda roots: present(roots) | other)
+    mine = of_runtime(claims.ledger(["omar"]))
+    assert (mine.verdict, mine.mean) == ("stale", "")
+    assert mine.why == "runtime: stale: code changed (papers/omar/omar.py)"

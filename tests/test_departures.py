@@ -6,11 +6,12 @@ import re
 import numpy as np
 import pytest
 
-from common.reporting import catalogue, departures
+from common.reporting import catalogue, departures, scores, stored
 from common.reporting.departures import Effect
+from common.reporting.shown import Shown
+from common.reporting.stored import Stored
 from common.reporting.tables import REFERENCE
 from common.running.cells import PRESETS
-from common.running.files import write_csv
 from common.running.provenance import ROOT
 
 PAPERS = catalogue.papers()
@@ -57,38 +58,41 @@ def test_every_effect_names_entries_of_its_table(paper, what, effect):
     assert all(other != default for other, default in effect.pairs)
 
 
-def test_an_effect_is_the_mean_paired_difference(tmp_path):
+def source_of(samples, state="done"):
+    """A source of one table at quick: {(row, column): values}."""
+    entries = [
+        Shown(*name, ("x",), state, scores.summary(list(sample)), seeds=dict(enumerate(sample)))
+        for name, sample in samples.items()
+    ]
+    there = Stored(stored.HERE, REFERENCE, {}, entries)
+    return lambda table, preset: there if preset == "quick" else None
+
+
+def test_an_effect_is_the_mean_paired_difference():
     effect = Effect(
         "ablation_options",
         ((("a", "other"), ("a", "default")), (("b", "other"), ("b", "default"))),
     )
-    rows = [
-        ["t", row, column, seed, value, ""]
-        for row, column, sample in (
-            ("a", "other", (3.0, 5.0)),
-            ("a", "default", (1.0, 2.0)),
-            ("b", "other", (0.0, 1.0)),
-            ("b", "default", (1.0, 1.0)),
-        )
-        for seed, value in enumerate(sample)
-    ]
-    write_csv(
-        tmp_path / "quick/omar/ablation_options.seeds.csv",
-        ["table", "row", "column", "seed", "last", "best"],
-        rows,
-    )
-    measured = departures.measure("omar", effect, "quick", (tmp_path,))
+    samples = {
+        ("a", "other"): (3.0, 5.0),
+        ("a", "default"): (1.0, 2.0),
+        ("b", "other"): (0.0, 1.0),
+        ("b", "default"): (1.0, 1.0),
+    }
+    measured = departures.measure("omar", effect, "quick", (source_of(samples),))
     assert float(measured.mean) == np.mean([2.5, -0.5])
     assert float(measured.low) < 1 < float(measured.high)
     assert (measured.n, measured.unit) == (4, "normalized score")
-    assert measured.table == "ablation_options"
-    assert departures.measure("omar", effect, "paper", (tmp_path,)) is None
+    assert (measured.table, measured.maker) == ("ablation_options", "this machine")
+    assert departures.measure("omar", effect, "paper", (source_of(samples),)) is None
+    stale = source_of(dict.fromkeys(samples, ()), "stale: code changed")
+    assert str(departures.measure("omar", effect, "quick", (stale,))).startswith("stale (")
 
 
 def test_the_committed_ledger_follows_from_the_committed_seeds():
     with open(REFERENCE / "departures.csv", newline="") as file:
         committed = list(csv.reader(file))
-    fresh = departures.csv_rows(departures.ledger(sources=(REFERENCE,)))
+    fresh = departures.csv_rows(departures.ledger(sources=(stored.committed,)))
     assert committed == [departures.HEADER, *([str(value) for value in row] for row in fresh)]
     assert sum(row[6] == "quick" for row in committed) >= len(EFFECTS)
 

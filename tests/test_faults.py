@@ -12,9 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from common import suite
-from common.reporting import script, tables
+from common.reporting import script, stored
 from common.running import files, work
-from common.running.cells import runs_folder
 from common.running.provenance import ROOT
 
 
@@ -88,15 +87,14 @@ def test_a_database_without_its_package_is_said_before_anything_starts(monkeypat
     "content",
     ["not a table", "table,row,column,seed,last,best\ntable1,ma_cql,actor_lr=0.01,0,many,\n"],
 )
-def test_a_broken_csv_is_bad_input(results, content, capsys):
-    (runs_folder() / "smoke" / "omar" / "table1.seeds.csv").write_text(content)
-    reference = tables.REFERENCE / "quick" / "omar" / "table1.seeds.csv"
-    folder = runs_folder() / "quick" / "omar"
-    folder.mkdir(parents=True)
-    shutil.copy(reference, folder / "table1.seeds.csv")
-    (folder / "table1.seeds.csv").write_text(content)
+def test_a_broken_csv_of_the_reference_is_bad_input(
+    results, content, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(stored, "REFERENCE", tmp_path / "reference")
+    assert suite.main(["accept", "--preset", "smoke", "--only", "omar/table1"]) == 0
+    (tmp_path / "reference" / "smoke" / "omar" / "table1.seeds.csv").write_text(content)
     capsys.readouterr()
-    assert suite.main(["diff", "--only", "omar/table1"]) == 2
+    assert suite.main(["diff", "--preset", "smoke", "--only", "omar/table1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and "table1.seeds.csv" in error
 

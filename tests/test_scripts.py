@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from common import suite
-from common.reporting import readme, reference, script
+from common.reporting import readme, script, stored
 from common.running import work
 from common.running.cells import runs_folder
 from common.running.provenance import ROOT
@@ -213,7 +213,7 @@ def test_suite_lists_plans_reports_and_diffs(capsys):
 def test_diff_passes_on_equal_results_and_fails_on_a_regression(tmp_path, monkeypatch, capsys):
     table = suite.find("omar/table1")[0]
     run_main(table, "with", "smoke", "jobs=1")
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    monkeypatch.setattr(stored, "REFERENCE", tmp_path)
     assert suite.main(["accept", "--only", "omar/table1", "--preset", "smoke"]) == 0
     assert suite.main(["diff", "--only", "omar/table1", "--preset", "smoke"]) == 0
     assert "identical" in capsys.readouterr().out
@@ -249,7 +249,7 @@ COMMANDS = [name for name in suite.COMMANDS if name != "readme"]
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_of_the_usage_runs_at_smoke(command, tmp_path, monkeypatch, capsys):
     """On OMAR's Table 1, which it trains first; the reference is a copy."""
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    monkeypatch.setattr(stored, "REFERENCE", tmp_path)
     only = ["--only", "omar/table1", "--preset", "smoke"]
     assert suite.main([*only, "--jobs", "1"]) == 0
     assert suite.main([command, *only]) == 0

@@ -3,11 +3,12 @@ computed from results.
 
 Every paper's claims.py lists its `CLAIMS`. A claim names the place in the paper, says in our words
 what is claimed, and names the numbers that decide: differences between entries of one of our
-tables, seed by seed, or values of entries. A verdict comes from a 95 % interval of their mean:
-`holds`, `contradicted`, or `undecided` where the interval leaves both open.
+tables, seed by seed, or values of entries. A verdict comes from a t test of their mean against the
+claim's bound, at 5 % for all claims of a paper at a preset together (Holm): `holds`,
+`contradicted`, or `undecided` where the numbers leave both open. The intervals shown are each
+claim's own at 95 %. Numbers that this machine made with other code are `stale`, not used.
 """
 
-import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.reporting import catalogue, scores, writer
-from common.reporting.scores import Name
-from common.reporting.tables import REFERENCE
-from common.running.cells import runs_folder
+from common.reporting import catalogue, scores
+from common.reporting.scores import LEVEL, Name, Student
+from common.reporting.stored import Source, Stored, here, judged
+from common.reporting.tables import Table
 from common.running.files import write_csv
 
-LEVEL = 0.95
-VERDICTS = ("holds", "contradicted", "undecided", "not run")
+VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 Pairs = tuple[tuple[Name, Name | None], ...]
 Seeds = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
 COUNTS = ["paper", "preset", *VERDICTS]
@@ -38,6 +38,8 @@ HEADER = [
     "low",
     "high",
     "n",
+    "p (Holm)",
+    "made by",
     "why",
 ]
 
@@ -86,26 +88,53 @@ class Claim:
             return f"{subject} above {self.above:g}"
         return f"{subject} below {self.below:g}"
 
-    def word(self, low: float, high: float) -> str:
-        """The verdict of one interval."""
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Where the verdict turns."""
         if self.within is not None:
-            holds = -self.within <= low and high <= self.within
-            fails = low > self.within or high < -self.within
+            return -self.within, self.within
+        return tuple(bound for bound in (self.above, self.below) if bound is not None)
+
+    def side(self, mean: float) -> str:
+        """The verdict if the mean were known exactly."""
+        if self.within is not None:
+            true = abs(mean) <= self.within
         elif self.above is not None:
-            holds = low > self.above
-            fails = high <= self.above
+            true = mean > self.above
         else:
             assert self.below is not None
-            holds = high < self.below
-            fails = low >= self.below
-        if holds:
-            return "holds"
-        return "contradicted" if fails else "undecided"
+            true = mean < self.below
+        return "holds" if true else "contradicted"
+
+    def p(self, estimate: "Estimate") -> float:
+        """Two-sided p-value of the verdict on the mean's side: below 5 %, its 95 % interval
+        contains no bound. Numbers without any spread are taken at their word.
+        """
+        if not estimate.student.error:
+            return 0.0
+        return max(estimate.student.p(estimate.mean - bound) for bound in self.bounds)
+
+
+class Estimate(NamedTuple):
+    """A mean over strata, and its uncertainty."""
+
+    mean: float
+    student: Student
+
+    def interval(self) -> tuple[float, float]:
+        """At 95 %; infinite with a single value in a stratum."""
+        half = self.student.half(LEVEL)
+        return self.mean - half, self.mean + half
 
 
 class Verdict(NamedTuple):
-    """What the numbers say of a claim: mean and interval of `n` differences, and a reason where
-    there is one.
+    """What the numbers say of a claim: mean and interval of `n` differences.
+
+    Attributes:
+        word: one of VERDICTS; by itself, until `corrected`.
+        p: of the word, None where nothing was tested; after `corrected`, Holm's.
+        maker: who made the numbers.
+        why: the reason of everything but a plain verdict on one mean.
     """
 
     word: str
@@ -113,6 +142,8 @@ class Verdict(NamedTuple):
     low: float | None = None
     high: float | None = None
     n: int = 0
+    p: float | None = None
+    maker: str = ""
     why: str = ""
 
 
@@ -129,6 +160,8 @@ class Line(NamedTuple):
     low: str
     high: str
     n: int
+    p: str
+    maker: str
     why: str
 
     @property
@@ -148,11 +181,16 @@ def over(first: str, seconds: Iterable[str], rows: Iterable[str], above: float =
     }
 
 
-def seeds_of(path: Path) -> Seeds:
-    """As writer.read_seeds, without diverged seeds."""
+def finite(there: Stored) -> Seeds:
+    """Values of a stored table, without diverged seeds."""
     return {
-        name: {seed: value for seed, value in sample.items() if math.isfinite(value)}
-        for name, sample in writer.read_seeds(path).items()
+        entry.name: {
+            seed: value
+            for seed, value in entry.seeds.items()
+            if value is not None and math.isfinite(value)
+        }
+        for entry in there.entries
+        if entry.seeds
     }
 
 
@@ -169,56 +207,97 @@ def differences(pairs: Pairs, last: Seeds) -> list[np.ndarray] | None:
     return samples
 
 
-def interval(samples: list[np.ndarray], level: float = LEVEL) -> tuple[float, float, float]:
-    """Mean over strata of their means, and its t interval (Welch-Satterthwaite); infinite with a
-    single value in a stratum.
-    """
+def estimate(samples: list[np.ndarray]) -> Estimate:
+    """Mean over strata of their means, with the error of independent strata."""
     mean = float(np.mean([sample.mean() for sample in samples]))
     if min(map(len, samples)) < 2:
-        return mean, -math.inf, math.inf
+        return Estimate(mean, Student(math.inf, 1))
     strata = [
         (sample.var(ddof=1) / len(sample) / len(samples) ** 2, len(sample) - 1)
         for sample in samples
     ]
-    half = scores.student(strata).half(level)
-    return mean, mean - half, mean + half
+    return Estimate(mean, scores.student(strata))
 
 
-def word_of_each(claim: Claim, samples: list[np.ndarray]) -> str:
-    """The verdict where every pair must hold by itself: it does if every pair's interval says so,
-    and is contradicted if one pair contradicts it at a level corrected for their number
-    (Bonferroni).
+def interval(samples: list[np.ndarray]) -> tuple[float, float, float]:
+    """Mean over strata of their means, and its 95 % t interval."""
+    of_mean = estimate(samples)
+    return of_mean.mean, *of_mean.interval()
+
+
+def tested(claim: Claim, samples: list[np.ndarray]) -> tuple[str, float, str]:
+    """The side that the numbers are on, its p-value, and how many pairs say so where every pair
+    must hold by itself.
+
+    With `each` the claim holds if every pair does (the largest p counts), and is contradicted if
+    one pair contradicts it (the smallest, times their number).
     """
-    words = {claim.word(*interval([sample])[1:]) for sample in samples}
-    if words == {"holds"}:
-        return "holds"
-    strict = 1 - (1 - LEVEL) / len(samples)
-    corrected = {claim.word(*interval([sample], strict)[1:]) for sample in samples}
-    return "contradicted" if "contradicted" in corrected else "undecided"
+    if not claim.each:
+        of_mean = estimate(samples)
+        return claim.side(of_mean.mean), claim.p(of_mean), ""
+    pairs = [estimate([sample]) for sample in samples]
+    against = {
+        index: claim.p(pair)
+        for index, pair in enumerate(pairs)
+        if claim.side(pair.mean) == "contradicted"
+    }
+    if not against:
+        return "holds", max(map(claim.p, pairs)), f"all {len(pairs)} on the side of the claim"
+    worst = min(against, key=against.__getitem__)
+    entries = " - ".join("/".join(name) for name in claim.pairs[worst] if name)
+    why = f"{len(against)} of {len(pairs)} against it, most {entries} ({pairs[worst].mean:.4g})"
+    return "contradicted", min(1.0, len(pairs) * against[worst]), why
 
 
 def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
-    """The verdict of a claim. With `each`, the interval shown is that of the mean all the same.
+    """The verdict of a claim by itself. With `each`, the interval shown is that of the mean all the
+    same.
 
     Args:
-        read: a table's values as `seeds_of` gives them, None if it has not been run.
+        read: a table's values without diverged seeds, None if it has not been run.
     """
     last = read(claim.table)
     samples = differences(claim.pairs, last) if last else None
     if samples is None:
         return Verdict("not run", why=f"{claim.table} is not complete")
+    side, p, why = tested(claim, samples)
     mean, low, high = interval(samples)
-    word = word_of_each(claim, samples) if claim.each else claim.word(low, high)
-    why = ""
-    if claim.premise and verdict(claim.premise, read).word != "holds":
-        word = "undecided"
-        why = f"not so here: {claim.premise.says}"
-    return Verdict(word, mean, finite(low), finite(high), sum(map(len, samples)), why)
+    numbers = Verdict(
+        side, mean, scores.bound(low), scores.bound(high), sum(map(len, samples)), p, why=why
+    )
+    premise = verdict(claim.premise, read) if claim.premise else None
+    if claim.premise and premise and premise.word != "holds":
+        reason = "not run" if premise.word == "not run" else "not so here"
+        why = f"premise {reason}: {claim.premise.says}"
+        return numbers._replace(word="undecided", p=None, why=why)
+    return numbers if p < 1 - LEVEL else undecided(claim, numbers)
 
 
-def finite(value: float) -> float | None:
-    """None for infinity."""
-    return value if math.isfinite(value) else None
+def undecided(claim: Claim, numbers: Verdict) -> Verdict:
+    """The verdict where the numbers leave the claim open, and why."""
+    if numbers.low is None or numbers.high is None:
+        return numbers._replace(word="undecided", why="a single seed has no spread")
+    if claim.each:
+        return numbers._replace(word="undecided", why=f"{numbers.why}; not beyond chance")
+    bounds = [f"{bound:g}" for bound in claim.bounds if numbers.low <= bound <= numbers.high]
+    half = (numbers.high - numbers.low) / 2
+    why = f"the interval has {' and '.join(bounds)} in it; it sees distances above {half:.3g}"
+    return numbers._replace(word="undecided", why=why)
+
+
+def corrected(outcomes: Sequence[Verdict]) -> list[Verdict]:
+    """Verdicts of one family of claims, at 5 % for all of them together (Holm)."""
+    family = [index for index, outcome in enumerate(outcomes) if outcome.p is not None]
+    adjusted = scores.holm([p for outcome in outcomes if (p := outcome.p) is not None])
+    verdicts = list(outcomes)
+    for index, p in zip(family, adjusted, strict=True):
+        outcome = outcomes[index]._replace(p=p)
+        if p >= 1 - LEVEL and outcome.word != "undecided":
+            many = f"not significant after correction within {len(family)} claims"
+            why = f"{outcome.why}; {many}" if outcome.why else many
+            outcome = outcome._replace(word="undecided", why=why)
+        verdicts[index] = outcome
+    return verdicts
 
 
 def of_paper(paper: str) -> list[Claim]:
@@ -227,48 +306,68 @@ def of_paper(paper: str) -> list[Claim]:
     return claims.CLAIMS if claims else []
 
 
-@functools.cache
-def _seeds_at(path: Path, changed: int) -> Seeds:
-    return seeds_of(path)
+def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> Verdict:
+    """The verdict from the first source that has all of a claim's numbers, or has them stale."""
+    outcome = Verdict("not run", why="not run at this preset")
+    for source in sources:
+        there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
+        if there is None:
+            continue
+        outcome = verdict(claim, values_of(paper, preset, source))
+        if outcome.word != "not run":
+            return outcome._replace(maker=there.maker)
+        names = {name for pair in claim.pairs for name in pair if name}
+        states = [entry.state for entry in there.undone("stale") if entry.name in names]
+        if states:
+            return Verdict("stale", maker=there.maker, why=f"{claim.table}: {states[0]}")
+    return outcome
 
 
-def reader(folder: Path) -> Callable[[str], Seeds | None]:
-    """Reads values of tables in a folder, each file once; None for those that are not there."""
+def values_of(paper: str, preset: str, source: Source) -> Callable[[str], Seeds | None]:
+    """Reads values of a paper's tables from a source."""
 
-    def read(table: str) -> Seeds | None:
-        path = folder / f"{table}.seeds.csv"
-        return _seeds_at(path, path.stat().st_mtime_ns) if path.exists() else None
+    def read(name: str) -> Seeds | None:
+        there = source(catalogue.table(f"{paper}/{name}"), preset)
+        return finite(there) if there else None
 
     return read
 
 
-def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Path]) -> Verdict:
-    """The verdict from the first source that has all of a claim's numbers."""
-    outcome = Verdict("not run")
-    for source in sources:
-        outcome = verdict(claim, reader(source / preset / paper))
-        if outcome.word != "not run":
-            break
-    return outcome
+def once(source: Source) -> Source:
+    """A source that looks at each table once."""
+    known: dict[tuple[str, str], Stored | None] = {}
+
+    def read(table: Table, preset: str) -> Stored | None:
+        key = (table.slot, preset)
+        if key not in known:
+            known[key] = source(table, preset)
+        return known[key]
+
+    return read
 
 
 def ledger(
     papers: Sequence[str] | None = None,
     presets: Sequence[str] = ("quick", "standard", "paper"),
-    sources: Sequence[Path] = (),
+    sources: Sequence[Source] = (here, judged),
 ) -> list[Line]:
     """The ledger of some papers, of all by default; beyond preset quick only what has been run.
 
     Args:
-        sources: results folders, the first one that has all numbers of a claim decides; this
-            machine's and then the committed reference if there are none.
+        sources: the first one that has all numbers of a claim decides; this machine's and then
+            the committed reference by default.
     """
-    folders = sources or (runs_folder(), REFERENCE)
+    readers = [once(source) for source in sources]
     lines = []
     for paper in catalogue.papers() if papers is None else papers:
-        for claim in of_paper(paper):
+        claims = of_paper(paper)
+        outcomes = {
+            preset: corrected([decide(claim, paper, preset, readers) for claim in claims])
+            for preset in presets
+        }
+        for index, claim in enumerate(claims):
             for preset in presets:
-                outcome = decide(claim, paper, preset, folders)
+                outcome = outcomes[preset][index]
                 if outcome.word != "not run" or preset == presets[0]:
                     lines.append(line(paper, claim, preset, outcome))
     return lines
@@ -291,6 +390,8 @@ def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
         low,
         high,
         outcome.n,
+        "" if outcome.p is None else f"{outcome.p:.2g}",
+        outcome.maker,
         outcome.why,
     )
 

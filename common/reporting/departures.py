@@ -3,7 +3,7 @@ package, with its measured effect.
 
 Every paper's departures.py lists its `DEPARTURES`; the tables in the papers' notes are made from
 them. Where a script runs the other reading beside the default, the departure names the entries; the
-effect is their difference, seed by seed, with its 95 % interval.
+effect is their difference, seed by seed, with its 95 % interval, and who made the numbers.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from common.reporting import catalogue, claims
 from common.reporting.scores import Name
-from common.reporting.tables import REFERENCE
-from common.running.cells import runs_folder
+from common.reporting.stored import Source, here, judged
 from common.running.files import write_csv
 
 HEADER = [
@@ -31,6 +30,7 @@ HEADER = [
     "n",
     "unit",
     "from",
+    "made by",
 ]
 TITLES = {
     "what": "what",
@@ -77,7 +77,9 @@ class Departure:
 
 
 class Measured(NamedTuple):
-    """The effect of the other reading at a preset; numbers as they are printed."""
+    """The effect of the other reading at a preset; numbers as they are printed, none of entries
+    that are stale.
+    """
 
     preset: str
     mean: str
@@ -86,10 +88,13 @@ class Measured(NamedTuple):
     n: int
     unit: str
     table: str
+    maker: str
 
     def __str__(self) -> str:
+        if not self.mean:
+            return f"stale ({self.table}, {self.preset}): run it again"
         bounds = f"[{self.low}, {self.high}]"
-        source = f"n = {self.n} ({self.table}, {self.preset})"
+        source = f"n = {self.n} ({self.table}, {self.preset}, {self.maker})"
         return f"{float(self.mean):+.3g} {bounds} {self.unit}, {source}"
 
 
@@ -107,39 +112,47 @@ def of_paper(paper: str) -> list[Departure]:
     return departures.DEPARTURES if departures else []
 
 
-def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Path]) -> Measured | None:
-    """An effect at a preset, None where it has not been run."""
+def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Source]) -> Measured | None:
+    """An effect at a preset from the first source that has it or where it is stale, None where it
+    has not been run.
+    """
+    table = catalogue.table(f"{paper}/{effect.table}")
+    names = {name for pair in effect.pairs for name in pair}
     for source in sources:
-        last = claims.reader(source / preset / paper)(effect.table)
-        samples = claims.differences(effect.pairs, last) if last else None
+        there = source(table, preset)
+        if there is None:
+            continue
+        samples = claims.differences(effect.pairs, claims.finite(there))
         if samples:
             mean, low, high = (f"{value:.4g}" for value in claims.interval(samples))
-            unit = catalogue.table(f"{paper}/{effect.table}").unit
-            return Measured(preset, mean, low, high, sum(map(len, samples)), unit, effect.table)
+            count = sum(map(len, samples))
+            return Measured(preset, mean, low, high, count, table.unit, effect.table, there.maker)
+        if any(entry.name in names for entry in there.undone("stale")):
+            return Measured(preset, "", "", "", 0, table.unit, effect.table, there.maker)
     return None
 
 
 def ledger(
     papers: Sequence[str] | None = None,
     presets: Sequence[str] = ("quick", "standard", "paper"),
-    sources: Sequence[Path] = (),
+    sources: Sequence[Source] = (here, judged),
 ) -> list[Line]:
     """One line for every measured effect and preset, one for every departure that has none.
 
     Args:
-        sources: results folders, the first that has the numbers counts; this machine's, then the
-            reference, by default.
+        sources: the first that has the numbers counts; this machine's, then the reference, by
+            default.
     """
-    folders = sources or (runs_folder(), REFERENCE)
+    readers = [claims.once(source) for source in sources]
     lines = []
     for paper in catalogue.papers() if papers is None else papers:
         for departure in of_paper(paper):
-            lines += of_departure(paper, departure, presets, folders)
+            lines += of_departure(paper, departure, presets, readers)
     return lines
 
 
 def of_departure(
-    paper: str, departure: Departure, presets: Sequence[str], sources: Sequence[Path]
+    paper: str, departure: Departure, presets: Sequence[str], sources: Sequence[Source]
 ) -> list[Line]:
     """A departure's lines of the ledger."""
     if departure.effect is None:
@@ -176,7 +189,7 @@ def csv_rows(lines: list[Line]) -> list[list]:
         [
             line.paper,
             *(getattr(line.departure, name) for name in list(TITLES)[:-1]),
-            *(line.measured or [""] * 7),
+            *(line.measured or [""] * 8),
         ]
         for line in lines
     ]

@@ -3,18 +3,19 @@
     ./run_all.sh export --to marl-eval
     ./run_all.sh export --to tensorboard
 
-Rows of a table are tasks, its columns algorithms. Both come from a table's curves and seeds CSV, of
-this machine where it has been run here, else of the committed reference; entries without a learning
-curve have their last score only.
+Rows of a table are tasks, its columns algorithms. Both come from this machine's cells where a table
+has been run here, else from the committed reference's curves and seeds CSV; entries without a
+learning curve have their last score only. Entries that are stale or missing have no runs; `notes`
+says which.
 """
 
 import importlib.util
-import math
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from common.reporting import reference, writer
+from common.reporting import stored
+from common.reporting.stored import Stored
 from common.reporting.tables import Table
 from common.running.cells import runs_folder
 from common.running.files import read_csv, write_json
@@ -22,6 +23,7 @@ from common.running.files import read_csv, write_json
 FORMATS = ("marl-eval", "tensorboard")
 METRIC = "score"
 Run = tuple[str, str, int]  # row, column and seed
+Points = dict[Run, list[tuple[int, float]]]  # (round, score) in order
 
 
 class Curve(NamedTuple):
@@ -33,20 +35,55 @@ class Curve(NamedTuple):
 
 def runs_of(table: Table, preset: str) -> dict[Run, Curve]:
     """Every run of a table; {} if it has not been run."""
-    stored = reference.stored(table, preset)
-    if not stored:
+    there = stored.stored(table, preset)
+    if not there:
         return {}
-    curves = stored.folder / f"{table.name}.curves.csv"
-    points: dict[Run, list[tuple[int, float]]] = {}
-    for row in read_csv(curves) if curves.exists() else []:
+    points = points_of(there) if there.source == stored.HERE else points_in(table, there)
+    return {
+        (*entry.name, seed): Curve(points.get((*entry.name, seed), []), last)
+        for entry in there.entries
+        for seed, last in entry.seeds.items()
+    }
+
+
+def points_of(there: Stored) -> Points:
+    """Learning curves of this machine's entries."""
+    return {
+        (*entry.name, seed): [
+            (int(count), value)
+            for count, value in zip(entry.rounds, curve, strict=True)
+            if value is not None
+        ]
+        for entry in there.entries
+        for seed, curve in entry.curves.items()
+    }
+
+
+def points_in(table: Table, there: Stored) -> Points:
+    """Learning curves of the reference's CSV."""
+    path = there.folder / f"{table.name}.curves.csv"
+    points: Points = {}
+    for row in read_csv(path) if path.exists() else []:
         if row["score"]:
             run = (row["row"], row["column"], int(row["seed"]))
             points.setdefault(run, []).append((int(float(row["round"])), float(row["score"])))
-    return {
-        (*name, seed): Curve(points.get((*name, seed), []), None if math.isnan(last) else last)
-        for name, sample in writer.read_seeds(stored.folder / f"{table.name}.seeds.csv").items()
-        for seed, last in sample.items()
-    }
+    return points
+
+
+def notes(chosen: list[Table], preset: str) -> list[str]:
+    """A line for every table whose runs are not all exported, or are not of the present code."""
+    lines = []
+    for table in chosen:
+        there = stored.stored(table, preset)
+        if there is None:
+            continue
+        undone = [*there.undone("stale"), *there.undone("missing")]
+        if undone:
+            count = f"{len(undone)} of {len(there.entries)} entries"
+            lines.append(f"{table.slot}: {count} left out, as {undone[0].state}")
+        if there.source == stored.COMMITTED:
+            lines.append(f"{table.slot}: not run here; from {there.source}, {there.maker}")
+    return lines
 
 
 def marl_eval(table: Table, preset: str) -> dict:

@@ -6,17 +6,20 @@ A page has pairs of lines
     <!-- end -->
 
 and what stands between them is a block made from results/reference and from the papers' data.
-`./run_all.sh readme` fills them; a test fails while a page is stale.
+`./run_all.sh readme` fills them; a test fails while a page is stale. They name the commit that made
+every number, and so stay true when the code goes on; whether that code is still the present one is
+what `./run_all.sh report`, `claims` and `diff` say.
 """
 
 import json
 import re
+import statistics
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from common.reporting import catalogue, claims, departures
-from common.reporting.reference import Stored, state_of
+from common.reporting import catalogue, claims, departures, regression
+from common.reporting.stored import committed, short, state_of
 from common.reporting.tables import REFERENCE, Table
 from common.running.cells import PRESETS
 from common.running.files import write_json, write_text
@@ -30,7 +33,7 @@ NOTHING = "-"
 def pages() -> list[Path]:
     """Every page that may have generated blocks."""
     papers = [ROOT / "papers" / paper for paper in catalogue.papers()]
-    pages = [ROOT / "README.md"]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     pages += [folder / name for folder in papers for name in ("README.md", "notes.md")]
     return [page for page in pages if page.exists()]
 
@@ -89,28 +92,12 @@ def last_commit(path: Path) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-def committed(table: Table, preset: str) -> Stored | None:
-    """A table of the reference."""
-    path = REFERENCE / preset / table.paper / f"{table.name}.json"
-    if not path.exists():
-        return None
-    return Stored(json.loads(path.read_text()), "committed reference", path.parent)
-
-
 def state_at(table: Table, preset: str) -> str:
     """How much of a table is committed, and the commit that made it."""
     there = committed(table, preset)
-    state = state_of(table, there.entries if there else None)
+    state = state_of(table, there)
     commit = short(there.facts.get("commit") or "") if there else ""
     return f"{state} ({commit})" if commit else state
-
-
-def short(commits: str) -> str:
-    """Commits as people write them, also of a tree that differed from its commit."""
-    return ", ".join(
-        commit[:7] + ("-dirty" if commit.endswith("-dirty") else "")
-        for commit in commits.split(", ")
-    )
 
 
 def markdown(rows: list[list], header: list[str]) -> str:
@@ -131,7 +118,7 @@ def tally(lines: list[claims.Line]) -> str:
 
 def ledger_of(paper: str) -> list[claims.Line]:
     """A paper's claims, decided by the reference alone."""
-    return claims.ledger([paper], sources=(REFERENCE,))
+    return claims.ledger([paper], sources=(committed,))
 
 
 def at(lines: list[claims.Line], preset: str) -> list[claims.Line]:
@@ -216,14 +203,35 @@ def same(one: claims.Line, other: claims.Line) -> bool:
 
 def outcome(line: claims.Line) -> str:
     """A verdict with its numbers."""
-    numbers = f": {line.interval}, n = {line.n}" if line.interval else ""
-    why = f" ({line.why})" if line.why else ""
-    return f"{line.verdict}{numbers}{why}"
+    chance = f", p = {line.p}" if line.p else ""
+    numbers = f": {line.interval}, n = {line.n}{chance}" if line.interval else ""
+    reasons = "; ".join(filter(None, (line.why, line.maker)))
+    return f"{line.verdict}{numbers} ({reasons})" if reasons else f"{line.verdict}{numbers}"
 
 
 def departures_block(paper: str) -> str:
     """A paper's departures with their measured effects."""
-    header, rows = departures.table_of(paper, departures.ledger([paper], sources=(REFERENCE,)))
+    header, rows = departures.table_of(paper, departures.ledger([paper], sources=(committed,)))
+    return markdown(rows, header)
+
+
+def power_block(_: str) -> str:
+    """What `diff` sees in a paper's tables at quick, in standard deviations of a seed."""
+    rows = []
+    for paper in catalogue.papers():
+        powers = []
+        for table in catalogue.find(f"{paper}/*"):
+            there = committed(table, SHOWN[0])
+            seen = regression.power(there, regression.timed(table, SHOWN[0])) if there else None
+            if seen and seen.spread:
+                powers.append(seen)
+        if powers:
+            entry = statistics.median(seen.entry / seen.spread for seen in powers)
+            whole = statistics.median(seen.whole / seen.spread for seen in powers)
+            seeds = statistics.median(seen.seeds for seen in powers)
+            title = catalogue.title(paper)
+            rows.append([title, len(powers), f"{seeds:g}", f"{entry:.1f}", f"{whole:.1f}"])
+    header = ["paper", "tables", "seeds", "shift of one entry, in sd", "of a whole table, in sd"]
     return markdown(rows, header)
 
 
@@ -233,4 +241,5 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "verdicts": verdicts_block,
     "claims": claims_block,
     "departures": departures_block,
+    "power": power_block,
 }

@@ -18,8 +18,8 @@ import numpy as np
 from tabulate import tabulate
 
 from common.reporting import catalogue, claims, departures, figures, planning, scores, writer
-from common.reporting.reference import Stored, state_of, stored
 from common.reporting.shown import Shown
+from common.reporting.stored import HERE, Stored, state_of, stored
 from common.reporting.tables import Table
 from common.running.cells import PRESETS, runs_folder
 from common.running.files import write_text
@@ -43,9 +43,9 @@ th, td { border: 1px solid var(--line); padding: .25rem .5rem; }
 th, td { text-align: left; vertical-align: top; }
 thead th { background: var(--soft); }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.holds, .consistent { color: var(--good); font-weight: 600; }
+.holds { color: var(--good); font-weight: 600; }
 .contradicted, .differs { color: var(--bad); font-weight: 600; }
-.undecided, .too { color: var(--open); }
+.undecided, .stale, .missing, .too, .not { color: var(--open); }
 img { max-width: 100%; height: auto; background: #fff; }
 .facts { font-size: 14px; opacity: .85; } code { font-size: 90%; overflow-wrap: anywhere; }
 summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 2px solid; }
@@ -56,7 +56,8 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
 """
 TITLE = "offline-marl-zoo: reproduced beside published"
 NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( \+- [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
-WORDS = {*claims.VERDICTS, "consistent", "differs", "too few runs"}
+WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after correction"}
+UNDONE = ("stale", "missing")  # first words of states
 SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 CLAIM_HEADER = [
     "where",
@@ -66,13 +67,18 @@ CLAIM_HEADER = [
     "verdict",
     "mean [95 % interval]",
     "n",
+    "p (Holm)",
+    "made by",
     "why",
 ]
 INTRODUCTION = (
     "Every number below was computed from files that runs wrote; nothing is typed in. Preset quick "
-    "is a small budget (minutes on two CPU cores), preset paper the papers' own. A verdict on a "
-    "claim comes from a 95 % interval of the numbers it names; at quick most differences to "
-    "published scores have the budget as their reason, orderings are what carries."
+    "is a small budget (minutes on two CPU cores), preset paper the papers' own. Numbers of this "
+    "machine whose code, data or settings have changed since are stale and left out; those of the "
+    "committed reference say which commit made them, and whether its code is older. A verdict on a "
+    "claim comes from a t test at 5 % for all claims of a paper and preset together (Holm); the "
+    "intervals are 95 % each (Student's t). At quick most differences to published scores have the "
+    "budget as their reason, orderings are what carries."
 )
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
 
@@ -87,11 +93,11 @@ class Page:
     def heading(self, level: int, text: str, anchor: str = "") -> None:
         name = f' id="{anchor}"' if anchor else ""
         self.html.append(f"<h{level}{name}>{escape.escape(text)}</h{level}>")
-        self.markdown.append(f"\n{'#' * level} {text}\n")
+        self.markdown.append(f"\n{'#' * level} {plain(text)}\n")
 
     def paragraph(self, text: str, kind: str = "") -> None:
         self.html.append(f"<p{f' class={kind}' if kind else ''}>{escape.escape(text)}</p>")
-        self.markdown.append(f"{text}\n")
+        self.markdown.append(f"{plain(text)}\n")
 
     def table(
         self,
@@ -105,7 +111,9 @@ class Page:
         if folded:
             table = f"<details><summary>{escape.escape(caption)}</summary>{table}</details>"
         self.html.append(table)
-        text = tabulate(rows, header, tablefmt="github", disable_numparse=True)
+        escaped = [[plain(cell) for cell in row] for row in rows]
+        titles = [plain(title) for title in header]
+        text = tabulate(escaped, titles, tablefmt="github", disable_numparse=True)
         self.markdown.append(f"{text}\n")
 
     def picture(self, path: Path, says: str) -> None:
@@ -116,12 +124,17 @@ class Page:
         self.html.append(f'<img alt="{name}" loading="lazy" src="{source}">')
 
 
+def plain(value: object) -> str:
+    """Text as Markdown that shows it as it is: no HTML, no column of its own."""
+    return escape.escape(str(value), quote=False).replace("|", "\\|")
+
+
 def html_cell(value: object, link: str = "") -> str:
     """A cell of a table; words of verdict and numbers get their class."""
     text = str(value)
     kind = "number" if NUMBER.fullmatch(text) else ""
-    if text in WORDS:
-        kind = text.split()[0]
+    if text in WORDS or text.startswith(UNDONE):
+        kind = text.split()[0].rstrip(":")
     content = escape.escape(text)
     if link:
         content = f'<a href="{quoted(link)}">{content}</a>'
@@ -150,16 +163,20 @@ def html_table(
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
 
 
-def facts_line(table: Table, stored: Stored, preset: str) -> str:
+def facts_line(table: Table, there: Stored, preset: str) -> str:
     """One line of provenance."""
-    facts = stored.facts
+    facts = there.facts
     machine = facts.get("machine") or {}
-    seconds = sum(entry.get("seconds", 0) for entry in facts["entries"])
+    seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    kind = "runs" if stored.source == "this machine" else "reference"
-    made_by = f"made by commit {facts['commit']}; " if facts.get("commit") else ""
+    kind = "runs" if there.source == HERE else "reference"
+    made_by = f"made by {there.maker}; "
+    if there.outdated:
+        count = f"{len(there.outdated)} of {len(there.entries)} entries"
+        reasons = ", ".join(dict.fromkeys(there.outdated.values()))
+        made_by = f"made by {there.maker} ({count}: {reasons}); "
     return (
-        f"preset {preset}, from {stored.source} (results/{kind}/{preset}/{table.slot}.json); "
+        f"preset {preset}, from {there.source} (results/{kind}/{preset}/{table.slot}.json); "
         f"{made_by}{facts['unit']}; {facts['score']}; {planning.duration(seconds)} of one core on "
         f"{machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
         f"{machine.get('kernels', '?')}); {versions}"
@@ -177,6 +194,8 @@ def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
             line.verdict,
             line.interval,
             line.n,
+            line.p,
+            line.maker,
             line.why,
         ]
         for line in lines
@@ -238,7 +257,10 @@ def front(page: Page, chosen: list[Table], lines: list[claims.Line]) -> None:
 def state(table: Table, preset: str) -> str:
     """How much of a table there is at a preset, on this machine or committed."""
     there = stored(table, preset)
-    return state_of(table, there.entries if there else None)
+    words = state_of(table, there)
+    if there is None or there.source == HERE:
+        return words
+    return f"{words}, by {there.maker}"
 
 
 def begin_paper(page: Page, paper: str, lines: list[claims.Line]) -> None:
@@ -276,9 +298,11 @@ def show_preset(page: Page, table: Table, preset: str, there: Stored) -> None:
     rows = writer.rows_of(table, entries)
     page.table(rows, writer.HEADER, title, folded=len(rows) > 16, links=links)
     if table.ours:
-        show_aggregates(page, table, there.folder / f"{table.name}.seeds.csv", preset)
+        show_aggregates(page, table, there, preset)
     picture = there.folder / f"{table.name}.png"
-    if picture.exists():
+    if there.undone("stale"):
+        page.paragraph(f"No picture: {len(there.undone('stale'))} entries are stale.", "stale")
+    elif picture.exists():
         page.picture(picture, f"{table.slot} at preset {preset}: {table.title}")
 
 
@@ -313,13 +337,13 @@ def files_line(table: Table, folder: Path) -> str:
     return f"<p class=facts>files: {', '.join(links)}</p>"
 
 
-def show_aggregates(page: Page, table: Table, path: Path, preset: str) -> None:
+def show_aggregates(page: Page, table: Table, there: Stored, preset: str) -> None:
     """Over a table's tasks: the probability of improvement of the paper's method, and performance
     profiles.
     """
     runs = {
         name: np.array(list(sample.values()))
-        for name, sample in claims.seeds_of(path).items()
+        for name, sample in claims.finite(there).items()
         if sample
     }
     title = f"Probability that a run of {table.ours} beats one of another method on the same task"

@@ -1,5 +1,7 @@
-"""Statistics of a table's entries: mean, standard deviation, interquartile mean and a bootstrap
+"""Statistics of a table's entries: mean, standard deviation, interquartile mean and Student's t
 interval over seeds; intervals of differences; how an entry stands to its published number.
+
+No interval of a mean is a bootstrap: its percentiles cover half of what they promise at two seeds.
 """
 
 import math
@@ -10,7 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from common.reporting.shown import Shown
 
-RESAMPLES = 10_000
+RESAMPLES = 1_000
+LEVEL = 0.95
 Name = tuple[str, str]  # row and column of an entry
 
 
@@ -21,7 +24,7 @@ class Summary(NamedTuple):
         n: seeds; diverged: those of them without a finite value, which nothing else counts.
         mean, std: over the others, sd over n as in the papers' code.
         iqm: interquartile mean.
-        low, high: 95 % interval of the mean.
+        low, high: 95 % interval of the mean (Student's t); None below two seeds.
     """
 
     n: int
@@ -48,6 +51,12 @@ class Comparison(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    def verdict(self, decimals: int) -> str:
+        """The word; of a consistent entry also from which gap on it would not have been."""
+        if self.word != "consistent" or self.low is None or self.high is None:
+            return self.word
+        return f"consistent, sees gaps above {(self.high - self.low) / 2:.{decimals}f}"
+
 
 class Student(NamedTuple):
     """Uncertainty of a sum or mean of independent strata: standard error and degrees of freedom
@@ -57,19 +66,21 @@ class Student(NamedTuple):
     error: float
     freedom: float
 
-    def half(self, level: float = 0.95) -> float:
+    def half(self, level: float = LEVEL) -> float:
         """Half the width of the t interval."""
-        from scipy import stats
+        from scipy import special
 
-        return float(stats.t.ppf(0.5 + level / 2, self.freedom)) * self.error if self.error else 0.0
+        if not self.error:
+            return 0.0
+        return float(special.stdtrit(self.freedom, 0.5 + level / 2)) * self.error
 
     def p(self, gap: float) -> float:
         """Two-sided p-value of a difference as large as `gap` where there is none."""
-        from scipy import stats
+        from scipy import special
 
         if not self.error:
             return float(gap == 0)
-        return float(2 * stats.t.sf(abs(gap) / self.error, self.freedom))
+        return float(2 * special.stdtr(self.freedom, -abs(gap) / self.error))
 
 
 def iqm(sample: np.ndarray) -> float:
@@ -79,15 +90,13 @@ def iqm(sample: np.ndarray) -> float:
     return float(stats.trim_mean(sample, 0.25))
 
 
-def bootstrap_interval(sample: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over seeds; the resamples are seeded, so it is the
-    same each time.
-    """
-    sample = np.asarray(sample, float)
-    picks = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, len(sample)))
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(sample[picks].mean(1), [tail, 100 - tail])
-    return float(low), float(high)
+def interval(sample: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Student's t interval of a mean over seeds; infinite for a single one."""
+    mean = float(sample.mean())
+    if len(sample) < 2:
+        return -math.inf, math.inf
+    half = student([(sample.var(ddof=1) / len(sample), len(sample) - 1)]).half(level)
+    return mean - half, mean + half
 
 
 def summary(sample: list[float | None]) -> Summary:
@@ -98,17 +107,14 @@ def summary(sample: list[float | None]) -> Summary:
     diverged = len(sample) - len(finite)
     if not len(finite):
         return Summary(len(sample), diverged)
-    low, high = bootstrap_interval(finite)
+    low, high = map(bound, interval(finite))
     mean = float(finite.mean())
     return Summary(len(sample), diverged, mean, float(finite.std()), iqm(finite), low, high)
 
 
-def standard_error(facts: Summary) -> float:
-    """Standard error of a summary's mean from its sd over n; infinite below two seeds."""
-    count = facts.n - facts.diverged
-    if facts.std is None or count < 2:
-        return math.inf
-    return facts.std / math.sqrt(count - 1)
+def bound(value: float) -> float | None:
+    """None for infinity."""
+    return value if math.isfinite(value) else None
 
 
 def student(strata: list[tuple[float, int]]) -> Student:
@@ -157,9 +163,9 @@ def comparisons(
     word.
 
     `differs` where Holm's p-value over the table's compared entries is below 0.05, `consistent`
-    where the interval of the difference contains 0, `too few runs` in between and below three runs:
-    the interval leaves 0 out, but that happens to one of twenty entries by chance. Scores made at a
-    smaller budget than the paper's differ for that reason alone.
+    where the interval of the difference contains 0, `not significant after correction` in between:
+    the interval leaves 0 out, but that happens to one of twenty entries by chance. `too few runs`
+    below three. Scores made at a smaller budget than the paper's differ for that reason alone.
 
     Args:
         entries: of one table; numbers of the configuration (without cells) are no samples.
@@ -175,8 +181,8 @@ def comparisons(
                 tested[entry.name] = result
     adjusted = holm([result.p for result in tested.values()])
     for (name, result), p in zip(tested.items(), adjusted, strict=True):
-        word = "too few runs"
-        if p < 0.05:
+        word = "not significant after correction"
+        if p < 1 - LEVEL:
             word = "differs"
         elif result.low <= 0 <= result.high:
             word = "consistent"
@@ -203,7 +209,7 @@ def probability_of_improvement(
         return ((gaps > 0) + 0.5 * (gaps == 0)).mean((-1, -2))
 
     def resampled(runs: np.ndarray) -> np.ndarray:
-        return runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))]
+        return runs[random.integers(len(runs), size=(RESAMPLES, len(runs)))]
 
     drawn = [mean(*map(resampled, pair)) for pair in tasks]
     low, high = np.percentile(np.mean(drawn, 0), [2.5, 97.5])
@@ -225,7 +231,7 @@ def performance_profile(
     random = np.random.default_rng(0)
 
     def resampled(runs: np.ndarray) -> np.ndarray:
-        return runs[random.integers(len(runs), size=(RESAMPLES // 10, len(runs)))]
+        return runs[random.integers(len(runs), size=(RESAMPLES, len(runs)))]
 
     shares = [(runs[:, None] > at).mean(0) for runs in tasks]
     drawn = [(resampled(runs)[..., None] > at).mean(1) for runs in tasks]

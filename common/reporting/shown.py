@@ -10,9 +10,12 @@ from common.reporting.scores import Summary
 from common.reporting.tables import Entry, Table, mean_of
 from common.running import cells as store
 from common.running import work
+from common.running.sources import code_hashes
 
 Seeds = dict[int, float | None]  # seed -> value, None where it diverged
-ORIGIN = ("constants", "code", "commit", "machine")
+MADE = ("extra", "data", "config", "recipe", "kind", "seconds")
+# what decides whether two machines round alike
+KIND = ("processor", "cpu_capability", "device", "kernels", "matmul_precision")
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Shown:
         published_mean, published_std: None where nothing was printed.
         seeds, best: last and best score of every seed.
         rounds, curves: of an entry made of one cell, its learning curve for every seed.
-        made: what the entry's JSON says besides: data, extra, seconds; {} while it is not done.
-        origin: constants, code, commit and machine of the first cell's result.
+        made: what the entry's JSON says besides: data, extra, seconds, and by cell the hash of its
+            configuration, its recipe and the kind of machine; {} while it is not done.
+        origin: constants and machine of the first cell's result; code and commits of all.
     """
 
     row: str
@@ -66,12 +70,17 @@ class Shown:
         return {**facts, **self.summary._asdict(), **self.made}
 
 
-def of_json(facts: dict) -> Shown:
-    """An entry of a table's JSON: everything but what single seeds did."""
-    summary = Summary(**{key: facts[key] for key in Summary._fields})
-    made = {key: facts[key] for key in ("extra", "data", "seconds") if key in facts}
+def of_json(facts: dict, seeds: Seeds) -> Shown:
+    """An entry of a table's JSON: everything but best scores and learning curves.
+
+    Args:
+        seeds: its rows of the table's seeds CSV.
+    """
+    made = {key: facts[key] for key in MADE if key in facts}
+    summary = scores.summary(list(seeds.values()))
+    cells = tuple(facts["cells"])
     return Shown(
-        facts["row"], facts["column"], tuple(facts["cells"]), facts["state"], summary, made=made
+        facts["row"], facts["column"], cells, facts["state"], summary, seeds=seeds, made=made
     )
 
 
@@ -104,7 +113,7 @@ def show_entry(entry: Entry, published_mean: float | None, published_std: float 
         seeds,
         **(learned(results) if results else {}),
         made=made_of(entry, results),
-        origin={key: results[0].get(key) for key in ORIGIN} if results else {},
+        origin=origin_of(entry, results) if results else {},
     )
 
 
@@ -126,12 +135,40 @@ def learned(results: list[dict]) -> dict[str, Any]:
 
 
 def made_of(entry: Entry, results: list[dict]) -> dict[str, Any]:
-    """Data, extra facts and seconds of an entry's cells; numbers of the configuration have none."""
+    """What the JSON says of an entry's cells; numbers of the configuration have none."""
     if not results:
         return {} if entry.cells or entry.missing else {"data": {}}
     slots = [cell.slot for cell in entry.cells]
     return {
         "extra": [result.get("extra") for result in results],
         "data": {slot: result["data"] for slot, result in zip(slots, results, strict=True)},
+        "config": {cell.slot: cell.hash for cell in entry.cells},
+        "recipe": {cell.slot: work.paper(cell.paper).data.recipes(cell) for cell in entry.cells},
+        "kind": ", ".join(sorted({kind_of(result) for result in results})),
         "seconds": sum(result["seconds"] for result in results),
+    }
+
+
+def kind_of(result: dict) -> str:
+    """The kind of machine that made a result: one kind gives the same bits for the same code."""
+    machine = result.get("machine") or {}
+    versions = result.get("versions") or {}
+    words = [str(machine.get(key, "?")) for key in KIND]
+    words += [f"{name} {versions.get(name, '?')}" for name in ("torch", "numpy", "mujoco")]
+    return " ".join(words)
+
+
+def origin_of(entry: Entry, results: list[dict]) -> dict[str, Any]:
+    """Where an entry's numbers come from, all its cells being done: the code is the present one,
+    also where an older one that gives the same numbers made them.
+    """
+    code: dict[str, str] = {}
+    for cell in entry.cells:
+        code |= code_hashes(work.paper(cell.paper).roots(cell))
+    commits = dict.fromkeys(result.get("commit") for result in results)
+    return {
+        "constants": results[0].get("constants"),
+        "machine": results[0].get("machine"),
+        "code": code,
+        "commit": ", ".join(commit for commit in commits if commit) or None,
     }

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from common.reporting import scores
 from common.reporting.scores import Name
-from common.reporting.shown import Shown
+from common.reporting.shown import Seeds, Shown
 from common.reporting.tables import Table, variant
 from common.running.cells import runs_folder
 from common.running.files import write_csv, write_json
@@ -94,7 +94,7 @@ def rows_of(table: Table, shown: list[Shown]) -> list[list[str]]:
                 f"{facts.n}{diverged}",
                 number(facts.iqm, decimals),
                 gap,
-                comparison.word if comparison else "",
+                comparison.verdict(decimals) if comparison else "",
             ]
         )
     return rows
@@ -150,30 +150,45 @@ def facts_of(table: Table, preset: str, options: dict, shown: list[Shown]) -> di
         "versions": versions(),
         "constants": origin.get("constants"),
         "machine": origin.get("machine"),
-        "code": origin.get("code"),
+        "code": code_of(shown),
+        "commit": commits_of(shown),
     }
-    commits = dict.fromkeys(entry.origin.get("commit") for entry in shown)
-    facts["commit"] = ", ".join(commit for commit in commits if commit) or None
     return facts | {"entries": [entry.as_json() for entry in shown]}
 
 
-def read_seeds(path: Path) -> dict[Name, dict[int, float]]:
-    """Per-seed values of a table's seeds CSV: {(row, column): {seed: last}}, NaN where a seed
+def code_of(shown: list[Shown]) -> dict[str, str] | None:
+    """Code of all entries that are done, by file."""
+    code: dict[str, str] = {}
+    for entry in shown:
+        code |= entry.origin.get("code") or {}
+    return code or None
+
+
+def commits_of(shown: list[Shown]) -> str | None:
+    """Commits of all entries, each once."""
+    commits: dict[str, None] = {}
+    for entry in shown:
+        commits |= dict.fromkeys((entry.origin.get("commit") or "").split(", "))
+    return ", ".join(commit for commit in commits if commit) or None
+
+
+def read_seeds(path: Path) -> dict[Name, Seeds]:
+    """Per-seed values of a table's seeds CSV: {(row, column): {seed: last}}, None where a seed
     diverged.
 
     Raises:
         BadInput: the file is not such a table.
     """
-    last: dict[Name, dict[int, float]] = {}
+    last: dict[Name, Seeds] = {}
     try:
         with open(path, newline="") as file:
             rows = csv.DictReader(file)
             if not {"row", "column", "seed", "last"} <= {*(rows.fieldnames or ())}:
                 raise ValueError("columns are missing")
             for row in rows:
-                value = float(row["last"]) if row["last"] else math.nan
+                value = float(row["last"]) if row["last"] else None
                 last.setdefault((row["row"], row["column"]), {})[int(row["seed"])] = value
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         hint = "delete it and run its script again"
         raise BadInput(
             f"{path} is not a table of seeds (row, column, seed, last): {error}; {hint}"

@@ -61,17 +61,17 @@ def steps(code: dict[str, str], present: Iterable[str]) -> Iterator[tuple[dict, 
 
 
 def is_present(code: dict[str, str], roots: list[str]) -> bool:
-    """Whether numbers made by some code are those of the present one: a reference table's `code`,
-    of which another commit may be noted.
+    """Whether numbers made by some code are those of the present one: a reference table's `code`.
 
     Args:
-        code: by file, relative to the repository.
-        roots: of the cells, see `common.running.sources`.
+        code: by file, relative to the repository; of all cells of a table, so that there may be
+            files in it that these roots never import.
+        roots: of a cell, see `common.running.sources`.
     """
     now = code_hashes(roots)
     for _, later in steps(code, now):
         code = later
-    return code == now
+    return all(code.get(name) == hashed for name, hashed in now.items())
 
 
 def carried(result: dict, config: dict, present: Iterable[str]) -> dict:
