@@ -291,7 +291,7 @@ def show_table(page: Page, table: Table) -> None:
 def show_preset(page: Page, table: Table, preset: str, there: Stored) -> None:
     """A table at one preset."""
     page.paragraph(facts_line(table, there, preset), "facts")
-    page.html.append(files_line(table, there.folder))
+    page.html.append(files_line(table, there))
     entries = there.entries
     links = [file_of(table, entry, there.folder) for entry in entries]
     title = f"{table.slot} at preset {preset}: {len(entries)} entries"
@@ -326,15 +326,17 @@ def file_of(table: Table, entry: Shown, folder: Path) -> str:
     return relative(folder / f"{table.name}.seeds.csv")
 
 
-def files_line(table: Table, folder: Path) -> str:
+def files_line(table: Table, there: Stored) -> str:
     """Links to a table's files, HTML."""
+    folder = there.folder
+    title = "files of the stale run" if there.undone("stale") else "files"
     names = [f"{table.name}.{kind}" for kind in writer.KINDS]
     links = [
         f'<a href="{quoted(relative(folder / name))}">{name}</a>'
         for name in names
         if (folder / name).exists()
     ]
-    return f"<p class=facts>files: {', '.join(links)}</p>"
+    return f"<p class=facts>{title}: {', '.join(links)}</p>"
 
 
 def show_aggregates(page: Page, table: Table, there: Stored, preset: str) -> None:

@@ -7,6 +7,7 @@ are committed; its numbers stay, and where the present code is no longer the one
 that is said with the commit that did.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -104,10 +105,17 @@ def here(table: Table, preset: str) -> Stored | None:
 def committed(table: Table, preset: str) -> Stored | None:
     """What the reference has of a table, whatever the present code is."""
     path = REFERENCE / preset / table.paper / f"{table.name}.json"
+    seeds = path.with_name(f"{table.name}.seeds.csv")
+    changed = [file.stat().st_mtime_ns for file in (path, seeds) if file.exists()]
+    return _committed(path, seeds, *changed) if path.exists() else None
+
+
+@functools.cache
+def _committed(path: Path, seeds_path: Path, *changed: int) -> Stored:
+    """Read once for many claims, and again when a file has changed."""
     facts = facts_at(path)
-    if facts is None:
-        return None
-    seeds = writer.read_seeds(path.with_name(f"{table.name}.seeds.csv"))
+    assert facts is not None
+    seeds = writer.read_seeds(seeds_path)
     entries = [
         of_json(entry, seeds.get((entry["row"], entry["column"]), {}))
         for entry in facts.pop("entries")
