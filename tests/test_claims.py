@@ -235,3 +235,14 @@ def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):
     mine = of_runtime(claims.ledger(["omar"]))
     assert (mine.verdict, mine.mean) == ("stale", "")
     assert mine.why == "runtime: stale: code changed (papers/omar/omar.py)"
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_intervals_of_the_probability_of_improvement_cover_at_few_runs(count):
+    random = np.random.default_rng(count)
+    hits = []
+    for _ in range(400):
+        tasks = [tuple(random.normal(size=(2, count))) for _ in range(4)]
+        _, low, high = scores.probability_of_improvement(tasks)
+        hits.append(low <= 0.5 <= high)
+    assert np.mean(hits) > 0.9
