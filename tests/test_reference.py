@@ -31,6 +31,10 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
     by_entry, missing = {}, {(entry.row, entry.column) for entry in entries if entry.missing}
     for line in rows(folder / f"{table.name}.seeds.csv"):
         by_entry.setdefault((line["row"], line["column"]), []).append(float(line["last"]))
+    said = {
+        (entry["row"], entry["column"]): entry
+        for entry in json.loads((folder / f"{table.name}.json").read_text())["entries"]
+    }
     for row in shown:
         if (row["row"], row["column"]) in missing:
             assert row["mean"] == ""
@@ -39,6 +43,8 @@ def test_quick_reference_is_complete_and_follows_from_its_seeds(table):
         assert row["mean"] == number(facts.mean, table.decimals) and row["std"] == number(
             facts.std, table.decimals
         )
+        entry = said[row["row"], row["column"]]
+        assert [entry["low"], entry["high"]] == pytest.approx([facts.low, facts.high])
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.slot)

@@ -143,7 +143,7 @@ def test_markdown_shows_html_as_text():
 
 
 def test_a_broken_json_is_one_sentence(accepted, capsys):
-    for content in ("[]", "null", "{"):
+    for content in ("[]", "null", "{", '{"entries": [1]}', '{"entries": [{"row": "a"}]}'):
         (accepted / "table1.json").write_text(content)
         assert suite.main(["diff", *ONLY]) == 2
         error = capsys.readouterr().err

@@ -116,10 +116,14 @@ def _committed(path: Path, seeds_path: Path, *changed: int) -> Stored:
     facts = facts_at(path)
     assert facts is not None
     seeds = writer.read_seeds(seeds_path)
-    entries = [
-        of_json(entry, seeds.get((entry["row"], entry["column"]), {}))
-        for entry in facts.pop("entries")
-    ]
+    try:
+        entries = [
+            of_json(entry, seeds.get((entry["row"], entry["column"]), {}))
+            for entry in facts.pop("entries")
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        hint = "take it from git again"
+        raise BadInput(f"{path} is not a table's JSON: {error!r}; {hint}") from None
     return Stored(COMMITTED, path.parent, facts, entries)
 
 
