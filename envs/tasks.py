@@ -69,4 +69,12 @@ FAMILIES = (
         ("3m", "8m", "5m_vs_6m", "10m_vs_11m", "MMM", "2s3z", "3s_vs_3z"),
     ),
 )
+MANY_SEEDS = ("particle", "kinematic")  # families
+FIVE = (0, 1, 2, 3, 4)
 TASKS = {task: family for family in FAMILIES for task in family.tasks}
+
+
+def data_seeds(task: str) -> tuple[int, ...]:
+    """Seeds of a task's data sets: one behaviour policy each."""
+    several = TASKS[task].name in MANY_SEEDS or task == "two_agent_halfcheetah"
+    return FIVE if several else (0,)

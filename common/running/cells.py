@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from common.running.files import write_json
 from common.running.provenance import (
@@ -41,7 +41,8 @@ KEYS = {"config": dict, "config_hash": str, "code": dict}  # every result has th
 LONGEST_NAME = 180  # of a file, without its ending; file systems take 255
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True)
+class Layer:
     """Some values of a configuration, and where they come from.
 
     Attributes:
@@ -53,15 +54,17 @@ class Layer(NamedTuple):
 
     source: str
     values: dict[str, Any]
-    types: dict[str, type] = {}
+    types: dict[str, type] = field(default_factory=dict)
 
+    @functools.cached_property
     def pairs(self) -> dict[str, Any]:
         """The values by dotted key."""
         return flat(self.values)
 
 
+@functools.cache
 def defaults(group: str, config: Any) -> Layer:
-    """The values of a dataclass as a group of the configuration."""
+    """The values of a frozen dataclass as a group of the configuration."""
     title = (type(config).__doc__ or "").strip().split("\n")[0]
     return Layer(
         f"{type(config).__name__}: {title}", {group: asdict(config)}, {group: type(config)}
@@ -93,10 +96,15 @@ def nested(pairs: dict[str, Any]) -> dict[str, Any]:
 
 def merged(layers: Iterable[Layer]) -> dict[str, Any]:
     """The configuration of layers: later ones win."""
+    return nested(merged_pairs(layers))
+
+
+def merged_pairs(layers: Iterable[Layer]) -> dict[str, Any]:
+    """The same by dotted key."""
     pairs: dict[str, Any] = {}
     for layer in layers:
-        pairs |= layer.pairs()
-    return nested(pairs)
+        pairs |= layer.pairs
+    return pairs
 
 
 def word(value: Any) -> str:
@@ -155,7 +163,7 @@ class Cell:
             seeds: None for the defaults' own.
             marks: words of the slot after the changes.
         """
-        usual = flat(merged(layers))
+        usual = merged_pairs(layers)
         changed = flat(changes or {})
         different = [key for key, value in changed.items() if usual.get(key) != value]
         names = [f"{key.rpartition('.')[2]}={word(changed[key])}" for key in different]
@@ -173,7 +181,7 @@ class Cell:
         origins = dict(self.origins)
         types = dict(self.types)
         for layer in layers:
-            above = layer.pairs()
+            above = layer.pairs
             pairs |= above
             origins |= dict.fromkeys(above, layer.source)
             types |= layer.types

@@ -215,7 +215,7 @@ def changed(cell: Cell, changes: dict[str, Any]) -> Cell:
     Raises:
         BadInput: a value is not allowed, or not with the others.
     """
-    usual = Layer("", cell.config).pairs()
+    usual = Layer("", cell.config).pairs
     values: dict[str, Any] = {}
     words = []
     for key, value in sorted(changes.items()):

@@ -9,11 +9,12 @@ from tqdm import tqdm
 
 from common.running.cells import Cell
 from envs.datasets.building import build
-from envs.datasets.keys import IMPORTED, data_path, family
+from envs.datasets.keys import IMPORTED, data_path
 from envs.datasets.loading import load
 from envs.datasets.recipes import recipe
 from envs.datasets.sizes import sizes_of
 from envs.storage import DataError
+from envs.tasks import data_seeds
 
 
 class DataSets(NamedTuple):
@@ -59,7 +60,7 @@ class CellData:
         sets = self.of(cell)
         if not sets or sets.size in IMPORTED:
             return []
-        there = family(sets.task).seeds(sets.task)
+        there = data_seeds(sets.task)
         return [seed for seed in sets.seeds.values() if seed not in there]
 
     def recipes(self, cell: Cell) -> dict[str, str]:

@@ -32,7 +32,7 @@ from envs.datasets.keys import (
 )
 from envs.datasets.sizes import measure
 from envs.storage import DataError
-from envs.tasks import TASKS
+from envs.tasks import TASKS, data_seeds
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,11 +119,12 @@ def orders_of(task: str, args: argparse.Namespace) -> list[Order]:
     if TASKS[task].name == "robots":
         options["replay"] = args.replay
     qualities = args.quality or module.qualities(task)
-    seeds = args.seeds or module.seeds(task)
-    unknown = [seed for seed in seeds if seed not in module.seeds(task)]
+    there = data_seeds(task)
+    seeds = args.seeds or [*there]
+    unknown = [seed for seed in seeds if seed not in there]
     if unknown:
-        there = ", ".join(map(str, module.seeds(task)))
-        raise DataError(f"unknown seeds {unknown} of {task}, expected some of: {there}")
+        expected = ", ".join(map(str, there))
+        raise DataError(f"unknown seeds {unknown} of {task}, expected some of: {expected}")
     for quality in qualities:
         data_path(task, quality, 0, args.size)  # raises for unknown names before anything is built
     return [Order(task, quality, seeds, args.size, options) for quality in qualities]

@@ -2,11 +2,12 @@
 
 import functools
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from common.running.files import read_csv, write_csv
-from envs.datasets.keys import IMPORTED, SIZES, data_path, existing, family
+from envs.datasets.keys import SIZES, Key, existing, family, key_at
 from envs.tasks import TASKS
 
 MEASURED = Path(__file__).parent / "sizes.csv"  # written by `measure`
@@ -21,11 +22,26 @@ def steps_of(task: str, quality: str, size: str) -> int:
     return module.size_of(task, size) if kind == "kinematic" else module.SIZES[size]
 
 
+class Size(NamedTuple):
+    """Of one data set.
+
+    Attributes:
+        steps: as `steps_of` says.
+        bytes: of its file, None where that was not measured.
+    """
+
+    steps: int
+    bytes: int | None
+
+
 @functools.cache
-def measured() -> dict[tuple[str, str, str], int]:
-    """Bytes of a data set by (task, quality, size), as `measure` found them."""
+def known_sizes() -> dict[tuple[str, str, str], Size]:
+    """By (task, quality, size), as `measure` wrote them: no simulator is loaded to ask for steps."""
     return {
-        (row["task"], row["quality"], row["size"]): int(row["bytes"]) for row in read_csv(MEASURED)
+        (row["task"], row["quality"], row["size"]): Size(
+            int(row["steps"]), int(row["bytes"]) if row["bytes"] else None
+        )
+        for row in read_csv(MEASURED)
     }
 
 
@@ -34,25 +50,20 @@ def estimated(task: str, quality: str, size: str) -> int:
     """Bytes of a data set that is not there: the measured mean of that size, or that of the largest
     measured size in proportion to the steps, 0 without any and of what is imported.
     """
-    if size in IMPORTED:
+    sizes = {other: known_sizes().get((task, quality, other)) for other in SIZES}
+    asked = sizes.get(size)
+    measured = [one for one in sizes.values() if one and one.bytes]
+    if not asked or not measured:
         return 0
-    bytes_of = {
-        other: measured()[task, quality, other]
-        for other in SIZES
-        if (task, quality, other) in measured()
-    }
-    if size in bytes_of:
-        return bytes_of[size]
-    if not bytes_of:
-        return 0
-    largest = max(bytes_of, key=bytes_of.__getitem__)
-    steps = steps_of(task, quality, size)
-    return bytes_of[largest] * steps // steps_of(task, quality, largest)
+    if asked.bytes:
+        return asked.bytes
+    largest = max(measured, key=lambda one: one.bytes or 0)
+    return (largest.bytes or 0) * asked.steps // largest.steps
 
 
 def sizes_of(task: str, quality: str, seeds: list[int], size: str) -> dict[Path, int]:
     """Files of data sets and their bytes, estimated where they are not there."""
-    paths = [data_path(task, quality, seed, size) for seed in seeds]
+    paths = [Key(task, quality, seed, size).path for seed in seeds]
     return {
         path: path.stat().st_size if path.exists() else estimated(task, quality, size)
         for path in paths
@@ -60,19 +71,28 @@ def sizes_of(task: str, quality: str, seeds: list[int], size: str) -> dict[Path,
 
 
 def measure() -> None:
-    """Writes the mean bytes of the data sets in the cache folder to `MEASURED`, beside what is
-    known of others.
+    """Writes steps of all data sets to `MEASURED`, and the mean bytes of those in the cache folder,
+    beside what is known of others.
     """
-    by_kind: dict[tuple[str, str, str], list[int]] = {}
+    there: dict[tuple[str, str, str], list[int]] = {}
     for path in existing([]):
-        if not path.exists():
-            continue
-        size, task, quality = path.parts[-3], path.parts[-2], path.stem.rpartition("-")[0]
-        if size in SIZES:
-            by_kind.setdefault((task, quality, size), []).append(path.stat().st_size)
-    means = measured() | {kind: round(np.mean(counts)) for kind, counts in by_kind.items()}
-    write_csv(
-        MEASURED,
-        ["task", "quality", "size", "bytes"],
-        [[*kind, means[kind]] for kind in sorted(means)],
-    )
+        key = key_at(path)
+        if key and path.exists():
+            there.setdefault((key.task, key.quality, key.size), []).append(path.stat().st_size)
+    rows = []
+    for task, quality, size in every_kind():
+        before = known_sizes().get((task, quality, size))
+        sizes = there.get((task, quality, size))
+        mean = round(np.mean(sizes)) if sizes else before and before.bytes
+        rows.append([task, quality, size, steps_of(task, quality, size), mean])
+    write_csv(MEASURED, ["task", "quality", "size", "steps", "bytes"], sorted(rows))
+
+
+def every_kind() -> list[tuple[str, str, str]]:
+    """(task, quality, size) of all data sets that can be built."""
+    return [
+        (task, quality, size)
+        for task in TASKS
+        for quality in family(task).qualities(task)
+        for size in SIZES
+    ]

@@ -18,7 +18,6 @@ TASKS = tuple(SCENARIOS)
 QUALITIES = ("random",)
 SIZES = {"smoke": 5_000, "quick": 100_000, "paper": 1_000_000}
 SHIFTING_SIZES = SIZES | {"paper": 100_000}  # not given in the paper
-SEEDS = [0, 1, 2, 3, 4]
 COLLECT_WORLDS = 200
 
 
@@ -35,11 +34,6 @@ def effort(task: str, quality: str) -> int:
 def qualities(task: str) -> tuple[str, ...]:
     """Data qualities of a task."""
     return QUALITIES
-
-
-def seeds(task: str) -> list[int]:
-    """Seeds of a task's data sets."""
-    return SEEDS
 
 
 def constants(task: str) -> tuple[float, float]:

@@ -100,11 +100,6 @@ def qualities(task: str) -> tuple[str, ...]:
     return teams.QUALITIES if task in TASK_VIEWS else QUALITIES
 
 
-def seeds(task: str) -> list[int]:
-    """Seeds of a task's data sets: one behaviour policy each."""
-    return teams.SEEDS if task in TASK_VIEWS else [behaviour.SEED]
-
-
 def constants(task: str, source: str = "ours") -> tuple[float, float]:
     """Expert and random return that normalised scores are relative to.
 

@@ -266,11 +266,6 @@ def qualities(task: str) -> tuple[str, ...]:
     return QUALITIES
 
 
-def seeds(task: str) -> list[int]:
-    """Seeds of a task's data sets."""
-    return [0]
-
-
 def card(task: str = "reacher") -> dict:
     """What is known about the teams, see `ship`."""
     return read_card(POLICIES, task)

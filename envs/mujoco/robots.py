@@ -11,17 +11,15 @@ Axes: W simulations, D numbers of the observed state, U actuators. States are fl
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import gymnasium
-import mujoco
 import numpy as np
 import torch
 
-SILENT_WARNINGS = lambda message: None  # noqa: E731  kept alive here, MuJoCo holds only a reference
-mujoco.set_mju_user_warning(
-    SILENT_WARNINGS
-)  # it would write MUJOCO_LOG.TXT into the working folder at every load
+if TYPE_CHECKING:
+    import mujoco
 
+SILENT_WARNINGS = lambda message: None  # noqa: E731  kept alive here, MuJoCo holds only a reference
 MARGINS = ("pre-3.5", "plain")
 
 
@@ -67,7 +65,7 @@ class Robot:
     horizon: int = 1000
     not_observed: str = "the robot's distance along x, set to 0 (it changes no reward)"
 
-    def model(self, contact_margins: str = "pre-3.5") -> mujoco.MjModel:
+    def model(self, contact_margins: str = "pre-3.5") -> "mujoco.MjModel":
         """The physics model.
 
         Args:
@@ -75,10 +73,15 @@ class Robot:
                 of two touching geoms since 3.5.0 where it took the larger before; "plain" leaves
                 them. Matters in Hopper and Ant.
         """
+        import mujoco
+
         if contact_margins not in MARGINS:
+            expected = ", ".join(MARGINS)
             raise ValueError(
-                f"unknown contact_margins {contact_margins!r}, expected one of: {', '.join(MARGINS)}"
+                f"unknown contact_margins {contact_margins!r}, expected one of: {expected}"
             )
+        # Else MuJoCo writes MUJOCO_LOG.TXT into the working folder at every load
+        mujoco.set_mju_user_warning(SILENT_WARNINGS)
         model = mujoco.MjModel.from_xml_path(str(xml_path(self.xml)))
         if contact_margins == "pre-3.5":
             model.geom_margin[:] *= 0.5
@@ -274,4 +277,6 @@ def robot(name: str) -> Robot:
 
 def xml_path(xml: str) -> Path:
     """gymnasium's model file."""
+    import gymnasium
+
     return Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / xml

@@ -47,11 +47,6 @@ def qualities(task: str) -> tuple[str, ...]:
     return QUALITIES
 
 
-def seeds(task: str) -> list[int]:
-    """Seeds of a task's data sets: one behaviour policy each."""
-    return behaviour.SEEDS
-
-
 def constants(task: str) -> tuple[float, float]:
     """Expert and random return that normalised scores of a task are relative to: ours, from the
     policies' card.

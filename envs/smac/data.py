@@ -47,11 +47,6 @@ def qualities(task: str) -> tuple[str, ...]:
     return QUALITIES
 
 
-def seeds(task: str) -> list[int]:
-    """Seeds of a map's data sets."""
-    return [0]
-
-
 def constants(task: str) -> tuple[float, float]:
     """A plain win's return, and nothing's."""
     return 20.0, 0.0
@@ -190,9 +185,7 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
         arrays["available"][:, :-1], arrays["actions"][..., None].astype(np.int64), -1
     )[..., 0]
     if not chosen[arrays["filled"] > 0].all():
-        raise DataError(
-            f"data set {path}: an action was not available when it was taken"
-        )
+        raise DataError(f"data set {path}: an action was not available when it was taken")
 
 
 def transitions(data: dict) -> dict:

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
+from common.running.sources import resolve
 from envs.smac.units import MAPS as SCENARIOS
 from envs.smac.units import simulator
-from papers.cast_bcq import battles, data, grid, training
+from papers.cast_bcq import data
 from papers.cast_bcq.config import (
     ALWAYS_FULL,
     BATTLE_OPTIONS_OF,
@@ -24,6 +25,7 @@ from papers.cast_bcq.config import (
 )
 
 SIMULATOR = simulator()
+OF_EACH_MEMBER = ("variant", "seeds")  # the rest of a configuration is shared by a program
 
 
 def chosen(options: dict, known) -> dict:
@@ -123,16 +125,26 @@ def in_battle(cell: Cell) -> bool:
     return cell.config["task"] in MAPS
 
 
-def kind(cell: Cell):
-    """The module that trains the cell."""
+def program_key(cell: Cell) -> tuple:
+    """Cells with equal keys can be trained together."""
+    return tuple(
+        sorted(
+            (key, repr(value)) for key, value in cell.config.items() if key not in OF_EACH_MEMBER
+        )
+    )
+
+
+def trained_by(cell: Cell) -> str:
+    """The module that trains the cell, see `data.roots`."""
     if on_grid(cell):
-        return grid
-    return battles if in_battle(cell) else training
+        return "grid"
+    return "battles" if in_battle(cell) else "training"
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
-    """Trains a program of cells; see training.py, battles.py and grid.py."""
-    return program.train(kind(cells[0]).build, cells, device, checkpoint, progress)
+    """Trains a program of cells; simulators are loaded now."""
+    build = resolve(f"papers.cast_bcq.{trained_by(cells[0])}:build")
+    return program.train(build, cells, device, checkpoint, progress)
 
 
 # Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
@@ -171,7 +183,7 @@ PAPER = work.Paper(
     name="cast_bcq",
     roots=data.roots,
     data=data.DATA,
-    program_key=training.program_key,
+    program_key=program_key,
     train=train,
     record=experiment.record_cell,
     cost=cost,

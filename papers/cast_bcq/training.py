@@ -4,7 +4,6 @@ data set. Methods differ in what agents observe and in their learner.
 
 from common.learning.population import generators
 from common.running import program
-from common.running.cells import Cell
 from common.running.program import Course, Members, Training
 from common.running.sources import resolve
 from envs import datasets, joint
@@ -15,13 +14,7 @@ from papers.cast_bcq.config import METHODS
 from papers.cast_bcq.data import DATA
 from papers.cast_bcq.rows import JointRows
 
-OWN = ("variant", "seeds")  # of a cell; the rest of its configuration is its program's
 JOINT = ("ours", "icq_ma")  # learn from the rows of the whole team
-
-
-def program_key(cell: Cell) -> tuple:
-    """Cells with equal keys can be trained together."""
-    return tuple(sorted((key, repr(value)) for key, value in cell.config.items() if key not in OWN))
 
 
 def single(robot: str) -> View:

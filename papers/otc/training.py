@@ -20,7 +20,7 @@ from common.running.cells import Cell
 from common.running.program import Course, Members, Training
 from common.running.sources import module_of, resolve
 from envs import datasets, joint
-from envs.tasks import TASKS
+from envs.tasks import TASKS, data_seeds
 from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
 from papers.otc.config import BASES
@@ -48,8 +48,8 @@ def program_key(cell: Cell) -> tuple:
 
 def data_seed(task: str, seed: int) -> int:
     """Run seed k uses data set k, where a task has several."""
-    known = datasets.family(task).seeds(task)
-    return seed if seed in known else known[seed % len(known)]
+    there = data_seeds(task)
+    return seed if seed in there else there[seed % len(there)]
 
 
 def data_sets(cell: Cell) -> datasets.DataSets:

@@ -165,7 +165,7 @@ def test_a_typo_in_any_option_of_any_script_is_one_sentence(table):
 @pytest.mark.parametrize("table", TRAINED, ids=lambda t: t.slot)
 def test_every_value_of_every_cell_is_allowed_and_has_an_origin(table):
     for cell in [cell for preset in PRESETS for cell in table.cells(preset)]:
-        origins = Layer("", cell.config).pairs()
+        origins = Layer("", cell.config).pairs
         assert all(cell.origins[key] for key in origins)
         for place, annotation in settable(cell).items():
             checked(place, origins[place], annotation)
@@ -176,7 +176,7 @@ def test_every_value_of_every_cell_is_allowed_and_has_an_origin(table):
 def test_every_hyperparameter_can_be_named(table):
     kinds = {tuple(cell.types.values()): cell for cell in table.cells("smoke")}
     for cell in kinds.values():
-        pairs = Layer("", cell.config).pairs()
+        pairs = Layer("", cell.config).pairs
         for place in settable(cell):
             assert [*places_of(cell, place)] == [place]
             assert changed(cell, {place: pairs[place]}) is cell

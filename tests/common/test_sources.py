@@ -217,13 +217,20 @@ def test_training_takes_no_number_from_a_module_declared_without_effect(name):
 
 
 def test_a_table_of_the_particle_worlds_loads_no_other_simulator():
-    absent = ("mujoco", "gymnasium", "numba", "scipy.stats", "matplotlib", "envs.smac.core")
-    code = (
-        "import sys\nimport papers.omar.table3\n"
-        f"print([name for name in {absent!r} if name in sys.modules])"
-    )
+    assert loaded_by("import papers.omar.table3") == "[]"
+
+
+def test_the_list_loads_no_simulator(folders):
+    assert loaded_by("from common import suite; suite.main(['--list'])") == "[]"
+
+
+def loaded_by(statement):
+    """Which of the heavy modules a statement loads, as it is printed."""
+    heavy = ("mujoco", "gymnasium", "numba", "scipy.stats", "matplotlib", "h5py", "envs.smac.core")
+    code = f"import sys\n{statement}\nprint([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == "[]\n", done.stderr
+    assert not done.returncode, done.stderr
+    return done.stdout.splitlines()[-1]
 
 
 def test_families_name_their_modules_tasks():

@@ -375,19 +375,25 @@ def test_the_usage_text_names_every_command():
 def test_every_command_of_the_usage_text_works(command, own_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(particle, "train_behaviour", lambda task: print(f"trained {task}"))
     monkeypatch.setattr(sizes, "MEASURED", tmp_path / "sizes.csv")
-    (tmp_path / "sizes.csv").write_text("task,quality,size,bytes\n")
+    (tmp_path / "sizes.csv").write_text("task,quality,size,steps,bytes\n")
     write_d4rl_file(tmp_path / "hopper_medium-v2.hdf5")
-    sizes.measured.cache_clear()
+    sizes.known_sizes.cache_clear()
     arguments, answer = USAGE[command]
     code = commands.main([command, *arguments.format(folder=tmp_path).split()])
     said = capsys.readouterr()
     assert code == 0 and answer in said.out and not said.err
     if command == "measure":
         bytes_there = own_folder.path.stat().st_size
-        assert sizes.MEASURED.read_text().endswith(f"predator_prey,medium,smoke,{bytes_there}\n")
+        line = f"predator_prey,medium,smoke,5000,{bytes_there}\n"
+        assert line in sizes.MEASURED.read_text()
     if command == "show":
         assert own_folder.path.with_suffix(".png").exists()
-    sizes.measured.cache_clear()
+    sizes.known_sizes.cache_clear()
+
+
+def test_the_steps_on_file_are_those_of_the_generators():
+    steps = {kind: sizes.steps_of(*kind) for kind in sizes.every_kind()}
+    assert {kind: size.steps for kind, size in sizes.known_sizes().items()} == steps
 
 
 def write_d4rl_file(path, rows=300):

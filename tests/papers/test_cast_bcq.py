@@ -502,7 +502,7 @@ def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(
         for variant in ("ours", "w/o CSAA", "w/o ST", "w/o CD")
     ]
     PAPER.data.prepare(cells[0])
-    assert len({training.program_key(one) for one in cells}) == 1
+    assert len({PAPER.program_key(one) for one in cells}) == 1
     together = train(training.build, cells, "cpu", folders / "none.pt")
     alone = train(training.build, cells[:1], "cpu", folders / "none.pt")
     assert together[0]["seeds"] == alone[0]["seeds"]
