@@ -16,6 +16,7 @@ sys.path.pop(0)  # this script's folder: there `envs` is a script, not the packa
 import torch
 
 from common.learning.networks import Actors
+from common.learning.philox import Streams
 from common.learning.population import Adam, generators, mean_over_batch, per_member
 from common.learning.replay import Replay
 from common.learning.td3bc import TD3BC, Standardiser, TD3BCConfig
@@ -46,7 +47,7 @@ def load(robot: str, quality: str, size: str):
         rows[key].flatten(1).unsqueeze(1) for key in ("action", "next_action")
     )
     rows |= {key: rows[key][:, :1] for key in ("obs", "next_obs", "reward", "terminal")}
-    replay = Replay([rows], [0], generators([0], "minibatches"), False, False, "cpu")
+    replay = Replay([rows], [0], Streams([0], "minibatches"), False, False, "cpu")
     obs = rows["obs"].transpose(0, 1)[None]  # [1, 1, R, O]
     return (
         replay,

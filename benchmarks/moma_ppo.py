@@ -20,7 +20,7 @@ from torch import nn
 
 from common.learning.mappo import MAPPO, MAPPOConfig
 from common.learning.memory import positions
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.learning.rollouts import roll
 from common.running.provenance import machine
 from envs.mujoco.views import view
@@ -48,7 +48,7 @@ def batched(of, config: WorldModelConfig, ppo: MAPPOConfig, state_dim: int):
     learner = MAPPO(seeds, of.obs_dims, state_dim, of.action_dim, ppo)
     state = torch.randn(TEAMS, STARTS, state_dim, generator=torch.Generator().manual_seed(0))
     history = torch.zeros(TEAMS, of.num_agents, STARTS, 10, of.obs_dim + of.action_dim)
-    streams = generators(seeds, "actions"), generators(seeds, "world")
+    streams = Streams(seeds, "actions"), Streams(seeds, "world")
     return lambda: roll(learner, world, of, state, history, STEPS, *streams)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from common.learning import kernels
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.learning.replay import Replay
 from common.running.provenance import machine
 from papers.omar.config import METHODS
@@ -50,7 +50,7 @@ def population(method: str, members: int, batch: int, dataset: dict, device: str
     build, kind = METHODS[method]
     learner = build(Backbone(seeds, OBS, ACTION, AGENTS, config, device), kind())
     replay = Replay(
-        [dataset], [0] * members, generators(seeds, "m"), False, method == "ma_icq", device
+        [dataset], [0] * members, Streams(seeds, "m", device), False, method == "ma_icq", device
     )
     return lambda: learner.update(replay.draw(batch))
 

@@ -55,7 +55,11 @@ class MATD3(Learner):
         purpose: str,
         state_dim: int | None = None,
     ):
-        super().__init__(seeds, max_norm=config.grad_clip, noise=f"{purpose}/target noise")
+        super().__init__(seeds, max_norm=config.grad_clip)
+        # Replay data are made by running this training again, so it must draw as it did when its
+        # policies were made; from `self.streams`, as every other learner, once they are made anew.
+        self.noise = generators(seeds, f"{purpose}/target noise")
+        self.others["noise"] = self.noise
         self.config = config
         self.sizes = (obs_dims, action_dim)
         self.purpose = purpose
@@ -113,9 +117,8 @@ class MATD3(Learner):
         """
         config = self.config
         with torch.no_grad():
-            noise = (self.normal(*action.shape[1:]) * config.target_noise).clamp_(
-                -config.target_clip, config.target_clip
-            )
+            noise = self.noise.normal(action.shape[1:]) * config.target_noise
+            noise = noise.clamp_(-config.target_clip, config.target_clip)
             next_action = self.actors.train_actions(next_obs, self.targets["actor"])
             next_action = (next_action + noise).clamp_(-1, 1)
             next_q = self.critics.values(

@@ -17,7 +17,8 @@ from torch import Tensor
 from common.learning.learner import Learner
 from common.learning.losses import td_loss
 from common.learning.networks import TwinCritics, apply_mlp, mlp_parameters
-from common.learning.population import Parameters, generators, mean_over_batch, normal_
+from common.learning.philox import Streams
+from common.learning.population import Parameters, generators, mean_over_batch
 from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.replay import Batch
 from common.learning.vae import ConditionalVAE
@@ -84,9 +85,9 @@ class BCQ(Learner):
         )
         self.hold("critic", self.critics.params, config.critic_lr, target=True)
 
-    def noise(self, like: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
+    def noise(self, like: Tensor, streams: Streams | None = None) -> Tensor:
         """Standard normal latents [M, N, B, Z] for observations [M, N, B, O]."""
-        return normal_(like.new_empty(*like.shape[:-1], self.latent), streams or self.streams)
+        return (streams or self.streams).normal((*like.shape[1:-1], self.latent))
 
     @torch.no_grad()
     def decode(self, obs: Tensor, noise: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class BCQ(Learner):
         return td_loss(self.critics.values(batch.obs, batch.action), target)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
+    def act(self, obs: Tensor, streams: Streams) -> Tensor:
         """[M, N, B, A]: the best of `act_samples` candidates by the first critic, for obs [M, N, B,
         O].
         """
@@ -153,7 +154,7 @@ class BCQ(Learner):
         return self.critics.values(obs, action, self.networks["critic"], head=0)
 
     @torch.no_grad()
-    def value(self, obs: Tensor, streams: list[torch.Generator], samples: int) -> Tensor:
+    def value(self, obs: Tensor, streams: Streams, samples: int) -> Tensor:
         """[M, N, B] mean value of `samples` proposals."""
         repeated = obs.repeat_interleave(samples, dim=2)
         proposed = self.propose(repeated, self.noise(repeated, streams), self.networks["actor"])

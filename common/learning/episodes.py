@@ -8,6 +8,7 @@ shape would depend on what other members drew.
 Axes: M members, P positions, L lanes, N agents, O observation, D state, U actions.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from common.learning.population import generators
+from common.learning.philox import Streams
 
 
 def agent_inputs(obs: Tensor, last: Tensor, actions: int) -> Tensor:
@@ -66,7 +67,7 @@ def lay(
     lengths: np.ndarray,
     lanes: int,
     positions: int,
-    stream: torch.Generator,
+    draws: Iterator[int],
     waiting: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Lays random episodes into lanes.
@@ -74,6 +75,7 @@ def lay(
     Args:
         lengths: [E] steps of every episode; each takes one place more.
         positions: of a lane, more than the longest episode.
+        draws: random numbers of episodes, see `most_draws`.
         waiting: the episode to begin with, drawn before.
 
     Returns:
@@ -94,7 +96,7 @@ def lay(
     while True:
         drawn = waiting
         if drawn is None:
-            drawn = int(torch.randint(len(lengths), (), generator=stream))
+            drawn = next(draws)
         waiting = None
         places = lengths[drawn] + 1
         free = np.flatnonzero(used + places <= positions)
@@ -105,6 +107,13 @@ def lay(
         episode[span, lane] = drawn
         step[span, lane] = np.arange(places)
         used[lane] += places
+
+
+def most_draws(lengths: np.ndarray, lanes: int, positions: int) -> int:
+    """How many episodes `lay` draws at most: as many of the shortest as fit, and one that does
+    not.
+    """
+    return lanes * (positions // int(lengths.min() + 1)) + 1
 
 
 KINDS = {
@@ -151,14 +160,20 @@ class EpisodeStore:
             return array[inside].to(device, KINDS[name])
 
         self.data = {name: ragged(name) for name in KINDS}
-        self.streams = generators(seeds, "minibatches")
+        self.streams = Streams(seeds, "minibatches", device)
         self.waiting: list[int | None] = [None] * len(seeds)
 
     def draw(self) -> Lanes:
-        """A fresh minibatch for every member."""
+        """A fresh minibatch for every member.
+
+        A member takes as many numbers of the draw as it needs; the rest is lost, so that how many
+        its neighbours need is nothing to it.
+        """
         episodes, steps = [], []
-        for m, stream in enumerate(self.streams):
-            laid = lay(self.lengths, self.lanes, self.positions, stream, self.waiting[m])
+        most = most_draws(self.lengths, self.lanes, self.positions)
+        drawn = self.streams.integers(len(self.lengths), (most,)).tolist()
+        for m, row in enumerate(drawn):
+            laid = lay(self.lengths, self.lanes, self.positions, iter(row), self.waiting[m])
             episodes.append(laid[0])
             steps.append(laid[1])
             self.waiting[m] = laid[2]

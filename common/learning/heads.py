@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from common.learning.losses import gaussian_log_prob
-from common.learning.population import normal_, uniform_
+from common.learning.philox import Streams
 
 ACTION_BOUND = 1 - 1e-5  # of what worlds and memories see
 LOG_STD_RANGE = (-6.0, 0.0)  # of MOMA-PPO's policies
-LEAST_UNIFORM = 1e-7  # whose logarithm is finite
 
 
 class Head(Protocol):
@@ -30,7 +29,7 @@ class Head(Protocol):
     def initial_bias(self) -> Tensor:
         """[P] of the last layer of a network that starts out undecided."""
 
-    def noise(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
+    def noise(self, obs: Tensor, streams: Streams) -> Tensor:
         """What `sample` needs for obs [M, N, B, O]: [M, N, B, A]."""
 
     def sample(self, output: Tensor, noise: Tensor) -> Tensor:
@@ -67,9 +66,9 @@ class Gaussian:
         bias[self.action_dim :] = self.initial_log_std
         return bias
 
-    def noise(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
+    def noise(self, obs: Tensor, streams: Streams) -> Tensor:
         """Standard normal."""
-        return normal_(obs.new_empty(*obs.shape[:3], self.action_dim), streams)
+        return streams.normal((*obs.shape[1:3], self.action_dim))
 
     def moments(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation."""
@@ -125,14 +124,12 @@ class Categorical:
     def initial_bias(self) -> Tensor:
         return torch.zeros(self.outputs)
 
-    def noise(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
-        """Uniform in (0, 1)."""
-        shape = (*obs.shape[:3], self.action_dim)
-        return uniform_(obs.new_empty(shape), streams, LEAST_UNIFORM, 1.0)
+    def noise(self, obs: Tensor, streams: Streams) -> Tensor:
+        """Standard Gumbel."""
+        return streams.gumbel((*obs.shape[1:3], self.action_dim))
 
     def sample(self, output: Tensor, noise: Tensor) -> Tensor:
-        gumbel = -(-noise.log()).log()
-        return self.greedy(output.log_softmax(-1) + gumbel)
+        return self.greedy(output.log_softmax(-1) + noise)
 
     def greedy(self, output: Tensor) -> Tensor:
         choice = output.argmax(-1)

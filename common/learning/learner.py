@@ -6,14 +6,8 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from common.learning.population import (
-    Adam,
-    Parameters,
-    generators,
-    normal_,
-    per_member,
-    uniform_,
-)
+from common.learning.philox import Streams
+from common.learning.population import Adam, Parameters, per_member
 
 
 class Stateful(Protocol):
@@ -35,7 +29,7 @@ class Learner:
     Attributes:
         networks, targets, optimisers: networks, their target networks where there are any, and
             optimisers, by name.
-        streams: random numbers of learning, one stream per member.
+        streams: random numbers of learning.
         others: whatever else has a state that training changes (streams, running moments, learners
             inside this one), by name.
         notes: numbers and tensors that training replaces (counts, a last minibatch), by name.
@@ -54,7 +48,7 @@ class Learner:
         self.networks: dict[str, Parameters] = {}
         self.targets: dict[str, Parameters] = {}
         self.optimisers: dict[str, Adam] = {}
-        self.streams = generators(seeds, noise, device)
+        self.streams = Streams(seeds, noise, device)
         self.others: dict[str, Stateful] = {"noise": self.streams} if seeds else {}
         self.notes: dict[str, Any] = {}
 
@@ -105,12 +99,8 @@ class Learner:
             self.targets[name].average_towards(self.networks[name], tau)
 
     def normal(self, *shape: int) -> Tensor:
-        """[M, *shape] standard normal numbers, each member's from its own stream."""
-        return normal_(torch.empty(len(self.streams), *shape, device=self.device), self.streams)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """[M, *shape] uniform numbers in [-1, 1], each member's from its own stream."""
-        return uniform_(torch.empty(len(self.streams), *shape, device=self.device), self.streams)
+        """[M, *shape] standard normal numbers."""
+        return self.streams.normal(shape)
 
     def part(self, members: slice) -> Self:
         """Some of the members, to act and to be valued by, not to train.

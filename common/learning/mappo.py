@@ -22,6 +22,7 @@ from common.learning.learner import Learner
 from common.learning.memory import encoder_parameters, remembered
 from common.learning.mixing import Mixing, mix, mixer_parameters
 from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.philox import Streams
 from common.learning.population import Parameters, generators, mean_over_batch
 from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
 
@@ -289,11 +290,11 @@ class MAPPO(Learner):
         """[M, N, B, A] greedy actions."""
         return self.head.greedy(self.policy_output(self.features(obs, history)))
 
-    def update(self, experience: Experience, streams: list[torch.Generator]) -> dict[str, Tensor]:
+    def update(self, experience: Experience, streams: Streams) -> dict[str, Tensor]:
         """Several passes over an epoch's experience, whose advantages are normalised here.
 
         Args:
-            streams: order of minibatches, one per member, on the CPU.
+            streams: of the order of minibatches.
 
         Returns:
             Means over the epoch [M]: "policy", "value", "entropy", "clipped" (fraction of steps
@@ -308,8 +309,7 @@ class MAPPO(Learner):
         size = min(config.minibatch, count)
         reports = []
         for _ in range(config.passes):
-            orders = [torch.randperm(count, generator=stream) for stream in streams]
-            order = torch.stack(orders).to(advantage.device)
+            order = streams.permutation(count)
             for start in range(0, count - size + 1, size):
                 minibatch = experience.take(order[:, start : start + size])
                 reports.append(self.step(minibatch))

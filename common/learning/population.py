@@ -9,6 +9,7 @@ network looks at one member's one agent.
 import copy
 import hashlib
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -16,18 +17,25 @@ from torch import Tensor
 from common.learning.kernels import adam_step
 
 
-def generator(seed: int, purpose: str, device="cpu") -> torch.Generator:
-    """The random stream of one member for one purpose ("minibatch", "noise", "evaluation"...).
+def generator(seed: int, purpose: str) -> torch.Generator:
+    """The torch generator of one member for one purpose ("actor", "evaluation"...).
 
-    Streams are keyed by seed and purpose alone, so a member draws the same numbers whatever it is
-    batched with.
+    It is for initial weights and simulators. What members draw while they learn and act comes from
+    `common.learning.philox`.
+
+    It is keyed by seed and purpose alone, so a member draws the same numbers whatever it is batched
+    with.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
-    return torch.Generator(device=device).manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-class Streams(list[torch.Generator]):
-    """Random numbers of a population for one purpose: a generator per member."""
+class Generators(list[torch.Generator]):
+    """A generator per member, and its state."""
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        """[M, *shape] standard normal numbers."""
+        return normal_(torch.empty(len(self), *shape), self)
 
     def state_dict(self) -> list[Tensor]:
         return [stream.get_state() for stream in self]
@@ -37,9 +45,9 @@ class Streams(list[torch.Generator]):
             stream.set_state(saved)
 
 
-def generators(seeds: list[int], purpose: str, device="cpu") -> Streams:
-    """One stream per member."""
-    return Streams(generator(seed, purpose, device) for seed in seeds)
+def generators(seeds: Sequence[int], purpose: str) -> Generators:
+    """One generator per member."""
+    return Generators(generator(seed, purpose) for seed in seeds)
 
 
 def per_member(value, members: int, device="cpu") -> Tensor:
@@ -184,20 +192,6 @@ class Adam:
         self.mean.copy_(state["mean"])
         self.square.copy_(state["square"])
         self.steps = state["steps"]
-
-
-def integers(low: int, high: int, shape: tuple[int, ...], streams: list[torch.Generator]) -> Tensor:
-    """[M, *shape] whole numbers uniform in [low, high), each member's from its own stream."""
-    draws = [torch.randint(low, high, shape, generator=stream) for stream in streams]
-    return torch.stack(draws)
-
-
-def fractions(
-    shape: tuple[int, ...], streams: list[torch.Generator], dtype: torch.dtype = torch.float32
-) -> Tensor:
-    """[M, *shape] numbers uniform in [0, 1), each member's from its own stream."""
-    draws = [torch.rand(shape, generator=stream, dtype=dtype) for stream in streams]
-    return torch.stack(draws)
 
 
 def uniform_(

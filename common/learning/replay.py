@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.learning.population import Streams
+from common.learning.philox import Streams
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal", "next_action")
 
@@ -37,30 +37,6 @@ class Batch:
     joint: dict[str, Tensor] = field(default_factory=dict)
 
 
-def distinct(rows: int, shape: tuple[int, int], stream: torch.Generator) -> Tensor:
-    """[N, B] row numbers below `rows`, drawn without replacement within each agent's minibatch.
-
-    Duplicates are redrawn until none is left, which is sampling without replacement.
-
-    Raises:
-        ValueError: more rows are asked for than there are.
-    """
-    if shape[1] > rows:
-        raise ValueError(
-            f"a minibatch of {shape[1]} rows does not fit a data set of {rows} rows; "
-            "lower batch_size"
-        )
-    index = torch.randint(rows, shape, generator=stream)
-    while True:
-        ordered, order = index.sort(dim=-1, stable=True)
-        repeated = torch.zeros(shape, dtype=torch.bool)
-        repeated.scatter_(1, order[:, 1:], ordered[:, 1:] == ordered[:, :-1])
-        count = int(repeated.sum())
-        if not count:
-            return index
-        index[repeated] = torch.randint(rows, (count,), generator=stream)
-
-
 class Replay:
     """The data sets of a population.
 
@@ -68,8 +44,7 @@ class Replay:
         datasets: one per distinct data set, fields as in `envs.datasets.Transitions`: tensors [R,
             N, ...].
         which: [M] index of each member's data set.
-        streams: minibatch streams, one per member, on the CPU: a member draws the same rows on
-            every device.
+        streams: of minibatches.
         centralised: also hand out the joint rows.
         successors: draw only rows whose next action is known (SARSA targets).
     """
@@ -96,20 +71,26 @@ class Replay:
         starts = [0, *itertools.accumulate(sizes)]
         for start, size, data in zip(starts, sizes, datasets, strict=False):
             self.rows[start : start + size] = side_by_side(data, successors).to(device)
-        self.starts = [starts[d] for d in which]
+        self.starts = torch.tensor([starts[d] for d in which], device=device).view(-1, 1, 1)
         self.sizes = [sizes[d] for d in which]
         self.streams = streams
         self.centralised = centralised
         self.device = device
 
     def draw(self, batch_size: int) -> Batch:
-        """A fresh minibatch for every member and agent."""
+        """A fresh minibatch for every member and agent, each without repetitions.
+
+        Raises:
+            ValueError: more rows are asked for than there are.
+        """
+        fewest = min(self.sizes)
+        if batch_size > fewest:
+            raise ValueError(
+                f"a minibatch of {batch_size} rows does not fit a data set of {fewest} rows; "
+                "lower batch_size"
+            )
         agents, width = self.rows.shape[1:]
-        drawn = [
-            start + distinct(size, (agents, batch_size), stream)
-            for start, size, stream in zip(self.starts, self.sizes, self.streams, strict=True)
-        ]
-        index = torch.stack(drawn).to(self.device)  # [M, N, B]
+        index = self.starts + self.streams.distinct(self.sizes, agents, batch_size)  # [M, N, B]
         row = index * agents + torch.arange(agents, device=self.device)[:, None]
         fields: dict[str, Any] = self._split(self.rows.view(-1, width)[row])
         joint = self._split(self.rows[index]) if self.centralised else {}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from common.learning.heads import ACTION_BOUND
 from common.learning.mappo import MAPPO, Experience, returns_and_advantages
+from common.learning.philox import Streams
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ class World(Protocol):
     def reset(self, state: Tensor) -> None:
         """Starts from states [M, B, D]."""
 
-    def step(self, state: Tensor, action: Tensor, streams: list[torch.Generator]) -> Outcome:
-        """One step from states [M, B, D] with joint actions [M, B, U], random numbers from one
-        stream per member.
+    def step(self, state: Tensor, action: Tensor, streams: Streams | None) -> Outcome:
+        """One step from states [M, B, D] with joint actions [M, B, U]; a simulator needs no random
+        numbers.
         """
 
 
@@ -74,15 +75,15 @@ def roll(
     state: Tensor,
     history: Tensor,
     steps: int,
-    streams: list[torch.Generator],
-    world_streams: list[torch.Generator],
+    streams: Streams,
+    world_streams: Streams | None,
 ) -> Rollouts:
     """Follows the policies for at most `steps` steps from every start.
 
     Args:
         view: what agents observe of the state (`observe`) and how their actions join (`join`).
         state: starts [M, B, D]; history: what came before them, [M, N, B, L, I].
-        streams, world_streams: of actions and of the world, one per member.
+        streams, world_streams: of actions and of the world.
     """
     head = learner.head
     length = history.shape[3]

@@ -15,6 +15,7 @@ from torch import Tensor
 from common.learning.learner import Learner
 from common.learning.losses import td3bc_actor_loss, td_loss, td_target
 from common.learning.networks import Actors, TwinCritics
+from common.learning.philox import Streams
 from common.learning.population import generators, per_member
 from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.replay import Batch
@@ -122,7 +123,7 @@ class TD3BC(Learner):
         next_q = self.critics.values(next_obs, next_action.clamp(-1, 1), self.targets["critic"])
         return td_target(batch.reward, batch.terminal, next_q, config.gamma)
 
-    def act(self, obs: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
+    def act(self, obs: Tensor, streams: Streams | None = None) -> Tensor:
         """[M, N, B, A] deterministic actions for raw observations [M, N, B, O]."""
         return self.actors.act(self.standardise(obs), self.networks["actor"])
 
@@ -131,9 +132,7 @@ class TD3BC(Learner):
         """[M, N, B] values of the first critic, for raw observations."""
         return self.critics.values(self.standardise(obs), action, self.networks["critic"], head=0)
 
-    def value(
-        self, obs: Tensor, streams: list[torch.Generator] | None = None, samples: int = 1
-    ) -> Tensor:
+    def value(self, obs: Tensor, streams: Streams | None = None, samples: int = 1) -> Tensor:
         """[M, N, B] value of the policy's action."""
         return self.q(obs, self.act(obs))
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from common.learning.heads import ACTION_BOUND
 from common.learning.mappo import MAPPO, MAPPOConfig
 from common.learning.networks import apply_mlp
+from common.learning.philox import Streams
 from common.learning.population import Parameters, generator, generators, normal_
 from common.learning.rollouts import experience, roll
 from common.running.checkpoint import load_checkpoint, save_checkpoint
@@ -114,7 +115,7 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
             state.view(len(seeds), training.worlds, -1),
             none,
             robot("reacher").horizon,
-            generators(seeds, f"actions/{epoch}"),
+            Streams(seeds, f"actions/{epoch}"),
             None,
         )
         steps = experience(
@@ -125,7 +126,7 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
             config.gamma,
             config.gae_lambda,
         )
-        learner.update(steps, generators(seeds, f"order/{epoch}"))
+        learner.update(steps, Streams(seeds, f"order/{epoch}"))
         if (epoch + 1) % CHECKPOINT_EVERY == 0:
             teams = [learner.networks["policy"].part(slice(m, m + 1)) for m in range(len(seeds))]
             returns, sides = zip(

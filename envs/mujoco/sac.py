@@ -42,6 +42,10 @@ class SAC(Learner):
         self, seeds: list[int], obs_dim: int, action_dim: int, config: SACConfig, device="cpu"
     ):
         super().__init__(seeds, device)
+        # The training behind shipped policies can be run again for its replay buffer, so it must
+        # draw as it did; see envs.matd3.
+        self.noise = generators(seeds, "noise")
+        self.others["noise"] = self.noise
         self.config = config
         self.action_dim = action_dim
         self.policy = SquashedGaussian(
@@ -65,13 +69,13 @@ class SAC(Learner):
         config = self.config
         alpha = self.temperature["log_alpha"].detach().exp()  # [M, 1, 1]
         with torch.no_grad():
-            noise = self.normal(*action.shape[1:])
+            noise = self.noise.normal(action.shape[1:])
             next_action, next_log_prob = self.policy.sample(next_obs, noise)
             next_q = self.critics.values(next_obs, next_action, self.targets["critic"]).amin(2)
             target = reward + config.gamma * (1 - terminal) * (next_q - alpha * next_log_prob)
         self.descend(td_loss(self.critics.values(obs, action), target), "critic")
 
-        policy_action, log_prob = self.policy.sample(obs, self.normal(*action.shape[1:]))
+        policy_action, log_prob = self.policy.sample(obs, self.noise.normal(action.shape[1:]))
         q = self.critics.values(obs, policy_action, self.critics.constant).amin(2)
         self.descend(mean_over_batch(alpha * log_prob - q), "policy")
 

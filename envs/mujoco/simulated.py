@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.learning.philox import Streams
 from common.learning.rollouts import Outcome
 from envs.mujoco.batch import RobotBatch
 
@@ -38,7 +39,7 @@ class SimulatedWorld:
             self.batch = RobotBatch(self.name, len(rows), self.contact_margins)
         self.batch.set_observed(rows.cpu().numpy())
 
-    def step(self, state: Tensor, action: Tensor, streams: list[torch.Generator]) -> Outcome:
+    def step(self, state: Tensor, action: Tensor, streams: Streams | None) -> Outcome:
         """One control step with joint actions [M, B, U]; the simulation goes on from its own state,
         not from `state`.
         """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from common.learning.learner import Learner
+from common.learning.philox import Streams
 from papers.cast_bcq.cast import CAST, CASTConfig, Variant
 from papers.cast_bcq.critics import FactoredCritic, JointCritic
 from papers.cast_bcq.discrete import DiscreteConfig
@@ -60,7 +61,7 @@ class ContinuousCAST(CAST):
         )
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
+    def act(self, obs: Tensor, streams: Streams) -> Tensor:
         """[M, N, B, A]: every agent's best of `act_samples` proposals for obs [M, N, B, O]."""
         proposals = self.generator.propose((obs,), self.act_samples, streams)
         repeated = obs.repeat_interleave(self.act_samples, dim=2)

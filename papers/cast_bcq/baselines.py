@@ -19,6 +19,7 @@ from common.learning.bcq import BCQ, KL_WEIGHT, BCQConfig
 from common.learning.learner import Learner
 from common.learning.losses import gaussian_log_prob, softmax_weights
 from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.philox import Streams
 from common.learning.population import Parameters, generators, mean_over_batch
 from common.learning.ranges import Count, Positive, Share
 from common.learning.replay import Batch
@@ -241,6 +242,6 @@ class ICQMA(Learner):
         self.follow(config.tau)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
+    def act(self, obs: Tensor, streams: Streams | None = None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.distribution(obs)[0].clamp(-1, 1)

@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 
 from common.learning.learner import Learner
-from common.learning.population import Parameters, generators
+from common.learning.philox import Streams
+from common.learning.population import Parameters
 from common.learning.ranges import Count, Positive, Share
 from papers.cast_bcq.contributions import sampled_subteams
 
@@ -220,7 +221,7 @@ class CAST:
         self.candidates = candidates
         self.others = others
         self.subteams = subteams
-        self.subteam_streams = generators(learner.seeds, "subteams")
+        self.subteam_streams = Streams(learner.seeds, "subteams", learner.device)
         learner.others["subteams"] = self.subteam_streams
         self.masking = torch.tensor([one.masking for one in variants], device=learner.device)
         baseline = [float(one.baseline) for one in variants]

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from common.learning.philox import Streams
+
 EXACT_UP_TO = 3  # agents: all subteams of the others are enumerated
 
 
@@ -45,29 +47,25 @@ def all_subteams(agents: int) -> Tensor:
     return torch.tensor(present)
 
 
-def draw_subteams(agents: int, count: int, stream: torch.Generator) -> Tensor:
-    """[N, S, N] as `all_subteams`, of `count` drawn subteams: a uniform size, then a uniform subset
-    of that size.
+def draw_subteams(agents: int, count: int, streams: Streams) -> Tensor:
+    """[M, N, S, N] as `all_subteams`, of `count` drawn subteams of every member: a uniform size,
+    then a uniform subset of that size.
 
     Sizes go from 0 to N - 1, as in the Shapley value.
     """
-    present = torch.ones(agents, count, agents)
-    for i, s in itertools.product(range(agents), range(count)):
-        others = [j for j in range(agents) if j != i]
-        size = int(torch.randint(agents, (), generator=stream))
-        order = torch.randperm(agents - 1, generator=stream)[:size].tolist()
-        present[i, s, [others[j] for j in order]] = 0
-    return present
+    sizes = streams.integers(agents, (agents, count, 1))
+    order = streams.words((agents, count, agents))
+    order.diagonal(dim1=1, dim2=3).fill_(2**32)  # an agent itself comes last
+    place = order.argsort(dim=-1, stable=True).argsort(dim=-1)
+    return (place >= sizes).float()
 
 
-def sampled_subteams(
-    agents: int, count: int, masking: Tensor, streams: list[torch.Generator]
-) -> Subteams:
+def sampled_subteams(agents: int, count: int, masking: Tensor, streams: Streams) -> Subteams:
     """All subteams of a small team, `count` drawn ones of a large team.
 
     Args:
         masking: [M], false for members that mask nobody (w/o ST): theirs is the empty subteam only.
-        streams: of drawn subteams, one per member, on the CPU.
+        streams: of drawn subteams.
     """
     members = len(streams)
     device = masking.device
@@ -78,7 +76,7 @@ def sampled_subteams(
         empty[0] = 1
         weights = torch.where(masking.unsqueeze(-1), uniform, empty)
         return Subteams(every.expand(members, -1, -1, -1), weights)
-    drawn = torch.stack([draw_subteams(agents, count, stream) for stream in streams]).to(device)
+    drawn = draw_subteams(agents, count, streams)
     present = torch.where(masking.view(-1, 1, 1, 1), drawn, 1.0)
     return Subteams(present, present.new_full((members, count), 1 / count))
 

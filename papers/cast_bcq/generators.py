@@ -15,7 +15,8 @@ from torch import Tensor
 from common.learning.episodes import Lanes, mean_filled
 from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import generators, mean_over_batch, normal_, uniform_
+from common.learning.philox import Streams
+from common.learning.population import generators, mean_over_batch
 from common.learning.vae import ConditionalVAE
 from papers.cast_bcq.cast import CASTConfig, Situation
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
@@ -48,26 +49,21 @@ def best_allowed(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, -torch.inf).argmax(-1)
 
 
-def draws_by_gumbel(
-    logits: Tensor, mask: Tensor, count: int, streams: list[torch.Generator]
-) -> Tensor:
+def draws_by_gumbel(logits: Tensor, mask: Tensor, count: int, streams: Streams) -> Tensor:
     """[M, ..., K] draws from the softmax of logits [M, ..., U] over allowed actions, by Gumbel
     maxima: U random numbers a draw.
     """
-    shape = (*logits.shape[1:-1], count, logits.shape[-1])
-    noise = [torch.empty(shape, device=one.device).exponential_(generator=one) for one in streams]
     among = logits.masked_fill(~mask, -torch.inf).unsqueeze(-2)
-    return (among - torch.stack(noise).clamp_min(1e-30).log()).argmax(-1)
+    noise = streams.gumbel((*logits.shape[1:-1], count, logits.shape[-1]))
+    return (among + noise).argmax(-1)
 
 
-def draws_by_inverse(
-    logits: Tensor, mask: Tensor, count: int, streams: list[torch.Generator]
-) -> Tensor:
+def draws_by_inverse(logits: Tensor, mask: Tensor, count: int, streams: Streams) -> Tensor:
     """As `draws_by_gumbel`, by the inverse of the distribution: one random number a draw. Joint
     candidates of long episodes need millions.
     """
     cumulative = logits.masked_fill(~mask, -torch.inf).softmax(-1).cumsum(-1)
-    uniform = uniform_(logits.new_empty(*logits.shape[:-1], count), streams, 0.0, 1.0)
+    uniform = streams.uniform((*logits.shape[1:-1], count))
     drawn = torch.searchsorted(cumulative, uniform * cumulative[..., -1:], right=True)
     # rounding may lead past the last allowed action
     return torch.minimum(drawn, mask.long().cumsum(-1).argmax(-1, keepdim=True))
@@ -106,13 +102,12 @@ class VAEGenerator:
         self,
         given: tuple[Tensor, ...],
         count: int,
-        streams: list[torch.Generator] | None = None,
+        streams: Streams | None = None,
     ) -> Tensor:
         """[M, N, B, K, A] proposals for observations [M, N, B, O]."""
         (obs,) = given
         repeated = obs.repeat_interleave(count, dim=2)
-        shape = *repeated.shape[:-1], self.latent
-        noise = normal_(obs.new_empty(shape), streams or self.learner.streams)
+        noise = (streams or self.learner.streams).normal((*repeated.shape[1:-1], self.latent))
         latents = noise.clamp(-self.latent_clip, self.latent_clip)
         return self.vae.decode(repeated, latents).detach().unflatten(2, (-1, count))
 

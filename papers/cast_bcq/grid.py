@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from common.learning.networks import apply_mlp
-from common.learning.population import generator, generators
+from common.learning.philox import Streams
+from common.learning.population import generator
 from common.running import program
 from common.running.program import Course, Members, Training
 from envs.grid import world
@@ -65,7 +66,7 @@ class Grid:
         self.seeds = members.seeds
         drawn = [data_set(config, seed) for seed in self.seeds]
         self.data, self.checksums, self.goals = zip(*drawn, strict=True)
-        self.streams = generators(self.seeds, "minibatches")
+        self.streams = Streams(self.seeds, "minibatches", device)
         self.seen = encode(config["encoding"]).to(device)
         size = self.seen.shape[1]
         dims = [size] * AGENTS
@@ -79,11 +80,9 @@ class Grid:
 
     def draw(self) -> DiscreteBatch:
         """A fresh minibatch for every member, from its own data."""
-        size = self.config["batch_size"]
-        rows = [
-            self.rows(data, torch.randint(len(data["state"]), (size,), generator=stream).numpy())
-            for data, stream in zip(self.data, self.streams, strict=True)
-        ]
+        sizes = [len(data["state"]) for data in self.data]
+        index = self.streams.integers(sizes, (self.config["batch_size"],)).cpu().numpy()
+        rows = [self.rows(data, own) for data, own in zip(self.data, index, strict=True)]
         drawn = {
             name: torch.stack([torch.from_numpy(one[name]) for one in rows]).to(self.device)
             for name in rows[0]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.learning.philox import Streams
 from common.learning.replay import Batch
 from envs.lockstep import View
 
@@ -50,7 +51,7 @@ class JointRows:
             them for a view in which a single agent sees and does everything: obs [R, 1, D], action
             [R, 1, N A], ...
         which: [M] index of each member's data set.
-        streams: of minibatches, one per member, on the CPU.
+        streams: of minibatches.
         of: what agents observe and do.
         successors: keep only rows whose next action is known.
     """
@@ -59,7 +60,7 @@ class JointRows:
         self,
         datasets: list[dict[str, Tensor]],
         which: list[int],
-        streams: list[torch.Generator],
+        streams: Streams,
         of: View,
         successors: bool,
         device: str = "cpu",
@@ -72,17 +73,14 @@ class JointRows:
         self.widths = [first[name].flatten(1).shape[1] for name in FIELDS]
         self.rows = torch.cat(blocks).to(device)
         starts = torch.tensor([0, *[len(block) for block in blocks]]).cumsum(0)
-        self.starts = [int(starts[d]) for d in which]
+        self.starts = starts[which].unsqueeze(1).to(device)
         self.sizes = [len(blocks[d]) for d in which]
-        self.streams, self.view, self.device = streams, of, device
+        self.streams = streams
+        self.view = of
 
     def draw(self, batch_size: int) -> JointBatch:
         """A fresh minibatch for every member, uniform with replacement as in BCQ's code."""
-        drawn = [
-            start + torch.randint(size, (batch_size,), generator=stream)
-            for start, size, stream in zip(self.starts, self.sizes, self.streams, strict=True)
-        ]
-        return self.gather(torch.stack(drawn).to(self.device))
+        return self.gather(self.starts + self.streams.integers(self.sizes, (batch_size,)))
 
     def gather(self, index: Tensor) -> JointBatch:
         """Rows with these numbers [M, B]."""

@@ -2,6 +2,7 @@
 data set. Methods differ in what agents observe and in their learner.
 """
 
+from common.learning.philox import Streams
 from common.learning.population import generators
 from common.running import program
 from common.running.program import Course, Members, Training
@@ -51,7 +52,7 @@ def build(members: Members, device: str) -> Training:
     agents = single(robot) if method == "bcq" else view(robot, config["observation"])
     (loaded,), _, checksums = DATA.load(members.cells)
     data = joint.transitions(loaded["arrays"], single(robot))
-    streams = generators(seeds, "minibatches")
+    streams = Streams(seeds, "minibatches", device)
     rows = JointRows([data], [0] * len(seeds), streams, agents, method == "icq_ma", device)
     learner = learner_of(members, agents, data["obs"].shape[-1], device)
     team = RobotTeam(robot, agents, device=device)
@@ -65,7 +66,7 @@ def build(members: Members, device: str) -> Training:
 
     def evaluate(done: int) -> dict[str, list]:
         """Mean returns; start states are the same at every evaluation."""
-        acting = generators(seeds, f"acting/{done}", device)
+        acting = Streams(seeds, f"acting/{done}", device)
         starts = generators(seeds, "evaluation")
         returns = team.returns(lambda obs: learner.act(obs, acting), starts, config["episodes"])
         return {"return": returns.double().mean(1).tolist()}

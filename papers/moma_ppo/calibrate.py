@@ -16,7 +16,7 @@ import torch
 from tabulate import tabulate
 
 from common.learning.mappo import MAPPO, MAPPOConfig
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.learning.rollouts import roll
 from common.running import work
 from common.running.cells import PRESETS, merged
@@ -54,11 +54,8 @@ def proposals(
     ppo = MAPPOConfig(**hyper)
     seeds = list(range(TEAMS))
     learner = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
-    picks = [
-        torch.randint(len(held_out), (STARTS,), generator=stream)
-        for stream in generators(seeds, "starts")
-    ]
-    state, history = sequences.start(held_out[torch.stack(picks)].to(device))
+    picks = Streams(seeds, "starts", device).integers(len(held_out), (STARTS,))
+    state, history = sequences.start(held_out.to(device)[picks])
     world = models.load_world(cell, result, [LIMITS] * TEAMS, device, "paper", None)
     kept = torch.arange(config.kept)
     rows = []
@@ -68,10 +65,9 @@ def proposals(
         )
         l_eps = torch.full((TEAMS,), proposed["l_eps"], device=device)
         world.limits = replace(world.limits, l_clip=l_eps, l_stop=l_eps)
-        actions = generators(seeds, "actions", device)
-        rollouts = roll(
-            learner, world, view, state, history, steps, actions, generators(seeds, "world")
-        )
+        actions = Streams(seeds, "actions", device)
+        of_world = Streams(seeds, "world", device)
+        rollouts = roll(learner, world, view, state, history, steps, actions, of_world)
         length = float(rollouts.valid.sum() / (TEAMS * STARTS))
         numbers = [proposed[name] for name in ("l_eps", "lambda_g", "lambda_r")]
         rows.append([quantile, *numbers, length])

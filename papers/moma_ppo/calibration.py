@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from common.learning.heads import ACTION_BOUND
-from common.learning.population import generator
+from common.learning.philox import Streams
 from papers.moma_ppo.ensemble import Ensemble
 from papers.moma_ppo.world import LearnedWorld, covariance_norm
 
@@ -41,11 +41,11 @@ def calibrate(
     policy, so that the first rollouts are not all cut at once. The penalties are such that an
     uncertainty at its own quantile costs half a standard deviation of the data's rewards.
     """
-    draw = generator(seed, "calibration")
-    picks = torch.randint(len(held_out), (CALIBRATION_ROWS,), generator=draw)
-    index = held_out[picks].to(data["state"].device)
-    noise = torch.empty(len(index), data["action"].shape[1]).normal_(generator=draw)
-    action = noise.to(data["action"].device).clamp(-ACTION_BOUND, ACTION_BOUND)
+    device = data["state"].device
+    streams = Streams([seed], "calibration", device)
+    index = held_out.to(device)[streams.integers(len(held_out), (CALIBRATION_ROWS,))[0]]
+    noise = streams.normal((len(index), data["action"].shape[1]))[0]
+    action = noise.clamp(-ACTION_BOUND, ACTION_BOUND)
     said = ensemble.predict(ensemble.members(kept), data["state"][index], action)
     eps_g = covariance_norm(said.mean)
     l_eps = float(eps_g.quantile(quantile))
@@ -90,15 +90,16 @@ def horizon_errors(
     starts = whole_pieces(arrays["terminals"] | arrays["timeouts"], steps)
     if not len(starts):
         return []
-    picks = torch.randint(len(starts), (count,), generator=generator(seed, "horizon errors"))
-    index = starts[picks].to(data["state"].device)
+    device = data["state"].device
+    picks = Streams([seed], "horizon errors", device).integers(len(starts), (count,))[0]
+    index = starts.to(device)[picks]
     spread = data["state"].std(0)
     varying = spread > VARIES
-    stream = [generator(seed, "horizon members")]
+    streams = Streams([seed], "horizon members", device)
     state = data["state"][index][None]
     errors = []
     for t in range(steps):
-        state = world.step(state, data["action"][index + t][None], stream).state
+        state = world.step(state, data["action"][index + t][None], streams).state
         gap = (state[0] - data["next_state"][index + t])[:, varying] / spread[varying]
         errors.append(float(gap.square().mean().sqrt()))
     return errors

@@ -22,7 +22,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from common.learning.heads import ACTION_BOUND
 from common.learning.learner import Learner
-from common.learning.population import Parameters, Streams, generator, generators, normal_
+from common.learning.philox import Streams
+from common.learning.population import Parameters, generator
 from common.learning.ranges import Count, Positive, Share
 from common.running.files import atomic
 
@@ -162,7 +163,7 @@ class Ensemble(Learner):
         scales: Scales | None = None,
         device="cpu",
     ):
-        super().__init__([seed], device, config.max_norm)
+        super().__init__([], device, config.max_norm)
         self.config = config
         self.state_dim = state_dim
         width = state_dim + joint_dim
@@ -170,8 +171,9 @@ class Ensemble(Learner):
             scales = Scales.none(width, state_dim + 1)
         self.scales = scales.to(device)
         numbers = range(config.members)
+        self.batches = Streams(numbers, f"world model batches/{seed}", device)
+        self.others["batches"] = self.batches
         initial = [generator(seed, f"world model/{member}") for member in numbers]
-        self.streams = Streams(generator(seed, f"world model batches/{e}") for e in numbers)
         tensors: dict[str, Tensor] = {}
         for prefix, layers, outputs in (
             ("t", config.layers, 2 * state_dim),
@@ -218,10 +220,7 @@ class Ensemble(Learner):
         """One step of every member on its own minibatch of the training rows; notes the losses
         [E].
         """
-        size = (self.config.batch_size,)
-        count = len(rows["x"])
-        draws = [torch.randint(count, size, generator=stream) for stream in self.streams]
-        index = torch.stack(draws).to(rows["x"].device)
+        index = self.batches.integers(len(rows["x"]), (self.config.batch_size,))
         loss = self.loss({name: tensor[index] for name, tensor in rows.items()})
         self.descend(loss, "members")
         self.notes["loss"] = loss.detach()
@@ -298,14 +297,15 @@ def rank_members(
     """
     config = ensemble.config
     everyone = torch.arange(config.members)
-    pick = generator(seed, "ranking")
-    noise = generators(everyone.tolist(), f"ranking noise/{seed}")
+    device = data["state"].device
+    picks = Streams([seed], "ranking", device)
+    noise = Streams(range(config.members), f"ranking noise/{seed}", device)
     errors = torch.zeros(config.members)
     for _ in range(config.ranking_batches):
-        index = held_out[torch.randint(len(held_out), (config.batch_size,), generator=pick)]
-        rows = {name: tensor[index.to(tensor.device)] for name, tensor in data.items()}
+        index = held_out.to(device)[picks.integers(len(held_out), (config.batch_size,))[0]]
+        rows = {name: tensor[index] for name, tensor in data.items()}
         said = ensemble.predict(ensemble.members(everyone), rows["state"], rows["action"])
-        draws = normal_(torch.empty(said.mean.shape), noise).to(said.mean.device)
+        draws = noise.normal(said.mean.shape[1:])
         truth = torch.cat([rows["next_state"], rows["reward"].unsqueeze(-1)], -1)
         gap = said.mean + said.std * draws - truth
         error = 0.5 * (gap[..., :-1].norm(dim=-1).mean(1) + gap[..., -1].abs().mean(1))

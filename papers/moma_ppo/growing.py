@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from common.learning.heads import ACTION_BOUND
-from common.learning.population import generators, normal_
+from common.learning.philox import Streams
 from common.learning.rollouts import observed
 from common.running.program import Members, Training
 from common.running.sources import resolve
@@ -107,11 +107,8 @@ class GrowingRows:
         self.setting = setting
         self.learner = learner
         self.source = source
-        self.streams = {
-            name: generators(setting.seeds, name)
-            for name in ("minibatches", "starts", "actions", "world")
-        }
-        self.streams["generated rows"] = generators(setting.seeds, "generated")
+        purposes = ("minibatches", "generated rows", "starts", "actions", "world")
+        self.streams = {name: Streams(setting.seeds, name, setting.device) for name in purposes}
         data = setting.data
         self.generated = GeneratedRows(
             len(setting.seeds),
@@ -153,8 +150,7 @@ class GrowingRows:
         lengths = torch.zeros_like(going)
         for _ in range(FT_STEPS):
             obs = observed(view, state)
-            noise = obs.new_empty(*obs.shape[:3], view.action_dim)
-            normal_(noise, self.streams["actions"])
+            noise = self.streams["actions"].normal((*obs.shape[1:3], view.action_dim))
             action = self.learner.act(obs, history, noise).clamp(-ACTION_BOUND, ACTION_BOUND)
             joint = view.join(action.transpose(1, 2))
             outcome = world.step(state, joint, self.streams["world"])

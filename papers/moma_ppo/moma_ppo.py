@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from common.learning.mappo import MAPPO
-from common.learning.population import Streams, generators
+from common.learning.philox import Streams
 from common.learning.rollouts import Rollouts, experience, roll
 from common.running.program import Members, Training
 from common.running.sources import resolve
@@ -66,23 +66,27 @@ class Epoch:
 def imagine(setting: Setting, mappo: MAPPO, world, epoch: int) -> Epoch:
     """At least `transitions` steps of every member.
 
-    Streams are keyed by epoch, so that rollouts made for a member whose others still lack steps
-    change nothing for it.
+    Streams are keyed by epoch and round of rollouts, so that neither rollouts made for a member
+    whose others still lack steps nor longer ones of its neighbours change anything for it.
     """
     config = setting.config
     steps = config["length"]
     count = config["transitions"] // steps + 2
-    starts, order, of_world = (
-        generators(setting.seeds, f"{name}/{epoch}") for name in ("starts", "order", "world")
-    )
-    actions = generators(setting.seeds, f"actions/{epoch}", setting.device)
+
+    def streams(name: str) -> Streams:
+        return Streams(setting.seeds, name, setting.device)
+
     rounds: list[Rollouts] = []
     have = torch.zeros(len(setting.seeds), device=setting.device)
     while have.min() < config["transitions"]:
-        state, history = setting.data.start(setting.data.draw_index(count, starts))
+        turn = f"{epoch}/{len(rounds)}"
+        index = setting.data.draw_index(count, streams(f"starts/{turn}"))
+        state, history = setting.data.start(index)
+        actions = streams(f"actions/{turn}")
+        of_world = streams(f"world/{turn}")
         rounds.append(roll(mappo, world, setting.view, state, history, steps, actions, of_world))
         have += rounds[-1].valid.flatten(1).sum(1)
-    return Epoch(rounds, order)
+    return Epoch(rounds, streams(f"order/{epoch}"))
 
 
 class MOMAPPO:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from common.learning.heads import ACTION_BOUND
+from common.learning.philox import Streams
 from envs.lockstep import View
 
 
@@ -97,10 +98,9 @@ class Sequences:
         inside = before >= self.starts[index].unsqueeze(-1)
         return self.pairs[before.clamp_min(0)] * inside.unsqueeze(-1)
 
-    def draw_index(self, batch_size: int, streams: list[torch.Generator]) -> Tensor:
-        """[M, B] rows, uniform with replacement, each member from its own stream on the CPU."""
-        draws = [torch.randint(len(self), (batch_size,), generator=stream) for stream in streams]
-        return torch.stack(draws).to(self.device)
+    def draw_index(self, batch_size: int, streams: Streams) -> Tensor:
+        """[M, B] rows, uniform with replacement."""
+        return streams.integers(len(self), (batch_size,))
 
     def start(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """States [M, B, D] of rows and what came before them, [M, N, B, L, I]."""
@@ -209,11 +209,10 @@ class GeneratedRows:
         self.lengths[:, where] = lengths
         self.filled += count
 
-    def batch(self, size: int, streams: list[torch.Generator]) -> HistoryBatch:
+    def batch(self, size: int, streams: Streams) -> HistoryBatch:
         """A minibatch for every member: uniform over rollouts, then over their steps."""
         device = self.pairs.device
-        draws = torch.stack([torch.rand(2, size, generator=stream) for stream in streams])
-        draws = draws.to(device)
+        draws = streams.uniform((2, size))
         rollout = (draws[:, 0] * min(self.filled, self.capacity)).long()  # [M, B]
         member = torch.arange(len(draws), device=device).unsqueeze(1)
         step = (draws[:, 1] * self.lengths[member, rollout]).long()

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from common.learning.population import Streams, generators
+from common.learning.philox import Streams
+from common.learning.population import generators
 from common.learning.rollouts import Recalling
 from common.running import program
 from common.running.cells import Cell
@@ -182,7 +183,7 @@ class Setting:
         self.data = Sequences(arrays, self.view, length, self.reward_scale, device)
 
     def batch(self, size: int, streams: Streams) -> HistoryBatch:
-        """Rows of the data, each member's from its own stream."""
+        """Rows of the data for every member."""
         return self.data.batch(self.data.draw_index(size, streams))
 
     def judge(self) -> Callable[..., Score]:

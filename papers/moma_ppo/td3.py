@@ -18,7 +18,8 @@ from torch import Tensor
 from common.learning.losses import td_loss, td_target, uniform_log_density
 from common.learning.mixing import Mixing, mix
 from common.learning.networks import apply_mlp
-from common.learning.population import Parameters, generators, mean_over_batch, normal_, uniform_
+from common.learning.philox import Streams
+from common.learning.population import Parameters, mean_over_batch
 from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
 from common.learning.zeroth_order import pick, refine_elites, search
 from papers.moma_ppo.remembering import Remembering
@@ -186,7 +187,7 @@ class TD3(Remembering):
         """[M, N, E, B] the target networks' values of the next step."""
         features = self.target_features(batch.next_obs, batch.next_history)
         action = apply_mlp(self.targets["policy"], features, None).tanh()
-        noise = self.config.noise * normal_(torch.empty_like(action), self.streams)
+        noise = self.config.noise * self.normal(*action.shape[1:])
         action = smoothed(action, noise, self.config.noise_clip)
         return agent_q(self.targets["q"], features, action)
 
@@ -271,7 +272,7 @@ class ICQL(TD3):
         device: str = "cpu",
     ):
         super().__init__(seeds, obs_dims, state_dim, action_dim, config, device)
-        self.search_streams = generators(seeds, "search", device)
+        self.search_streams = Streams(seeds, "search", device)
         self.others["search"] = self.search_streams
 
     def critic_loss(self, batch: HistoryBatch) -> Tensor:
@@ -294,7 +295,7 @@ class ICQL(TD3):
         """
         here, here_density = self.around(features)
         there, there_density = self.around(self.features(batch.next_obs, batch.next_history))
-        uniform = uniform_(torch.empty_like(here), self.search_streams)
+        uniform = self.search_streams.uniform(here.shape[1:], -1.0, 1.0)
         flat = torch.full_like(here_density, uniform_log_density(self.action_dim))
         actions = torch.cat([uniform, here, there], 3)
         return actions, torch.cat([flat, here_density, there_density], -1)
@@ -305,8 +306,8 @@ class ICQL(TD3):
         """
         config = self.config
         mean = apply_mlp(self.networks["policy"], features, None).tanh().unsqueeze(3)
-        shape = (*mean.shape[:3], config.cql_samples, self.action_dim)
-        noise = normal_(mean.new_empty(shape), self.search_streams)
+        shape = (*mean.shape[1:3], config.cql_samples, self.action_dim)
+        noise = self.search_streams.normal(shape)
         actions = (mean + config.noise * noise).clamp(-1, 1)
         return actions, normal_log_density(noise, config.noise)
 
@@ -327,8 +328,8 @@ class IOMAR(ICQL):
         critic = self.networks["q"]
 
         def draw() -> Tensor:
-            noise = features.new_empty(*shape[:3], config.population, self.action_dim)
-            return normal_(noise, self.search_streams)
+            population = (*shape[1:3], config.population, self.action_dim)
+            return self.search_streams.normal(population)
 
         def value(actions: Tensor) -> Tensor:
             return sampled_q(critic, features, actions)[:, :, 0]

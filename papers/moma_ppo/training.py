@@ -6,7 +6,7 @@ agents made themselves (growing.py), or rollouts in the world model only (moma_p
 """
 
 from common.learning.heads import Categorical
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.running.cells import Cell
 from common.running.program import Members, Training
 from common.running.sources import module_of, resolve
@@ -54,7 +54,7 @@ def offline(members: Members, device: str) -> Training:
     """Model-free learners on minibatches of the data."""
     setting = Setting(members, device)
     learner = learner_of(setting)
-    streams = generators(setting.seeds, "minibatches")
+    streams = Streams(setting.seeds, "minibatches", device)
     return setting.training(
         learner,
         act=learner.act,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from common.learning.philox import Streams
 from common.learning.rollouts import Outcome
 from papers.moma_ppo.ensemble import Ensemble, Prediction
 
@@ -159,13 +160,14 @@ class LearnedWorld:
         """Nothing to do: the model has no state of its own."""
 
     @torch.no_grad()
-    def step(self, state: Tensor, action: Tensor, streams: list[torch.Generator]) -> Outcome:
+    def step(self, state: Tensor, action: Tensor, streams: Streams | None) -> Outcome:
         """One step from states [M, B, D] with joint actions [M, B, U]; rewards come penalised."""
         shape = state.shape[:2]
         limits = self.limits.of_rows(shape[1])
         said = self.ensemble.predict(self.params, state.flatten(0, 1), action.flatten(0, 1))
         # The mean of states need not look like any state, so each row takes one member's.
-        drawn = self.draw_members(shape[1], streams).to(state.device)
+        assert streams is not None  # a learned world draws
+        drawn = self.draw_members(shape[1], streams)
         reward, goes_on = self.combine(said, drawn)
         following = of_drawn(said.state, drawn)
 
@@ -191,7 +193,6 @@ class LearnedWorld:
             {name: fact.view(shape) for name, fact in facts.items()},
         )
 
-    def draw_members(self, count: int, streams: list[torch.Generator]) -> Tensor:
+    def draw_members(self, count: int, streams: Streams) -> Tensor:
         """[R] a uniform ensemble member for each of `count` rows of every policy member."""
-        draws = [torch.randint(self.kept, (count,), generator=stream) for stream in streams]
-        return torch.cat(draws)
+        return streams.integers(self.kept, (count,)).flatten()

@@ -203,6 +203,11 @@ class Backbone(Learner):
         """[M] a hyperparameter given once, or once per member."""
         return per_member(value, len(self.seeds), self.device)
 
+    def uniform_actions(self, rows: int, samples: int) -> Tensor:
+        """[M, N, B, K, A] in [-1, 1]."""
+        shape = (self.num_agents, rows, samples, self.action_dim)
+        return self.streams.uniform(shape, -1.0, 1.0)
+
     def data_context(self, batch: Batch) -> Tensor:
         """[M, N, B, C] critic context at the transitions' first half, with the data's actions."""
         return self.view.context(batch.obs, batch.joint.get("obs"), batch.joint.get("action"))
@@ -286,8 +291,8 @@ def uniform_gap(
     With centralised critics only the own action is replaced by samples; the others' stay those of
     the data.
     """
-    agents, rows, size = batch.action.shape[1:]
-    samples = backbone.uniform(agents, rows, config.cql_samples, size)
+    rows, size = batch.action.shape[2:]
+    samples = backbone.uniform_actions(rows, config.cql_samples)
     if config.cql_policy_actions:
         policy_action = backbone.actors.train_actions(batch.obs).detach()
         samples = torch.cat([samples, policy_action.unsqueeze(3).expand_as(samples)], dim=3)
@@ -306,7 +311,7 @@ def noisy_gap(
     logarithm is used here.
     """
     agents, rows, size = batch.action.shape[1:]
-    uniform = backbone.uniform(agents, rows, config.cql_samples, size)
+    uniform = backbone.uniform_actions(rows, config.cql_samples)
     density = torch.full(uniform.shape[:-1], uniform_log_density(size), device=uniform.device)
     pools = [(uniform, density)]
     log_std = uniform.new_full((1,), config.cql_noise).log()

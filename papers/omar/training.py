@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
+from common.learning.philox import Streams
 from common.learning.population import generators
 from common.learning.replay import Replay
 from common.running import program
@@ -100,7 +101,7 @@ def populate(members: Members, device: str) -> Population:
     replay = Replay(
         [datasets.transitions(data, **reading) for data in loaded.sets],
         loaded.members,
-        generators(seeds, "minibatches"),
+        Streams(seeds, "minibatches", device),
         backbone_config.centralised,
         config["method"] == "ma_icq",
         device,
@@ -130,8 +131,7 @@ def training_of(population: Population, members: Members) -> Training:
         if done == rounds:
             measured["last"] = population.returns("final evaluation", config["final_episodes"])
         if config["repeat_minibatches"]:  # the released code's evaluation reset the sampler
-            fresh = generators(members.seeds, "minibatches")
-            population.replay.streams.load_state_dict(fresh.state_dict())
+            population.replay.streams.restart()
         return measured
 
     def facts(course: Course) -> dict:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import fractions, generators, mean_over_batch
+from common.learning.philox import Streams
+from common.learning.population import generators, mean_over_batch
 from common.learning.ranges import Count, Positive, Share
 from papers.otc.experience import MergedData
 
@@ -70,7 +71,7 @@ class BalancedReplay(Learner):
         )
         self.hold("ratio", tensors, config.lr)
         purposes = ("offline", "online", "rows")
-        self.draws = {name: generators(seeds, f"balanced/{name}") for name in purposes}
+        self.draws = {name: Streams(seeds, f"balanced/{name}", device) for name in purposes}
         self.others.update(self.draws)
         blocks = -(-(experience.offline + experience.capacity) // BLOCK)
         shape = (len(seeds), experience.agents, blocks * BLOCK)
@@ -111,8 +112,9 @@ class BalancedReplay(Learner):
         new = experience.draw(size, self.draws["online"], experience.offline, experience.size)
         self.descend(density_ratio_loss(self.weights(old), self.weights(new)), "ratio")
 
-        uniform = fractions((experience.agents, count, 2), self.draws["rows"], torch.float64)
-        block, offset = self.place(uniform.to(self.device))
+        # 24 random bits for a block of thousands, and as many for a place in it
+        uniform = self.draws["rows"].uniform((experience.agents, count, 2)).double()
+        block, offset = self.place(uniform)
         rows = block * BLOCK + offset
         self.priorities.scatter_(-1, rows, self.fresh_priorities(rows, old))
         touched = self.block_lists(block).sum(-1)

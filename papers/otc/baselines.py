@@ -15,7 +15,8 @@ from torch import Tensor
 from common.learning.learner import Learner
 from common.learning.losses import gaussian_log_prob, td_loss, td_target
 from common.learning.networks import TwinCritics, apply_mlp, mlp_parameters
-from common.learning.population import generators, mean_over_batch, normal_
+from common.learning.philox import Streams
+from common.learning.population import generators, mean_over_batch
 from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.replay import Batch
 
@@ -89,10 +90,10 @@ class AWAC(Learner):
         return apply_mlp(actor, obs, None), log_std.unsqueeze(2)
 
     @torch.no_grad()
-    def sample(self, obs: Tensor, streams: list[torch.Generator]) -> Tensor:
+    def sample(self, obs: Tensor, streams: Streams) -> Tensor:
         """Actions [M, N, B, A], clipped to [-1, 1]."""
         mean, log_std = self.distribution(obs)
-        noise = normal_(torch.empty_like(mean), streams)
+        noise = streams.normal(mean.shape[1:])
         return (mean + log_std.exp() * noise).clamp(-1, 1)
 
     def update(self, batch: Batch) -> None:
@@ -123,7 +124,7 @@ class AWAC(Learner):
         return self.critics.values(obs, action, self.networks["critic"], head=0)
 
     @torch.no_grad()
-    def value(self, obs: Tensor, streams: list[torch.Generator], samples: int) -> Tensor:
+    def value(self, obs: Tensor, streams: Streams, samples: int) -> Tensor:
         """[M, N, B] mean value of `samples` actions of the policy."""
         repeated = obs.repeat_interleave(samples, dim=2)
         q = self.q(repeated, self.sample(repeated, streams))

@@ -20,7 +20,8 @@ from torch import Tensor
 from common.learning.kernels import stacked_mlp_reference
 from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
-from common.learning.population import generators, integers, mean_over_batch
+from common.learning.philox import Streams
+from common.learning.population import generators, mean_over_batch
 from common.learning.ranges import Count, Positive, Share
 from common.learning.replay import Batch
 
@@ -154,7 +155,7 @@ class BREMEN(Learner):
         spread = torch.full((len(seeds), len(obs_dims), action_dim), math.log(config.initial_std))
         self.hold("actor", network("actor", 0, action_dim) | {"log_std": spread}, config.actor_lr)
         self.hold("critic", network("critic", 0, 1), config.critic_lr)
-        self.choices = generators(seeds, "imagination")
+        self.choices = Streams(seeds, "imagination", device)
         self.others["choices"] = self.choices
         # cloning: until the first trust-region step; last_obs: what the models were last fitted to
         self.notes.update(cloning=True, last_obs=None)
@@ -193,9 +194,7 @@ class BREMEN(Learner):
         """[M, N, B, A] the policy's mean, not clipped."""
         return apply_mlp(self.networks["actor"], self.standardise(obs), None)
 
-    def value(
-        self, obs: Tensor, streams: list[torch.Generator] | None = None, samples: int = 1
-    ) -> Tensor:
+    def value(self, obs: Tensor, streams: Streams | None = None, samples: int = 1) -> Tensor:
         """[M, N, B] expected return of the policy in imagination."""
         return apply_mlp(self.networks["critic"], self.standardise(obs), None).squeeze(-1)
 
@@ -211,8 +210,8 @@ class BREMEN(Learner):
             noise = self.normal(*obs.shape[1:-1], self.action_dim)
             action = self.mean_action(obs) + std * noise
             next_obs, reward = self.predict(obs, action.clamp(-1, 1))
-            model = integers(0, self.config.models, obs.shape[1:3], self.choices)
-            model = model.to(self.device).unsqueeze(2)  # [M, N, 1, B]
+            model = self.choices.integers(self.config.models, obs.shape[1:3])
+            model = model.unsqueeze(2)  # [M, N, 1, B]
             steps["obs"].append(obs)
             steps["action"].append(action)
             steps["reward"].append(reward.gather(2, model).squeeze(2))
@@ -230,7 +229,7 @@ class BREMEN(Learner):
         config, last_obs = self.config, self.notes["last_obs"]
         for _ in range(config.iterations):
             agents, count = last_obs.shape[1:3]
-            index = integers(0, count, (agents, config.rollouts), self.choices).to(self.device)
+            index = self.choices.integers(count, (agents, config.rollouts))
             start = last_obs.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, self.obs_dim))
             rollouts = self.imagine(start)
             gain = advantages(rollouts["reward"], rollouts["value"], config.gamma, config.gae)
@@ -301,7 +300,7 @@ class BREMEN(Learner):
         return caused
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
+    def act(self, obs: Tensor, streams: Streams | None = None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.mean_action(obs).clamp(-1, 1)
 

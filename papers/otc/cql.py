@@ -14,6 +14,7 @@ from torch import Tensor
 
 from common.learning.learner import Learner
 from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.philox import Streams
 from common.learning.population import Parameters, generators, mean_over_batch
 from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.replay import Batch
@@ -117,7 +118,7 @@ class DiscreteCQL(Learner):
         self.follow(config.tau)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, streams: list[torch.Generator] | None = None) -> Tensor:
+    def act(self, obs: Tensor, streams: Streams | None = None) -> Tensor:
         """[M, N, B, 1] index of the best available action."""
         return masked(*self.values(obs, self.networks["critic"])).argmax(-1, keepdim=True)
 
@@ -127,9 +128,7 @@ class DiscreteCQL(Learner):
         return self.values(obs, self.networks["critic"])[0].gather(-1, action.long()).squeeze(-1)
 
     @torch.no_grad()
-    def value(
-        self, obs: Tensor, streams: list[torch.Generator] | None = None, samples: int = 1
-    ) -> Tensor:
+    def value(self, obs: Tensor, streams: Streams | None = None, samples: int = 1) -> Tensor:
         """[M, N, B] mean value under the policy softmax(Q) over available actions, the one that
         CQL(H) penalises by.
         """

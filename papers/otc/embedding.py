@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from common.learning.learner import Learner
+from common.learning.philox import Streams
 from common.learning.population import generators
 from common.learning.ranges import Count, NotNegative, Positive
 from common.learning.replay import Batch
@@ -65,7 +66,7 @@ class Embedding(Learner):
             config.lr,
             device,
         )
-        self.minibatches = generators(seeds, "embedding/minibatches")
+        self.minibatches = Streams(seeds, "embedding/minibatches", device)
         self.others.update(vae=self.vae, minibatches=self.minibatches)
         mean, std = experience.moments("obs")
         self.mean = mean[members].unsqueeze(2)

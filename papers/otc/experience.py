@@ -9,7 +9,7 @@ Axes: M members, N agents, R rows, B rows of a minibatch, F numbers of a row.
 import torch
 from torch import Tensor
 
-from common.learning.population import integers
+from common.learning.philox import Streams
 from common.learning.replay import Batch
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminal")
@@ -71,14 +71,12 @@ class MergedData:
             self.rows[start + self.online : start + self.online + self.steps] = new[member]
         self.online += self.steps
 
-    def draw(
-        self, count: int, streams: list[torch.Generator], low: int = 0, high: int | None = None
-    ) -> Tensor:
-        """[M, N, count] indices, uniform in [low, high), each member's from its own stream."""
+    def draw(self, count: int, streams: Streams, low: int = 0, high: int | None = None) -> Tensor:
+        """[M, N, count] indices, uniform in [low, high)."""
         stop = self.size if high is None else high
-        return integers(low, stop, (self.agents, count), streams).to(self.device)
+        return low + streams.integers(stop - low, (self.agents, count))
 
-    def draw_latest(self, count: int, streams: list[torch.Generator]) -> Tensor:
+    def draw_latest(self, count: int, streams: Streams) -> Tensor:
         """[M, N, count] indices of rows of the last deployment, D_i^k."""
         return self.draw(count, streams, self.size - self.steps, self.size)
 

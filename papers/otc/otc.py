@@ -122,12 +122,6 @@ def next_alpha(alpha: Tensor, distance: Tensor, last_distance: Tensor) -> Tensor
     return (alpha * distance / last_distance.clamp_min(1e-12)).clamp(*ALPHA_RANGE)
 
 
-def gumbel(shape: tuple[int, ...], streams: list[torch.Generator]) -> Tensor:
-    """Standard Gumbel numbers [M, *shape], each member's from its own stream."""
-    draws = [torch.empty(shape).exponential_(generator=stream) for stream in streams]
-    return -torch.stack(draws).clamp_min(1e-30).log()
-
-
 def corrected_kernel(old: Tensor, new: Tensor, acceptance: Tensor) -> Tensor:
     """P~(s'|s, a) ~ P_B(s'|s, a) sum over s^ of P_D(s^|s, a) f(d(s', s^)), Section 3.2: rows [...,
     S] of probabilities.

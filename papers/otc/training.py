@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from common.learning.philox import Streams
 from common.learning.population import generators, members_of
 from common.learning.replay import Batch
 from common.learning.td3bc import Standardiser
@@ -155,7 +156,7 @@ class OnlineTuning:
         first = [self.seeds.index(seed) for seed in self.unique]
         assert first == list(range(len(first)))  # the first cell has every seed once
         self.learner = self.learner_of(self.unique, first)
-        self.minibatches = generators(self.unique, "minibatches")
+        self.minibatches = Streams(self.unique, "minibatches", device)
         self.embedding: Any = None  # of the members whose strategy needs one
         self.balanced: Any = None
         self.sampler: Any = None  # once offline training is over
@@ -277,7 +278,7 @@ class OnlineTuning:
 
     def policy(self, purpose: str):
         """What is deployed, with its own random numbers where acting is random."""
-        streams = generators(self.seeds, f"acting/{purpose}", self.device)
+        streams = Streams(self.seeds, f"acting/{purpose}", self.device)
         return lambda obs: self.learner.act(obs, streams)
 
     def evaluate(self, done: int) -> dict[str, list]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from common.learning.population import Streams, fractions, generators
+from common.learning.philox import Streams
 from common.learning.ranges import Count
 from papers.otc import otc
 from papers.otc.balanced import BalancedReplay
@@ -67,8 +67,16 @@ class Sampler:
         self.balanced = balanced
         self.groups = {name: span(strategies, name) for name in STRATEGIES if name in strategies}
         self.valued: Any = learner.part(self.groups["value"]) if "value" in self.groups else None
-        purposes = ("candidates", "pool", "gumbel", "ties", "values", "distance")
-        self.streams = {name: generators(seeds, f"tuning/{name}") for name in purposes}
+        valued = seeds[self.groups["value"]] if self.valued else []
+        # what is drawn for Eq. 4 changes nothing for members whose alpha stays: streams of its own
+        purposes = {
+            **dict.fromkeys(("candidates", "pool", "gumbel", "distance"), seeds),
+            **dict.fromkeys(("values", "distance values"), valued),
+        }
+        self.streams = {
+            name: Streams(own, f"tuning/{name}", experience.device)
+            for name, own in purposes.items()
+        }
         prioritised = torch.tensor([name in ("embedding", "value") for name in strategies])
         start = torch.tensor(alpha) * prioritised  # 0 draws uniformly
         self.alpha = start[:, None].repeat(1, experience.agents)
@@ -76,9 +84,12 @@ class Sampler:
         self.last_distance: Tensor | None = None
         self.guard_hits = torch.zeros_like(self.alpha)
 
-    def distances(self, candidates: Tensor, pool: Tensor, streams: dict[str, Streams]) -> Tensor:
+    def distances(self, candidates: Tensor, pool: Tensor, streams: Streams) -> Tensor:
         """[M, N, B] next-state distance of every candidate to its best match; 0 where a strategy
         has none.
+
+        Args:
+            streams: of the members whose values are compared.
         """
         distances = torch.zeros(candidates.shape, device=candidates.device)
         if self.embedding:
@@ -90,9 +101,7 @@ class Sampler:
             distances[members] = self.value_distances(candidates[members], pool[members], streams)
         return distances
 
-    def value_distances(
-        self, candidates: Tensor, pool: Tensor, streams: dict[str, Streams]
-    ) -> Tensor:
+    def value_distances(self, candidates: Tensor, pool: Tensor, streams: Streams) -> Tensor:
         """d_q(s', s'*) of every candidate of the members with that strategy, [M, N, B], by the
         present values.
         """
@@ -101,13 +110,10 @@ class Sampler:
         online = self.experience.gather(pool, members)
         q = self.valued.q(rows.obs, rows.action)
         pool_q = self.valued.q(online.obs, online.action)
-        ties = fractions(candidates.shape[1:], streams["ties"][members])
-        match = otc.best_match(q, pool_q, ties.to(q.device))
+        match = otc.best_match(q, pool_q, streams.uniform(candidates.shape[1:]))
         matched = self.experience.gather(pool.gather(-1, match), members)
         next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)
-        next_values = self.valued.value(
-            next_obs, streams["values"][members], self.config.value_samples
-        )
+        next_values = self.valued.value(next_obs, streams, self.config.value_samples)
         value, matched_value = next_values.chunk(2, dim=-1)
         if self.config.normaliser == "minibatch":
             return otc.value_distance(value, matched_value)
@@ -121,7 +127,7 @@ class Sampler:
         config, experience = self.config, self.experience
         candidates = experience.draw(config.candidates, self.streams["candidates"])
         pool = experience.draw_latest(config.pool, self.streams["pool"])
-        priorities = otc.log_priority(self.distances(candidates, pool, self.streams))
+        priorities = otc.log_priority(self.distances(candidates, pool, self.streams["values"]))
         chosen = candidates.gather(-1, self.prioritised(priorities))
         if "online" in self.groups:
             members = self.groups["online"]
@@ -135,10 +141,10 @@ class Sampler:
         config, streams = self.config, self.streams["gumbel"]
         alpha = self.alpha.to(log_priorities.device)
         if config.replacement:
-            uniform = fractions((self.experience.agents, config.batch_size), streams)
-            return otc.draw_with_replacement(log_priorities, alpha, uniform.to(alpha.device))
-        noise = otc.gumbel(tuple(log_priorities.shape[1:]), streams)
-        return otc.draw(log_priorities, alpha, noise.to(alpha.device), config.batch_size)
+            uniform = streams.uniform((self.experience.agents, config.batch_size))
+            return otc.draw_with_replacement(log_priorities, alpha, uniform)
+        noise = streams.gumbel(log_priorities.shape[1:])
+        return otc.draw(log_priorities, alpha, noise, config.batch_size)
 
     def adapt(self, deployment: int) -> None:
         """Line 7: alpha after deployment k by Eq. 4; D_i^k is the mean over minibatches of B
@@ -166,7 +172,7 @@ class Sampler:
             older = experience.size - experience.steps
             candidates = experience.draw(config.candidates, streams, 0, older)
             pool = experience.draw_latest(config.pool, streams)
-            distances = self.distances(candidates, pool, {"ties": streams, "values": streams})
+            distances = self.distances(candidates, pool, self.streams["distance values"])
             total = total + distances.mean(-1).cpu()
         return total / config.distance_draws
 

@@ -5,7 +5,8 @@ from torch import nn
 
 from common.learning import kernels
 from common.learning.bcq import BCQ, BCQConfig
-from common.learning.population import generators, members_of
+from common.learning.philox import Streams
+from common.learning.population import members_of
 from common.learning.replay import Batch
 
 CONFIG = BCQConfig(
@@ -48,10 +49,10 @@ def test_three_updates_equal_a_plain_implementation(stream):
     )
     adams = [torch.optim.Adam(part.parameters(), 1e-2) for part in (encoder, decoder, actor)]
     adam_q = torch.optim.Adam([p for q in critics for p in q.parameters()], 1e-2)
-    noise_stream = generators([3], "noise")[0]
+    streams = Streams([3], "noise")
 
     def noise(rows):
-        return torch.empty(1, rows, 4).normal_(generator=noise_stream)[0]
+        return streams.normal((1, rows, 4))[0, 0]
 
     def perturbed(network, obs, action):
         return (action + 0.2 * network(torch.cat([obs, action], 1)).tanh()).clamp(-1, 1)
@@ -103,14 +104,14 @@ def test_three_updates_equal_a_plain_implementation(stream):
 def test_acting_picks_the_best_of_its_candidates_near_what_the_generator_proposes(stream):
     agent = BCQ([0, 1], [5], 2, CONFIG)
     obs = torch.randn(2, 1, 3, 5, generator=stream)
-    action = agent.act(obs, generators([0, 1], "acting"))
+    action = agent.act(obs, Streams([0, 1], "acting"))
     repeated = obs.repeat_interleave(5, dim=2)
     candidates = agent.propose(
-        repeated, agent.noise(repeated, generators([0, 1], "acting")), agent.networks["actor"]
+        repeated, agent.noise(repeated, Streams([0, 1], "acting")), agent.networks["actor"]
     )
     values = agent.q(repeated, candidates).view(2, 1, 3, 5)
     torch.testing.assert_close(agent.q(obs, action), values.amax(-1))
-    torch.testing.assert_close(agent.value(obs, generators([0, 1], "acting"), 5), values.mean(-1))
+    torch.testing.assert_close(agent.value(obs, Streams([0, 1], "acting"), 5), values.mean(-1))
 
 
 def test_a_member_is_what_its_seed_alone_would_train_and_copies_go_on_alike(stream):

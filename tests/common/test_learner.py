@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from common.learning.learner import Learner
-from common.learning.population import generators, members_of
+from common.learning.philox import Streams
+from common.learning.population import members_of
 
 
 def start(members=2, agents=2, seed=0):
@@ -100,7 +101,7 @@ def test_a_state_brings_everything_back_and_members_can_be_taken_from_it(stream)
         one = learner(seeds, seed)
         one.others["generator"] = Learner(seeds, noise="inner")
         one.others["generator"].hold("decoder", start(len(seeds), seed=9), 0.1)
-        one.others["choices"] = generators(seeds, "choices")
+        one.others["choices"] = Streams(seeds, "choices")
         one.notes.update(updates=0, last=torch.zeros(len(seeds), 3))
         return one
 
@@ -109,11 +110,11 @@ def test_a_state_brings_everything_back_and_members_can_be_taken_from_it(stream)
         for name in ("actor", "critic"):
             one.descend(outputs(one, name, x + noise).mean((2, 3)), name)
         inner = one.others["generator"]
-        inner.descend(outputs(inner, "decoder", x + inner.uniform(2, 7, 4)).mean((2, 3)), "decoder")
+        inner.descend(outputs(inner, "decoder", x + inner.normal(2, 7, 4)).mean((2, 3)), "decoder")
         one.notes["updates"] += 1
         one.notes["last"] = x[:, 0, 0, :3]
         one.follow(0.1)
-        return torch.stack([torch.rand(3, generator=s) for s in one.others["choices"]])
+        return one.others["choices"].uniform((3,))
 
     whole = nested([5, 6])
     go_on(whole, torch.randn(2, 2, 7, 4, generator=stream))

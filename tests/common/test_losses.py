@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from common.learning import losses, zeroth_order
-from common.learning.replay import distinct
+from common.learning.philox import Streams
+from common.learning.replay import Replay
 
 
 def test_td_target_takes_the_smaller_head_and_stops_at_terminals():
@@ -134,10 +135,42 @@ def test_search_finds_the_maximum_of_a_bump_and_stays_in_bounds(stream):
     assert (best - 0.37).abs().max() < 0.02
 
 
-def test_minibatches_are_drawn_without_replacement_and_uniformly(stream):
-    counts = torch.zeros(12)
+def numbered_rows(first: int, count: int) -> dict[str, torch.Tensor]:
+    """A data set of two agents whose observations are its rows' numbers."""
+    number = torch.arange(first, first + count).float().view(-1, 1).expand(-1, 2)
+    names = ("obs", "action", "next_obs", "next_action")
+    flat = {"reward": number, "terminal": torch.zeros_like(number)}
+    return {name: number.unsqueeze(-1) for name in names} | flat
+
+
+def replay_of(sizes: dict[int, int]) -> Replay:
+    """Members by seed, each with so many rows of its own, numbered from 100 times the seed."""
+    sets = [numbered_rows(100 * seed, size) for seed, size in sizes.items()]
+    streams = Streams(list(sizes), "minibatches")
+    return Replay(sets, list(range(len(sets))), streams, False, False, "cpu")
+
+
+def test_minibatches_are_drawn_without_replacement_and_uniformly():
+    replay = replay_of({0: 12, 1: 30})
+    counts = torch.zeros(2, 30)
     for _ in range(600):
-        index = distinct(12, (2, 9), stream)
-        assert all(len(set(row.tolist())) == 9 for row in index)
-        counts += torch.bincount(index.flatten(), minlength=12)
-    assert (counts / counts.sum() - 1 / 12).abs().max() < 0.01
+        rows = replay.draw(9).obs.squeeze(-1).long() - torch.tensor([0, 100]).view(2, 1, 1)
+        ordered = rows.sort(-1).values
+        assert (ordered[..., 1:] > ordered[..., :-1]).all()
+        for member in range(2):
+            counts[member] += torch.bincount(rows[member].flatten(), minlength=30)
+    shares = counts / counts.sum(1, keepdim=True)
+    assert shares[0, 12:].sum() == 0 and (shares[0, :12] - 1 / 12).abs().max() < 0.01
+    assert (shares[1] - 1 / 30).abs().max() < 0.01
+
+
+def test_a_member_draws_the_same_minibatches_whatever_it_is_batched_with():
+    together = replay_of({3: 12, 1: 50, 2: 9})
+    alone = replay_of({1: 50})
+    for _ in range(3):
+        assert torch.equal(together.draw(9).obs[1:2], alone.draw(9).obs)
+
+
+def test_a_minibatch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="10 rows does not fit a data set of 9 rows"):
+        replay_of({0: 12, 1: 9}).draw(10)

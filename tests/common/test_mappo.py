@@ -24,6 +24,7 @@ from common.learning.mappo import (
 )
 from common.learning.memory import encode, encoder_parameters, positions, remembered
 from common.learning.mixing import mix, mixer_parameters
+from common.learning.philox import Streams
 from common.learning.population import Parameters, generator, generators
 from common.learning.rollouts import Outcome, Recalling, experience, roll
 from envs.lockstep import View
@@ -229,8 +230,8 @@ def made(seeds, config=SMALL, starts=4, length=3):
         state,
         history,
         4,
-        generators(seeds, "actions"),
-        generators(seeds, "world"),
+        Streams(seeds, "actions"),
+        Streams(seeds, "world"),
     )
     return learner, rollouts
 
@@ -352,7 +353,7 @@ def test_a_member_learns_the_same_alone():
     alone, single = made([1])
     for learner, rolled, seeds in ((both, rollouts, [0, 1]), (alone, single, [1])):
         batch = experience(VIEW, [rolled], 9, 3, 0.9, 0.8)
-        learner.update(batch, generators(seeds, "order"))
+        learner.update(batch, Streams(seeds, "order"))
     for name, network in both.networks.items():
         assert torch.allclose(network.flat[1], alone.networks[name].flat[0], atol=1e-5), name
 
@@ -360,11 +361,11 @@ def test_a_member_learns_the_same_alone():
 def test_a_learner_goes_on_from_its_state():
     first, rollouts = made([0, 1], replace(SMALL, entropy_target=100.0))
     batch = experience(VIEW, [rollouts], 9, 3, 0.9, 0.8)
-    first.update(batch, generators([0, 1], "order"))
+    first.update(batch, Streams([0, 1], "order"))
     second, _ = made([2, 3], first.config)
     second.load_state_dict(first.state_dict())
     for learner in (first, second):
-        learner.update(batch, generators([0, 1], "more"))
+        learner.update(batch, Streams([0, 1], "more"))
     assert torch.equal(first.entropy_weight, second.entropy_weight)
     assert first.entropy_weight.gt(0).all()
     for name, network in first.networks.items():
@@ -377,8 +378,8 @@ def test_discrete_samples_follow_the_policy():
     with torch.no_grad():
         learner.networks["policy"]["b3"][0, 0] = torch.tensor([2.0, 0.0, 1.0])
     obs = torch.zeros(1, 2, 20_000, 2)
-    draw = torch.rand(1, 2, 20_000, 3, generator=generator(0, "u")).clamp_min(1e-7)
-    action, log_prob, _ = learner.sample(obs, None, draw)
+    noise = learner.head.noise(obs, Streams([0], "u"))
+    action, log_prob, _ = learner.sample(obs, None, noise)
     assert action.sum(-1).eq(1).all()
     share = action[0, 0].sum(0) / 20_000
     probability = learner.policy_output(obs)[0, 0, 0].softmax(-1)

@@ -10,10 +10,8 @@ from common.learning.networks import Actors, RunningMoments, TwinCritics, apply_
 from common.learning.population import (
     Adam,
     Parameters,
-    fractions,
     generator,
     generators,
-    integers,
     per_member,
     uniform_,
 )
@@ -98,22 +96,11 @@ def test_adam_and_clipping_equal_torch_with_one_rate_per_member():
         )
 
 
-def test_streams_depend_on_seed_and_purpose_alone():
+def test_generators_depend_on_seed_and_purpose_alone():
     a = uniform_(torch.empty(2, 4), generators([5, 6], "noise"))
     b = uniform_(torch.empty(3, 4), generators([6, 9, 5], "noise"))
     assert torch.equal(a[0], b[2]) and torch.equal(a[1], b[0])
     assert not torch.equal(a[0], uniform_(torch.empty(1, 4), generators([5], "other"))[0])
-
-
-def test_draws_of_a_member_depend_on_its_own_stream_alone():
-    for draw in (lambda s: integers(3, 9, (2, 50), s), lambda s: fractions((2, 50), s)):
-        both, alone = draw(generators([5, 6], "draw")), draw(generators([6], "draw"))
-        assert both.shape == (2, 2, 50) and torch.equal(both[1:], alone)
-        assert not torch.equal(both[0], both[1])
-    whole = integers(3, 9, (1000,), generators([0], "draw"))
-    assert whole.unique().tolist() == list(range(3, 9))
-    share = fractions((1000,), generators([0], "draw"), torch.float64)
-    assert share.dtype == torch.float64 and share.min() >= 0 and share.max() < 1
 
 
 def test_per_member_refuses_a_list_of_the_wrong_length():

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.running import checkpoint, program, work
 from common.running.cells import Cell
 from common.running.program import Members, Program, Training, train
@@ -39,12 +39,11 @@ class Walk:
 
 
 def build(members: Members, device: str) -> Training:
-    streams = generators(members.seeds, "steps")
+    streams = Streams(members.seeds, "steps")
     learner = Walk(members.seeds)
 
     def draw(done):
-        steps = torch.stack([torch.rand((), generator=stream) for stream in streams])
-        return steps * torch.tensor([config["scale"] for config in members.configs])
+        return streams.uniform(()) * torch.tensor([config["scale"] for config in members.configs])
 
     def evaluate(done):
         measured = {"return": learner.place.tolist()}

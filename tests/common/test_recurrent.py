@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from common.learning import kernels
-from common.learning.episodes import EpisodeStore, lay
+from common.learning.episodes import EpisodeStore, lay, most_draws
 from common.learning.population import Parameters, generators
 from common.learning.recurrent import SOURCE, recurrent_parameters, step, unroll
 
@@ -96,9 +96,11 @@ def test_acting_step_by_step_equals_unrolling(stream):
 
 def test_lanes_hold_whole_episodes_end_to_end_and_what_does_not_fit_waits(stream):
     lengths, waiting, seen = np.array(LENGTHS), None, np.zeros(len(LENGTHS))
+    most = most_draws(lengths, 3, 12)
     for _ in range(300):
         before = waiting
-        episode, at, waiting = lay(lengths, 3, 12, stream, waiting)
+        draws = torch.randint(len(LENGTHS), (most,), generator=stream).tolist()
+        episode, at, waiting = lay(lengths, 3, 12, iter(draws), waiting)
         if before is not None:
             assert episode[0, 0] == before
         for lane in range(3):
@@ -114,7 +116,7 @@ def test_lanes_hold_whole_episodes_end_to_end_and_what_does_not_fit_waits(stream
         np.full(6, 1 / 6), abs=0.02
     )  # long ones are not drawn less often
     with pytest.raises(ValueError, match="does not fit a lane of 7 places"):
-        lay(lengths, 3, 7, stream)
+        lay(lengths, 3, 7, iter([0]))
 
 
 def episodes(count=6, longest=7, agents=2, actions=3):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from common.learning import kernels
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.learning.replay import Batch
 from common.learning.td3bc import TD3BC, Standardiser, TD3BCConfig
 
@@ -41,15 +41,13 @@ def test_four_updates_equal_a_plain_implementation(stream):
     critics, targets = ([net(agent.critics.params, head) for head in (0, 1)] for _ in range(2))
     adam_q = torch.optim.Adam([p for q in critics for p in q.parameters()], 1e-2)
     adam_pi = torch.optim.Adam(pi.parameters(), 1e-2)
-    noise_stream = generators([3], "noise")[0]
+    streams = Streams([3], "noise")
     for update in range(1, 5):
         rows = batch(1, stream)
         obs, following = ((part[0, 0] - 0.5) / 2.001 for part in (rows.obs, rows.next_obs))
         action, reward, terminal = rows.action[0, 0], rows.reward[0, 0], rows.terminal[0, 0]
         with torch.no_grad():
-            noise = (0.2 * torch.empty(1, 16, 2).normal_(generator=noise_stream)[0]).clamp(
-                -0.5, 0.5
-            )
+            noise = (0.2 * streams.normal((1, 16, 2))[0, 0]).clamp(-0.5, 0.5)
             x = torch.cat([following, (pi_target(following).tanh() + noise).clamp(-1, 1)], 1)
             y = reward + 0.99 * (1 - terminal) * torch.minimum(*(q(x)[:, 0] for q in targets))
         x = torch.cat([obs, action], 1)

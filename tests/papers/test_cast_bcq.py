@@ -13,7 +13,7 @@ from common.learning import kernels
 from common.learning.bcq import BCQConfig
 from common.learning.episodes import EpisodeStore, mean_filled, softmax_over_filled, traced_targets
 from common.learning.learner import Learner
-from common.learning.population import generator, generators
+from common.learning.philox import Streams
 from common.running.program import Members, Program, train
 from envs.grid import world
 from envs.mujoco.views import view
@@ -104,7 +104,7 @@ def test_subteams_of_three_agents_are_those_of_the_paper():
 
 
 def test_drawn_subteams_have_uniform_sizes_and_uniform_members():
-    kept = draw_subteams(4, 4000, generator(0, "subteams"))
+    kept = draw_subteams(4, 4000, Streams([0], "subteams"))[0]
     sizes = (1 - kept).sum(-1)
     for i in range(4):
         assert kept[i, :, i].eq(1).all()
@@ -153,11 +153,11 @@ def test_the_best_joint_candidate_pairs_the_same_draw_of_every_agent():
 
 def test_who_masks_nobody_has_only_the_empty_subteam():
     masking = torch.tensor([True, False])
-    small = sampled_subteams(2, 9, masking, generators([0, 1], "subteams"))
+    small = sampled_subteams(2, 9, masking, Streams([0, 1], "subteams"))
     assert small.present.shape == (2, 2, 2, 2)  # exact, whatever the count
     assert small.weights.tolist() == [[0.5, 0.5], [1, 0]]
-    large = sampled_subteams(5, 6, masking, generators([0, 1], "subteams"))
-    assert torch.equal(large.present[0], draw_subteams(5, 6, generator(0, "subteams")))
+    large = sampled_subteams(5, 6, masking, Streams([0, 1], "subteams"))
+    assert torch.equal(large.present[0], draw_subteams(5, 6, Streams([0], "subteams"))[0])
     assert large.present[1].eq(1).all() and large.weights.eq(1 / 6).all()
 
 
@@ -226,7 +226,7 @@ def test_joint_candidates_pair_draws_and_the_best_pair_wins(stream):
     critic = agent.networks["critic"]
     batch = joint_batch(1, 2, stream)
     now = Situation(batch.state, (batch.obs,))
-    proposals = agent.generator.propose(now.given, 3, generators([0], "noise"))
+    proposals = agent.generator.propose(now.given, 3, Streams([0], "noise"))
     actions, best = agent.joint_policy(now, critic)  # draws from the same stream
     for b in range(batch.state.shape[1]):
         pairs = [proposals[0, :, b, j] for j in range(3)]
@@ -253,7 +253,7 @@ def test_cast_learns_an_additive_reward_and_who_earned_it(stream):
     delta = agent.contributions(state, action, others).detach()
     assert (delta[0, 0] - 2 * action[0, 0, :, 0]).abs().mean() < 0.15
     assert (delta[0, 1] + action[0, 1, :, 0]).abs().mean() < 0.15
-    done = agent.act(obs, generators([0], "acting"))
+    done = agent.act(obs, Streams([0], "acting"))
     assert done[0, 0].mean() > 0.3 and done[0, 1].mean() < -0.3
 
 
@@ -278,9 +278,9 @@ def test_a_member_does_not_depend_on_the_others_and_resumes(stream, kind):
         if k > 2:
             resumed.update(batch.separate() if kind == "mabcq" else batch)
     obs = batches[0].obs
-    ours = together.act(obs, generators([0, 1, 2], "acting"))
-    assert same(ours[1:2], alone.act(obs[1:2], generators([1], "acting")))
-    assert torch.equal(ours, resumed.act(obs, generators([0, 1, 2], "acting")))
+    ours = together.act(obs, Streams([0, 1, 2], "acting"))
+    assert same(ours[1:2], alone.act(obs[1:2], Streams([1], "acting")))
+    assert torch.equal(ours, resumed.act(obs, Streams([0, 1, 2], "acting")))
 
 
 def test_mabcq_weights_by_hand():
@@ -346,7 +346,7 @@ def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
         "next_action": action.roll(-1, 0)[:, None],
         "has_next_action": torch.arange(count) % 3 > 0,
     }
-    rows = JointRows([data], [0, 0], generators([0, 1], "minibatches"), of, successors=False)
+    rows = JointRows([data], [0, 0], Streams([0, 1], "minibatches"), of, successors=False)
     batch = rows.draw(16)
     index = batch.reward.long()
     assert torch.equal(batch.state, state[index]) and torch.equal(
@@ -354,7 +354,7 @@ def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
     )
     for i in range(3):
         assert torch.equal(batch.obs[:, i], state[index][..., list(of.indices[i])])
-    assert JointRows([data], [0], generators([0], "minibatches"), of, successors=True).sizes == [20]
+    assert JointRows([data], [0], Streams([0], "minibatches"), of, successors=True).sizes == [20]
 
 
 # --- Discrete ---
@@ -403,7 +403,7 @@ def test_allowed_actions_are_available_and_probable_enough():
         logits.expand(1, 1, 1, 4),
         allowed(logits, torch.ones(4), 0.3).expand(1, 1, 1, 4),
         4000,
-        generators([0], "n"),
+        Streams([0], "n"),
     )
     assert drawn.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx(
         [0.625, 0.375, 0, 0], abs=0.03
@@ -559,7 +559,7 @@ def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, def
     plain = plain_critic(agent, default)
     state = torch.randn(2, 7, 6, generator=stream)
     action, others = (torch.randint(5, (2, 4, 7), generator=stream) for _ in range(2))
-    samples = sampled_subteams(4, 3, torch.ones(2).bool(), generators([0, 1], "subteams"))
+    samples = sampled_subteams(4, 3, torch.ones(2).bool(), Streams([0, 1], "subteams"))
     pair = plain.counterfactuals(state, onehot(action), onehot(others), samples.present)
     expected = contribution(*pair, samples.weights, torch.ones(2)).detach()
     delta = agent.contributions(state, action, others)  # draws the same subteams
@@ -685,7 +685,7 @@ def test_a_member_that_is_lost_does_not_touch_the_others(stream, kind):
 def test_draws_by_inverse_distribution_have_the_right_frequencies_and_stay_allowed():
     logits = torch.tensor([0.5, 0.2, 0.2, 0.1]).log().expand(2, 1, 1, 4)
     mask = torch.tensor([True, False, True, False]).expand(2, 1, 1, 4)
-    drawn = draws_by_inverse(logits, mask, 4000, generators([0, 1], "n"))
+    drawn = draws_by_inverse(logits, mask, 4000, Streams([0, 1], "n"))
     assert not torch.equal(drawn[0], drawn[1])
     for member in drawn:
         assert member.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx(

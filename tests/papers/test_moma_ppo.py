@@ -9,7 +9,8 @@ import pytest
 import torch
 from pettingzoo.test import parallel_api_test
 
-from common.learning.population import generator, generators
+from common.learning.philox import Streams
+from common.learning.population import generator
 from common.learning.rollouts import ACTION_BOUND, Outcome
 from common.running import cells as store
 from common.running.cells import Cell
@@ -169,6 +170,19 @@ def test_the_loss_equals_a_slow_twin(stream):
         assert found[e].item() == pytest.approx(total, rel=1e-4)
 
 
+def test_a_world_model_goes_on_from_its_state(stream):
+    data = {name: torch.randn(30, 3, generator=stream) for name in ("state", "action")}
+    data |= {"next_state": data["state"] + 1, "reward": data["state"][:, 0]}
+    data |= {"goes_on": torch.ones(30)}
+    whole, resumed = (Ensemble(0, 3, 3, TINY) for _ in range(2))
+    rows = prepared_rows(whole, data, torch.arange(30))
+    whole.update(rows)
+    resumed.load_state_dict(whole.state_dict())
+    for ensemble in (whole, resumed):
+        ensemble.update(rows)
+    assert torch.equal(whole.params.flat, resumed.params.flat)
+
+
 @pytest.mark.parametrize(("scaled", "delta"), itertools.product((False, True), repeat=2))
 def test_a_world_model_recovers_a_linear_system(stream, scaled, delta):
     config = replace(
@@ -203,11 +217,11 @@ def test_a_rollout_is_cut_when_uncertainty_passes_the_limit(stream):
         torch.randn(1, 50, 4, generator=stream),
         torch.randn(1, 50, 4, generator=stream).tanh(),
     )
-    outcome = world_of(ensemble).step(state, action, generators([0], "w"))
+    outcome = world_of(ensemble).step(state, action, Streams([0], "w"))
     eps = outcome.facts["eps_g"][0]
     limit = float(eps.median())
     cut = world_of(ensemble, l_stop=limit, l_clip=limit, lambda_g=2.0).step(
-        state, action, generators([0], "w")
+        state, action, Streams([0], "w")
     )
     assert (
         torch.equal(cut.running[0] == 0, eps >= limit)
@@ -225,19 +239,19 @@ def test_what_the_world_takes_from_which_member(stream):
         torch.randn(1, 40, 4, generator=stream).tanh(),
     )
     said = ensemble.predict(ensemble.members(torch.arange(3)), state[0], action[0])
-    drawn = torch.randint(3, (40,), generator=generator(0, "w"))
+    drawn = Streams([0], "w").integers(3, (40,))[0]
     row = torch.arange(40)
     for combine, reward in (
         ("paper", said.reward.mean(0)),
         ("released", said.reward[drawn, row]),
         ("least", said.reward.amin(0)),
     ):
-        outcome = world_of(ensemble, combine=combine).step(state, action, generators([0], "w"))
+        outcome = world_of(ensemble, combine=combine).step(state, action, Streams([0], "w"))
         assert torch.allclose(outcome.state[0], said.state[drawn, row], atol=1e-6)
         assert torch.allclose(outcome.reward[0], reward, atol=1e-6)
     votes = (said.goes_on > 0.5).float().sum(0)
     assert torch.equal(
-        world_of(ensemble).step(state, action, generators([0], "w")).alive[0], (votes >= 2).float()
+        world_of(ensemble).step(state, action, Streams([0], "w")).alive[0], (votes >= 2).float()
     )
     with pytest.raises(ValueError, match="unknown combine"):
         world_of(ensemble, combine="mean")
@@ -249,11 +263,11 @@ def test_the_bounding_box_and_its_absence(stream):
         torch.randn(1, 40, 4, generator=stream),
         torch.randn(1, 40, 4, generator=stream).tanh(),
     )
-    inside = world_of(ensemble, low=-0.01, high=0.01).step(state, action, generators([0], "w"))
+    inside = world_of(ensemble, low=-0.01, high=0.01).step(state, action, Streams([0], "w"))
     assert inside.state.abs().max() <= 0.01 and inside.reward.abs().max() <= 0.01
     assert (
         world_of(ensemble, low=-0.01, high=0.01, box=False)
-        .step(state, action, generators([0], "w"))
+        .step(state, action, Streams([0], "w"))
         .state.abs()
         .max()
         > 0.01
@@ -351,7 +365,7 @@ def test_horizon_errors_of_a_world_that_stands_still(stream):
     data = arrays(stream, rows=40)
     data["next_observations"][:-1] = data["observations"][1:]
     tensors = tensors_of(data)
-    pick = torch.randint(32, (500,), generator=generator(0, "horizon errors"))
+    pick = Streams([0], "horizon errors").integers(32, (500,))[0]
     starts = whole_pieces(data["timeouts"], 3)
     assert len(starts) == 32
     row = starts[pick].numpy()
@@ -416,7 +430,7 @@ def test_generated_rows_are_those_of_the_rollouts(stream):
     rewards, ends = draw(2, 4, 2), torch.zeros(2, 4, 2)
     lengths = torch.tensor([[2, 1, 2, 2]] * 2)
     rows.add(before, states, actions, rewards, ends, lengths)
-    batch = rows.batch(50, generators([0, 1], "g"))
+    batch = rows.batch(50, Streams([0, 1], "g"))
     assert set(batch.reward[0].tolist()) == set(rewards[0].flatten().tolist()) - {
         rewards[0, 1, 1].item()
     }
@@ -593,8 +607,9 @@ def test_cloning_clones(stream):
     data["actions"] = np.tanh(data["observations"][:, [0, 2]])
     sequences = Sequences(data, of, 3)
     learner = IBC([0], of.obs_dims, 4, 1, IQLConfig(hidden=32, memory=4, lr=3e-3))
+    streams = Streams([0], "minibatches")
     for _ in range(400):
-        learner.update(sequences.batch(sequences.draw_index(64, generators([len(data)], "m"))))
+        learner.update(sequences.batch(sequences.draw_index(64, streams)))
     batch = sequences.batch(torch.arange(100)[None])
     assert (learner.act(batch.obs, batch.history) - batch.action).abs().mean() < 0.1
 

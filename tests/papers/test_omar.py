@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from common.learning import kernels
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.learning.replay import Batch, Replay
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
@@ -57,7 +57,7 @@ def learner(method, seeds, config=None, hyper=None, data=None):
     replay = Replay(
         [random_data(seed=seed) for seed in seeds],
         list(range(len(seeds))),
-        generators(seeds, "minibatches"),
+        Streams(seeds, "minibatches"),
         config.centralised,
         method == "ma_icq",
         "cpu",
@@ -98,8 +98,7 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
     pairs[1][0] = pairs[0][0]  # one shared BatchNorm
     targets = [twin(backbone.targets["critic"], member, n, names, head) for head in (0, 1)]
     policy = twin(backbone.targets["actor"], member, n, list(backbone.actors.params.shapes))
-    streams = generators([0, 1], "noise")
-    samples = torch.empty(3, 20, 10, 2).uniform_(-1, 1, generator=streams[1])[n]
+    samples = Streams([0, 1], "noise").uniform((3, 20, 10, 2), -1, 1)[member, n]
     obs, action, reward = batch.obs[member, n], batch.action[member, n], batch.reward[member, n]
     next_obs, terminal = batch.next_obs[member, n], batch.terminal[member, n]
 
@@ -289,12 +288,12 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
     agent, replay = learner("ma_cql", [0, 1], config, {"cql_noisy_samples": 3, "cql_samples": 4})
     backbone, batch = agent.backbone, replay.draw(20)
     member, n = 1, 2
-    stream = generators([0, 1], "noise")[1]
-    uniform = torch.empty(3, 20, 4, 2).uniform_(-1, 1, generator=stream)[n]
+    streams = Streams([0, 1], "noise")
+    uniform = streams.uniform((3, 20, 4, 2), -1, 1)[member, n]
     pools = [(uniform, torch.full((20, 4), 2 * math.log(0.5)))]
     for obs in (batch.obs, batch.next_obs):
         center = backbone.actors.train_actions(obs).detach()[member, n]
-        noise = torch.empty(3, 20, 3, 2).normal_(generator=stream)[n]
+        noise = streams.normal((3, 20, 3, 2))[member, n]
         actions = (center[:, None] + 0.2 * noise).clamp(-1, 1)
         pools.append((actions, torch.distributions.Normal(0.0, 0.2).log_prob(0.2 * noise).sum(-1)))
     q = backbone.critics.values(batch.obs, batch.action)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from common.learning import kernels
-from common.learning.population import generators
+from common.learning.philox import Streams
 from common.learning.replay import Batch
 from common.running.program import Program
 from papers.otc import bremen, otc, table3, training
@@ -210,7 +210,7 @@ def test_awac_equals_a_plain_implementation(stream):
     )
     adam_pi = torch.optim.Adam([*actor.parameters(), logits], 1e-2, weight_decay=0.1)
     adam_q = torch.optim.Adam([p for q in critics for p in q.parameters()], 1e-2)
-    noise_stream = generators([3], "noise")[0]
+    streams = Streams([3], "noise")
 
     def policy(obs):
         return torch.distributions.Normal(
@@ -218,7 +218,7 @@ def test_awac_equals_a_plain_implementation(stream):
         )
 
     def sample(obs):
-        found, noise = policy(obs), torch.empty(1, len(obs), 2).normal_(generator=noise_stream)[0]
+        found, noise = policy(obs), streams.normal((1, len(obs), 2))[0, 0]
         return (found.mean + found.stddev * noise).clamp(-1, 1)
 
     for _ in range(3):
@@ -405,7 +405,7 @@ def test_experience_merges_deployments_and_every_agent_gets_its_own_action_only(
         torch.testing.assert_close(batch.obs[member, agent, :, 0], expected)
         torch.testing.assert_close(batch.action[member, agent, :, 0], 100 * agent + expected / 1000)
         torch.testing.assert_close(batch.reward[member, agent], expected * 2)
-    streams = generators([0, 1], "draw")
+    streams = Streams([0, 1], "draw")
     assert experience.draw(500, streams).unique().tolist() == list(range(52))
     assert experience.draw_latest(200, streams).unique().tolist() == list(range(46, 52))
 

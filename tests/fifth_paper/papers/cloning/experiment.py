@@ -1,5 +1,6 @@
 """The cells of the paper, and what is trained for them."""
 
+from common.learning.philox import Streams
 from common.learning.population import generators
 from common.learning.replay import Replay
 from common.running import experiment, program, work
@@ -37,7 +38,7 @@ def build(members: Members, device: str) -> Training:
     hyper = CloningConfig(**config["hyper"])
     loaded = DATA.load(members.cells)
     sets = [datasets.transitions(data) for data in loaded.sets]
-    streams = generators(members.seeds, "minibatches")
+    streams = Streams(members.seeds, "minibatches", device)
     replay = Replay(sets, loaded.members, streams, False, False, device)
     team = load_team(TASK, device)
     learner = Cloning(
