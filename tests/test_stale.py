@@ -262,6 +262,7 @@ def test_diff_prints_what_it_sees(accepted, capsys):
     assert suite.main(["diff", *ONLY]) == 0
     printed = capsys.readouterr().out
     assert "one entry" in printed and "whole table" in printed
+    assert "3 entries compared: 3 equal, 0 with other numbers within chance, 0 diff" in printed
     row = next(line for line in printed.splitlines() if line.startswith("omar/table1  "))
     assert row.split()[1] == "3" and row.endswith("raw return")
 

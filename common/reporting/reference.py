@@ -41,11 +41,18 @@ def diff(chosen: list[Table], preset: str) -> int:
         print(tabulate(rows, regression.DIFF, disable_numparse=True))
     if powers:
         print(f"\n{SEES}\n\n{tabulate(powers, regression.POWERS, disable_numparse=True)}")
+    print(f"\n{summary_of(judgements)}")
+    return 4 if any(judgement.regression for judgement in judgements) else 0
+
+
+def summary_of(judgements: list[regression.Judgement]) -> str:
+    """How many entries have which verdict, in words."""
+    words = [judgement.word for judgement in judgements]
     regressions = sum(judgement.regression for judgement in judgements)
-    times_shown = sum(judgement.word == "time" for judgement in judgements)
-    compared = len(judgements) - times_shown
-    print(f"\n{compared} entries compared, {regressions} differ from the reference")
-    return 4 if regressions else 0
+    compared = len(words) - words.count("time")
+    moved = words.count("consistent")
+    alike = f"{words.count('identical')} equal, {moved} with other numbers within chance"
+    return f"{compared} entries compared: {alike}, {regressions} differ from the reference"
 
 
 def accept(chosen: list[Table], preset: str) -> int:
