@@ -33,7 +33,7 @@ if [[ "$(cat "$stamp" 2>/dev/null || true)" == "$wanted" ]]; then
   :
 elif [[ -n "$newest" ]]; then
   say "installing the newest versions that setup.cfg allows"
-  "$python" -m pip install -q --disable-pip-version-check --upgrade --upgrade-strategy eager -e "$root[test]"
+  "$python" -m pip install -q --disable-pip-version-check --upgrade --upgrade-strategy eager -e "$root[test,cluster,export]"
   printf '%s\n' "$wanted" > "$stamp"
 else
   say "installing what requirements.lock names"

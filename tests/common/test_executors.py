@@ -127,7 +127,7 @@ def test_a_failing_program_is_reported_and_the_others_are_stored(tmp_path):
         "from dataclasses import replace\n"
         "good = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_td3bc')\n"
         "bad = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_icq')\n"
-        "bad = replace(bad, config=bad.config | {'task': 'nowhere'})\n"
+        "bad = replace(bad, config=bad.config | {'quality': 'nowhere'})\n"
         "failures = executors.run([bad, good], 'slurm', 2, 'cpu')\n"
         "assert len(failures) == 1 and 'ma_icq' in failures[0] and 'nowhere' in failures[0], failures\n"
     )
