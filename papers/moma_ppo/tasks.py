@@ -38,7 +38,7 @@ class Score:
 
 
 def game():
-    """The coordination game's module; robots' cells do not depend on it, nor the game's on theirs."""
+    """The coordination game's module; robots' cells do not depend on it, nor its on theirs."""
     return resolve("envs.coordination.game")
 
 

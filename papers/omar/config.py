@@ -179,7 +179,7 @@ def hyper_layers(method: str, task: str, quality: str, reading: str) -> list[Lay
 
 
 def backbone_layers(task: str, reading: str) -> list[Layer]:
-    """The backbone on a task: the dataclass, the released code's values for the robot, the reading."""
+    """The backbone on a task: the dataclass, the released values for the robot, the reading."""
     layers = [defaults("backbone", BackboneConfig())]
     if task == ROBOT:
         layers.append(Layer("released code, HalfCheetah", {"backbone": ROBOT_BACKBONE}))

@@ -1,4 +1,4 @@
-"""Figure 1c: improvement of MA-CQL over its behaviour policy on the line, with one to five agents."""
+"""Figure 1c: improvement of MA-CQL over its behaviour policy on the line, by number of agents."""
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
