@@ -1,4 +1,4 @@
-"""Options and hyperparameters on the command line: what is refused, what is set, how it is named."""
+"""Options and hyperparameters on the command line: what is refused, set, how it is named."""
 
 import json
 import re
