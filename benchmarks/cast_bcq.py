@@ -30,7 +30,8 @@ def milliseconds(chosen: Cell) -> float:
     once = replace(chosen, config=chosen.config | {"evaluations": 1})
     steps = Program([once], "cpu", training.build).updates()
     next(steps)
-    count, began = 0, time.perf_counter()
+    count = 0
+    began = time.perf_counter()
     while time.perf_counter() - began < LEAST:
         next(steps)
         count += 1
@@ -52,7 +53,8 @@ def main() -> None:
                 for c in (three, one)
             ]
             PAPER.data.prepare(sized[0])
-            together, alone = milliseconds(sized[0]) / 3, milliseconds(sized[1])
+            together = milliseconds(sized[0]) / 3
+            alone = milliseconds(sized[1])
             batch = PRESETS[preset]["batch_size"]
             print(
                 f"{preset} (batch {batch}), {method}: {together:.1f} ms a seed, three batched; {alone:.1f} ms alone",

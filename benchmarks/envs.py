@@ -34,7 +34,8 @@ def batched(task: str, worlds: int, least: float = 2.0) -> float:
     env = ParticleBatch(SCENARIOS[task])
     stream = [torch.Generator().manual_seed(0)]
     actions = torch.rand(worlds, env.num_agents, env.dims) * 2 - 1
-    steps, start = 0, time.perf_counter()
+    steps = 0
+    start = time.perf_counter()
     while time.perf_counter() - start < least:
         env.reset(stream, worlds)
         for _ in range(25):
@@ -50,7 +51,9 @@ def reference(name: str, least: float = 2.0) -> float:
     env = {"simple_spread": simple_spread_v3, "simple_tag": simple_tag_v3}[name].parallel_env(
         continuous_actions=True
     )
-    rng, steps, start = np.random.default_rng(0), 0, time.perf_counter()
+    rng = np.random.default_rng(0)
+    steps = 0
+    start = time.perf_counter()
     while time.perf_counter() - start < least:
         env.reset(seed=0)
         while env.agents:
@@ -66,7 +69,9 @@ def bare(name: str, least: float = 2.0) -> float:
     robot = ROBOTS[name]
     model = robot.model()
     data = mujoco.MjData(model)
-    rng, steps, start = np.random.default_rng(0), 0, time.perf_counter()
+    rng = np.random.default_rng(0)
+    steps = 0
+    start = time.perf_counter()
     while time.perf_counter() - start < least:
         data.ctrl[:] = rng.uniform(-1, 1, model.nu)
         mujoco.mj_step(model, data, nstep=robot.frame_skip)
@@ -79,7 +84,9 @@ def bare(name: str, least: float = 2.0) -> float:
 def plain(name: str, least: float = 2.0) -> float:
     """Steps per second of gymnasium's v4 task, one environment in a loop."""
     env = make(name)
-    steps, start, over = 0, time.perf_counter(), True
+    steps = 0
+    start = time.perf_counter()
+    over = True
     rng = np.random.default_rng(0)
     while time.perf_counter() - start < least:
         if over:
@@ -92,9 +99,12 @@ def plain(name: str, least: float = 2.0) -> float:
 
 def lockstep(name: str, worlds: int, threads: int, least: float = 2.0) -> float:
     """Steps per second of `worlds` simulations stepped together, restarts included."""
-    batch, stream = RobotBatch(name, worlds, threads=threads), generators([0], "benchmark")
+    batch = RobotBatch(name, worlds, threads=threads)
+    stream = generators([0], "benchmark")
     batch.reset(stream)
-    rng, steps, start = np.random.default_rng(0), 0, time.perf_counter()
+    rng = np.random.default_rng(0)
+    steps = 0
+    start = time.perf_counter()
     while time.perf_counter() - start < least:
         _, _, terminated, truncated = batch.step(rng.uniform(-1, 1, (worlds, batch.action_dim)))
         over = np.flatnonzero(terminated | truncated)
@@ -124,7 +134,9 @@ def evaluation(threads: int, members: int) -> tuple[float, float]:
     In lockstep the episodes of all members of a population run together, and the time is one
     member's share.
     """
-    of, episodes, seeds = view("halfcheetah", "full"), 10, list(range(members))
+    of = view("halfcheetah", "full")
+    episodes = 10
+    seeds = list(range(members))
     actors = Actors(
         generators(seeds, "actor"), of.obs_dims, of.obs_dim, 256, of.action_dim, input_norm=False
     )
@@ -150,7 +162,8 @@ def evaluation(threads: int, members: int) -> tuple[float, float]:
     start = time.perf_counter()
     with torch.no_grad():
         for episode in range(episodes):
-            obs, over = env.reset(seed=episode)[0], False
+            obs = env.reset(seed=episode)[0]
+            over = False
             while not over:
                 x = torch.from_numpy(obs).float()
                 obs, _, terminated, truncated, _ = env.step(
@@ -164,7 +177,8 @@ def robots() -> None:
     """The robots' table."""
     cores = os.cpu_count() or 1
     for name in ROBOTS:
-        base, loop = bare(name), plain(name)
+        base = bare(name)
+        loop = plain(name)
         for threads in sorted({1, cores}):
             rate = lockstep(name, 64, threads)
             share = rate / base / threads
@@ -196,10 +210,12 @@ def fighting(name: str, count: int, least: float = 2.0) -> float:
     """Battle steps per second, observations, states and masks included; actions are drawn
     beforehand from what is available.
     """
-    made, stream = Battles(name, count), np.random.default_rng(0)
+    made = Battles(name, count)
+    stream = np.random.default_rng(0)
     made.reset()
     made.step(scripted.random(made, stream)), made.obs(), made.state()  # compiled now
-    steps, spent = 0, 0.0
+    steps = 0
+    spent = 0.0
     while spent < least:
         if made.over.any():
             made.reset(np.flatnonzero(made.over))

@@ -22,13 +22,17 @@ from papers.cast_bcq.experiment import PAPER, battle_cell
 from papers.cast_bcq.generators import available_only, chosen
 from papers.cast_bcq.recurrent import HistoryNetwork
 
-MAPS, TEMPERATURES, UPDATES, MINIBATCHES = ("2s3z", "MMM"), (0.1, 1.0, 10.0), 300, 4
+MAPS = ("2s3z", "MMM")
+TEMPERATURES = (0.1, 1.0, 10.0)
+UPDATES = 300
+MINIBATCHES = 4
 
 
 @torch.no_grad()
 def likelihood(made: Training, network: HistoryNetwork) -> float:
     """Of the data's actions of living agents under the policy whose logits `network` gives."""
-    total, count = 0.0, 0.0
+    total = 0.0
+    count = 0.0
     for _ in range(MINIBATCHES):
         lanes = made.draw(UPDATES)
         logits = available_only(network.along(lanes), lanes.available)

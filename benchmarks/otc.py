@@ -22,7 +22,9 @@ from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import MergedData
 from papers.otc.tuning import Sampler, TuningConfig, span
 
-OBS, ACTION, STEPS = 17, 3, 1000
+OBS = 17
+ACTION = 3
+STEPS = 1000
 
 
 def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
@@ -61,7 +63,8 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
 def milliseconds(update, agents: int, least: float = 4.0) -> float:
     """Median time of one agent's update."""
     update()
-    times, start = [], time.perf_counter()
+    times = []
+    start = time.perf_counter()
     while time.perf_counter() - start < least:
         began = time.perf_counter()
         update()

@@ -82,7 +82,8 @@ def play(batch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.nda
         streams: start states; W / len(streams) episodes each.
     """
     observed = batch.reset(streams)
-    returns, running = np.zeros(batch.worlds), np.arange(batch.worlds)
+    returns = np.zeros(batch.worlds)
+    running = np.arange(batch.worlds)
     while len(running):
         everyone = len(running) == batch.worlds
         actions = np.asarray(act(observed))
@@ -111,8 +112,10 @@ def deploy(batch, act, streams: list[torch.Generator], steps: int) -> dict[str, 
         act: observed states [W, D] -> actions [W, U].
         streams: start states, one stream per member; W / M simulations each.
     """
-    members, worlds = len(streams), batch.worlds // len(streams)
-    state, columns = batch.reset(streams), []
+    members = len(streams)
+    worlds = batch.worlds // len(streams)
+    state = batch.reset(streams)
+    columns = []
     for _ in range(-(-steps // worlds)):
         action = np.asarray(act(state))
         following, reward, terminated, truncated = batch.step(action)
@@ -123,7 +126,7 @@ def deploy(batch, act, streams: list[torch.Generator], steps: int) -> dict[str, 
             state = batch.restart(np.flatnonzero(over[member]) + member * worlds, [streams[member]])
     stacked = [np.stack(column, axis=1) for column in zip(*columns, strict=True)]  # [W, T, ...]
     stacked[5][:, -1] |= ~stacked[4][:, -1]
-    rows = {}
+    rows: dict[str, np.ndarray] = {}
     for name, values in zip(ROWS, stacked, strict=True):
         values = values.reshape(members, -1, *values.shape[2:])[:, :steps]
         rows[name] = values if values.dtype == bool else values.astype(np.float32)
@@ -141,12 +144,12 @@ class Team:
     """
 
     def __init__(self, view: View, simulate, device="cpu"):
-        self.view, self.simulate, self.device = view, simulate, device
-        self.num_agents, self.obs_dim, self.action_dim = (
-            view.num_agents,
-            view.obs_dim,
-            view.action_dim,
-        )
+        self.view = view
+        self.simulate = simulate
+        self.device = device
+        self.num_agents = view.num_agents
+        self.obs_dim = view.obs_dim
+        self.action_dim = view.action_dim
         self.batches: dict[int, object] = {}
 
     def returns(self, act, streams: list[torch.Generator], episodes: int) -> Tensor:

@@ -25,8 +25,8 @@ def read_card(policies: Path, task: str) -> dict:
     path = policies / task / "card.json"
     if not path.exists():
         raise FileNotFoundError(
-            f"no behaviour policies for task {task!r} in {policies}; they ship with the repository, or run "
-            f"`python -m envs.datasets train-behaviour {task}`"
+            f"no behaviour policies for task {task!r} in {policies}; they ship with the "
+            f"repository, or run `python -m envs.datasets train-behaviour {task}`"
         )
     return json.loads(path.read_text())
 
@@ -38,7 +38,10 @@ def read_weights(path: Path, device="cpu") -> dict[str, torch.Tensor]:
         DataError: there is no such file, it is damaged or something else, or holds NaN; the message
             says what to do.
     """
-    hint = f"restore it (`git checkout {path.name}` in its folder) or train again with `python -m envs.datasets train-behaviour`"
+    hint = (
+        f"restore it (`git checkout {path.name}` in its folder) or train again with "
+        "`python -m envs.datasets train-behaviour`"
+    )
     try:
         tensors = load_file(path, device=str(device))
     except (OSError, SafetensorError) as error:

@@ -149,7 +149,9 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return  # another C library
-    trim_threshold, mmap_threshold, most = -1, -3, 1 << 30
+    trim_threshold = -1
+    mmap_threshold = -3
+    most = 1 << 30
     mallopt(mmap_threshold, most)
     mallopt(trim_threshold, most)
 

@@ -147,7 +147,8 @@ class GRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, projected, w, b, carried):
-        lead, size = w.shape[:-2], w.shape[-2]
+        lead = w.shape[:-2]
+        size = w.shape[-2]
         steps, rows = projected.shape[-3:-1]
         before, candidate, last, after = (
             projected.new_empty(*lead, steps, rows, size) for _ in range(4)

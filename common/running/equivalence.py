@@ -53,8 +53,9 @@ def run_smoke(tree: Path, folder: Path) -> dict[str, dict]:
     command = [sys.executable, "-m", "common.suite", "--preset", "smoke"]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if done.returncode:
+        said = done.stderr[-2000:]
         raise RuntimeError(
-            f"the smoke suite of {tree} failed with exit code {done.returncode}:\n{done.stderr[-2000:]}"
+            f"the smoke suite of {tree} failed with exit code {done.returncode}:\n{said}"
         )
     results = [
         json.loads(path.read_text())

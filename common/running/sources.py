@@ -45,7 +45,7 @@ WITHOUT_EFFECT = {
     "envs.datasets*": "finds, builds and checks files, whose recipes and bytes are in the result",
     "envs.tasks": "names of modules, which are roots",
     "envs.teams": "loads by name what is a root",
-    "papers.*.config": "names of methods, which are roots, and values that are in the configuration",
+    "papers.*.config": "names of methods, which are roots, and values of the configuration",
     "papers.*.data": "names of data sets and modules, whose recipes and code are in the result",
     "papers.*.experiment": "cells, their costs, and how results are shown",
 }

@@ -16,7 +16,8 @@ from envs.lockstep import View
 
 HORIZON = 10
 STATE_DIM = 5  # one-hot of the last joint action (2 a1 + a2), and the flag of the first step
-AGENTS, ACTIONS = 2, 2
+AGENTS = 2
+ACTIONS = 2
 SETTINGS = {
     "favorable": (0.75, 0.75),
     "neutral": (0.5, 0.5),
@@ -91,7 +92,8 @@ def play(act, members: int) -> np.ndarray:
     Args:
         act: states [M, 5] -> actions [M, 2].
     """
-    state, total = start(members), np.zeros(members)
+    state = start(members)
+    total = np.zeros(members)
     for _ in range(HORIZON):
         state, reward = step(act(state))
         total += reward

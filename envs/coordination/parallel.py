@@ -32,7 +32,9 @@ class CoordinationEnv(ParallelEnv):
 
     def reset(self, seed=None, options=None):
         """Starts an episode."""
-        self.agents, self.steps, self.where = self.possible_agents[:], 0, game.start(1)[0]
+        self.agents = self.possible_agents[:]
+        self.steps = 0
+        self.where = game.start(1)[0]
         return self._seen(self.agents), {agent: {} for agent in self.agents}
 
     def step(self, actions):
@@ -45,7 +47,9 @@ class CoordinationEnv(ParallelEnv):
         if any(action not in range(game.ACTIONS) for action in chosen):
             raise ValueError(f"actions are {chosen}, expected 0 (left) or 1 (right)")
         following, reward = game.step(np.array([chosen]))
-        self.where, self.steps, agents = following[0], self.steps + 1, self.agents
+        self.where = following[0]
+        self.steps = self.steps + 1
+        agents = self.agents
         truncated = self.steps >= game.HORIZON
         if truncated:
             self.agents = []

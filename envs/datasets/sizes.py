@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
 @functools.cache
 def known_sizes() -> dict[tuple[str, str, str], Size]:
-    """By (task, quality, size), as `measure` wrote them: no simulator is loaded to ask for steps."""
+    """By (task, quality, size), as `measure` wrote them; no simulator is loaded for it."""
     return {
         (row["task"], row["quality"], row["size"]): Size(
             int(row["steps"]), int(row["bytes"]) if row["bytes"] else None

@@ -33,7 +33,9 @@ class GridEnv(ParallelEnv):
 
     def reset(self, seed=None, options=None):
         """Starts an episode, always in the lower left cell."""
-        self.agents, self.where, self.steps = self.possible_agents[:], world.START, 0
+        self.agents = self.possible_agents[:]
+        self.where = world.START
+        self.steps = 0
         return self._seen(), {agent: {} for agent in self.agents}
 
     def step(self, actions):
@@ -51,7 +53,8 @@ class GridEnv(ParallelEnv):
         self.steps += 1
         if following[0] != world.CLIFF:
             self.where = int(following[0])
-        truncated, agents = bool(self.steps >= world.HORIZON and not over[0]), self.agents
+        truncated = bool(self.steps >= world.HORIZON and not over[0])
+        agents = self.agents
         if over[0] or truncated:
             self.agents = []
         return (

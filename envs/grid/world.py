@@ -15,12 +15,18 @@ Axes: W worlds.
 import numpy as np
 import torch
 
-WIDTH, HEIGHT, HORIZON = 6, 4, 30
+WIDTH = 6
+HEIGHT = 4
+HORIZON = 30
 MOVES = np.array([0, 1, -1])  # of actions 0 stay, 1 forward, 2 backward
 ACTIONS = ("stay", "forward", "backward")
 CELLS = WIDTH * HEIGHT
-START, GOAL, CLIFF = 0, CELLS - 1, CELLS
-STEP_REWARD, GOAL_REWARD, CLIFF_REWARD = -1.0, 10.0, -10.0
+START = 0
+GOAL = CELLS - 1
+CLIFF = CELLS
+STEP_REWARD = -1.0
+GOAL_REWARD = 10.0
+CLIFF_REWARD = -10.0
 BEHAVIOURS = ("dirichlet", "uniform")
 
 
@@ -41,7 +47,8 @@ def step(states: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarra
         states: [W] cells that are not the goal.
         actions: [W, 2], of both agents.
     """
-    x, y = states // HEIGHT + MOVES[actions[:, 0]], states % HEIGHT + MOVES[actions[:, 1]]
+    x = states // HEIGHT + MOVES[actions[:, 0]]
+    y = states % HEIGHT + MOVES[actions[:, 1]]
     outside = (x < 0) | (x >= WIDTH) | (y < 0) | (y >= HEIGHT)
     following = np.where(outside, CLIFF, HEIGHT * x + y)
     rewards = STEP_REWARD + GOAL_REWARD * (following == GOAL) + CLIFF_REWARD * outside
@@ -78,16 +85,9 @@ def collect(episodes: int, behaviour: str, stream: torch.Generator) -> dict[str,
             if over[0]:
                 break
             state = int(following[0])
-    state, action, reward, following, over = (
-        np.array(column) for column in zip(*rows, strict=True)
-    )
-    return {
-        "state": state,
-        "action": action,
-        "reward": reward,
-        "next_state": following,
-        "terminal": over,
-    }
+    names = ("state", "action", "reward", "next_state", "terminal")
+    columns = (np.array(column) for column in zip(*rows, strict=True))
+    return dict(zip(names, columns, strict=True))
 
 
 def play(act, worlds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +96,9 @@ def play(act, worlds: int) -> tuple[np.ndarray, np.ndarray]:
     Args:
         act: states [W] -> actions [W, 2]; called for all worlds, whether they have finished or not.
     """
-    states, returns, running = np.full(worlds, START), np.zeros(worlds), np.ones(worlds, bool)
+    states = np.full(worlds, START)
+    returns = np.zeros(worlds)
+    running = np.ones(worlds, bool)
     reached = np.zeros(worlds, bool)
     for _ in range(HORIZON):
         actions = np.asarray(act(states))

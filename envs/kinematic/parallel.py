@@ -25,13 +25,13 @@ class KinematicEnv(ParallelEnv):
     metadata = {"name": "kinematic", "render_modes": ["rgb_array"], "is_parallelizable": True}
 
     def __init__(self, task: str, beta: float | None = None, render_mode: str | None = None):
-        self.batch, self.render_mode = KinematicBatch(task, 1, beta), render_mode
-        self.view, self.speed = task_view(task), self.batch.scenario.speed
+        self.batch = KinematicBatch(task, 1, beta)
+        self.render_mode = render_mode
+        self.view = task_view(task)
+        self.speed = self.batch.scenario.speed
         self.possible_agents = [f"agent_{i}" for i in range(self.view.num_agents)]
-        seen, act = (
-            Box(-1.0, 1.0, (self.view.obs_dim,), np.float32),
-            Box(-self.speed, self.speed, (2,), np.float32),
-        )
+        seen = Box(-1.0, 1.0, (self.view.obs_dim,), np.float32)
+        act = Box(-self.speed, self.speed, (2,), np.float32)
         self.observation_spaces = dict.fromkeys(self.possible_agents, seen)
         self.action_spaces = dict.fromkeys(self.possible_agents, act)
         self.agents: list[str] = []

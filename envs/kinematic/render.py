@@ -1,5 +1,7 @@
 """Draws kinematic worlds: agents blue, the prey red, landmarks grey."""
 
+from typing import Any
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -9,7 +11,9 @@ from matplotlib.patches import Circle
 
 from envs.kinematic.worlds import CONTACT
 
-AGENT, PREY, LANDMARK = "#0072b2", "#d55e00", "#555555"
+AGENT = "#0072b2"
+PREY = "#d55e00"
+LANDMARK = "#555555"
 
 
 def frame(scenario, points: np.ndarray) -> np.ndarray:
@@ -25,7 +29,8 @@ def frame(scenario, points: np.ndarray) -> np.ndarray:
     for position in agents:
         axes.add_patch(Circle(position, 0.03, color=AGENT))
     axes.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal", xticks=[], yticks=[])
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas: Any = figure.canvas  # Agg's, see above
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     pyplot.close(figure)
     return pixels

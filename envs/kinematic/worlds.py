@@ -78,11 +78,14 @@ class KinematicBatch:
     def __init__(self, task: str, worlds: int, beta: float | None = None):
         if task not in SCENARIOS:
             raise ValueError(f"unknown task {task!r}, expected one of: {', '.join(SCENARIOS)}")
-        self.scenario, self.worlds, self.beta = SCENARIOS[task], worlds, beta
+        self.scenario = SCENARIOS[task]
+        self.worlds = worlds
+        self.beta = beta
         points = self.scenario.num_agents + self.scenario.others
         self.points = np.zeros((worlds, points, 2))  # agents first
         self.steps = np.zeros(worlds, np.int64)
-        self.state_dim, self.action_dim = 2 * points, ACTION_DIM * self.scenario.num_agents
+        self.state_dim = 2 * points
+        self.action_dim = ACTION_DIM * self.scenario.num_agents
 
     def reset(self, streams: list[torch.Generator]) -> np.ndarray:
         """Starts W / len(streams) episodes per stream, in order; returns states [W, D]."""
@@ -90,7 +93,7 @@ class KinematicBatch:
         return self.restart(np.arange(self.worlds), streams)
 
     def restart(self, which: np.ndarray, streams: list[torch.Generator]) -> np.ndarray:
-        """Starts new episodes in the worlds `which`, equally many per stream; returns all states."""
+        """Starts new episodes in worlds `which`, equally many per stream; returns all states."""
         shape = (len(which) // len(streams), *self.points.shape[1:])
         draws = [
             torch.rand(shape, generator=stream, dtype=torch.float64).numpy() for stream in streams
@@ -116,12 +119,11 @@ class KinematicBatch:
         Raises:
             ValueError: actions of another shape, or not finite.
         """
-        rows, scenario, count = (
-            slice(None) if which is None else which,
-            self.scenario,
-            self.scenario.num_agents,
-        )
-        actions, before = np.asarray(actions, np.float64), self.points[rows]
+        rows = slice(None) if which is None else which
+        scenario = self.scenario
+        count = self.scenario.num_agents
+        actions = np.asarray(actions, np.float64)
+        before = self.points[rows]
         if actions.shape != (len(before), self.action_dim):
             raise ValueError(
                 f"actions have shape {actions.shape}, expected {(len(before), self.action_dim)}"
@@ -183,7 +185,8 @@ def task_view(task: str) -> View:
     the rest.
     """
     scenario = SCENARIOS[task]
-    count, points = scenario.num_agents, scenario.num_agents + scenario.others
+    count = scenario.num_agents
+    points = scenario.num_agents + scenario.others
     orders = ([*range(i, count), *range(i), *range(count, points)] for i in range(count))
     indices = tuple(
         tuple(axis for point in order for axis in (2 * point, 2 * point + 1)) for order in orders

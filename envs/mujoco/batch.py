@@ -26,13 +26,17 @@ class RobotBatch:
     def __init__(
         self, name: str, worlds: int, contact_margins: str = "pre-3.5", threads: int | None = None
     ):
-        self.robot, self.worlds, self.contact_margins = robot(name), worlds, contact_margins
+        self.robot = robot(name)
+        self.worlds = worlds
+        self.contact_margins = contact_margins
         self.model = self.robot.model(contact_margins)
         self.dt = self.model.opt.timestep * self.robot.frame_skip
         self.action_dim = self.model.nu
         self.simulations = Batch(self.model, worlds, threads or torch.get_num_threads())
-        self.qpos, self.qvel = self.simulations.bind("qpos"), self.simulations.bind("qvel")
-        self.control, self._xpos = self.simulations.bind("ctrl"), self.simulations.bind("xpos")
+        self.qpos = self.simulations.bind("qpos")
+        self.qvel = self.simulations.bind("qvel")
+        self.control = self.simulations.bind("ctrl")
+        self._xpos = self.simulations.bind("xpos")
         self.warmstart = self.simulations.bind("qacc_warmstart")
         self.steps = np.zeros(worlds, np.int64)
         self.simulations.reset()
@@ -62,7 +66,8 @@ class RobotBatch:
         """
         which = np.arange(self.worlds) if which is None else np.asarray(which)
         self.simulations.reset(which, stage=0)
-        self.qpos[which], self.qvel[which] = qpos, qvel
+        self.qpos[which] = qpos
+        self.qvel[which] = qvel
         self.simulations.forward(which)
         self.xpos[which] = self._xpos[which]
         self.steps[which] = 0
@@ -88,13 +93,11 @@ class RobotBatch:
         return {name: values.copy() for name, values in arrays.items()}
 
     def restore(self, saved: dict[str, np.ndarray]) -> np.ndarray:
-        """Continues from `snapshot`, of a batch of the same size; returns observed states [W, D]."""
+        """Continues from a `snapshot` of as many worlds; returns observed states [W, D]."""
         self.set_state(saved["qpos"], saved["qvel"])
-        self.warmstart[:], self.xpos[:], self.steps[:] = (
-            saved["warmstart"],
-            saved["xpos"],
-            saved["steps"],
-        )
+        self.warmstart[:] = saved["warmstart"]
+        self.xpos[:] = saved["xpos"]
+        self.steps[:] = saved["steps"]
         return self.observe()
 
     def observe(self) -> np.ndarray:
@@ -116,7 +119,7 @@ class RobotBatch:
         """
         rows = slice(None) if which is None else np.asarray(which)
         actions = np.asarray(actions, np.float64)
-        expected = (self.worlds if which is None else len(rows), self.action_dim)
+        expected = (self.worlds if which is None else len(which), self.action_dim)
         if actions.shape != expected:
             raise ValueError(f"actions have shape {actions.shape}, expected {expected}")
         if not np.isfinite(actions).all():
@@ -127,7 +130,9 @@ class RobotBatch:
         self.simulations.step(None if which is None else rows, nstep=self.robot.frame_skip)
         self.steps[rows] += 1
         self.xpos[rows] = self._xpos[rows]
-        qpos, qvel, xpos = self.qpos[rows], self.qvel[rows], self.xpos[rows]
+        qpos = self.qpos[rows]
+        qvel = self.qvel[rows]
+        xpos = self.xpos[rows]
         rewards = self.robot.rewards(before, self.robot.place(qpos, xpos), actions, self.dt)
         terminated = ~self.robot.healthy(qpos, qvel)
         truncated = (self.steps[rows] >= self.robot.horizon) & ~terminated

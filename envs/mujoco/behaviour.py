@@ -11,6 +11,7 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -68,8 +69,8 @@ class Buffer:
 
     def add(self, *parts: np.ndarray) -> None:
         """Appends W rows."""
-        parts = [np.asarray(part, np.float32).reshape(len(parts[0]), -1) for part in parts]
-        new = torch.from_numpy(np.concatenate(parts, axis=1))
+        columns = [np.asarray(part, np.float32).reshape(len(parts[0]), -1) for part in parts]
+        new = torch.from_numpy(np.concatenate(columns, axis=1))
         self.rows[self.size : self.size + len(new)] = new
         self.size += len(new)
 
@@ -91,7 +92,9 @@ class OnlineTraining:
     """
 
     def __init__(self, robot: str, training: Training, config: SACConfig | None = None):
-        self.robot, self.training, self.config = robot, training, config or SACConfig()
+        self.robot = robot
+        self.training = training
+        self.config = config or SACConfig()
         self.batch = RobotBatch(robot, training.worlds, threads=1)
         self.evaluation = RobotBatch(robot, EVALUATION_EPISODES, threads=1)
         self.learner = SAC(
@@ -100,7 +103,8 @@ class OnlineTraining:
         self.buffer = Buffer(training.steps, self.batch.state_dim, self.batch.action_dim)
         purposes = ("starts", "exploration", "minibatches")
         self.streams = {name: generator(training.seed, f"{robot}/{name}") for name in purposes}
-        self.curve, self.snapshots = [], []
+        self.curve: list[tuple[int, float]] = []
+        self.snapshots: list[dict[str, torch.Tensor]] = []
         self.state = self.batch.reset([self.streams["starts"]])
 
     def run(self):
@@ -119,7 +123,8 @@ class OnlineTraining:
 
     def collect(self) -> None:
         """One step of every simulation by the stochastic policy, uniform during the warm-up."""
-        shape, stream = (self.training.worlds, self.batch.action_dim), self.streams["exploration"]
+        shape = (self.training.worlds, self.batch.action_dim)
+        stream = self.streams["exploration"]
         if self.buffer.size < self.training.warmup:
             action = torch.empty(shape).uniform_(-1, 1, generator=stream)
         else:
@@ -161,7 +166,8 @@ class OnlineTraining:
         self.buffer.rows[: self.buffer.size] = state["rows"]
         for name, saved in state["streams"].items():
             self.streams[name].set_state(saved)
-        self.curve, self.snapshots = list(map(tuple, state["curve"])), state["snapshots"]
+        self.curve = list(map(tuple, state["curve"]))
+        self.snapshots = state["snapshots"]
         self.batch.restore({name: values.numpy() for name, values in state["simulations"].items()})
         self.state = state["state"].numpy()
 
@@ -182,14 +188,15 @@ def train_robot(robot: str, training: Training | None = None, say=print) -> Onli
     if saved := load_checkpoint(path, identity):
         run.load_state_dict(saved)
         say(f"{robot}: continuing at {run.buffer.size} steps")
-    began, first = time.monotonic(), run.buffer.size
+    began = time.monotonic()
+    first = run.buffer.size
     for steps in run.run():
         if steps % EVALUATE_EVERY < training.worlds:
             rate = (steps - first) / (time.monotonic() - began)
             temperature = float(run.learner.temperature.flat.exp())
             say(
-                f"{robot}: {steps}/{training.steps} steps, return {run.curve[-1][1]:.0f}, {rate:.0f} steps/s, "
-                f"temperature {temperature:.3f}"
+                f"{robot}: {steps}/{training.steps} steps, return {run.curve[-1][1]:.0f}, "
+                f"{rate:.0f} steps/s, temperature {temperature:.3f}"
             )
         if steps % CHECKPOINT_EVERY < training.worlds:
             save_checkpoint(path, identity, run.state_dict())
@@ -216,7 +223,8 @@ def ship(run: OnlineTraining) -> dict:
     """Writes medium, expert and the replay's snapshots of a finished training to `policies/`, with
     their card.
     """
-    robot, training = run.robot, run.training
+    robot = run.robot
+    training = run.training
     random_returns, random_lengths = play(
         RobotBatch(robot, 200),
         uniform(run.batch.action_dim, [generator(training.seed, "random")]),
@@ -225,7 +233,7 @@ def ship(run: OnlineTraining) -> dict:
     medium, expert = pick(run.curve, float(random_returns.mean()), training.medium_level)
     folder = POLICIES / robot
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {
+    facts: dict[str, Any] = {
         "robot": robot,
         "algorithm": "SAC",
         "training": asdict(training),

@@ -145,15 +145,14 @@ def team_rows(task: str, quality: str, seeds: list[int], steps: int) -> list[dic
     start of uniform actions, then the training's snapshots with the training's noise, each for its
     share of the training until medium.
     """
-    card, team = teams.card(task), RobotTeam(task)
+    card = teams.card(task)
+    team = RobotTeam(task)
     if quality != "medium-replay":
         policy = None if quality == "random" else teams.load_policy(task, quality)
         return play_team(team, policy, teams.DATA_NOISE, seeds, f"data/{task}/{quality}", steps)
-    warmup, noise, snapshots = (
-        card["config"]["warmup"],
-        card["config"]["exploration"],
-        teams.load_snapshots(task),
-    )
+    warmup = card["config"]["warmup"]
+    noise = card["config"]["exploration"]
+    snapshots = teams.load_snapshots(task)
     per_seed = []
     for seed in seeds:
         end = card["medium"]["updates"][teams.SEEDS.index(seed)]
@@ -185,7 +184,8 @@ def in_proportion(until: list[float], steps: int, play) -> list[dict[str, np.nda
     """Pieces of whole episodes, play(i, rows) of each policy, so that rows follow `until` (see
     `shares`).
     """
-    pieces, done = [], 0
+    pieces = []
+    done = 0
     for i, last in enumerate(until):
         wanted = round(steps * last / until[-1]) - done
         if wanted > 0:
@@ -205,7 +205,8 @@ def play_team(
     """Whole episodes of some of the five teams, at least `steps` steps of each; uniform actions
     without a policy.
     """
-    horizon, members = robot(team.view.system).horizon, len(seeds)
+    horizon = robot(team.view.system).horizon
+    members = len(seeds)
     episodes = -(-steps // horizon)
     batch = RobotBatch(team.view.system, members * episodes)
     streams = generators(seeds, f"{purpose}/noise")
@@ -217,7 +218,8 @@ def play_team(
             {name: tensor[mine] for name, tensor in policy.tensors.items()}, trainable=False
         )
         act = teams.noisy(own, streams, noise)
-    state, columns = batch.reset(generators(seeds, f"{purpose}/starts")), []
+    state = batch.reset(generators(seeds, f"{purpose}/starts"))
+    columns = []
     for _ in range(horizon):
         obs = team.view.observe(torch.from_numpy(state).float())
         action = act(obs.unflatten(0, (members, episodes)).transpose(1, 2).contiguous())
@@ -250,7 +252,8 @@ def play_team(
 
 def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str, np.ndarray]:
     """The arrays of one data set, by name in the file."""
-    steps, purpose = SIZES[size], f"data/{task}/{quality}"
+    steps = SIZES[size]
+    purpose = f"data/{task}/{quality}"
     if quality == "medium-expert":
         medium, expert = (rows(task, part, seed, size, replay) for part in ("medium", "expert"))
         last = (
@@ -264,15 +267,16 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
             return exact_replay(task, quality)
         return snapshot_replay(task, quality, seed, steps)
     if quality == "uncoordinated":
-        teams = itertools.product(("medium", "expert"), repeat=robot(task).agents)
-        teams = [[behaviour.load_policy(task, name) for name in names] for names in teams]
-        share = -(-steps // len(teams))
+        mixtures = itertools.product(("medium", "expert"), repeat=robot(task).agents)
+        uneven = [[behaviour.load_policy(task, name) for name in names] for names in mixtures]
+        share = -(-steps // len(uneven))
         return join(
-            [collect(task, team, seed, f"{purpose}/{i}", share) for i, team in enumerate(teams)],
+            [collect(task, team, seed, f"{purpose}/{i}", share) for i, team in enumerate(uneven)],
             steps,
         )
     policy = None if quality == "random" else behaviour.load_policy(task, quality)
-    return join([collect(task, policy and [policy], seed, purpose, steps)], steps) | (
+    team = [policy] if policy else None
+    return join([collect(task, team, seed, purpose, steps)], steps) | (
         metadata(policy) if policy else {}
     )
 
@@ -291,10 +295,14 @@ def collect(
             taken; None for uniform actions.
     """
     worlds = min(COLLECT_WORLDS, max(1, steps // robot(task).horizon))
-    batch, share = RobotBatch(task, worlds), -(-steps // worlds)
-    starts, noise = generator(seed, f"{purpose}/starts"), generator(seed, f"{purpose}/noise")
+    batch = RobotBatch(task, worlds)
+    share = -(-steps // worlds)
+    starts = generator(seed, f"{purpose}/starts")
+    noise = generator(seed, f"{purpose}/noise")
     state = batch.reset([starts])
-    pieces, played, running = [], np.zeros(worlds, np.int64), np.arange(worlds)
+    pieces = []
+    played = np.zeros(worlds, np.int64)
+    running = np.arange(worlds)
     while len(running):
         action, log_prob = (values[running] for values in act(team, batch, state, noise))
         before = state[running], action, batch.qpos[running], batch.qvel[running], log_prob
@@ -357,7 +365,8 @@ def snapshot_replay(task: str, quality: str, seed: int, steps: int) -> dict[str,
     expert snapshot.
     """
     card = behaviour.card(task)
-    end, warmup = card[quality_end(quality)]["steps"], card["training"]["warmup"]
+    end = card[quality_end(quality)]["steps"]
+    warmup = card["training"]["warmup"]
     snapshots = {
         count: policy
         for count, policy in sorted(behaviour.load_snapshots(task).items())
@@ -402,7 +411,7 @@ def quality_end(quality: str) -> str:
 
 
 def metadata(policy: Parameters) -> dict[str, np.ndarray]:
-    """The policy in D4RL's layout: fc0, fc1, last_fc (mean) and last_fc_log_std, weights [out, in]."""
+    """The policy in D4RL's layout: fc0, fc1, last_fc (mean), last_fc_log_std, weights [out, in]."""
     tensors = {name: tensor[0, 0].numpy() for name, tensor in policy.tensors.items()}
     half = tensors["b3"].shape[-1] // 2
     layers = {
@@ -413,10 +422,8 @@ def metadata(policy: Parameters) -> dict[str, np.ndarray]:
     }
     named = {}
     for name, (weight, bias) in layers.items():
-        named[f"metadata/policy/{name}/weight"], named[f"metadata/policy/{name}/bias"] = (
-            weight.T,
-            bias,
-        )
+        named[f"metadata/policy/{name}/weight"] = weight.T
+        named[f"metadata/policy/{name}/bias"] = bias
     return named
 
 
@@ -517,7 +524,7 @@ def released(task: str, quality: str) -> dict | None:
     return {"task": task, "quality": quality, "return_mean": mean, "return_sd": sd}
 
 
-def expected_return(facts: dict) -> tuple[float, float, int] | None:
+def expected_return(facts: dict) -> tuple[float, float | None, int] | None:
     """Mean and standard deviation of the behaviour's return, and episodes they are over; None for
     mixtures and replays.
     """
@@ -527,7 +534,8 @@ def expected_return(facts: dict) -> tuple[float, float, int] | None:
         card = teams.card(facts["task"])
         if facts["quality"] == "random":
             return card["random_return"], None, 20
-        stats, index = card[facts["quality"]], teams.SEEDS.index(facts["seed"])
+        stats = card[facts["quality"]]
+        index = teams.SEEDS.index(facts["seed"])
         return stats["return_mean"][index], stats["return_sd"][index], stats["episodes"]
     card = behaviour.card(facts["task"])
     stats = card["random"] if facts["quality"] == "random" else card[facts["quality"]]["stochastic"]

@@ -68,9 +68,8 @@ def d4rl_file(task: str, quality: str, folder: Path) -> Path:
     for candidate in names:
         if (folder / candidate).exists():
             return folder / candidate
-    raise DataError(
-        f"no D4RL file of {task} {quality} in {folder}, expected one of: {', '.join(dict.fromkeys(names))}"
-    )
+    expected = ", ".join(dict.fromkeys(names))
+    raise DataError(f"no D4RL file of {task} {quality} in {folder}, expected one of: {expected}")
 
 
 def minari_file(where: str) -> Path:
@@ -83,7 +82,8 @@ def minari_file(where: str) -> Path:
             if path.exists():
                 return path
     raise DataError(
-        f"no Minari data set {where!r}: looked for data/main_data.hdf5 in {Path(where)} and {root / where}"
+        f"no Minari data set {where!r}: looked for data/main_data.hdf5 in {Path(where)} and "
+        f"{root / where}"
     )
 
 
@@ -132,7 +132,8 @@ def clock(terminals: np.ndarray, horizon: int) -> np.ndarray:
     for row, over in enumerate(terminals):
         step += 1
         if over or step == horizon:
-            timeouts[row], step = not over, 0
+            timeouts[row] = not over
+            step = 0
     return timeouts
 
 
@@ -144,14 +145,12 @@ def read_minari(file: h5py.File, task: str) -> dict[str, np.ndarray]:
     )
     if not groups:
         raise KeyError("no episode groups")
-    parts = {key: [] for key in (*FLOATS, *FLAGS)}
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in (*FLOATS, *FLAGS)}
     for name in groups:
         episode = file[name]
-        obs, over, cut = (
-            episode["observations"][:],
-            episode["terminations"][:].astype(bool),
-            episode["truncations"][:].astype(bool),
-        )
+        obs = episode["observations"][:]
+        over = episode["terminations"][:].astype(bool)
+        cut = episode["truncations"][:].astype(bool)
         cut = cut & ~over
         cut[-1] |= not over[-1]
         values = (obs[:-1], episode["actions"][:], episode["rewards"][:], obs[1:], over, cut)
@@ -170,7 +169,8 @@ def tidy(arrays: dict, task: str) -> dict[str, np.ndarray]:
         arrays[key] = arrays[key][:, : STATE_DIMS[task]] if task == "ant" else arrays[key]
         if arrays[key].ndim != 2 or arrays[key].shape[1] != STATE_DIMS[task]:
             raise ValueError(
-                f"{key} have shape {arrays[key].shape}, expected {STATE_DIMS[task]} columns for {task}"
+                f"{key} have shape {arrays[key].shape}, "
+                f"expected {STATE_DIMS[task]} columns for {task}"
             )
     actions = robot(task).agents * ACTION_DIMS[task]
     if arrays["actions"].shape[1:] != (actions,):

@@ -68,7 +68,8 @@ class RobotEnv(ParallelEnv):
         """One control step: {agent: [A]}."""
         joint = np.concatenate([np.asarray(actions[agent], np.float64) for agent in self.agents])
         states, rewards, terminated, truncated = self.batch.step(joint[None])
-        agents, over = self.agents, bool(terminated[0] or truncated[0])
+        agents = self.agents
+        over = bool(terminated[0] or truncated[0])
         result = (
             self._named(states[0]),
             dict.fromkeys(agents, float(rewards[0])),

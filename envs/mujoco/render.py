@@ -23,8 +23,9 @@ from envs.mujoco.robots import robot
 from envs.mujoco.views import TASK_VIEWS, task_view
 
 NEEDS = (
-    "drawing robots needs off-screen OpenGL, which this machine lacks: on Debian or Ubuntu run `apt-get install libegl1`, "
-    "or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa; if mujoco was imported before envs.mujoco, set MUJOCO_GL=egl"
+    "drawing robots needs off-screen OpenGL, which this machine lacks: on Debian or Ubuntu run "
+    "`apt-get install libegl1`, or `apt-get install libosmesa6` and set MUJOCO_GL=osmesa; if "
+    "mujoco was imported before envs.mujoco, set MUJOCO_GL=egl"
 )
 CAMERAS = {
     "reacher": None,
@@ -43,7 +44,8 @@ class Camera:
     """
 
     def __init__(self, batch: RobotBatch, height: int = 240, width: int = 320):
-        self.batch, self.data = batch, mujoco.MjData(batch.model)
+        self.batch = batch
+        self.data = mujoco.MjData(batch.model)
         try:
             self.renderer = mujoco.Renderer(batch.model, height, width)
         except Exception as error:  # whatever the OpenGL binding raises when there is none
@@ -51,7 +53,8 @@ class Camera:
 
     def frame(self, world: int) -> np.ndarray:
         """RGB array [H, W, 3] of one simulation."""
-        self.data.qpos[:], self.data.qvel[:] = self.batch.qpos[world], self.batch.qvel[world]
+        self.data.qpos[:] = self.batch.qpos[world]
+        self.data.qvel[:] = self.batch.qvel[world]
         mujoco.mj_forward(self.batch.model, self.data)
         self.renderer.update_scene(
             self.data, camera=CAMERAS[self.batch.robot.name] or self._above()
@@ -60,7 +63,9 @@ class Camera:
 
     def _above(self) -> mujoco.MjvCamera:
         camera = mujoco.MjvCamera()
-        camera.lookat[:], camera.distance, camera.elevation = 0, 0.8, -90
+        camera.lookat[:] = 0
+        camera.distance = 0.8
+        camera.elevation = -90
         return camera
 
     def close(self) -> None:
@@ -89,7 +94,8 @@ def episode(
     """
     batch = RobotBatch(robot, 1, contact_margins, threads=1)
     camera = Camera(batch)
-    state, frames = batch.reset(streams), []
+    state = batch.reset(streams)
+    frames = []
     for step in range(steps):
         if step % every == 0:
             frames.append(camera.frame(0).copy())
@@ -106,7 +112,8 @@ def shipped_policy(task: str, quality: str):
     """
     if task not in TASK_VIEWS:
         return behaviour.deterministic(behaviour.load_policy(task, quality))
-    of, policy = task_view(task), teams.load_policy(task, quality)
+    of = task_view(task)
+    policy = teams.load_policy(task, quality)
     act = teams.noisy(policy, generators(teams.SEEDS, "render"), std=0.0)
 
     def joint(state: np.ndarray) -> np.ndarray:

@@ -167,7 +167,9 @@ class Reacher(Robot):
     target (x, y, z). Never terminates; 50 steps.
     """
 
-    FINGERTIP, TARGET = 3, 4  # bodies
+    # bodies
+    FINGERTIP = 3
+    TARGET = 4
 
     def observe(self, qpos, qvel, xpos):
         angles = qpos[:, :2]
@@ -247,8 +249,8 @@ ROBOTS = {
             control_cost=0.5,
             alive=1.0,
             hidden=2,
-            not_observed="the torso's x and y, set to 0 (they change no reward), and its position one substep earlier, "
-            "which the next step's reward measures from",
+            not_observed="the torso's x and y, set to 0 (they change no reward), and its position "
+            "one substep earlier, which the next step's reward measures from",
         ),
         Reacher(
             "reacher",
@@ -257,8 +259,8 @@ ROBOTS = {
             frame_skip=2,
             control_cost=1.0,
             horizon=50,
-            not_observed="whole turns of the first joint (they change nothing), and that the fingertip trails the joints by "
-            "a substep",
+            not_observed="whole turns of the first joint (they change nothing), and that the "
+            "fingertip trails the joints by a substep",
         ),
     )
 }

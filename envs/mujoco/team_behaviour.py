@@ -61,9 +61,12 @@ class TeamsInTraining:
     """Five teams online; see `train`."""
 
     def __init__(self, task: str, config: TeamTraining, seeds: list[int]):
-        self.task, self.config, self.seeds = task, config, seeds
+        self.task = task
+        self.config = config
+        self.seeds = seeds
         self.team = RobotTeam(task)
-        view, members = self.team.view, len(seeds)
+        view = self.team.view
+        members = len(seeds)
         self.batch = RobotBatch(view.system, members * config.worlds)
         self.learner = MATD3(
             seeds, view.obs_dims, view.action_dim, config, task, self.batch.state_dim
@@ -165,12 +168,17 @@ def train(task: str, config: TeamTraining | None = None, seeds: list[int] = SEED
     run = TeamsInTraining(task, config, seeds)
     path = data_folder().parent / "behaviour" / f"{task}-matd3.pt"
     identity = {"config": asdict(config), "seeds": seeds, "mujoco": mujoco.__version__}
-    curve, snapshots, updates = [], [], 0
+    curve = []
+    snapshots = []
+    updates = 0
     if saved := load_checkpoint(path, identity):
         run.load_state_dict(saved["run"])
-        curve, snapshots, updates = saved["curve"], saved["snapshots"], saved["updates"]
+        curve = saved["curve"]
+        snapshots = saved["snapshots"]
+        updates = saved["updates"]
         say(f"{task}: continuing at {updates} updates")
-    began, first = time.monotonic(), updates
+    began = time.monotonic()
+    first = updates
     while updates < config.updates:
         run.collect()
         if run.size <= config.warmup:
@@ -190,9 +198,9 @@ def train(task: str, config: TeamTraining | None = None, seeds: list[int] = SEED
                 }
             )
             rate = (updates - first) / (time.monotonic() - began)
-            say(
-                f"{task}: {updates}/{config.updates} updates, returns {[round(x) for x in curve[-1][1]]}, {rate:.0f} updates/s"
-            )
+            shown = [round(one) for one in curve[-1][1]]
+            progress = f"{updates}/{config.updates} updates, returns {shown}"
+            say(f"{task}: {progress}, {rate:.0f} updates/s")
         if updates % CHECKPOINT_EVERY < config.worlds:
             content = {
                 "run": run.state_dict(),
@@ -206,7 +214,9 @@ def train(task: str, config: TeamTraining | None = None, seeds: list[int] = SEED
 
 def ship(run: TeamsInTraining, curve, snapshots) -> dict:
     """Writes medium, expert and the replay's snapshots to `policies/`, with their card."""
-    task, seeds, team = run.task, run.seeds, run.team
+    task = run.task
+    seeds = run.seeds
+    team = run.team
     returns = torch.tensor([point[1] for point in curve])  # [snapshots, M]
     streams = generators(seeds, f"{task}/random starts")
     random = team.returns(uniform(team, generators(seeds, f"{task}/random")), streams, 20).mean()

@@ -16,8 +16,10 @@ class ParticleBatch:
     """
 
     def __init__(self, scenario, device="cpu"):
-        self.scenario, self.device = scenario, device
-        self.num_agents, self.dims = scenario.num_agents, scenario.dims
+        self.scenario = scenario
+        self.device = device
+        self.num_agents = scenario.num_agents
+        self.dims = scenario.dims
         self.physics = Physics(scenario.agents, scenario.landmarks, scenario.rules, device)
         self.ranges = torch.tensor(scenario.start_ranges(), dtype=torch.float64)[
             :, None
@@ -68,8 +70,10 @@ class Team:
     def __init__(self, task: str, prey=None, device="cpu"):
         self.worlds = ParticleBatch(SCENARIOS[task], device)
         scenario = self.worlds.scenario
-        self.prey, self.num_agents = prey, scenario.learners
-        self.obs_dim, self.action_dim = scenario.obs_dims[0], scenario.dims
+        self.prey = prey
+        self.num_agents = scenario.learners
+        self.obs_dim = scenario.obs_dims[0]
+        self.action_dim = scenario.dims
 
     def reset(self, streams: list[torch.Generator], worlds: int) -> Tensor:
         """[W, N, O] first observations of the learning agents, see `ParticleBatch.reset`."""
@@ -120,7 +124,7 @@ def episode_returns(team: Team, act, streams: list[torch.Generator], episodes: i
     """
     members = len(streams)
     obs = team.reset(streams, episodes)
-    total = 0
+    total = torch.zeros(())
     for _ in range(EPISODE_STEPS):
         obs, rewards = team.step(by_world(act(by_member(obs, members))))
         total = total + rewards

@@ -16,6 +16,7 @@ import math
 import platform
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
@@ -49,8 +50,10 @@ class Everybody:
     def __init__(self, task: str, device="cpu"):
         self.worlds = ParticleBatch(SCENARIOS[task], device)
         self.obs_dims = self.worlds.scenario.obs_dims
-        self.num_agents, self.action_dim = self.worlds.num_agents, self.worlds.dims
-        self.reset, self.step = self.worlds.reset, self.worlds.step
+        self.num_agents = self.worlds.num_agents
+        self.action_dim = self.worlds.dims
+        self.reset = self.worlds.reset
+        self.step = self.worlds.step
 
 
 def replay_buffers(env, obs_dim: int, config: BehaviourConfig, rounds: list[int]) -> list[Tensor]:
@@ -93,15 +96,16 @@ def train(
     padded = max(obs_dims)
     sizes = [padded, env.action_dim, 1, padded]
     buffers = replay_buffers(env, padded, config, rounds) if buffers is None else buffers
-    rows, total, squares = (
-        0,
-        0.0,
-        0.0,
-    )  # and the sums of rewards: they are standardised over the whole buffer
+    # and the sums of rewards: they are standardised over the whole buffer
+    rows = 0
+    total: Tensor | Any = 0.0  # then [M, N]
+    squares: Tensor | Any = 0.0
     for round_index in range(1, max(rounds) + 1):
         stay = [m for m, last in enumerate(rounds) if last >= round_index]
         if len(stay) < len(rounds):
-            learner, total, squares = learner.keep(stay), total[stay], squares[stay]
+            learner = learner.keep(stay)
+            total = total[stay]
+            squares = squares[stay]
             lists = (rounds, starts, explore, minibatches, buffers)
             rounds, starts, explore, minibatches, buffers = (
                 [each[m] for m in stay] for each in lists
@@ -109,7 +113,8 @@ def train(
         members = len(rounds)
         obs = by_member(env.reset(starts, config.worlds), members)
         scale = config.exploration * (1 - round_index / config.rounds)
-        steps, noise = [], 0.0
+        steps = []
+        noise: Tensor | Any = 0.0  # then [M, N, W, A]
         for step in range(EPISODE_STEPS):
             action = learner.actors.act(obs)
             fresh = normal_(torch.empty_like(action), explore)
@@ -117,7 +122,8 @@ def train(
             noise = memory * noise + math.sqrt(1 - memory**2) * fresh
             action = (action + scale * noise).clamp_(-1, 1)
             next_obs, reward = env.step(by_world(action))
-            next_obs, reward = by_member(next_obs, members), by_member(reward, members)
+            next_obs = by_member(next_obs, members)
+            reward = by_member(reward, members)
             steps.append(torch.cat([obs, action, reward.unsqueeze(-1), next_obs], dim=-1))
             obs = next_obs
         new = torch.stack(steps, dim=3).flatten(2, 3)  # [M, N, worlds * 25, F], episode by episode
@@ -125,7 +131,8 @@ def train(
             buffer[rows : rows + new.shape[2]] = member.transpose(0, 1)
         rows += new.shape[2]
         rewards = new[..., -1 - padded].double()  # [M, N, R]
-        total, squares = total + rewards.sum(-1), squares + rewards.square().sum(-1)
+        total = total + rewards.sum(-1)
+        squares = squares + rewards.square().sum(-1)
         mean = (total / rows).unsqueeze(-1)
         std = ((squares / rows).unsqueeze(-1) - mean.square()).sqrt()
         for _ in range(config.updates_per_round if rows >= config.batch_size else 0):
@@ -234,10 +241,10 @@ def train_prey(task: str, config: BehaviourConfig, say=print) -> None:
             returns = episode_returns(
                 Everybody(task), learner.actors.act, generators([0], f"{task}/prey/eval"), 200
             )
-            say(
-                f"{task} prey: round {round_index}, returns {[round(x, 1) for x in returns.mean((0, 2)).tolist()]}"
-            )
-    actors, prey_dim = learner.actors, env.obs_dims[-1]
+            shown = [round(one, 1) for one in returns.mean((0, 2)).tolist()]
+            say(f"{task} prey: round {round_index}, returns {shown}")
+    actors = learner.actors
+    prey_dim = env.obs_dims[-1]
     tensors = {}
     for name, tensor in actors.params.tensors.items():
         last = tensor.detach()[:, -1:]
@@ -259,7 +266,9 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     """
     env = load_team(task)
     obs_dims = [env.obs_dim] * env.num_agents
-    snapshots, scores, rounds = [], [], []
+    snapshots = []
+    scores = []
+    rounds = []
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
         if round_index % EVALUATE_EVERY == 0:
             act = noisy(learner.actors.act, generators(SEEDS, f"{task}/eval noise"))
@@ -271,9 +280,8 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
                 {key: value.clone() for key, value in learner.actors.state_dict().items()}
             )
             if len(rounds) % 4 == 0:
-                say(
-                    f"{task}: round {round_index}/{config.rounds}, returns {[round(x, 1) for x in scores[-1].tolist()]}"
-                )
+                shown = [round(one, 1) for one in scores[-1].tolist()]
+                say(f"{task}: round {round_index}/{config.rounds}, returns {shown}")
     curve = torch.stack(scores)  # [snapshots, M]
     random_act = uniform_policy(generators(SEEDS, f"{task}/random"), env.action_dim)
     random_return = env.returns(random_act, generators(SEEDS, f"{task}/random starts"), 2000).mean()
@@ -281,7 +289,7 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     level = random_return + LEVELS.get(task, DEFAULT_LEVEL) * (expert_return - random_return)
     reached = (curve >= level).float().argmax(0)  # [M] first snapshot at the level
     chosen = {"medium": reached, "expert": torch.full_like(reached, len(rounds) - 1)}
-    facts = {}
+    facts: dict[str, Any] = {}
     for quality, index in chosen.items():
         picks = [snapshots[i] for i in index.tolist()]
         state = {

@@ -103,7 +103,8 @@ def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[
         for _ in range(EPISODE_STEPS):
             action = act(obs)
             next_obs, reward = team.step(by_world(action))
-            next_obs, reward = by_member(next_obs, len(seeds)), by_member(reward, len(seeds))
+            next_obs = by_member(next_obs, len(seeds))
+            reward = by_member(reward, len(seeds))
             rows.append(torch.cat([obs, action, reward.unsqueeze(-1), next_obs], dim=-1))
             obs = next_obs
         pieces.append(
@@ -252,12 +253,12 @@ def episode_returns(data: dict) -> np.ndarray:
 
 
 def released(task: str, quality: str) -> dict | None:
-    """Returns of OMAR's released data set (as measured by og-marl's cards), the yardstick for ours."""
+    """Returns of OMAR's released data set, as og-marl's cards have them: the yardstick for ours."""
     rows = read_csv(Path(__file__).with_name("released_returns.csv"))
     return next((row for row in rows if (row["task"], row["quality"]) == (task, quality)), None)
 
 
-def expected_return(facts: dict) -> tuple[float, float, int] | None:
+def expected_return(facts: dict) -> tuple[float, float | None, int] | None:
     """Mean and standard deviation of the behaviour's return, and episodes they are over; None for
     replay data.
     """

@@ -27,7 +27,8 @@ class ParticleEnv(ParallelEnv):
     def __init__(self, task: str, render_mode: str | None = None):
         if task not in SCENARIOS:
             raise ValueError(f"unknown task {task!r}, expected one of: {', '.join(SCENARIOS)}")
-        self.task, self.render_mode = task, render_mode
+        self.task = task
+        self.render_mode = render_mode
         self.batch = ParticleBatch(SCENARIOS[task])
         scenario = self.batch.scenario
         self.possible_agents = [body.name for body in scenario.agents]

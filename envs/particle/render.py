@@ -5,6 +5,7 @@ python -m envs.particle.render predator_prey expert chase.gif
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -17,7 +18,8 @@ from PIL import Image
 
 from common.running.files import atomic
 
-AGENT, PREY = "#0072b2", "#d55e00"
+AGENT = "#0072b2"
+PREY = "#d55e00"
 LANDMARKS = {"landmark": "#555555", "food": "#009e73", "forest": "#b7d8b0"}
 
 
@@ -42,8 +44,9 @@ def frame(scenario, positions) -> np.ndarray:
     """One world as an RGB array [H, W, 3]."""
     figure, axes = pyplot.subplots(figsize=(3.2, 3.2), dpi=80, layout="constrained")
     draw(axes, scenario, positions)
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    canvas: Any = figure.canvas  # Agg's, see above
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     pyplot.close(figure)
     return pixels
 
@@ -77,7 +80,7 @@ def save_episode(scenario, trajectory: torch.Tensor, path: Path) -> None:
 
 
 def trajectory(task: str, quality: str, seed: int = 0) -> torch.Tensor:
-    """[26, N + L, d] positions of one episode of a shipped behaviour policy ("medium" or "expert")."""
+    """[26, N + L, d] positions of one episode of a shipped policy ("medium" or "expert")."""
     from envs.particle import behaviour
     from envs.particle.batch import by_member, by_world
 

@@ -85,7 +85,8 @@ class Spread:
 
     @property
     def obs_dims(self) -> list[int]:
-        n, d = self.num_agents, self.dims
+        n = self.num_agents
+        d = self.dims
         return [2 * d + d * n + d * (n - 1) + 2 * (n - 1)] * n
 
     def start_ranges(self) -> list[float]:
@@ -95,7 +96,8 @@ class Spread:
 
     def observe(self, positions: Tensor, velocities: Tensor) -> Tensor:
         n = self.num_agents
-        agents, landmarks = positions[:, :n], positions[:, n:]
+        agents = positions[:, :n]
+        landmarks = positions[:, n:]
         silence = positions.new_zeros(len(positions), n, 2 * (n - 1))
         return torch.cat(
             [velocities, agents, relative(landmarks, agents), relative_others(agents), silence],
@@ -104,7 +106,8 @@ class Spread:
 
     def rewards(self, positions: Tensor) -> Tensor:
         n = self.num_agents
-        agents, landmarks = positions[:, :n], positions[:, n:]
+        agents = positions[:, :n]
+        landmarks = positions[:, n:]
         closest = distances(landmarks, agents).amin(-1)  # [W, L]
         apart = distances(agents, agents)
         touches = (apart < 0.30).sum(-1) - 1  # every agent is within reach of itself
@@ -164,7 +167,8 @@ class Tag:
         return [1.0] * 4 + [0.9] * 2
 
     def observe(self, positions: Tensor, velocities: Tensor) -> Tensor:
-        agents, landmarks = positions[:, :4], positions[:, 4:]
+        agents = positions[:, :4]
+        landmarks = positions[:, 4:]
         prey_velocity = velocities[:, 3:].repeat(1, 4, 1)
         prey_velocity[:, 3] = 0  # padding: the prey does not observe itself twice
         return torch.cat(
@@ -179,7 +183,8 @@ class Tag:
         )
 
     def rewards(self, positions: Tensor) -> Tensor:
-        predators, prey = positions[:, :3], positions[:, 3:4]
+        predators = positions[:, :3]
+        prey = positions[:, 3:4]
         shaped = self.rules == "omar"
         team = predator_rewards(predators, prey, reach=0.125, catch=10.0, shaped=shaped)
         apart = distances(predators, prey)[..., 0]  # [W, 3]
@@ -228,7 +233,9 @@ class World:
         return [1.0] * 4 + [0.9] * 5
 
     def observe(self, positions: Tensor, velocities: Tensor) -> Tensor:
-        agents, landmarks, forests = positions[:, :4], positions[:, 4:], positions[:, 7:9]
+        agents = positions[:, :4]
+        landmarks = positions[:, 4:]
+        forests = positions[:, 7:9]
         radii = positions.new_tensor([body.radius for body in self.agents])[:, None]
         inside = torch.where(distances(agents, forests) < radii + 0.3, 1.0, -1.0).to(
             positions
@@ -245,7 +252,9 @@ class World:
         return torch.cat([predators, prey], dim=1)
 
     def rewards(self, positions: Tensor) -> Tensor:
-        predators, prey, food = positions[:, :3], positions[:, 3:4], positions[:, 5:7]
+        predators = positions[:, :3]
+        prey = positions[:, 3:4]
+        food = positions[:, 5:7]
         team = predator_rewards(predators, prey, reach=0.12, catch=5.0, shaped=True)
         apart = distances(predators, prey)[..., 0]
         to_food = distances(prey, food)[:, 0]  # [W, 2]
@@ -254,7 +263,7 @@ class World:
         return torch.cat([team.expand(-1, 3), prey_reward[:, None]], dim=1)
 
 
-SCENARIOS = {
+SCENARIOS: dict[str, Spread | Tag | World] = {
     "cooperative_navigation": Spread(),
     "predator_prey": Tag(),
     "world": World(),

@@ -25,7 +25,7 @@ DEFAULT_GAIN = 5.0  # force at full action of an agent without its own accelerat
 
 @dataclass(frozen=True)
 class Body:
-    """One agent or landmark. Lengths in metres, speeds in metres per second; mass is 1 everywhere."""
+    """One agent or landmark. Lengths in metres, speeds in metres per second; every mass is 1."""
 
     name: str
     radius: float
@@ -49,7 +49,7 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     """[W, A, B] Euclidean distances between points a [W, A, d] and b [W, B, d], coordinate by
     coordinate.
     """
-    total = 0
+    total = torch.zeros(())
     for x, y in zip(a.unbind(-1), b.unbind(-1), strict=True):
         apart = x[:, :, None] - y[:, None]
         total = total + apart * apart
@@ -120,7 +120,7 @@ class Physics:
         return forces.index_put_((world, agent), push, accumulate=True)
 
     def step(self, positions: Tensor, velocities: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """Next positions [W, N + L, d] and velocities [W, N, d] for actions [W, N, d] in [-1, 1]."""
+        """Next positions [W, N + L, d], velocities [W, N, d] for actions [W, N, d] in [-1, 1]."""
         num_agents = len(self.gains)
         force = actions * self.gains[:, None] + self.contact_forces(positions)
         velocity = velocities * (1 - DAMPING) + force * DT

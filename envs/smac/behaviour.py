@@ -81,7 +81,8 @@ def measured(map_name: str, tensors: dict, hidden: int, battles: Battles) -> dic
 def ship(map_name: str, config: QMIXConfig, curve: list, snapshots: list) -> dict:
     """Writes the chosen snapshots and their card to `policies/<map>`."""
     judge = Battles(map_name, CARD_EPISODES, config.seed + 20_000)
-    wins, returns = np.array([point[1] for point in curve]), np.array([point[2] for point in curve])
+    wins = np.array([point[1] for point in curve])
+    returns = np.array([point[2] for point in curve])
     rank = wins + 1e-3 * returns
     best = int(
         max(

@@ -160,7 +160,8 @@ def validate(path: Path, arrays: dict[str, np.ndarray], facts: dict) -> None:
     """Raises DataError unless shapes fit, numbers are finite, and every action was available."""
     made = Battles(facts["task"], 1, dynamics=facts["environment"]["dynamics"])
     count, longest = arrays["rewards"].shape
-    agents, actions = made.agents, made.n_actions
+    agents = made.agents
+    actions = made.n_actions
     shapes = {
         "obs": (count, longest + 1, agents, made.obs_dim),
         "state": (count, longest + 1, made.state_dim),

@@ -74,7 +74,8 @@ class SmacParallelEnv(ParallelEnv):
         )
 
     def _seen(self) -> dict:
-        obs, mask = self.battles.obs()[0], self.battles.available()[0].astype(np.int8)
+        obs = self.battles.obs()[0]
+        mask = self.battles.available()[0].astype(np.int8)
         return {
             agent: {"observation": obs[i], "action_mask": mask[i]}
             for i, agent in enumerate(self.possible_agents)

@@ -128,8 +128,10 @@ class Episodes:
     """Whole episodes, padded to the map's limit; the newest `capacity`."""
 
     def __init__(self, battles: Battles, capacity: int):
-        limit, agents = battles.limit, battles.agents
-        self.capacity, self.count = capacity, 0
+        limit = battles.limit
+        agents = battles.agents
+        self.capacity = capacity
+        self.count = 0
         self.data = {
             "obs": torch.zeros(capacity, limit + 1, agents, battles.obs_dim),
             "state": torch.zeros(capacity, limit + 1, battles.state_dim),
@@ -168,11 +170,14 @@ class QMIX:
 
     def __init__(self, battles: Battles, config: QMIXConfig):
         torch.manual_seed(config.seed)
-        self.config, self.updates = config, 0
+        self.config = config
+        self.updates = 0
         sizes = battles.obs_dim, battles.agents, battles.n_actions, config.hidden
         mixer = battles.state_dim, battles.agents, config.mixing, config.hidden
-        self.agent, self.target_agent = Agent(*sizes), Agent(*sizes)
-        self.mixer, self.target_mixer = MonotoneMixer(*mixer), MonotoneMixer(*mixer)
+        self.agent = Agent(*sizes)
+        self.target_agent = Agent(*sizes)
+        self.mixer = MonotoneMixer(*mixer)
+        self.target_mixer = MonotoneMixer(*mixer)
         self.copy()
         self.parameters = [*self.agent.parameters(), *self.mixer.parameters()]
         self.adam = torch.optim.Adam(self.parameters, lr=config.lr)
@@ -184,10 +189,12 @@ class QMIX:
 
     def update(self, batch: dict[str, Tensor]) -> float:
         """One step on a minibatch of episodes; returns the loss."""
-        config, action = self.config, batch["action"]
+        config = self.config
+        action = batch["action"]
         none = torch.full_like(action[:, :1], -1)
         last = torch.cat([none, action], 1)
-        filled, free = batch["filled"], batch["available"]
+        filled = batch["filled"]
+        free = batch["available"]
         q = self.agent.unroll(batch["obs"], last)  # [B, T + 1, A, U]
         chosen = q[:, :-1].gather(-1, action.unsqueeze(-1)).squeeze(-1)
         with torch.no_grad():
@@ -224,14 +231,16 @@ def play(
         `record`).
     """
     battles.reset()
-    count, agents = battles.battles, battles.agents
+    count = battles.battles
+    agents = battles.agents
     hidden = torch.zeros(count * agents, agent.memory.hidden_size)
     last = torch.full((count, agents), -1)
     returns = np.zeros(count)
     episodes = Episodes(battles, count).data if record else {}
     step = 0
     while not battles.over.all():
-        obs, free = torch.from_numpy(battles.obs()), torch.from_numpy(battles.available())
+        obs = torch.from_numpy(battles.obs())
+        free = torch.from_numpy(battles.available())
         live = np.flatnonzero(~battles.over)
         values, hidden = agent(agent.inputs(obs, last).flatten(0, 1), hidden)
         values = values.view(count, agents, -1).masked_fill(~free, -torch.inf)
@@ -270,7 +279,9 @@ def train(map_name: str, config: QMIXConfig | None = None, say=print, every: flo
     learner = QMIX(battles, config)
     episodes = Episodes(battles, config.buffer)
     stream = torch.Generator().manual_seed(config.seed)
-    steps, rounds, began = 0, 0, time.monotonic()
+    steps = 0
+    rounds = 0
+    began = time.monotonic()
     while steps < config.steps:
         explore = max(
             config.explore_least,

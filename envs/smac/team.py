@@ -53,10 +53,8 @@ def advance(population: list[Battles], action: Tensor) -> tuple[Tensor, Tensor, 
         which = np.flatnonzero(~battles.over)
         if len(which):
             earned, ended, _, _ = battles.step(action[m].numpy()[which], which)
-            reward[m, which], terminal[m, which] = (
-                torch.from_numpy(earned).float(),
-                torch.from_numpy(ended).float(),
-            )
+            reward[m, which] = torch.from_numpy(earned).float()
+            terminal[m, which] = torch.from_numpy(ended).float()
             live[m, which] = 1
     return reward, terminal, live
 

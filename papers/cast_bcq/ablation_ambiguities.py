@@ -6,12 +6,14 @@ A1: what agents observe (own joints and torso, or everything); A2: what unmasked
 0.05).
 """
 
+from typing import Any
+
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import Options
 from papers.cast_bcq.experiment import average_return, cell
 
-READINGS = {
+READINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "A1: full observation": {"observation": "full"},
     "A2: others from the data": {"others": "data"},

@@ -11,20 +11,18 @@ def score_of(setting: str, rows: int):
     return lambda results: {DATA_SEED: float(game.data(setting, DATA_SEED, rows)["rewards"].mean())}
 
 
+def constant(number: float):
+    """A number of the data's recipe."""
+    return lambda results: {DATA_SEED: number}
+
+
 def entries(preset: str, options: dict) -> list[Entry]:
-    found = []
+    shown = []
     for setting, chances in game.SETTINGS.items():
         for agent, chance in enumerate(chances, 1):
-            found.append(
-                Entry(
-                    setting,
-                    f"p_a{agent}_right",
-                    (),
-                    lambda results, chance=chance: {DATA_SEED: chance},
-                )
-            )
-        found.append(Entry(setting, "average_score", (), score_of(setting, game.ROWS)))
-    return found
+            shown.append(Entry(setting, f"p_a{agent}_right", (), constant(chance)))
+        shown.append(Entry(setting, "average_score", (), score_of(setting, game.ROWS)))
+    return shown
 
 
 TABLE = Table(

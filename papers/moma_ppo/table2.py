@@ -33,24 +33,21 @@ def measure(task: str, quality: str, size: str, of):
     return value
 
 
+def constant(task: str, index: int):
+    """Expert (0) or random (1) return of our policies."""
+    return lambda results: {DATA_SEED: datasets.constants(task)[index]}
+
+
 def entries(preset: str, options: dict) -> list[Entry]:
-    size, found = PRESETS[preset]["data_size"], []
+    size = PRESETS[preset]["data_size"]
+    shown = []
     for task, quality in [("reacher", "expert-mix"), *(("ant", quality) for quality in QUALITIES)]:
         for column, of in MEASURES.items():
-            found.append(Entry(f"{task}/{quality}", column, (), measure(task, quality, size, of)))
+            shown.append(Entry(f"{task}/{quality}", column, (), measure(task, quality, size, of)))
     for task in ("reacher", "ant"):
         for column, index in (("expert_return", 0), ("random_return", 1)):
-            found.append(
-                Entry(
-                    task,
-                    column,
-                    (),
-                    lambda results, task=task, index=index: {
-                        DATA_SEED: datasets.constants(task)[index]
-                    },
-                )
-            )
-    return found
+            shown.append(Entry(task, column, (), constant(task, index)))
+    return shown
 
 
 TABLE = Table(

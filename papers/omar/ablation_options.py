@@ -5,6 +5,8 @@ as released.
 each one is.
 """
 
+from typing import Any
+
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import APPENDIX_COEFFICIENTS, QUALITIES, TEXT_BACKBONE, TEXT_HYPER
@@ -13,11 +15,11 @@ from papers.omar.experiment import cell
 SHOWN = ("medium", "expert")
 BACKBONE = {name: {"backbone": {name: value}} for name, value in TEXT_BACKBONE.items()}
 HYPER = {name: {"hyper": {name: value}} for name, value in TEXT_HYPER["omar"].items()}
-OTHER = {
+OTHER: dict[str, dict[str, Any]] = {
     "cql_policy_actions": {"hyper": {"cql_policy_actions": True}},
     "repeat_minibatches": {"repeat_minibatches": True},
 }
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "released": {},
     **BACKBONE,
     **HYPER,
@@ -27,7 +29,7 @@ CHANGES = {
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    found = []
+    shown = []
     for quality in SHOWN:
         appendix = {
             "coefficient": {
@@ -36,8 +38,8 @@ def entries(preset: str, options: dict) -> list[Entry]:
         }
         for name, change in (CHANGES | appendix).items():
             chosen = cell(preset, "cooperative_navigation", quality, "omar", options, **change)
-            found.append(Entry(quality, name, (chosen,)))
-    return found
+            shown.append(Entry(quality, name, (chosen,)))
+    return shown
 
 
 TABLE = Table("omar", "ablation_options", "OMAR, one reading of the text at a time", entries)

@@ -101,7 +101,8 @@ class MAICQ(OnBackbone):
 
     def update(self, batch: Batch) -> None:
         """One round; batch rows have a known next action."""
-        backbone, config = self.backbone, self.config
+        backbone = self.backbone
+        config = self.config
         target = self.target(batch)
         q = backbone.critics.values(backbone.data_context(batch), batch.action)
         backbone.critic_step(td_loss(q, target))

@@ -115,13 +115,16 @@ def over_behaviour(results: list[dict]) -> dict[int, float | None]:
 
 def over_second(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) of the first cell's return over the second's."""
-    ours = raw_return(results[:1])
-    base = raw_return(results[1:])
-    bad = {seed for seed in ours if ours[seed] is None or base[seed] is None}
-    return {
-        seed: None if seed in bad else 100 * (ours[seed] - base[seed]) / abs(base[seed])
-        for seed in ours
-    }
+    first = raw_return(results[:1])
+    second = raw_return(results[1:])
+    return {seed: gain(first[seed], second[seed]) for seed in first}
+
+
+def gain(value: float | None, base: float | None) -> float | None:
+    """Improvement (%) of a return over another; None where one diverged."""
+    if value is None or base is None:
+        return None
+    return 100 * (value - base) / abs(base)
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:

@@ -11,7 +11,7 @@ from papers.omar.experiment import runtime_cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    def percent(results: list[dict]) -> dict[int, float]:
+    def percent(results: list[dict]) -> dict[int, float | None]:
         return {seed["seed"]: seed["percent"] for result in results for seed in result["seeds"]}
 
     return [Entry("omar", "percent_over_ma_cql", (runtime_cell(preset, options),), percent)]

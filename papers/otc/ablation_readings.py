@@ -5,13 +5,15 @@ replacement: whether 128 of 512 candidates are drawn with replacement. The numbe
 normalised score from the offline policies to the last deployment.
 """
 
+from typing import Any
+
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
 from papers.otc.experiment import cell, score_gain
 
 SHOWN = (("halfcheetah", "medium-replay"), ("hopper", "medium"))
-READINGS = {
+READINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "conditional normaliser": {"normaliser": "conditional"},
     "replacement": {"replacement": True},
