@@ -110,7 +110,7 @@ def test_a_truncated_cell_is_trained_again_and_nothing_else(results, capsys):
     assert after["table1.seeds.csv"] == before["table1.seeds.csv"]
 
 
-def test_a_source_folder_with_spaces_that_cannot_be_written_serves(tmp_path):
+def test_a_source_folder_with_spaces_that_cannot_be_written_serves(tmp_path, results):
     copy = tmp_path / "a folder with spaces"
     for name in ("common", "envs", "papers", "results/published"):
         shutil.copytree(
@@ -123,9 +123,12 @@ def test_a_source_folder_with_spaces_that_cannot_be_written_serves(tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env=files.os.environ | {"PYTHONPATH": str(copy), "OMZ_RESULTS": str(tmp_path / "r")},
+            env=files.os.environ
+            | {"PYTHONPATH": str(copy), "OMZ_RESULTS": str(tmp_path / "r ü 結果")}
+            | {"OMP_NUM_THREADS": "8", "TZ": "Asia/Kolkata", "LC_ALL": "C.UTF-8"},
         )
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / "r" / "smoke" / "omar" / "table1.csv").exists()
+        ours = tmp_path / "r ü 結果" / "smoke" / "omar" / "table1.seeds.csv"
+        assert ours.read_bytes() == (results / "smoke/omar/table1.seeds.csv").read_bytes()
     finally:
         subprocess.run(["chmod", "-R", "u+w", copy], check=True)
