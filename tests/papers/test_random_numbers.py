@@ -1,5 +1,8 @@
-"""What is drawn while agents learn is counted: no torch generator is within reach of a training."""
+"""What is drawn while agents learn is counted: no torch generator is within reach of a training,
+and one that goes on from a checkpoint draws, and learns, what it would have.
+"""
 
+import copy
 import gc
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -8,7 +11,9 @@ from types import FunctionType, ModuleType, SimpleNamespace
 import pytest
 import torch
 
+from common.learning.philox import Streams
 from common.running.program import Members, Training
+from common.running.sources import resolve
 from papers.cast_bcq import experiment as cast_bcq
 from papers.moma_ppo import experiment as moma_ppo
 from papers.moma_ppo import models
@@ -53,6 +58,49 @@ def trained(paper, build, cells: list, updates: int = 1) -> Training:
     return training
 
 
+def state_of(training: Training) -> dict:
+    """A copy of what a checkpoint would hold."""
+    held = {"learner": training.learner, **training.others}
+    return copy.deepcopy({name: one.state_dict() for name, one in held.items()})
+
+
+def draws(training: Training) -> list[int]:
+    """How often every stream within reach was drawn from."""
+    streams = [one for one in reachable(training) if isinstance(one, Streams)]
+    return sorted(one.drawn for one in streams)
+
+
+def assert_same(ours: object, theirs: object, where: str = "") -> None:
+    """The same numbers, to the bit."""
+    if isinstance(ours, dict):
+        assert isinstance(theirs, dict) and ours.keys() == theirs.keys(), where
+        for name, value in ours.items():
+            assert_same(value, theirs[name], f"{where}/{name}")
+    elif isinstance(ours, torch.Tensor):
+        assert isinstance(theirs, torch.Tensor), where
+        assert torch.equal(ours.nan_to_num(), theirs.nan_to_num()), where
+    elif isinstance(ours, list | tuple):
+        assert len(ours) == len(theirs), where
+        for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            assert_same(one, other, f"{where}/{place}")
+    else:
+        assert ours == theirs, where
+
+
+def check(paper, build, cells: list, updates: int = 1) -> None:
+    """What cells train counts its numbers, and goes on from its state after some updates."""
+    whole = trained(paper, build, cells, updates)
+    assert generators_in(whole) == []
+    resumed = build(Members(cells), "cpu")
+    for name, state in state_of(whole).items():
+        one = resumed.learner if name == "learner" else resumed.others[name]
+        one.load_state_dict(state)
+    for training in (whole, resumed):
+        training.learner.update(training.draw(updates))
+    assert_same(state_of(whole), state_of(resumed))
+    assert draws(whole) == draws(resumed)
+
+
 def test_generators_within_reach_are_found():
     stream, other = torch.Generator(), torch.Generator()
     held = SimpleNamespace(closure=lambda: stream, default=lambda drawn=(other,): drawn)
@@ -60,19 +108,19 @@ def test_generators_within_reach_are_found():
 
 
 @pytest.mark.parametrize("method", ["omar", "ma_cql", "ma_td3bc", "ma_icq"])
-def test_omar_counts(folders, method):
+def test_omar_counts_and_goes_on(folders, method):
     cell = omar.make_cell("smoke", "cooperative_navigation", "medium", method)
-    assert generators_in(trained(omar.PAPER, omar_training.build, [cell])) == []
+    check(omar.PAPER, omar_training.build, [cell])
 
 
 @pytest.mark.parametrize("base", ["bcq", "awac", "td3bc", "bremen"])
-def test_otc_counts_in_all_stages(folders, base):
+def test_otc_counts_in_all_stages_and_goes_on(folders, base):
     methods = [one for one in otc_config.METHODS if (base, one) != ("bremen", "d_q")]  # it has no q
     task = "kinematic_navigation_2"
     cells = [otc.make_cell("smoke", task, "random", base, one, seeds=[0, 1]) for one in methods]
     config = cells[0].config
     updates = config["offline_updates"] + config["embedding"]["updates"] + 1
-    assert generators_in(trained(otc.PAPER, otc_training.build, cells, updates)) == []
+    check(otc.PAPER, otc_training.build, cells, updates)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +134,18 @@ def test_otc_counts_in_all_stages(folders, base):
     ],
     ids=lambda cell: cell.slot,
 )
-def test_cast_bcq_counts(folders, cell):
-    assert generators_in(trained(cast_bcq.PAPER, cast_bcq.kind(cell).build, [cell])) == []
+def test_cast_bcq_counts_and_goes_on(folders, cell):
+    build = resolve(f"papers.cast_bcq.{cast_bcq.trained_by(cell)}:build")
+    check(cast_bcq.PAPER, build, [cell])
 
 
 @pytest.mark.parametrize("method", ["maiql", "maiql_ft", "moma_iql", "iomar", "moma_ppo"])
-def test_moma_ppo_counts(folders, method):
+def test_moma_ppo_counts_and_goes_on(folders, method):
     options = asdict(AntOptions())
     cell = moma_ppo.cell("smoke", "ant", "full", "full-replay", method, options)
-    assert generators_in(trained(moma_ppo.PAPER, moma_training.build, [cell])) == []
+    check(moma_ppo.PAPER, moma_training.build, [cell])
 
 
-def test_world_models_count(folders):
+def test_world_models_count_and_go_on(folders):
     cell = models.model_cell("smoke", "coordination", "favorable")
-    assert generators_in(trained(moma_ppo.PAPER, moma_training.build, [cell])) == []
+    check(moma_ppo.PAPER, moma_training.build, [cell])
