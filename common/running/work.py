@@ -261,6 +261,11 @@ def several(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
+def program_lock(cells: list[Cell]) -> filelock.BaseFileLock:
+    """What is held while these cells are trained as one program, and their results stored."""
+    return filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
+
+
 def run_program(
     cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool
 ) -> bool:
@@ -271,7 +276,7 @@ def run_program(
         progress: called with the seconds of estimated cost that were just worked off by this
             process.
     """
-    lock = filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
+    lock = program_lock(cells)
     try:
         taken = lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
