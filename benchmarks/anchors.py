@@ -82,7 +82,8 @@ def bc(robot: str, size: str, updates: int) -> None:
     )
     share, spent = 100 * score.mean() / returns.mean(), time.perf_counter() - start
     print(
-        f"bc {robot} expert ({size}), {updates} updates: return {score.mean():.0f} +- {score.std():.0f}, "
+        f"bc {robot} expert ({size}), {updates} updates: return {score.mean():.0f} +- "
+        f"{score.std():.0f}, "
         f"data {returns.mean():.0f}: {share:.1f} % ({spent:.0f} s)",
         flush=True,
     )
@@ -101,14 +102,16 @@ def td3bc(size: str, updates: int) -> None:
         return 100 * (value - random) / (expert - random)
 
     print(
-        f"td3bc halfcheetah medium ({size}): data {points(returns.mean()):.1f} D4RL points, {len(replay.rows)} rows"
+        f"td3bc halfcheetah medium ({size}): data {points(returns.mean()):.1f} D4RL points, "
+        f"{len(replay.rows)} rows"
     )
     for update in range(1, updates + 1):
         learner.update(replay.draw(256))
         if update % max(1, updates // 5) == 0:
             score = team.returns(learner.act, generators([0], "evaluation"), EPISODES)
             print(
-                f"  {update} updates: {points(score.mean()):.1f} +- {score.std() * 100 / (expert - random):.1f} D4RL points "
+                f"  {update} updates: {points(score.mean()):.1f} +- "
+                f"{score.std() * 100 / (expert - random):.1f} D4RL points "
                 f"({time.perf_counter() - start:.0f} s)",
                 flush=True,
             )

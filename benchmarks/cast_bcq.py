@@ -57,7 +57,8 @@ def main() -> None:
             alone = milliseconds(sized[1])
             batch = PRESETS[preset]["batch_size"]
             print(
-                f"{preset} (batch {batch}), {method}: {together:.1f} ms a seed, three batched; {alone:.1f} ms alone",
+                f"{preset} (batch {batch}), {method}: {together:.1f} ms a seed, three batched; "
+                f"{alone:.1f} ms alone",
                 flush=True,
             )
 

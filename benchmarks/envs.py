@@ -183,14 +183,16 @@ def robots() -> None:
             rate = lockstep(name, 64, threads)
             share = rate / base / threads
             print(
-                f"{name:12s} 64 simulations, {threads} threads {rate:9,.0f} steps/s: {share:5.2f} of bare mj_step's "
+                f"{name:12s} 64 simulations, {threads} threads {rate:9,.0f} steps/s: "
+                f"{share:5.2f} of bare mj_step's "
                 f"{base:,.0f} a core, {rate / loop:4.1f} x gymnasium's {loop:,.0f}"
             )
     for threads in sorted({1, cores}):
         for members in (1, 5):
             together, apart = evaluation(threads, members)
             print(
-                f"10 x 1000 steps of a two-agent policy, {threads} threads, population of {members}: {together:.2f} s, "
+                f"10 x 1000 steps of a two-agent policy, {threads} threads, population of "
+                f"{members}: {together:.2f} s, "
                 f"{apart / together:.1f} x a plain loop's {apart:.2f} s"
             )
 

@@ -81,19 +81,22 @@ def main() -> None:
     torch.set_num_threads(1)
     facts = machine("cpu")
     print(
-        f"{facts['processor']}, one thread, kernels {facts['kernels']}; milliseconds of one agent's update"
+        f"{facts['processor']}, one thread, kernels {facts['kernels']}; milliseconds of one "
+        "agent's update"
     )
     strategies = ["embedding", "value", "uniform"]
     alone = [milliseconds(tuning(1, [name], 1, args.rows), 1) for name in strategies]
     for name, time_alone in zip(strategies, alone, strict=True):
         together = milliseconds(tuning(5, [name], 2, args.rows), 10)
         print(
-            f"    {name:10s} one agent alone {time_alone:6.2f}, 5 seeds x 2 agents {together:6.2f}: {time_alone / together:4.1f} x"
+            f"    {name:10s} one agent alone {time_alone:6.2f}, 5 seeds x 2 agents "
+            f"{together:6.2f}: {time_alone / together:4.1f} x"
         )
     together = milliseconds(tuning(5, strategies, 2, args.rows), 30)
     mean = sum(alone) / 3
     print(
-        f"    all three  one agent alone {mean:6.2f}, 5 x 3 x 2 together {together:6.2f}: {mean / together:4.1f} x"
+        f"    all three  one agent alone {mean:6.2f}, 5 x 3 x 2 together {together:6.2f}: "
+        f"{mean / together:4.1f} x"
     )
 
 

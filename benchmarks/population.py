@@ -175,7 +175,8 @@ def main() -> None:
         together = seconds(population(method, 40, 128, small, args.device), args.device)
         alone = 40 * seconds(population(method, 1, 128, small, args.device), args.device, 1.0)
         print(
-            f"    {method:9s} {together * 1e3:8.1f} ms a round against {alone * 1e3:8.1f} ms: {alone / together:5.1f} x"
+            f"    {method:9s} {together * 1e3:8.1f} ms a round against {alone * 1e3:8.1f} ms: "
+            f"{alone / together:5.1f} x"
         )
     print(
         f"\n(b) OMAR, five seeds, batch 1024, {args.rows:,} rows, against plain per-agent PyTorch"
@@ -186,7 +187,8 @@ def main() -> None:
     print(f"    {ours * 1e3:.0f} ms a round against {usual * 1e3:.0f} ms: {usual / ours:.1f} x")
     flops = 1.1e9 * 15
     print(
-        f"    about {flops / ours / 1e9:.0f} and {flops / usual / 1e9:.0f} GFLOP/s at 1.1 GFLOP an agent-update"
+        f"    about {flops / ours / 1e9:.0f} and {flops / usual / 1e9:.0f} GFLOP/s at 1.1 "
+        "GFLOP an agent-update"
     )
 
 

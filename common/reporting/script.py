@@ -139,7 +139,7 @@ def preset_of(presets: list[str], pairs: dict[str, Any]) -> str:
 
 def own_fields(table: Table) -> dict[str, Any]:
     """Annotations of the options that can be set of this script."""
-    fields = dict(fields_of(type(table.options))) if table.options else {}
+    fields = dict(fields_of(table.options.__class__)) if table.options else {}
     return {name: kind for name, kind in fields.items() if name not in table.decided}
 
 

@@ -121,7 +121,7 @@ def observers() -> list:
 def create(name: str) -> Experiment:
     """An experiment with our observer; add one `add_config`, named configs, and a main function."""
     ex = Experiment(name, base_dir=str(ROOT), save_git_info=False)
-    ex.logger = quiet_logger()
+    ex.logger = quiet_logger()  # type: ignore[assignment]
     return ex
 
 
@@ -147,8 +147,8 @@ def record_cell(cell: Cell, result: dict) -> None:
                 _run.log_scalar(f"score/{seed['seed']}", score, round_index)
         return {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
 
-    ex.run()
-    if ex.current_run._failed_observers:
+    run = ex.run()
+    if run._failed_observers:
         raise OSError(
             f"Sacred could not write the run of {cell.slot} to {runs_folder() / 'sacred'}"
         )

@@ -11,6 +11,7 @@ import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -134,8 +135,10 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
                 strict=True,
             )
             curve.append([epoch + 1, [float(r.mean()) for r in returns], list(sides)])
+            shown_returns = [round(mean, 2) for mean in curve[-1][1]]
+            shown_sides = [round(side, 2) for side in sides]
             say(
-                f"reacher: epoch {epoch + 1}, returns {[round(r, 2) for r in curve[-1][1]]}, elbow {[round(s, 2) for s in sides]}, "
+                f"reacher: epoch {epoch + 1}, returns {shown_returns}, elbow {shown_sides}, "
                 f"{(time.monotonic() - began) / (epoch + 1 - first):.2f} s an epoch"
             )
             save_checkpoint(
@@ -146,7 +149,7 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
     return learner, curve
 
 
-def acting(policy: Parameters | dict[str, Tensor], noise: torch.Generator | None):
+def acting(policy: Parameters, noise: torch.Generator | None):
     """The team's policy as a function of observed states [W, D] -> [W, U]; means without noise."""
     config, of = MAPPOConfig(), view("reacher", "full")
 
@@ -163,9 +166,7 @@ def acting(policy: Parameters | dict[str, Tensor], noise: torch.Generator | None
     return act
 
 
-def measure(
-    policy: Parameters | dict[str, Tensor], seed: int, stochastic: bool
-) -> tuple[np.ndarray, float]:
+def measure(policy: Parameters, seed: int, stochastic: bool) -> tuple[np.ndarray, float]:
     """Returns [episodes] of a team, and the fraction of steps on which its elbow is on the
     counter-clockwise side.
     """
@@ -196,7 +197,7 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
     }
     folder = POLICIES / "reacher"
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {
+    facts: dict[str, Any] = {
         "task": "reacher",
         "algorithm": "MAPPO, full observation, no memory",
         "training": asdict(training),
@@ -206,7 +207,8 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
     for convention, fits in sides.items():
         if not any(fits):
             raise RuntimeError(
-                f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; train more seeds"
+                f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; "
+                "train more seeds"
             )
         member = max((m for m, fit in enumerate(fits) if fit), key=lambda m: found[m][0].mean())
         chosen = learner.networks["policy"].part(slice(member, member + 1))
@@ -226,11 +228,11 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
                 "episodes": EVALUATION_EPISODES,
             }
     untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).networks["policy"]
-    returns = [
+    by_seed = [
         measure(untrained.part(slice(m, m + 1)), seed, False)[0]
         for m, seed in enumerate(training.seeds)
     ]
-    returns = np.concatenate(returns)
+    returns = np.concatenate(by_seed)
     facts["untrained"] = {
         "return_mean": round(float(returns.mean()), 3),
         "return_sd": round(float(returns.std()), 3),

@@ -22,20 +22,18 @@ class SimulatedWorld:
     def __init__(
         self, name: str, horizon: int | None = None, contact_margins: str = "pre-3.5", device="cpu"
     ):
-        self.name, self.horizon, self.contact_margins, self.device = (
-            name,
-            horizon,
-            contact_margins,
-            device,
-        )
-        self.batch: RobotBatch | None = None
+        self.name = name
+        self.horizon = horizon
+        self.contact_margins = contact_margins
+        self.device = device
+        self.batch = RobotBatch(name, 1, contact_margins)
 
     def reset(self, state: Tensor) -> None:
         """Puts one simulation into each of the observed states [M, B, D]; `Robot.not_observed` says
         what is lost.
         """
         rows = state.flatten(0, 1)
-        if self.batch is None or self.batch.worlds != len(rows):
+        if self.batch.worlds != len(rows):
             self.batch = RobotBatch(self.name, len(rows), self.contact_margins)
         self.batch.set_observed(rows.cpu().numpy())
 

@@ -1,5 +1,7 @@
 """Batches of particle worlds, and the teams that learn in them against a frozen prey."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -113,11 +115,11 @@ def by_world(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def episode_returns(team: Team, act, streams: list[torch.Generator], episodes: int) -> Tensor:
+def episode_returns(team: Any, act, streams: list[torch.Generator], episodes: int) -> Tensor:
     """[M, N, episodes] undiscounted returns of every learning agent over 25 steps.
 
     Args:
-        team: the task.
+        team: the task, whatever has `reset` and `step` as a `Team`.
         act: policy of the population, obs [M, N, E, O] -> actions [M, N, E, d].
         streams: start states, one stream per member.
         episodes: per member.

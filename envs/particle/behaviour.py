@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from common.learning.networks import Actors, apply_mlp
-from common.learning.population import Parameters, generators, normal_, uniform_
+from common.learning.population import Generators, Parameters, generators, normal_, uniform_
 from envs.matd3 import MATD3, MATD3Config
 from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
@@ -106,9 +106,10 @@ def train(
             learner = learner.keep(stay)
             total = total[stay]
             squares = squares[stay]
-            lists = (rounds, starts, explore, minibatches, buffers)
-            rounds, starts, explore, minibatches, buffers = (
-                [each[m] for m in stay] for each in lists
+            rounds = [rounds[m] for m in stay]
+            buffers = [buffers[m] for m in stay]
+            starts, explore, minibatches = (
+                Generators(streams[m] for m in stay) for streams in (starts, explore, minibatches)
             )
         members = len(rounds)
         obs = by_member(env.reset(starts, config.worlds), members)
@@ -207,7 +208,10 @@ def save_policy(path: Path, actors: Actors, state: dict) -> None:
     """Writes the named tensors of one snapshot as safetensors."""
     actors.load_state_dict(state)
     tensors = {name: tensor.detach().contiguous() for name, tensor in actors.params.tensors.items()}
-    tensors |= {"running_mean": actors.running.mean, "running_variance": actors.running.variance}
+    running = actors.running
+    if running is None:
+        raise ValueError("these actors keep no running moments, which a policy ships with")
+    tensors |= {"running_mean": running.mean, "running_variance": running.variance}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.clone() for name, tensor in tensors.items()}, path)
 

@@ -85,7 +85,7 @@ class Sizes:
 class AntSizes(Sizes):
     """The same of the ant, for which data of one's own can be imported."""
 
-    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]
+    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]  # type: ignore[assignment]
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -80,7 +80,7 @@ class Sizes:
 class RobotSizes(Sizes):
     """The same of robots, for which data of one's own can be imported."""
 
-    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]
+    data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]  # type: ignore[assignment]
 
 
 # A method is how rows are chosen: strategy, initial exponent, whether Eq. 4 adapts it

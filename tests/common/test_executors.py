@@ -27,7 +27,8 @@ from papers.omar import table4
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 extra = cluster.add_node(num_cpus=1)
-ray.init(address=cluster.address, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}, log_to_driver=False)
+variables = {"OMP_NUM_THREADS": "1"}
+ray.init(address=cluster.address, runtime_env={"env_vars": variables}, log_to_driver=False)
 
 
 def kill():
@@ -129,7 +130,8 @@ def test_a_failing_program_is_reported_and_the_others_are_stored(tmp_path):
         "bad = make_cell('smoke', 'cooperative_navigation', 'medium', 'ma_icq')\n"
         "bad = replace(bad, config=bad.config | {'quality': 'nowhere'})\n"
         "failures = executors.run([bad, good], 'slurm', 2, 'cpu')\n"
-        "assert len(failures) == 1 and 'ma_icq' in failures[0] and 'nowhere' in failures[0], failures\n"
+        "assert len(failures) == 1 and 'ma_icq' in failures[0] and 'nowhere' in failures[0], "
+        "failures\n"
     )
     done = run([tmp_path / "go.py"], tmp_path / "results")
     assert done.returncode == 0, done.stdout + done.stderr

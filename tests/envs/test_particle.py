@@ -21,7 +21,7 @@ def test_pettingzoo_contract(task):
 
 
 def five_actions(actions):
-    """mpe2's continuous actions for forces [N, 2] in [-1, 1]; numbers are chosen exact in float32."""
+    """mpe2's continuous actions for forces [N, 2] in [-1, 1]; all are exact in float32."""
     x, y = actions[:, 0], actions[:, 1]
     zero = np.zeros_like(x)
     return np.stack(
