@@ -16,11 +16,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from common.learning import kernels
 from common.learning.learner import Stateful
-from common.running import checkpoint, interrupt, work
+from common.running import checkpoint, interrupt, sources, work
 from common.running.cells import Cell, made_with
-from common.running.provenance import versions
 from common.running.sources import code_hashes
 
 
@@ -193,8 +191,6 @@ class Program:
             "cells": [cell.hash for cell in cells],
             "code": code_hashes(work.paper(cells[0].paper).roots(cells[0])),
             "data": self.training.data,
-            "made with": {name: versions()[name] for name in ("torch", "numpy", "mujoco")},
-            "kernels": kernels.backend(),
         }
 
     def _stateful(self) -> dict[str, Stateful]:
@@ -248,7 +244,9 @@ def train(
 
     Raises:
         Interrupted: by a signal, after the checkpoint.
+        RuntimeError: `build` is in a module that could be changed without making results stale.
     """
+    check_counted(build, cells)
     program, before = continued(build, cells, device, path)
     identity = program.identity()
     began = written = time.monotonic()
@@ -264,6 +262,14 @@ def train(
             if signal:
                 raise interrupt.Interrupted(signal)
     return program.results(before + time.monotonic() - began)
+
+
+def check_counted(build: Build, cells: list[Cell]) -> None:
+    """Raises RuntimeError unless a change of what builds the training makes results stale."""
+    about = work.paper(cells[0].paper)
+    if not sources.counts(build.__module__, about.roots(cells[0])):
+        hint = f"name {build.__module__!r} among the roots of PAPER {about.name!r}"
+        raise RuntimeError(f"{build.__module__} builds a training and counts for nothing; {hint}")
 
 
 def continued(build: Build, cells: list[Cell], device: str, path: Path) -> tuple[Program, float]:
@@ -295,10 +301,9 @@ def clock(device: str) -> float:
 
 
 def evenly(total: int, count: int) -> Callable[[int], bool]:
-    """Whether to evaluate after so many of `total` updates: `count` times, as evenly spaced as
-    whole numbers allow, the last time at the end; after every update if there are fewer.
-    """
-    return lambda done: done * count // total > (done - 1) * count // total
+    """Whether to evaluate after so many of `total` updates: about `count` times, evenly spaced."""
+    period = max(1, total // count)
+    return lambda done: done % period == 0
 
 
 def finite(value: float) -> float | None:

@@ -3,7 +3,8 @@
 The closure of some root modules is found by reading imports (`ast`, nothing is executed): at the
 top of a module and inside functions, of this project's packages only; C files that a module names
 belong to it. What a configuration chooses by name is loaded by `resolve` and is no import: whoever
-chooses it names it as a root. Modules of `WITHOUT_EFFECT` end the search.
+chooses it names it as a root. Modules of `WITHOUT_EFFECT` end the search. What builds a training
+has to be in its closure, whatever its file is called: `program.train` refuses it otherwise.
 """
 
 import ast
@@ -42,7 +43,13 @@ WITHOUT_EFFECT = {
     "common.running.work": "decides when cells are trained",
     "common.running.workers": "starts and ends processes",
     "common.suite": "the commands",
-    "envs.datasets*": "finds, builds and checks files, whose recipes and bytes are in the result",
+    "envs.datasets.__main__": "the command line",
+    "envs.datasets.building": "makes files, whose recipes and bytes are in the result",
+    "envs.datasets.checks": "says what is in files",
+    "envs.datasets.commands": "the command line",
+    "envs.datasets.keys": "names of files, whose recipes and bytes are in the result",
+    "envs.datasets.recipes": "refuses files of another recipe than that in the result",
+    "envs.datasets.sizes": "says how large files are",
     "envs.tasks": "names of modules, which are roots",
     "envs.teams": "loads by name what is a root",
     "papers.*.config": "names of methods, which are roots, and values of the configuration",
@@ -51,14 +58,11 @@ WITHOUT_EFFECT = {
 }
 
 
-def resolve(name):
-    """What a name such as "papers.omar.baselines:MACQL" stands for, its module loaded now; what is
-    no name stands for itself.
+def resolve(name: str):
+    """What a name such as "papers.omar.baselines:MACQL" stands for, its module loaded now.
 
     A name without a colon stands for the module.
     """
-    if not isinstance(name, str):
-        return name
     module, _, attribute = name.partition(":")
     loaded = importlib.import_module(module)
     return getattr(loaded, attribute) if attribute else loaded
@@ -67,6 +71,14 @@ def resolve(name):
 def module_of(what: str | type) -> str:
     """The module of a class, or of a name as `resolve` takes it."""
     return what.partition(":")[0] if isinstance(what, str) else what.__module__
+
+
+def counts(module: str, roots: Iterable[str]) -> bool:
+    """Whether a module's code decides the numbers of these roots; True for one that is not this
+    project's.
+    """
+    path = _file(module, ROOT) if module.partition(".")[0] in PACKAGES else None
+    return path is None or path.relative_to(ROOT).as_posix() in closure(roots)
 
 
 def without_effect(module: str) -> bool:

@@ -30,6 +30,7 @@ from envs.datasets.keys import (
     existing,
     family,
 )
+from envs.datasets.recipes import importing_code
 from envs.datasets.sizes import measure
 from envs.storage import DataError
 from envs.tasks import TASKS, data_seeds
@@ -149,7 +150,7 @@ def import_source(task: str, quality: str, source: str, say=print) -> Path:
     path = data_path(task, quality, 0, kind)
     arrays, facts = foreign.read(task, quality, kind, where)
     mujoco.validate(Path(where), {key: array.copy() for key, array in arrays.items()}, facts)
-    storage.write(path, arrays, facts)
+    storage.write(path, arrays, facts, importing_code())
     rows = f"{len(arrays['rewards'])} steps of {task} {quality}"
     say(f"{rows} from {source} in {path}; use them with size {kind!r}")
     return path

@@ -11,11 +11,24 @@ from envs.datasets.keys import IMPORTED, REPLAYS, Key, family
 from envs.storage import DataError
 from envs.tasks import TASKS
 
+CONVERTER = "envs.mujoco.foreign"  # of imported data
+
 
 @functools.cache
 def building_code(task: str) -> str:
     """Short hash of all code that decides a task's data sets."""
     return config_hash(code_hashes([TASKS[task].data]))
+
+
+@functools.cache
+def importing_code() -> str:
+    """Short hash of all code that decides what imported data sets become."""
+    return config_hash(code_hashes([CONVERTER]))
+
+
+def code_of(key: Key) -> str:
+    """Short hash of all code that decides a data set."""
+    return importing_code() if key.size in IMPORTED else building_code(key.task)
 
 
 @functools.cache
@@ -40,7 +53,7 @@ def recipe(task: str, quality: str, seed: int, size: str) -> str:
 
     Two machines build the same data up to floating-point rounding, whose files have other
     checksums; a result stays valid as long as the recipe of its data is the same. An imported data
-    set's recipe is its source file.
+    set's recipe is its source file and the code that converts it.
 
     Raises:
         DataError: an imported data set that is not there.
@@ -48,8 +61,9 @@ def recipe(task: str, quality: str, seed: int, size: str) -> str:
     key = Key(task, quality, seed, size)
     if size in IMPORTED:
         stored = storage.read(key.path, nothing, verify=False, remedy=key.remedy)
-        return f"{stored['provenance']['source']['sha256'][:16]}.imported"
-    return f"{config_hash(without_versions(facts_of(key)))}.{building_code(task)}"
+        source = stored["provenance"]["source"]["sha256"][:16]
+        return f"{source}.{code_of(key)}"
+    return f"{config_hash(without_versions(facts_of(key)))}.{code_of(key)}"
 
 
 def nothing(file, facts: dict) -> None:
@@ -63,16 +77,19 @@ def changes(key: Key, facts: dict, code: str) -> list[str]:
         facts: from the file.
         code: hash of the code that built it.
     """
-    if key.size in IMPORTED:
-        return []
+    names = [] if key.size in IMPORTED else changed_facts(key, facts)
+    if carried_data(key.task, code) != code_of(key):
+        names.append("code")
+    return names
+
+
+def changed_facts(key: Key, facts: dict) -> list[str]:
+    """What a data set would say otherwise about itself if it were built now."""
     replay = facts.get("replay")
     options = {"replay": replay} if replay in REPLAYS else {}
     now = without_versions(facts_of(key, **options))
     then = without_versions(facts)
-    names = [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
-    if carried_data(key.task, code) != building_code(key.task):
-        names.append("code")
-    return names
+    return [name for name in sorted({*now, *then}) if now.get(name) != then.get(name)]
 
 
 def check_place(path: Path, key: Key, facts: dict) -> None:

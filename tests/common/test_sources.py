@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from common import suite
-from common.running import sources, work
+from common.running import program, sources, work
 from common.running.sources import ROOT
 from envs.coordination.game import SETTINGS
 from envs.tasks import FAMILIES
@@ -105,7 +106,8 @@ def test_compiled_files_belong_to_the_module_that_compiles_them():
 @pytest.mark.parametrize("draw", range(4))
 def test_a_changed_line_makes_exactly_the_cells_stale_whose_closure_has_it(tree, tmp_path, draw):
     everything = sorted({name for cell in EXAMPLES.values() for name in closure(cell)})
-    changed = random.Random(draw).choice(everything)
+    seed = f"{date.today()}, {draw}"
+    changed = random.Random(seed).choice(everything)
     copy = tmp_path / "tree"
     shutil.copytree(tree, copy)
     with open(copy / changed, "a") as file:
@@ -113,7 +115,7 @@ def test_a_changed_line_makes_exactly_the_cells_stale_whose_closure_has_it(tree,
     for name, cell in EXAMPLES.items():
         roots = work.paper(cell.paper).roots(cell)
         stale = sources.code_hashes(roots, copy) != sources.code_hashes(roots, tree)
-        assert stale == (changed in closure(cell)), (name, changed)
+        assert stale == (changed in closure(cell)), (name, changed, f"seed {seed!r}")
 
 
 @pytest.mark.parametrize(
@@ -179,10 +181,13 @@ def test_all_code_that_runs_while_a_cell_is_trained_is_in_its_closure(name, tmp_
     paper = work.paper(cell.paper)
     paper.data.prepare(cell)
     called = set()
+    builders = set()
 
     def note(frame, event, argument):
         if event == "call":
             called.add(frame.f_code.co_filename)
+            if frame.f_code.co_name == "build":
+                builders.add(frame.f_globals["__name__"])
 
     sys.setprofile(note)
     try:
@@ -192,11 +197,33 @@ def test_all_code_that_runs_while_a_cell_is_trained_is_in_its_closure(name, tmp_
     inside = {
         Path(file).relative_to(ROOT).as_posix() for file in called if file.startswith(str(ROOT))
     }
-    ran = {file for file in inside if file.split("/")[0] in sources.PACKAGES}
+    filled = {file for file in inside if (ROOT / file).stat().st_size}
+    ran = {file for file in filled if file.split("/")[0] in sources.PACKAGES}
+    if not paper.data.of(cell):
+        ran -= {"envs/datasets/cells.py"}  # it was asked, and said that there are none
     declared = {
         file for file in ran if sources.without_effect(file.removesuffix(".py").replace("/", "."))
     }
     assert ran - declared <= closure(cell)
+    ours = {module for module in builders if module.startswith("papers.")}
+    assert all(sources.counts(module, paper.roots(cell)) for module in ours), ours
+    assert ours or cell.config.get("timing") or cell.config.get("landscape")
+
+
+def test_a_build_in_a_file_that_counts_for_nothing_is_refused(tmp_path):
+    def build(members, device):
+        raise AssertionError("it was called")
+
+    build.__module__ = "papers.omar.experiment"
+    with pytest.raises(RuntimeError, match="name 'papers.omar.experiment' among the roots"):
+        program.train(build, [EXAMPLES["omar, particles"]], "cpu", tmp_path / "checkpoint.pt")
+
+
+def test_what_maps_members_to_data_and_scales_scores_decides_numbers():
+    for name, cell in EXAMPLES.items():
+        if work.paper(cell.paper).data.of(cell):
+            files = {"envs/datasets/cells.py", "envs/datasets/loading.py"}
+            assert files <= closure(cell), name
 
 
 REGISTRIES = {  # names of methods, and what makes the cells of other modules

@@ -254,9 +254,32 @@ def test_d4rl_v2_files_are_read(rows, tmp_path, monkeypatch, capsys):
     assert data["provenance"]["constants"]["d4rl"][0] == 3234.3
     datasets.recipe.cache_clear()
     source = data["provenance"]["source"]["sha256"][:16]
-    assert datasets.recipe("hopper", "medium", 0, "d4rl") == f"{source}.imported"
+    key = ("hopper", "medium", 0, "d4rl")
+    assert datasets.recipe(*key) == f"{source}.{recipes.importing_code()}"
     assert commands.main(["import", "hopper", "expert", "--source", f"d4rl:{tmp_path}"]) == 2
     assert "expected one of: hopper_expert-v2.hdf5" in capsys.readouterr().err
+
+
+def test_imported_data_are_stale_when_the_code_that_converts_them_changes(
+    rows, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
+    with h5py.File(tmp_path / "hopper_medium-v2.hdf5", "w") as file:
+        for name, values in rows.items():
+            file[name] = values
+    again = ["import", "hopper", "medium", "--source", f"d4rl:{tmp_path}"]
+    assert commands.main(again) == 0
+    key = ("hopper", "medium", 0, "d4rl")
+    datasets.recipe.cache_clear()
+    before = datasets.recipe(*key)
+    monkeypatch.setattr(recipes, "importing_code", lambda: "other")
+    datasets.recipe.cache_clear()
+    assert datasets.recipe(*key) != before
+    with pytest.raises(datasets.DataError, match=r"\(code changed\); import it with"):
+        datasets.load(datasets.data_path(*key))
+    monkeypatch.setattr(commands, "importing_code", lambda: "other")
+    assert commands.main(again) == 0
+    assert datasets.load(datasets.data_path(*key))
 
 
 def test_d4rl_v0_files_get_their_clock_and_successors(rows, tmp_path):
