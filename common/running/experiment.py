@@ -71,10 +71,11 @@ def tidy() -> None:
     sweep(runs_folder())
     for held in (runs_folder() / "sacred").glob(f"*/{ALIVE}"):
         with (
-            suppress(OSError, ValueError, filelock.Timeout),
+            suppress(OSError, filelock.Timeout),
             filelock.FileLock(held).acquire(timeout=0),
         ):
-            end_killed(held.with_name("run.json"))
+            with suppress(OSError, ValueError, KeyError, TypeError):  # an odd record stays as it is
+                end_killed(held.with_name("run.json"))
             held.unlink(missing_ok=True)
 
 

@@ -25,10 +25,8 @@ def atomic(path: Path, durable: bool = True):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    owner = f"{socket.gethostname()}-{os.getpid()}"
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name}.{owner}-", suffix=".part", dir=path.parent
-    )
+    prefix = f".{_machine()}-{os.getpid()}-"  # short, however long the names of file and machine
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -42,12 +40,17 @@ def atomic(path: Path, durable: bool = True):
         part.unlink(missing_ok=True)
 
 
+def _machine() -> str:
+    """Sixteen letters for the name of this machine."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16]
+
+
 def sweep(folder: Path) -> None:
     """Deletes what processes of this machine that were killed left half-written in a folder and
     below.
     """
     for part in Path(folder).rglob(".*.part"):
-        owner = re.search(rf"\.{re.escape(socket.gethostname())}-(\d+)-[^-]*\.part$", part.name)
+        owner = re.fullmatch(rf"\.{_machine()}-(\d+)-.*\.part", part.name)
         if owner and not _alive(int(owner.group(1))):
             with suppress(OSError):  # results that cannot be written can still be read
                 part.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ that are done, and store each cell's result when the program ends. A killed prog
 its checkpoint.
 """
 
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -17,9 +16,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import filelock
 import torch
@@ -32,15 +32,32 @@ from common.running.checkpoint import forget_checkpoint
 from common.running.faults import Busy
 from common.running.options import BadInput
 
-if TYPE_CHECKING:
-    from envs.datasets import CellData
-
 MAX_MEMBERS = {
     "smoke": 1000,
     "quick": 60,
     "standard": 60,
     "paper": 5,
 }  # of one program: what fits in cache and memory
+
+
+class CellData(Protocol):
+    """The data sets of cells, as the runner asks for them; see `envs.datasets.CellData`."""
+
+    @property
+    def of(self) -> Callable[[Cell], Any]:
+        """A cell's data sets; None where it draws its own."""
+
+    def prepare(self, cell: Cell) -> None:
+        """Builds what is missing."""
+
+    def unknown_seeds(self, cell: Cell) -> list[int]:
+        """Data seeds of a cell that there are no data of."""
+
+    def recipes(self, cell: Cell) -> dict[str, str]:
+        """Of a cell's data sets, by seed of the run; {} where they are not known."""
+
+    def files(self, cell: Cell) -> dict[Path, int]:
+        """A cell's data sets and their bytes."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Paper:
         roots: modules whose import closure decides a cell's numbers, see
             `common.running.sources`: its training's, its method's, its task's, and whatever else
             its configuration chooses by name.
-        data: the data sets of cells, an `envs.datasets.CellData`.
+        data: the data sets of cells.
         program_key: cells with equal keys can be trained together.
         train: (cells, device, checkpoint path, progress) -> one result per cell.
         record: writes the Sacred run of one finished cell.
@@ -62,7 +79,7 @@ class Paper:
 
     name: str
     roots: Callable[[Cell], list[str]]
-    data: "CellData"
+    data: CellData
     program_key: Callable[[Cell], tuple]
     train: Callable
     record: Callable[[Cell, dict], None]
@@ -100,10 +117,20 @@ def pending(cells: list[Cell]) -> list[Cell]:
 
 
 def keep(cells: list[Cell], results: list[dict]) -> None:
-    """Stores and records finished cells."""
+    """Stores finished cells, and then records them; a record that fails is said and loses no
+    result.
+    """
     for cell, result in zip(cells, results, strict=True):
         store.store(cell, result)
-        paper(cell.paper).record(cell, result)
+    unrecorded = []
+    for cell, result in zip(cells, results, strict=True):
+        try:
+            paper(cell.paper).record(cell, result)
+        except Exception as error:  # of whatever store of runs it is
+            unrecorded.append(Failure([cell.slot], faults.one_line(error)))
+    for line in sentences(unrecorded):
+        with suppress(OSError):  # the terminal is gone
+            tqdm.write(f"note: stored, but without a Sacred run: {line}", file=sys.stderr)
 
 
 def data_files(cells: list[Cell]) -> dict[Path, int]:
@@ -139,7 +166,7 @@ def check_room(cells: list[Cell]) -> None:
         )
 
 
-@contextlib.contextmanager
+@contextmanager
 def writing(cells: list[Cell]):
     """Holds the results of these cells' papers and presets, so that no other command writes them
     meanwhile.
@@ -147,7 +174,7 @@ def writing(cells: list[Cell]):
     Raises:
         Busy: another command holds them; the message says which.
     """
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         for folder in sorted({cell.path.parent.parent for cell in cells}):
             stack.callback(held(folder).release)
         yield
@@ -253,7 +280,7 @@ def sentences(failures: Iterable[Failure]) -> list[str]:
     slots: dict[str, list[str]] = {}
     for failure in failures:
         slots.setdefault(failure.why, []).extend(failure.slots)
-    return [f"{several(names)}: {why}" for why, names in slots.items()]
+    return [f"{several([*dict.fromkeys(names)])}: {why}" for why, names in slots.items()]
 
 
 def several(names: list[str]) -> str:
@@ -261,13 +288,40 @@ def several(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def program_lock(cells: list[Cell]) -> filelock.BaseFileLock:
-    """What is held while these cells are trained as one program, and their results stored."""
-    return filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
+@dataclass(frozen=True)
+class Attempt:
+    """Whether one of the programs of a command has failed, known to all workers: none tries it
+    again.
+
+    Attributes:
+        failed: [programs] a flag for each, shared by the workers.
+        place: of the program among them.
+    """
+
+    failed: Any
+    place: int
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the program has failed."""
+        return bool(self.failed[self.place])
+
+    @contextmanager
+    def noted(self):
+        """Around the training of the program."""
+        try:
+            yield
+        except Exception:
+            self.failed[self.place] = True
+            raise
 
 
 def run_program(
-    cells: list[Cell], device: str, progress: Callable[[float], None], wait: bool
+    cells: list[Cell],
+    device: str,
+    progress: Callable[[float], None],
+    wait: bool,
+    attempt: Attempt | None = None,
 ) -> bool:
     """Trains the cells of one program that are not done; False if another process is at it and wait
     is off.
@@ -275,18 +329,21 @@ def run_program(
     Args:
         progress: called with the seconds of estimated cost that were just worked off by this
             process.
+        attempt: what the workers of a command know of the program.
     """
-    lock = program_lock(cells)
+    attempt = attempt or Attempt([False], 0)
+    lock = filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
     try:
         taken = lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
         return False
-    with taken:
-        todo = pending(cells)
+    with taken, attempt.noted():
+        todo = [] if attempt.is_over else pending(cells)
         checkpoint = checkpoint_path(cells)
         if todo:
             keep(todo, train(todo, device, checkpoint, progress))
-        forget_program(checkpoint)
+        if not attempt.is_over:
+            forget_program(checkpoint)
     return True
 
 
@@ -308,21 +365,36 @@ def train(
     return about.train(cells, device, checkpoint, step)
 
 
-def work(groups: list[list[Cell]], device: str, progress: Callable[[float], None]) -> list[Failure]:
-    """Runs programs in order, those that another process holds last; returns what failed."""
+def work(
+    groups: list[list[Cell]],
+    device: str,
+    progress: Callable[[float], None],
+    failed: Any = None,
+    start: int = 0,
+) -> list[Failure]:
+    """Runs programs in order, those that another process holds last; returns what failed.
+
+    Args:
+        failed: of an `Attempt`, shared with other workers if there are any.
+        start: the program to begin with; those before it come last.
+    """
     torch.set_num_threads(1)
     # Parameters are views of one storage; torch notices that their gradients are laid out likewise,
     # which is meant
     warnings.filterwarnings(
         "ignore", message="grad and param do not obey the gradient layout contract"
     )
+    if failed is None:
+        failed = [False] * len(groups)
     failures: list[Failure] = []
-    busy: list[list[Cell]] = []
-    for wait, todo in ((False, groups), (True, busy)):
-        for group in todo:
+    places = [*range(start, len(groups)), *range(start)]
+    busy: list[int] = []
+    for wait, todo in ((False, places), (True, busy)):
+        for place in todo:
+            group = groups[place]
             try:
-                if not run_program(group, device, progress, wait):
-                    busy.append(group)
+                if not run_program(group, device, progress, wait, Attempt(failed, place)):
+                    busy.append(place)
             except Exception as error:  # one failed program must not take the others with it
                 slots = [cell.slot for cell in group]
                 failures.append(Failure(slots, faults.one_line(error)))
@@ -335,12 +407,12 @@ def share_of(
     groups: list[list[Cell]],
     jobs: int,
     device: str,
+    failed: Any,
 ) -> list[Failure]:
     """What one of several workers does: all programs, from a place of its own in the list on, so
     that workers meet late.
     """
-    start = index * len(groups) // jobs
-    return work(groups[start:] + groups[:start], device, tell)
+    return work(groups, device, tell, failed, index * len(groups) // jobs)
 
 
 def run(
@@ -433,6 +505,7 @@ def one_pass(
     groups: list[list[Cell]], jobs: int, device: str, move: Callable[[float], None]
 ) -> tuple[list[Failure], int]:
     """What failed, and how many workers died without a word."""
-    share = functools.partial(share_of, groups=groups, jobs=jobs, device=device)
+    failed = workers.flags(len(groups))
+    share = functools.partial(share_of, groups=groups, jobs=jobs, device=device, failed=failed)
     heard = workers.share(jobs, share, move)
     return [failure for answer in heard.answers for failure in answer], heard.died

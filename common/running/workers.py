@@ -100,6 +100,14 @@ def share(jobs: int, work: Callable[..., Any], tell: Callable[[float], None]) ->
     return heard
 
 
+def flags(count: int):
+    """[count] flags, none set, which every worker that they are handed to sees and sets.
+
+    There is no lock: a killed worker would keep it.
+    """
+    return multiprocessing.get_context("spawn").RawArray(ctypes.c_bool, count)
+
+
 def _run(index: int, work: Callable[..., Any], sender) -> None:
     """A worker process."""
     interrupt.listen(relay_only=True)

@@ -1,10 +1,12 @@
 """The runner: states of cells, kills, two processes at once, failures, records."""
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import filelock
 import pytest
@@ -14,7 +16,16 @@ from common import suite
 from common.reporting import scores, script, writer
 from common.reporting.shown import show
 from common.running import cells as store
-from common.running import checkpoint, experiment, interrupt, program, provenance, sources, work
+from common.running import (
+    checkpoint,
+    experiment,
+    interrupt,
+    program,
+    provenance,
+    sources,
+    work,
+    workers,
+)
 from common.running.cells import runs_folder
 from common.running.files import atomic, sweep, write_json
 from papers.omar import table4
@@ -485,6 +496,17 @@ def test_a_killed_sacred_run_does_not_stay_running(results, tmp_path):
     assert not list(results.rglob("alive.lock"))
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"status": "RUNNING"}', "3", "null", "x"])
+def test_an_odd_record_of_a_run_stays_and_its_lock_goes(results, content):
+    folder = results / "sacred" / "1"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(content)
+    (folder / experiment.ALIVE).touch()
+    experiment.tidy()
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+    assert (folder / "run.json").read_text() == content
+
+
 def test_a_kill_while_sacred_writes_leaves_whole_json_files(results, tmp_path):
     """Sacred rewrites metrics.json in place, over and over; ours is replaced by a rename."""
     script = tmp_path / "go.py"
@@ -514,21 +536,67 @@ def test_a_kill_while_sacred_writes_leaves_whole_json_files(results, tmp_path):
         json.loads(path.read_text())
 
 
-def test_a_record_that_cannot_be_written_is_a_failure_and_the_result_stays(
-    results, monkeypatch, capsys
-):
+def test_records_that_cannot_be_written_are_a_note_and_lose_no_result(results, monkeypatch, capsys):
     """Sacred alone would warn, say COMPLETED and end with 0."""
-    cell = cells("ma_td3bc")[0]
+    several = cells("ma_td3bc", "ma_icq")
 
     def full(self, obj, filename):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("common.running.experiment.AtomicFileStorageObserver.save_json", full)
-    failures = work.run([cell], jobs=1, device="cpu")
-    assert len(failures) == 1 and (
-        "No space left" in failures[0] or "could not write" in failures[0]
+    assert work.run(several, jobs=1, device="cpu") == []
+    assert [PAPER.state(cell) for cell in several] == ["done", "done"]
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2 and all("without a Sacred run" in note for note in notes)
+    assert all("No space left" in note or "could not write" in note for note in notes)
+
+
+def test_a_record_that_fails_costs_its_program_no_other_cell(finished, monkeypatch, capsys):
+    cell, result = finished
+    cells_of_program = [replace(cell, slot=f"{cell.slot}/{index}") for index in range(4)]
+    recorded = []
+
+    def record(cell, result):
+        if cell.slot.endswith("/1"):
+            raise ConnectionError("the database is gone")
+        recorded.append(cell.slot[-1])
+
+    other = work.Paper(**{**PAPER.__dict__, "record": record})
+    monkeypatch.setattr(work, "paper", lambda name: other)
+    work.keep(cells_of_program, [result] * 4)
+    assert all(cell.path.exists() for cell in cells_of_program) and recorded == ["0", "2", "3"]
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{cell.slot}/1: the database is gone" in error
+
+
+def test_a_program_that_failed_is_not_tried_again_by_another_worker(results, monkeypatch):
+    bad, good = cells("ma_icq", "ma_cql")
+    tried = []
+
+    def train(group, *rest):
+        tried.append(group[0].slot)
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(work, "train", train)
+    failed = workers.flags(2)
+    share = functools.partial(
+        work.share_of, groups=[[bad], [good]], jobs=8, device="cpu", failed=failed
     )
-    assert PAPER.state(cell) == "done"
+    failures = [failure for index in range(8) for failure in share(index, lambda cost: None)]
+    assert sorted(tried) == sorted([bad.slot, good.slot]) and len(failures) == 2
+    assert [*failed] == [True, True]
+
+
+def test_a_worker_that_waited_for_a_program_that_fails_does_not_try_it(results, monkeypatch):
+    monkeypatch.setattr(work, "train", lambda *_: pytest.fail("tried again"))
+    cell = cells("ma_icq")[0]
+    failed = work.Attempt([True], 0)
+    assert work.run_program([cell], "cpu", lambda cost: None, wait=True, attempt=failed)
+
+
+def test_failures_name_a_cell_once_however_often_it_failed():
+    failures = [work.Failure(["a", "b"], "no luck"), work.Failure(["b", "a"], "no luck")]
+    assert work.sentences(failures) == ["a and 1 more: no luck"]
 
 
 def test_a_diverged_seed_stays_in_the_table_and_changes_no_other(results, capsys):
@@ -562,6 +630,13 @@ def test_writing_replaces_whole_files_and_refuses_nan(tmp_path):
         write_json(path, {"a": float("nan")})
 
 
+def test_a_host_with_a_long_name_can_write_files_with_long_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "node" * 16)
+    path = tmp_path / f"{'x' * 250}.json"
+    write_json(path, {"a": 1})
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_path):
     code = (
         "import os; from common.running.files import atomic\n"
@@ -572,7 +647,7 @@ def test_what_a_killed_process_left_half_written_is_swept_and_nothing_else(tmp_p
         env=os.environ | {"PYTHONPATH": str(provenance.ROOT)},
     )
     with atomic(tmp_path / "a" / "mine.json") as part:
-        elsewhere = tmp_path / "a" / ".b.json.otherhost-1-x7.part"
+        elsewhere = tmp_path / "a" / ".0123456789abcdef-1-x7.part"
         elsewhere.write_text("of another machine")
         assert len(list(tmp_path.rglob("*.part"))) == 3
         sweep(tmp_path)
