@@ -52,6 +52,17 @@ def test_verdicts_by_hand():
         Claim("", "nothing", "x", value)
 
 
+def test_numbers_without_spread_on_the_bound_itself_leave_a_claim_open():
+    same = {("t", "a"): {0: 2.0, 1: 3.0}, ("t", "b"): {0: 1.0, 1: 2.0}}
+    difference = ((("t", "a"), ("t", "b")),)
+    for bound, word in ((0.5, "holds"), (1.0, "undecided"), (1.5, "contradicted")):
+        assert decide(Claim("", "a > b", "x", difference, above=bound), same) == word
+    for bound, word in ((0.5, "contradicted"), (1.0, "undecided"), (1.5, "holds")):
+        assert decide(Claim("", "a near b", "x", difference, within=bound), same) == word
+    on_it = Claim("", "a > b", "x", difference, above=1.0)
+    assert verdict(on_it, lambda table: same).p == 1
+
+
 def test_intervals_are_students_and_one_seed_decides_nothing():
     sample = np.array([1.0, 2.0, 3.0, 4.0])
     mean, low, high = interval([sample])

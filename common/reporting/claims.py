@@ -108,10 +108,11 @@ class Claim:
 
     def p(self, estimate: "Estimate") -> float:
         """Two-sided p-value of the verdict on the mean's side: below 5 %, its 95 % interval
-        contains no bound. Numbers without any spread are taken at their word.
+        contains no bound. Numbers without any spread are taken at their word, unless they are on
+        the bound itself.
         """
         if not estimate.student.error:
-            return 0.0
+            return float(estimate.mean in self.bounds)
         return max(estimate.student.p(estimate.mean - bound) for bound in self.bounds)
 
 
