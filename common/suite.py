@@ -78,18 +78,14 @@ def run(request: Request) -> int:
         failures = work.run(cells, request.jobs, request.device, title)
     else:
         failures = executors.run(cells, request.executor, request.jobs, request.device)
-    code = 1 if failures else 0
-    for table in request.chosen if not failures else []:
-        outcome = script.reproduce(
-            table, request.preset, request.options, jobs=1, device=request.device
-        )
-        code = max(code, outcome)
+    for table in request.chosen:
+        script.present(table, request.preset, request.options)
         print()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     if writable(runs_folder()):
         print(f"report: {report.write(request.chosen)}")
-    return code
+    return 1 if failures else 0
 
 
 def print_report(request: Request) -> int:

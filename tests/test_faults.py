@@ -13,8 +13,9 @@ import pytest
 
 from common import suite
 from common.reporting import script, stored
-from common.running import files, work
+from common.running import faults, files, options, work
 from common.running.provenance import ROOT
+from envs import storage
 
 
 @pytest.fixture
@@ -132,3 +133,50 @@ def test_a_source_folder_with_spaces_that_cannot_be_written_serves(tmp_path, res
         assert ours.read_bytes() == (results / "smoke/omar/table1.seeds.csv").read_bytes()
     finally:
         subprocess.run(["chmod", "-R", "u+w", copy], check=True)
+
+
+def test_what_is_done_is_shown_where_another_program_failed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
+    original = work.train
+    programs = []
+
+    def train(cells, *rest):
+        programs.append(cells)
+        if len(programs) == 1:
+            raise RuntimeError("no luck")
+        return original(cells, *rest)
+
+    monkeypatch.setattr(work, "train", train)
+    words = ["--preset", "smoke", "--only", "omar/table4", "--jobs", "1"]
+    assert suite.main(words) == 1
+    said = capsys.readouterr()
+    rows = [line for line in said.out.splitlines() if line.startswith(("random ", "cem ", "omar "))]
+    undone = [line for line in rows if " missing " in line]
+    assert len(rows) == 12 and len(undone) == len(programs[0]) < 12
+    assert said.err.count("no luck") == 1 and "report: " in said.out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (options.BadInput("a word"), 2),
+        (storage.DataError("a data set"), 2),
+        (PermissionError(errno.EACCES, "Permission denied", "a/folder"), 2),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
+        (ConnectionError("the database is gone"), 1),
+        (ValueError("shapes differ"), 1),
+        (KeyError("nothing"), 1),
+    ],
+)
+def test_only_what_can_be_mended_by_the_user_is_bad_input(
+    error, code, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+
+    def go():
+        raise error
+
+    assert faults.exit_code(go) == code
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1
+    assert ("traceback in" in said) == (not isinstance(error, options.BadInput))

@@ -19,6 +19,7 @@ from common.reporting.stored import Stored
 from common.reporting.tables import Table
 from common.running.cells import runs_folder
 from common.running.files import read_csv, write_json
+from common.running.options import BadInput
 
 FORMATS = ("marl-eval", "tensorboard")
 METRIC = "score"
@@ -127,9 +128,9 @@ def run(chosen: list[Table], preset: str, to: str) -> list[Path]:
         ValueError: an unknown format, or its package is missing.
     """
     if to not in FORMATS:
-        raise ValueError(f"--to is {to!r}, expected one of: {', '.join(FORMATS)}")
+        raise BadInput(f"--to is {to!r}, expected one of: {', '.join(FORMATS)}")
     if to == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError("--to tensorboard needs the package tensorboard: pip install tensorboard")
+        raise BadInput("--to tensorboard needs the package tensorboard: pip install tensorboard")
     written = []
     top = runs_folder() / preset / "export" / to
     for table in chosen:

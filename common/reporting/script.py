@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import sys
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -75,6 +76,7 @@ def read(table: Table, words: list[str]) -> Request:
         BadInput: it cannot be run.
     """
     updates, presets = get_config_updates(words)
+    check_groups_have_values(updates)
     pairs = flat(updates)
     preset = preset_of(presets, pairs)
     settings = dict(pairs)
@@ -102,6 +104,16 @@ def read(table: Table, words: list[str]) -> Request:
         raise BadInput(f"no data of size {settings['data_size']} for {table.slot}; {hint}")
     check_data(cells)
     return Request(Running(**running | {"preset": preset}), options, updates, presets)
+
+
+def check_groups_have_values(updates: dict[str, Any], prefix: str = "") -> None:
+    """Raises BadInput for a key that was set to {}: nothing would be left of it."""
+    for key, value in updates.items():
+        if value == {}:
+            hint = f"write {prefix}{key}=VALUE or {prefix}{key}.NAME=VALUE"
+            raise BadInput(f"{prefix}{key} is {{}}, expected a value; {hint}")
+        if isinstance(value, dict):
+            check_groups_have_values(value, f"{prefix}{key}.")
 
 
 def check_data(cells: list[Cell]) -> None:
@@ -159,21 +171,26 @@ def reproduce(
     """Trains what is missing, prints and writes the table; returns the exit code (0, or 1 if a cell
     failed).
     """
-    if table.unavailable:
-        print(f"{table.slot}: {table.unavailable}")
-        return 0
     cells = table.cells(preset, options)
     if force:
         work.forget(cells)
     failures = work.run(cells, jobs, device, table.slot)
+    present(table, preset, options)
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def present(table: Table, preset: str, options: dict) -> None:
+    """Prints and writes what has been run of a table; entries that are not done say why."""
+    if table.unavailable:
+        print(f"{table.slot}: {table.unavailable}")
+        return
     entries = shown.show(table, preset, options)
     print(f"{table.slot}: {table.title} ({table.unit}, preset {preset}, last evaluation)\n")
     print(writer.text(table, entries))
     if writable(runs_folder()):
         print(f"\n{writer.write(table, preset, options, entries)}")
-    for failure in failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
 
 
 # --- show ---
@@ -190,7 +207,8 @@ def show(table: Table, words: list[str]) -> int:
     if not cells:
         raise BadInput(f"{table.slot} has no cells: its numbers are not trained")
     if before:
-        print(card(named(before[0], cells)))
+        cell = named(before[0], cells)
+        print(card(cell, typed(table, preset, request.options, cell)))
         return 0
     print(f"{len(cells)} cells of {table.slot} at preset {preset}; show CELL prints one of them:\n")
     print("\n".join(cell.slot for cell in cells))
@@ -224,10 +242,37 @@ def named(name: str, cells: list[Cell]) -> Cell:
     raise BadInput(f"{len(alike)} cells have {name!r} in their names: {several}{more}")
 
 
-def card(cell: Cell) -> str:
-    """Everything that a cell is made with: key, value, where it comes from."""
+def typed(table: Table, preset: str, options: dict[str, Any], cell: Cell) -> set[str]:
+    """Keys of a cell whose values the script's own options decide: those that it has otherwise
+    where these are left out.
+    """
+    own = own_fields(table)
+    others = {name: value for name, value in options.items() if name not in own}
+    usual = cells_by_place(table, preset, others)
+    places = cells_by_place(table, preset, options)
+    before = [usual[place] for place, there in places.items() if there == cell and place in usual]
+    pairs = flat(before[0].config) if before else {}
+    return {key for key, value in flat(cell.config).items() if pairs and pairs.get(key) != value}
+
+
+def cells_by_place(table: Table, preset: str, options: dict[str, Any]) -> dict[tuple, Cell]:
+    """Cells of a table by row, column and place in the entry."""
+    return {
+        (entry.row, entry.column, index): cell
+        for entry in table.entries_at(preset, options)
+        for index, cell in enumerate(entry.cells)
+    }
+
+
+def card(cell: Cell, own: Container[str] = ()) -> str:
+    """Everything that a cell is made with: key, value, where it comes from.
+
+    Args:
+        own: keys that options of the script decided, which were typed.
+    """
     rows = [
-        [key, str(value), cell.origins.get(key, "")] for key, value in flat(cell.config).items()
+        [key, str(value), "command line" if key in own else cell.origins.get(key, "")]
+        for key, value in flat(cell.config).items()
     ]
     title = f"{cell.paper}/{cell.slot} at preset {cell.preset}\n\n"
     return title + tabulate(rows, ["key", "value", "from"], disable_numparse=True)

@@ -4,6 +4,7 @@ What is expected to go wrong (`BadInput`, a full disk) has a sentence that says 
 needs no traceback.
 """
 
+import errno
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from common.running.cells import runs_folder
 from common.running.options import BadInput
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST = 400  # letters of what an unexpected error says; the rest is in the log
 
 
@@ -69,12 +71,19 @@ def exit_code(go: Callable[[], int], again: str = "the same command continues") 
         return 1
     except Busy as error:
         return said(f"error: {one_line(error)}", 3)
-    except (ValueError, OSError) as error:
-        return said(f"error: {one_line(error)}", 2)
     except KeyboardInterrupt as stop:
         return said(f"\ninterrupted; {again}", getattr(stop, "code", 130))
     except Exception as error:
-        return said(f"error: {one_line(error)}", 1)
+        return said(f"error: {one_line(error)}", 2 if is_input(error) else 1)
+
+
+def is_input(error: Exception) -> bool:
+    """Whether the one who typed the command can mend what is wrong: what was typed, a file or
+    folder that cannot be used, a full disk.
+    """
+    if isinstance(error, OSError):
+        return error.filename is not None or error.errno in FULL
+    return isinstance(error, BadInput)
 
 
 def said(line: str, code: int) -> int:
