@@ -20,7 +20,7 @@ from common.running.provenance import machine
 from papers.otc.config import HYPER
 from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import MergedData
-from papers.otc.tuning import Sampler, TuningConfig, span
+from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
 OBS = 17
 ACTION = 3
@@ -49,7 +49,7 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
         embedding = Embedding(members[mine], experience, mine, EmbeddingConfig(updates=1))
         for _ in embedding.train():
             pass
-    prioritised = [float(name in ("embedding", "value")) for name in names]
+    prioritised = [float(STRATEGIES[name] is not None) for name in names]
     adaptive = [bool(alpha) for alpha in prioritised]
     sampler = Sampler(
         experience, learner, names, members, prioritised, adaptive, embedding, None, TuningConfig()

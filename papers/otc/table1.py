@@ -1,6 +1,8 @@
 """Table 1: improvement (%) over the offline policies after the last deployment, on nine data sets
 and two base learners.
 
+The method is otc.py (Eq. 4: next_alpha), used in tuning.py.
+
 Where the offline policies return nearly nothing a percentage says little: table1_scores.py has the
 same in points of normalised score.
 """

@@ -368,7 +368,8 @@ def train(
     cells: list[Cell], device: str, checkpoint: Path, progress=lambda done, total: None
 ) -> list[dict]:
     """Trains cells of one program, those of a strategy side by side; see `program.train`."""
-    ordered = sorted(cells, key=lambda cell: STRATEGIES.index(cell.config["strategy"]))
+    order = list(STRATEGIES)
+    ordered = sorted(cells, key=lambda cell: order.index(cell.config["strategy"]))
     results = program.train(build, ordered, device, checkpoint, progress)
     by_slot = {cell.slot: result for cell, result in zip(ordered, results, strict=True)}
     return [by_slot[cell.slot] for cell in cells]

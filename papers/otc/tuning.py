@@ -7,6 +7,8 @@ random numbers, and differ in how rows are chosen. Members of one strategy stand
 Axes: M members, N agents, B rows to choose from, D pool of online rows.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,9 +21,6 @@ from papers.otc import otc
 from papers.otc.balanced import BalancedReplay
 from papers.otc.embedding import Embedding
 from papers.otc.experience import MergedData
-
-# the first two are OTC's d_e and d_q
-STRATEGIES = ("embedding", "value", "uniform", "online", "balanced")
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,52 @@ class TuningConfig:
     normaliser: Literal["minibatch", "conditional"] = "minibatch"
     replacement: bool = False  # of the prioritised draw
     distance_draws: Count = 40  # minibatches behind D_i^k of Eq. 4
+
+
+def by_embedding(
+    sampler: "Sampler", members: slice, candidates: Tensor, pool: Tensor, streams: Streams
+) -> Tensor:
+    """d_e(s', s'*), see `Distance`."""
+    embedding = sampler.embedding
+    assert embedding is not None  # there are members with this strategy
+    return otc.embedding_distance(embedding.rows(candidates), embedding.rows(pool))
+
+
+def by_value(
+    sampler: "Sampler", members: slice, candidates: Tensor, pool: Tensor, streams: Streams
+) -> Tensor:
+    """d_q(s', s'*) by the present values, see `Distance`."""
+    experience = sampler.experience
+    learner = sampler.valued
+    rows = experience.gather(candidates, members)
+    online = experience.gather(pool, members)
+    q = learner.q(rows.obs, rows.action)
+    pool_q = learner.q(online.obs, online.action)
+    match = otc.best_match(q, pool_q, streams.uniform(candidates.shape[1:]))
+    matched = experience.gather(pool.gather(-1, match), members)
+    next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)
+    next_values = learner.value(next_obs, streams, sampler.config.value_samples)
+    value, matched_value = next_values.chunk(2, dim=-1)
+    if sampler.config.normaliser == "minibatch":
+        return otc.value_distance(value, matched_value)
+    gamma = learner.config.gamma
+    expected = (q - rows.reward) / gamma
+    matched_expected = (pool_q.gather(-1, match) - matched.reward) / gamma
+    return otc.conditional_value_distance(value, matched_value, expected, matched_expected)
+
+
+# (sampler, where the strategy's members stand, their candidates [M, N, B] and pool [M, N, D],
+# their random numbers) -> [M, N, B], next-state distance of every candidate to its best match
+Distance = Callable[["Sampler", slice, Tensor, Tensor, Streams], Tensor]
+
+# By what candidates are prioritised; None for strategies that prioritise nothing
+STRATEGIES: dict[str, Distance | None] = {
+    "embedding": by_embedding,  # OTC's d_e
+    "value": by_value,  # OTC's d_q
+    "uniform": None,
+    "online": None,
+    "balanced": None,
+}
 
 
 class Sampler:
@@ -66,68 +111,53 @@ class Sampler:
         self.embedding = embedding
         self.balanced = balanced
         self.groups = {name: span(strategies, name) for name in STRATEGIES if name in strategies}
-        self.valued: Any = learner.part(self.groups["value"]) if "value" in self.groups else None
-        valued = seeds[self.groups["value"]] if self.valued else []
         # what is drawn for Eq. 4 changes nothing for members whose alpha stays: streams of its own
-        purposes = {
-            **dict.fromkeys(("candidates", "pool", "gumbel", "distance"), seeds),
-            **dict.fromkeys(("values", "distance values"), valued),
-        }
+        device = experience.device
         self.streams = {
-            name: Streams(own, f"tuning/{name}", experience.device)
-            for name, own in purposes.items()
+            purpose: Streams(seeds, f"tuning/{purpose}", device)
+            for purpose in ("candidates", "pool", "gumbel", "distance")
         }
-        prioritised = torch.tensor([name in ("embedding", "value") for name in strategies])
+        self.compared = [name for name in self.groups if STRATEGIES[name]]
+        for name in self.compared:
+            own = seeds[self.groups[name]]
+            for purpose in ("values", "distance values"):
+                self.streams[f"{purpose}/{name}"] = Streams(own, f"tuning/{purpose}", device)
+        prioritised = torch.tensor([name in self.compared for name in strategies])
         start = torch.tensor(alpha) * prioritised  # 0 draws uniformly
         self.alpha = start[:, None].repeat(1, experience.agents)
         self.adaptive = torch.tensor(adaptive) & prioritised
         self.last_distance: Tensor | None = None
         self.guard_hits = torch.zeros_like(self.alpha)
 
-    def distances(self, candidates: Tensor, pool: Tensor, streams: Streams) -> Tensor:
+    @functools.cached_property
+    def valued(self) -> Any:
+        """The learner of the members with strategy "value"."""
+        return self.learner.part(self.groups["value"])
+
+    def distances(self, candidates: Tensor, pool: Tensor, purpose: str) -> Tensor:
         """[M, N, B] next-state distance of every candidate to its best match; 0 where a strategy
         has none.
 
         Args:
-            streams: of the members whose values are compared.
+            purpose: of random numbers, "values" or "distance values".
         """
         distances = torch.zeros(candidates.shape, device=candidates.device)
-        if self.embedding:
-            members = self.groups["embedding"]
-            rows = self.embedding.rows(candidates[members])
-            distances[members] = otc.embedding_distance(rows, self.embedding.rows(pool[members]))
-        if self.valued:
-            members = self.groups["value"]
-            distances[members] = self.value_distances(candidates[members], pool[members], streams)
+        for name in self.compared:
+            distance = STRATEGIES[name]
+            assert distance is not None  # else it would not be compared
+            members = self.groups[name]
+            streams = self.streams[f"{purpose}/{name}"]
+            distances[members] = distance(
+                self, members, candidates[members], pool[members], streams
+            )
         return distances
-
-    def value_distances(self, candidates: Tensor, pool: Tensor, streams: Streams) -> Tensor:
-        """d_q(s', s'*) of every candidate of the members with that strategy, [M, N, B], by the
-        present values.
-        """
-        members = self.groups["value"]
-        rows = self.experience.gather(candidates, members)
-        online = self.experience.gather(pool, members)
-        q = self.valued.q(rows.obs, rows.action)
-        pool_q = self.valued.q(online.obs, online.action)
-        match = otc.best_match(q, pool_q, streams.uniform(candidates.shape[1:]))
-        matched = self.experience.gather(pool.gather(-1, match), members)
-        next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)
-        next_values = self.valued.value(next_obs, streams, self.config.value_samples)
-        value, matched_value = next_values.chunk(2, dim=-1)
-        if self.config.normaliser == "minibatch":
-            return otc.value_distance(value, matched_value)
-        gamma = self.learner.config.gamma
-        expected = (q - rows.reward) / gamma
-        matched_expected = (pool_q.gather(-1, match) - matched.reward) / gamma
-        return otc.conditional_value_distance(value, matched_value, expected, matched_expected)
 
     def choose(self) -> Tensor:
         """[M, N, batch_size] indices of the rows to learn from."""
         config, experience = self.config, self.experience
         candidates = experience.draw(config.candidates, self.streams["candidates"])
         pool = experience.draw_latest(config.pool, self.streams["pool"])
-        priorities = otc.log_priority(self.distances(candidates, pool, self.streams["values"]))
+        priorities = otc.log_priority(self.distances(candidates, pool, "values"))
         chosen = candidates.gather(-1, self.prioritised(priorities))
         if "online" in self.groups:
             members = self.groups["online"]
@@ -172,7 +202,7 @@ class Sampler:
             older = experience.size - experience.steps
             candidates = experience.draw(config.candidates, streams, 0, older)
             pool = experience.draw_latest(config.pool, streams)
-            distances = self.distances(candidates, pool, self.streams["distance values"])
+            distances = self.distances(candidates, pool, "distance values")
             total = total + distances.mean(-1).cpu()
         return total / config.distance_draws
 

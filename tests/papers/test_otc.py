@@ -13,7 +13,7 @@ from common.learning import kernels
 from common.learning.philox import Streams
 from common.learning.replay import Batch
 from common.running.program import Program
-from papers.otc import bremen, otc, table3, training
+from papers.otc import bremen, otc, table3, training, tuning
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
@@ -504,6 +504,23 @@ def test_readings_run_and_change_the_result(folders, tmp_path, tuning):
     plain = training.train(program(["d_q"]), "cpu", tmp_path / "e")[0]["seeds"]
     other = training.train(program(["d_q"], tuning=tuning), "cpu", tmp_path / "f")[0]["seeds"]
     assert [seed["curve"] for seed in plain] != [seed["curve"] for seed in other]
+
+
+def test_another_distance_is_a_function_a_row_and_a_name(folders, tmp_path, monkeypatch):
+    """Rows whose states resemble those of now: prioritised, alpha adapted, others untouched."""
+
+    def by_state(sampler, members, candidates, pool, streams):
+        rows = sampler.experience.gather(candidates, members).obs
+        online = sampler.experience.gather(pool, members).obs
+        return otc.embedding_distance(rows, online)
+
+    plain = training.train(program(["d_q"]), "cpu", tmp_path / "g")[0]["seeds"]
+    monkeypatch.setitem(tuning.STRATEGIES, "state", by_state)
+    monkeypatch.setitem(METHODS, "d_s", ("state", 1.0, True))
+    results = training.train(program(["d_s", "d_q"]), "cpu", tmp_path / "h")
+    ours, others = (result["seeds"] for result in results)
+    assert all(seed["alpha"][1] != seed["alpha"][0] == [1.0, 1.0] for seed in ours)
+    assert [seed["curve"] for seed in others] == [seed["curve"] for seed in plain]
 
 
 def test_the_world_shifts_between_deployments_only(folders, tmp_path):
