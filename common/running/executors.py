@@ -3,7 +3,7 @@ results are the same.
 
     ./run_all.sh --executor ray      a running cluster (RAY_ADDRESS) or one of this machine's cores
     ./run_all.sh --executor slurm    a job array; without Slurm, submitit's processes of this
-    machine
+                                     machine
 
 A program is one task. Whoever runs it builds its data if they are not there, writes checkpoints to
 its own results folder and hands the results back; only the command that was started writes them,

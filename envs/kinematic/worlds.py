@@ -3,17 +3,17 @@ navigation, as batches.
 
 An action is a displacement: agents have neither mass nor size and do not collide. The paper gives
 the rewards and that actions are speeds in [-0.1, 0.1]; arena, starts, horizon, observations and the
-prey's rule are decisions of ours (see papers/otc/README.md). Everything happens in the square [-1,
+prey's rule are decisions of ours (see papers/otc/notes.md). Everything happens in the square [-1,
 1]^2, starts are uniform in it.
 
     kinematic_predator_prey    three predators (speed 0.1) and a prey (0.13) that runs straight away
                                from the nearest one and slides along walls; all get +1 for every
                                predator within 0.1 of it
     kinematic_navigation_N     N agents cover N landmarks: minus the sum of each landmark's distance
-    to the closest agent shifting_navigation        one agent, 10 for coming within 0.1 of the
-    landmark, which ends the episode; it moves by
-                               beta * action, with beta uniform in [-0.2, 0.2] at every step, or set
-                               from outside
+                               to the closest agent
+    shifting_navigation        one agent, 10 for coming within 0.1 of the landmark, which ends the
+                               episode; it moves by beta * action, with beta uniform in [-0.2, 0.2]
+                               at every step, or set from outside
 
 Actions are in [-1, 1] here and in data sets, in units of the top speed; the PettingZoo environment
 takes speeds. The state of a world is the position of every agent, then of the prey or the

@@ -7,7 +7,7 @@ before prey.
 
 Axes: W worlds, N agents, L landmarks, d space dimensions, O observation (padded to the longest with
 zeros). Source: the released environments of OMAR (ling-pan/OMAR), as recorded in
-papers/omar/README.md.
+papers/omar/notes.md.
 """
 
 import functools

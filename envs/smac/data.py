@@ -2,8 +2,9 @@
 happened.
 
     multi-source   equal shares from every shipped snapshot of the QMIX training, from nearly random
-    to the best (CAST-BCQ) medium         the medium snapshot alone (OTC) expert         the best
-    snapshot alone
+                   to the best (CAST-BCQ)
+    medium         the medium snapshot alone (OTC)
+    expert         the best snapshot alone
 
 Agents explore as at the end of training. Keys: obs [E, T + 1, A, O], state [E, T + 1, D], available
 [E, T + 1, A, U] bool, actions [E, T, A], rewards, terminated, filled [E, T], source [E] (index into

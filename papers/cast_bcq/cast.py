@@ -39,7 +39,7 @@ EXP_CLIP = 10.0
 
 @dataclass(frozen=True)
 class CASTConfig:
-    """Of robots, sizes of BCQ's code; see the README for what the paper leaves open."""
+    """Of robots, sizes of BCQ's code; see notes.md for what the paper leaves open."""
 
     hidden: Count = 400  # of joint critics and individual values
     vae_hidden: Count = 752

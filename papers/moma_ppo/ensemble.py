@@ -33,7 +33,7 @@ LEAST_STD = 1e-3  # numbers that hardly vary are scaled by this
 
 @dataclass(frozen=True)
 class WorldModelConfig:
-    """Values of the authors' code; the number of updates is a guess, see the README."""
+    """Values of the authors' code; the number of updates is a guess, see notes.md."""
 
     members: Count = 7
     kept: Count = 5

@@ -1,7 +1,7 @@
 """Ablation: OMAR on cooperative navigation with one reading of the paper's text at a time, the rest
 as released.
 
-`ablation_readings.py` changes all of them together; the README's table of differences says what
+`ablation_readings.py` changes all of them together; notes.md's table of differences says what
 each one is.
 """
 

@@ -1,6 +1,6 @@
 """The other columns of OMAR's tables on the same backbone: MA-CQL, MA-TD3+BC and MA-ICQ.
 
-None but MA-CQL is in the released code; the README states what each is built from. Axes as in
+None but MA-CQL is in the released code; notes.md states what each is built from. Axes as in
 omar.py.
 """
 
@@ -75,7 +75,7 @@ class MATD3BC(OnBackbone):
 @dataclass(frozen=True)
 class MAICQConfig:
     """MA-ICQ (Yang et al., 2021), continuous, on the paper's backbone; both temperatures are ours
-    (README).
+    (notes.md).
     """
 
     target_temperature: Positive = 1000.0  # of the importance weights on target values

@@ -1,7 +1,7 @@
 """Which settings go with which data set: the paper's maps, update counts and presets, as data.
 
 `released` is the map in the authors' code, `appendix` the one in the paper's appendix (facts:
-README). The paper never states alpha per data set, so both readings use the released one.
+notes.md). The paper never states alpha per data set, so both readings use the released one.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ submission).
 The contribution (`OMAR`) and the backbone all methods of the paper share (`Backbone`): one
 deterministic policy and twin critics per agent, on own observations (ITD3) or on everybody's
 (MATD3, Section 4.1.4). The baselines are in baselines.py. What the paper's text, its appendix and
-the released code say differently is an option of `BackboneConfig` or `OMARConfig`; the README lists
+the released code say differently is an option of `BackboneConfig` or `OMARConfig`; notes.md lists
 them.
 
 Axes: M members (seed x setting), N agents, E = 2 heads, B batch, K samples, C context of a critic,
@@ -36,7 +36,7 @@ from common.learning.replay import Batch
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """What all four methods share. Defaults are the released values (facts: README, departures)."""
+    """What all four methods share. Defaults are the released values (facts: notes.md)."""
 
     hidden: Count = 64
     batch_size: Count = 1024

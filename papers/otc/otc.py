@@ -9,8 +9,8 @@ resembles the match's are replayed more.
     d_e     L1 distance of embeddings; one embedding of (s, a_i, s') stands for both (s, a_i) and s'
     d_q     |Q(s, a_i) - Q(s*, a_i*)|, and |V(s') / E V - V(s'*) / E V*| for next states
     Eq. 3   P(j) = p_j^alpha / sum p^alpha, p_j = 1 / rank(j), rank 1 for the smallest next-state
-    distance Eq. 4   alpha^k = alpha^(k-1) D^k / D^(k-1), D^k the mean next-state distance to the
-    best match
+            distance
+    Eq. 4   alpha^k = alpha^(k-1) D^k / D^(k-1), D^k the mean next-state distance to the best match
 
 Axes: M members, N agents, B rows to choose from, D pool of online rows, F embedding.
 """
