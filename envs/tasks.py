@@ -15,13 +15,13 @@ class Family:
         name: of the family.
         data: module that generates, checks and reads the data sets.
         team: class or function (task, device=...) -> team, as `envs.teams.load_team` says.
-        tasks: names.
+        tasks: numbers of agents, those that learn, by name; reacher and ant in their full views.
     """
 
     name: str
     data: str
     team: str
-    tasks: tuple[str, ...]
+    tasks: dict[str, int]
 
     @property
     def modules(self) -> list[str]:
@@ -38,40 +38,53 @@ FAMILIES = (
         "particle",
         "envs.particle.data",
         "envs.particle.behaviour:load_team",
-        (
-            "cooperative_navigation",
-            "predator_prey",
-            "world",
-            *(f"spread_1d_{agents}" for agents in range(1, 6)),
-        ),
+        {
+            "cooperative_navigation": 3,
+            "predator_prey": 3,
+            "world": 3,
+            **{f"spread_1d_{agents}": agents for agents in range(1, 6)},
+        },
     ),
     Family(
         "robots",
         "envs.mujoco.data",
         "envs.mujoco.team:RobotTeam",
-        ("halfcheetah", "hopper", "walker2d", "ant", "two_agent_halfcheetah"),
+        {"halfcheetah": 2, "hopper": 3, "walker2d": 2, "ant": 4, "two_agent_halfcheetah": 2},
     ),
-    Family("reacher", "envs.mujoco.reaching", "envs.mujoco.team:RobotTeam", ("reacher",)),
+    Family("reacher", "envs.mujoco.reaching", "envs.mujoco.team:RobotTeam", {"reacher": 2}),
     Family(
         "kinematic",
         "envs.kinematic.data",
         "envs.kinematic.worlds:KinematicTeam",
-        (
-            "kinematic_predator_prey",
-            *(f"kinematic_navigation_{agents}" for agents in (2, 4, 6, 8)),
-            "shifting_navigation",
-        ),
+        {
+            "kinematic_predator_prey": 3,
+            **{f"kinematic_navigation_{agents}": agents for agents in (2, 4, 6, 8)},
+            "shifting_navigation": 1,
+        },
     ),
     Family(
         "battles",
         "envs.smac.data",
         "envs.smac.team:BattleTeam",
-        ("3m", "8m", "5m_vs_6m", "10m_vs_11m", "MMM", "2s3z", "3s_vs_3z"),
+        {
+            "3m": 3,
+            "8m": 8,
+            "5m_vs_6m": 5,
+            "10m_vs_11m": 10,
+            "MMM": 10,
+            "2s3z": 5,
+            "3s_vs_3z": 3,
+        },
     ),
 )
 MANY_SEEDS = ("particle", "kinematic")  # families
 FIVE = (0, 1, 2, 3, 4)
 TASKS = {task: family for family in FAMILIES for task in family.tasks}
+
+
+def num_agents(task: str) -> int:
+    """How many agents learn a task, as its team has them."""
+    return TASKS[task].tasks[task]
 
 
 def data_seeds(task: str) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
 from common.running.sources import resolve
-from envs.smac.units import MAPS as SCENARIOS
 from envs.smac.units import simulator
+from envs.tasks import num_agents
 from papers.cast_bcq import data
 from papers.cast_bcq.config import (
     ALWAYS_FULL,
@@ -154,29 +154,31 @@ UNIT_COST = {"bcq": 0.7e-3, "i_bcq": 1.1e-3, "mabcq": 1.6e-3, "icq_ma": 0.5e-3, 
 BATTLE_COST = {"bc": 0.025, "i_bcq": 0.055, "mabcq": 0.08, "icq_ma": 0.045, "ours": 0.1}
 
 
+def battle_cost(config: dict) -> float:
+    """Estimated seconds of a cell of battles."""
+    agents = num_agents(config["task"])
+    size = config["lanes"] / 4 * agents / 5 * config["hyper"]["hidden"] / 32
+    update = BATTLE_COST[config["method"]] * (0.4 + 0.6 * size)
+    learning = config["updates"] * update
+    playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
+    return 8 + len(config["seeds"]) * (learning + playing) / 3
+
+
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     if on_grid(cell):
         return 2 + 1e-3 * config["updates"]
     if in_battle(cell):
-        hidden = config["hyper"]["hidden"] / 32
-        agents = len(SCENARIOS[config["task"]].allies)
-        update = BATTLE_COST[config["method"]] * (
-            0.4 + 0.6 * config["lanes"] / 4 * agents / 5 * hidden
-        )
-        playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
-        return len(config["seeds"]) * (config["updates"] * update + playing) / 3 + 8
-    wide = config["hyper"].get("hidden", 64) / 64
-    work_ = config["batch_size"] / 64 * wide**2
-    unit = UNIT_COST.get(config["method"], UNIT_COST["ours"])
-    train_ = config["updates"] * unit * max(0.2, work_)
-    acting = 0.4e-3 * config["hyper"].get("act_samples", 5) / 20 * wide
-    return (
-        len(config["seeds"])
-        * (train_ + config["evaluations"] * config["episodes"] * 1000 * (5e-5 + acting))
-        + 1
-    )
+        return battle_cost(config)
+    width = config["hyper"].get("hidden", 64) / 64
+    size = max(0.2, config["batch_size"] / 64 * width**2)
+    update = UNIT_COST.get(config["method"], UNIT_COST["ours"]) * size
+    acting = 0.4e-3 * width * config["hyper"].get("act_samples", 5) / 20
+    episode = 1000 * (5e-5 + acting)
+    learning = config["updates"] * update
+    playing = config["evaluations"] * config["episodes"] * episode
+    return 1 + len(config["seeds"]) * (learning + playing)
 
 
 PAPER = work.Paper(

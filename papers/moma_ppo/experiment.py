@@ -101,9 +101,9 @@ def rollout_layers(preset: str, task: str, length: int) -> list[Layer]:
     """MOMA-PPO's epochs and rollouts."""
     sizes = preset_of(preset, task)
     usual = {"length": length, "world": "model", "variant": DEFAULT_VARIANT}
-    readings_ = {"combine": Options().combine, "uncertainty": Options().uncertainty}
+    read = {"combine": Options().combine, "uncertainty": Options().uncertainty}
     epochs = {"epochs": sizes["epochs"], "updates": 0, "transitions": sizes["transitions"]}
-    return [Layer(f"preset {preset}", epochs), Layer("MOMA-PPO", usual | readings_)]
+    return [Layer(f"preset {preset}", epochs), Layer("MOMA-PPO", usual | read)]
 
 
 def readings(options: dict, *places: str) -> dict:
@@ -140,64 +140,48 @@ UNIT_COST = {
 }
 
 
+FLOPS = 4e10  # a second on one core
+
+
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     method = config["method"]
     if method == "world_model":
-        model = config["model"]
-        flops = (
-            model["members"]
-            * model["batch_size"]
-            * model["hidden"] ** 2
-            * (2 * model["layers"] + model["end_layers"])
-            * 6
-        )
-        return 3 + model["updates"] * (2e-3 + flops / 4e10)
+        return model_cost(config["model"])
     members = len(config["seeds"])
     agents = tasks.agents(config).num_agents
-    wide = config["hyper"].get("hidden", 64) / 64
+    width = config["hyper"].get("hidden", 64) / 64
     if tasks.is_game(config):
         steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
-        return 1 + steps * (1.5e-3 + members * 1e-4 * wide)
-    evaluated = (
-        members
-        * config["evaluations"]
-        * config["episodes"]
-        * (50 if config["task"] == "reacher" else 1000)
-        * 1e-4
-        * agents
-    )
-    work_ = max(0.3, wide) ** 2 * (1 if wide <= 1 else 0.6)
+        return 1 + steps * (1.5e-3 + members * 1e-4 * width)
+    size = max(0.3, width) ** 2 * (1 if width <= 1 else 0.6)
     if method == "moma_ppo":
-        count = config["transitions"] // config["hyper"]["minibatch"] * config["hyper"]["passes"]
-        step = agents * config["hyper"]["minibatch"] / 250 * 3e-3 * work_
-        model = config["model"]
-        rolling = (
-            config["transitions"]
-            * model["kept"]
-            * model["hidden"] ** 2
-            * (2 * model["layers"] + 2)
-            * 2
-            / 4e10
-        )
-        return (
-            2
-            + evaluated
-            + members * config["epochs"] * (count * step + 0.1 * agents * work_ + rolling)
-        )
-    return (
-        2
-        + evaluated
-        + members
-        * config["updates"]
-        * UNIT_COST.get(method, UNIT_COST["maiql"])
-        / 2
-        * agents
-        * work_
-        * config["batch_size"]
-        / 128
-    )
+        learning = config["epochs"] * epoch_cost(config, agents, size)
+    else:
+        update = UNIT_COST.get(method, UNIT_COST["maiql"]) / 2 * agents * size
+        learning = config["updates"] * update * config["batch_size"] / 128
+    steps = 50 if config["task"] == "reacher" else 1000
+    playing = config["evaluations"] * config["episodes"] * steps * 1e-4 * agents
+    return 2 + members * (learning + playing)
+
+
+def model_cost(model: dict) -> float:
+    """Estimated seconds of a world model's training."""
+    weights = model["hidden"] ** 2 * (2 * model["layers"] + model["end_layers"])
+    rows = model["members"] * model["batch_size"]
+    return 3 + model["updates"] * (2e-3 + 6 * rows * weights / FLOPS)
+
+
+def epoch_cost(config: dict, agents: int, size: float) -> float:
+    """Estimated seconds of a member's epoch of MOMA-PPO: rollouts in the model, then updates."""
+    hyper = config["hyper"]
+    model = config["model"]
+    weights = model["hidden"] ** 2 * (2 * model["layers"] + 2)
+    rolling = 2 * config["transitions"] * model["kept"] * weights / FLOPS
+    updates = config["transitions"] // hyper["minibatch"] * hyper["passes"]
+    update = 3e-3 * agents * size * hyper["minibatch"] / 250
+    return rolling + 0.1 * agents * size + updates * update
 
 
 PAPER = work.Paper(

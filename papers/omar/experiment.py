@@ -6,6 +6,7 @@ from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
 from envs.particle.behaviour import card
+from envs.tasks import num_agents
 from papers.omar import landscape, timing, training
 from papers.omar.config import (
     REPEATED_EVERY,
@@ -144,23 +145,20 @@ UNIT_COST = {"omar": 16e-6, "ma_cql": 11e-6, "ma_td3bc": 4.5e-6, "ma_icq": 3.5e-
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
-    samples = config["hyper"].get("iterations", 3) * config["hyper"].get("samples", 10)
-    unit = UNIT_COST.get(config["method"], UNIT_COST["omar"]) * (
-        1 + 0.4 * (samples / 30 - 1) if config["method"] == "omar" else 1
-    )
+    hyper = config["hyper"]
     backbone = config["backbone"]
-    agents = 3
+    row = UNIT_COST.get(config["method"], UNIT_COST["omar"])
+    if config["method"] == "omar":
+        samples = hyper.get("iterations", 3) * hyper.get("samples", 10)
+        row *= 1 + 0.4 * (samples / 30 - 1)
     if config["task"] == ROBOT:
-        agents = 2
-    elif config["task"].startswith("spread_1d"):
-        agents = int(config["task"][-1])
-    if config["task"] == ROBOT:
-        unit *= (backbone["hidden"] / 64) ** 2 * (
-            3 if "cql_noisy_samples" in config["hyper"] else 1
-        )
-    unit *= (0.3 + 0.7 * backbone["actor_updates"]) * (1.3 if backbone["centralised"] else 1)
-    per_round = unit * backbone["batch_size"] + 1e-4
-    return per_round * agents * len(config["seeds"]) * config["rounds"] + 1
+        row *= (backbone["hidden"] / 64) ** 2
+        row *= 3 if "cql_noisy_samples" in hyper else 1
+    row *= 0.3 + 0.7 * backbone["actor_updates"]
+    row *= 1.3 if backbone["centralised"] else 1
+    update = row * backbone["batch_size"] + 1e-4
+    members = num_agents(config["task"]) * len(config["seeds"])
+    return 1 + config["rounds"] * members * update
 
 
 PAPER = work.Paper(

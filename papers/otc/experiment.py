@@ -7,6 +7,7 @@ from dataclasses import asdict
 from common.reporting import tables
 from common.running import experiment, work
 from common.running.cells import Cell, Layer, merged
+from envs.tasks import num_agents
 from papers.otc import timing, training
 from papers.otc.config import METHODS, Options, layers
 
@@ -87,6 +88,8 @@ def last_return(results: list[dict]) -> dict[int, float | None]:
 MAP = "5m_vs_6m"  # of Figure 6d
 # Seconds per agent-update of one member, one core, at the paper's sizes
 UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3, "bremen": 6e-3, "cql": 1.5e-3}
+CHOICE_COST = {"embedding": 1.0e-3, "value": 4.0e-3, "uniform": 0.2e-3}  # of an update's rows
+ROBOT_EPISODE_COST = 0.15  # of 1,000 steps
 
 
 def cost(cell: Cell) -> float:
@@ -94,30 +97,18 @@ def cost(cell: Cell) -> float:
     config = cell.config
     if config.get("timing"):
         return {"smoke": 2, "paper": 60}.get(cell.preset, 20)
-    share = config["tuning"]["batch_size"] / 128
-    unit = UNIT_COST.get(config["base"], UNIT_COST["bcq"])
-    agents = {
-        "halfcheetah": 2,
-        "walker2d": 2,
-        "hopper": 3,
-        "kinematic_predator_prey": 3,
-        "shifting_navigation": 1,
-        MAP: 5,
-    }
-    count = agents.get(config["task"]) or int(config["task"].rsplit("_", 1)[-1])
-    choosing = (
-        {"embedding": 1.0e-3, "value": 4.0e-3}.get(config["strategy"], 0.2e-3)
-        * config["tuning"]["candidates"]
-        / 512
-    )
-    tuning = config["deployments"] * config["tuning_updates"] * (unit * share + choosing)
-    offline = config["offline_updates"] * unit * share / 3
-    steps = (
-        1000 * config["eval_episodes"] * (config["deployments"] + 1)
-        if training.uses_robot(cell)
-        else 0
-    )
-    return len(config["seeds"]) * (count * (tuning + offline) + 1.5e-4 * steps) + 1
+    update = UNIT_COST.get(config["base"], UNIT_COST["bcq"])
+    update *= config["tuning"]["batch_size"] / 128
+    choice = CHOICE_COST.get(config["strategy"], CHOICE_COST["uniform"])
+    choice *= config["tuning"]["candidates"] / 512
+    offline = config["offline_updates"] * update / 3  # shared by the variants of a seed
+    tuning = config["deployments"] * config["tuning_updates"] * (update + choice)
+    learning = num_agents(config["task"]) * (offline + tuning)
+    playing = 0.0
+    if training.uses_robot(cell):
+        episodes = config["eval_episodes"] * (config["deployments"] + 1)
+        playing = episodes * ROBOT_EPISODE_COST
+    return 1 + len(config["seeds"]) * (learning + playing)
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:

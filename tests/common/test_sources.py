@@ -15,7 +15,8 @@ from common import suite
 from common.running import program, sources, work
 from common.running.sources import ROOT
 from envs.coordination.game import SETTINGS
-from envs.tasks import FAMILIES
+from envs.tasks import FAMILIES, TASKS, num_agents
+from envs.teams import load_team
 from papers.cast_bcq.experiment import battle_cell, grid_cell
 from papers.cast_bcq.experiment import cell as cast_cell
 from papers.moma_ppo.config import AntOptions
@@ -262,4 +263,9 @@ def loaded_by(statement):
 
 def test_families_name_their_modules_tasks():
     for family in FAMILIES:
-        assert family.tasks == family.load_data().TASKS
+        assert tuple(family.tasks) == family.load_data().TASKS
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_tasks_number_of_agents_is_its_teams(task):
+    assert num_agents(task) == load_team(task).num_agents
