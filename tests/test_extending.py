@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import h5py
 import pytest
 
+from common.learning.bcq import BCQ, BCQConfig
 from common.reporting import catalogue, script
 from common.running import work
 from common.running.provenance import ROOT
@@ -21,7 +22,9 @@ from papers.cast_bcq import config as cast
 from papers.cast_bcq.experiment import cell as cast_cell
 from papers.moma_ppo import config as moma
 from papers.moma_ppo.experiment import cell as moma_cell
+from papers.moma_ppo.iql import IBC, IQLConfig
 from papers.omar import config as omar
+from papers.omar.baselines import MATD3BC, MATD3BCConfig
 from papers.omar.experiment import cell as omar_cell
 from papers.otc import config as otc
 from papers.otc.experiment import cell as otc_cell
@@ -158,14 +161,14 @@ REGISTRIES = {
     "CAST-BCQ": (
         "cast_bcq",
         cast.METHODS,
-        lambda: cast_cell("quick", "hopper", "uncoordinated", "plain", {}),
+        lambda: cast_cell("smoke", "hopper", "uncoordinated", "plain", {}),
     ),
     "MOMA-PPO": (
         "moma_ppo",
         moma.METHODS,
-        lambda: moma_cell("quick", "ant", "full", "expert", "plain", {}),
+        lambda: moma_cell("smoke", "ant", "full", "expert", "plain", {}),
     ),
-    "OTC": ("otc", otc.BASES, lambda: otc_cell("quick", "hopper", "medium", "plain", "d_e", {})),
+    "OTC": ("otc", otc.BASES, lambda: otc_cell("smoke", "hopper", "medium", "plain", "d_e", {})),
 }
 
 
@@ -180,6 +183,27 @@ def test_a_method_of_ones_own_needs_a_line_in_its_papers_registry_only(name, mon
     assert known.cost(cell) > 0
     assert "somewhere" in known.roots(cell)
     assert known.program_key(cell)
+
+
+@pytest.mark.parametrize(
+    ("name", "learner", "config"),
+    [
+        ("OMAR", MATD3BC, MATD3BCConfig),
+        ("OMAR", "papers.omar.baselines:MATD3BC", MATD3BCConfig),
+        ("CAST-BCQ", BCQ, BCQConfig),
+        ("MOMA-PPO", IBC, IQLConfig),
+        ("OTC", BCQ, BCQConfig),
+        ("OTC", "common.learning.bcq:BCQ", BCQConfig),
+    ],
+)
+def test_a_registry_takes_the_class_or_where_it_is(name, learner, config, monkeypatch, tmp_path):
+    paper, registry, make = REGISTRIES[name]
+    monkeypatch.setitem(registry, "plain", (learner, config))
+    cell = make()
+    known = work.paper(paper)
+    known.data.prepare(cell)
+    (result,) = known.train([cell], "cpu", tmp_path / "plain.pt", lambda done, total: None)
+    assert [seed["seed"] for seed in result["seeds"]] == cell.config["seeds"]
 
 
 @pytest.fixture

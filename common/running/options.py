@@ -236,11 +236,14 @@ def changed(cell: Cell, changes: dict[str, Any]) -> Cell:
 def check_groups(cell: Cell) -> None:
     """Raises BadInput where a dataclass of the cell does not accept its values together."""
     for group, kind in cell.types.items():
-        if group:
-            try:
-                kind(**cell.config[group])
-            except ValueError as error:
-                raise BadInput(f"{group}: {error}") from None
+        there = cell.config[group] if group else cell.config
+        known = {name: there[name] for name in fields_of(kind) if name in there}
+        if not group and len(known) < len(fields_of(kind)):
+            continue  # a cell need not have all sizes of its paper
+        try:
+            kind(**known)
+        except ValueError as error:
+            raise BadInput(f"{group}: {error}" if group else str(error)) from None
 
 
 def check_keys(changes: Collection[str], cells: list[Cell], others: Iterable[str]) -> None:

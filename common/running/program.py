@@ -16,9 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from common.learning import kernels
 from common.learning.learner import Stateful
 from common.running import checkpoint, interrupt, sources, work
 from common.running.cells import Cell, made_with
+from common.running.provenance import versions
 from common.running.sources import code_hashes
 
 
@@ -191,6 +193,8 @@ class Program:
             "cells": [cell.hash for cell in cells],
             "code": code_hashes(work.paper(cells[0].paper).roots(cells[0])),
             "data": self.training.data,
+            "made with": {name: versions()[name] for name in ("torch", "numpy", "mujoco")},
+            "kernels": kernels.backend(),
         }
 
     def _stateful(self) -> dict[str, Stateful]:
@@ -301,9 +305,10 @@ def clock(device: str) -> float:
 
 
 def evenly(total: int, count: int) -> Callable[[int], bool]:
-    """Whether to evaluate after so many of `total` updates: about `count` times, evenly spaced."""
-    period = max(1, total // count)
-    return lambda done: done % period == 0
+    """Whether to evaluate after so many of `total` updates: `count` times, as evenly spaced as
+    whole numbers allow, the last time at the end; after every update if there are fewer.
+    """
+    return lambda done: done * count // total > (done - 1) * count // total
 
 
 def finite(value: float) -> float | None:

@@ -58,11 +58,14 @@ WITHOUT_EFFECT = {
 }
 
 
-def resolve(name: str):
-    """What a name such as "papers.omar.baselines:MACQL" stands for, its module loaded now.
+def resolve(name):
+    """What a name such as "papers.omar.baselines:MACQL" stands for, its module loaded now; what is
+    no name stands for itself.
 
     A name without a colon stands for the module.
     """
+    if not isinstance(name, str):
+        return name
     module, _, attribute = name.partition(":")
     loaded = importlib.import_module(module)
     return getattr(loaded, attribute) if attribute else loaded

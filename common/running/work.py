@@ -316,6 +316,11 @@ class Attempt:
             raise
 
 
+def program_lock(cells: list[Cell]) -> filelock.BaseFileLock:
+    """What is held while these cells are trained as one program, and their results stored."""
+    return filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
+
+
 def run_program(
     cells: list[Cell],
     device: str,
@@ -332,7 +337,7 @@ def run_program(
         attempt: what the workers of a command know of the program.
     """
     attempt = attempt or Attempt([False], 0)
-    lock = filelock.FileLock(_folder(cells[0], "locks") / f"{_name(cells)}.lock")
+    lock = program_lock(cells)
     try:
         taken = lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:

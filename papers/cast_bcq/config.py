@@ -79,25 +79,48 @@ class GridOptions:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """How long a cell trains, on which data, and how it is evaluated."""
+class GridSizes:
+    """How long a cell of the grid world trains, and on which data."""
 
     seeds: list[int]
-    data_size: Literal["smoke", "quick", "paper"]
     trajectories: Count
     updates: Count
     batch_size: Count
-    lanes: Count
+    evaluations: Count
+
+
+@dataclass(frozen=True)
+class PlayedSizes:
+    """How long other cells train, and how they are evaluated."""
+
+    seeds: list[int]
+    updates: Count
     evaluations: Count
     episodes: Count
     last: Count
 
+    def __post_init__(self):
+        if self.last > self.evaluations:
+            raise ValueError(
+                f"last is {self.last}, but evaluations is {self.evaluations}; "
+                "scores are means of the last evaluations"
+            )
+
 
 @dataclass(frozen=True)
-class RobotSizes(Sizes):
+class BattleSizes(PlayedSizes):
+    """The same of battles."""
+
+    data_size: Literal["smoke", "quick", "paper"]
+    lanes: Count
+
+
+@dataclass(frozen=True)
+class RobotSizes(PlayedSizes):
     """The same of robots, for which data of one's own can be imported."""
 
     data_size: Literal["smoke", "quick", "paper", "d4rl", "minari"]
+    batch_size: Count
 
 
 # "lr": of everything, None for each learner's own; "last": evaluations that the "average score" is
@@ -131,7 +154,7 @@ MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 
 # Of the battles; "learner" changes RecurrentConfig. At quick ICQ-MA's policy weights have
 # temperature 10 instead of 0.1: its critics are still off by return points for rare actions, and
-# policies weighted at 0.1 leave the data (README, "Battles")
+# policies weighted at 0.1 leave the data (notes.md, "Battles")
 BATTLES: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 2, "episodes": 2,
@@ -191,8 +214,8 @@ def robot_layers(preset: str, method: str, variant: str) -> list[Layer]:
 def grid_layers(preset: str) -> list[Layer]:
     """A method on the grid world."""
     return [
-        Layer("README", {"batch_size": 64, "trajectories": TRAJECTORIES}),
-        Layer(f"preset {preset}", GRID[preset], {"": Sizes}),
+        Layer("not in the paper (notes.md)", {"batch_size": 64, "trajectories": TRAJECTORIES}),
+        Layer(f"preset {preset}", GRID[preset], {"": GridSizes}),
         defaults("hyper", DiscreteConfig()),
         defaults("variant", VARIANTS["ours"]),
     ]
@@ -204,5 +227,5 @@ def battle_layers(preset: str) -> list[Layer]:
     learner = sizes.pop("learner")
     return [
         defaults("hyper", RecurrentConfig()),
-        Layer(f"preset {preset}", sizes | {"hyper": learner}, {"": Sizes}),
+        Layer(f"preset {preset}", sizes | {"hyper": learner}, {"": BattleSizes}),
     ]

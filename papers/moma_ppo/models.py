@@ -89,8 +89,9 @@ def ensure(cell: Cell, device: str) -> dict:
         RuntimeError: training failed.
     """
     paper = work.paper("moma_ppo")
-    if paper.state(cell) == "done" and not available(cell):
-        cell.path.unlink()
+    with work.program_lock([cell]):  # whoever trains it writes networks first, then the result
+        if paper.state(cell) == "done" and not available(cell):
+            cell.path.unlink(missing_ok=True)
     if paper.state(cell) != "done":
         work.run_program([cell], device, lambda seconds: None, wait=True)
     result = read(cell)

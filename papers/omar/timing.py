@@ -6,6 +6,7 @@ from pathlib import Path
 from common.running import program
 from common.running.cells import Cell
 from common.running.program import Members
+from common.running.sources import resolve
 from papers.omar import training
 from papers.omar.config import METHODS, default_hyper
 
@@ -48,4 +49,4 @@ def learner_of(method: str, cell: Cell, population: training.Population):
     build, kind = METHODS[method]
     hyper = default_hyper(method, config["task"], config["quality"], config["reading"])
     hyper |= config["hyper"]
-    return build(population.backbone, kind(**hyper))
+    return resolve(build)(population.backbone, kind(**hyper))

@@ -14,7 +14,7 @@ from common.learning.replay import Replay
 from common.running import program
 from common.running.cells import Cell
 from common.running.program import Course, Members, Training
-from common.running.sources import module_of
+from common.running.sources import module_of, resolve
 from envs import datasets
 from envs.tasks import TASKS
 from envs.teams import load_team
@@ -111,7 +111,7 @@ def populate(members: Members, device: str) -> Population:
         seeds, team.obs_dim, team.action_dim, team.num_agents, backbone_config, device
     )
     build, kind = METHODS[config["method"]]
-    learner = build(backbone, kind(**gather(members, "hyper", kind)))
+    learner = resolve(build)(backbone, kind(**gather(members, "hyper", kind)))
     return Population(seeds, loaded.checksums, replay, team, backbone, learner)
 
 

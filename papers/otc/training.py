@@ -48,9 +48,9 @@ def program_key(cell: Cell) -> tuple:
 
 
 def data_seed(task: str, seed: int) -> int:
-    """Run seed k uses data set k, where a task has several."""
+    """Run seed k uses data set k, where a task has several; else all use the only one."""
     there = data_seeds(task)
-    return seed if seed in there else there[seed % len(there)]
+    return seed if len(there) > 1 else there[0]
 
 
 def data_sets(cell: Cell) -> datasets.DataSets:
@@ -184,7 +184,7 @@ class OnlineTuning:
         if self.config["base"] in ("td3bc", "bremen"):
             moments = [moment[members] for moment in self.experience.moments("obs")]
             extra = (Standardiser(*moments) if self.config["base"] == "td3bc" else moments,)
-        return kind(
+        return resolve(kind)(
             seeds, dims, self.team.action_dim, config(**options), *extra, device=self.device
         )
 

@@ -25,7 +25,7 @@ from papers.otc.experience import MergedData
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """Sizes of Table 3, and readings where the paper is open (README)."""
+    """Sizes of Table 3, and readings where the paper is open (notes.md)."""
 
     candidates: Count = 512  # |B|
     pool: Count = 2000  # |D|
@@ -35,6 +35,15 @@ class TuningConfig:
     normaliser: Literal["minibatch", "conditional"] = "minibatch"
     replacement: bool = False  # of the prioritised draw
     distance_draws: Count = 40  # minibatches behind D_i^k of Eq. 4
+
+    def __post_init__(self):
+        for name in ("candidates", "pool"):
+            most = getattr(self, name)
+            if self.batch_size > most:
+                raise ValueError(
+                    f"batch_size is {self.batch_size}, but {name} is {most}; "
+                    "the rows to learn from are chosen among these"
+                )
 
 
 def by_embedding(

@@ -20,7 +20,15 @@ from common.running.cells import (
     file_name,
     runs_folder,
 )
-from common.running.options import BadInput, changed, checked, fields_of, places_of, settable
+from common.running.options import (
+    BadInput,
+    changed,
+    check_groups,
+    checked,
+    fields_of,
+    places_of,
+    settable,
+)
 
 SCRIPTS = suite.find("*")
 TRAINED = [table for table in SCRIPTS if not table.unavailable and table.cells("smoke")]
@@ -169,6 +177,7 @@ def test_every_value_of_every_cell_is_allowed_and_has_an_origin(table):
         assert all(cell.origins[key] for key in origins)
         for place, annotation in settable(cell).items():
             checked(place, origins[place], annotation)
+        check_groups(cell)
         assert re.fullmatch(r"[A-Za-z0-9._=/-]+", cell.slot)
 
 
@@ -202,6 +211,11 @@ def test_every_hyperparameter_can_be_named(table):
         ("otc/table3", ["lr=0.1"], "unknown key 'lr'"),
         ("otc/ablation_readings", ["normaliser=minibatch"], "normaliser cannot be set"),
         ("cast_bcq/figure1", ["behaviour=uniforms"], "did you mean 'uniform'?"),
+        ("otc/table1", ["batch_size=9999"], "tuning: batch_size is 9999, but candidates is 256"),
+        ("otc/table1", ["pool=8"], "batch_size is 64, but pool is 8"),
+        ("otc/figure6b", ["seeds=[0,5]"], "seed 5: there are no data of it"),
+        ("cast_bcq/table1", ["last=99"], "last is 99, but evaluations is 8"),
+        ("cast_bcq/table2", ["evaluations=1"], "last is 2, but evaluations is 1"),
         ("cast_bcq/table2", ["weight=1.5"], "expected a number between 0 and 1"),
         ("moma_ppo/table4b", ["mapping=alined"], "did you mean 'aligned'?"),
     ],

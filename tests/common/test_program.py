@@ -47,7 +47,7 @@ def build(members: Members, device: str) -> Training:
 
     def evaluate(done):
         measured = {"return": learner.place.tolist()}
-        return measured | ({"last": learner.place.tolist()} if done == 9 else {})
+        return measured | ({"last": learner.place.tolist()} if done == TOTAL else {})
 
     def facts(course):
         return {
@@ -120,9 +120,9 @@ def test_evaluations_are_at_their_updates_and_reports_are_means_in_between(tmp_p
     for done in program_.updates():
         steps[done - 1] = program_.training.learner.place.tolist()
     result = program_.results(seconds=4.0)[0]
-    assert result["rounds"] == [3, 6, 9] and result["seconds"] == 4.0
-    assert result["seeds"][1]["curve"] == [steps[done - 1][1] for done in (3, 6, 9)]
-    between = (steps[5][1] - steps[2][1]) / 3
+    assert result["rounds"] == [4, 7, 10] and result["seconds"] == 4.0
+    assert result["seeds"][1]["curve"] == [steps[done - 1][1] for done in (4, 7, 10)]
+    between = (steps[6][1] - steps[3][1]) / 3
     assert result["seeds"][1]["reports"][1]["step"] == pytest.approx(between, rel=1e-5)
 
 
@@ -156,13 +156,20 @@ def test_resumed_equals_uninterrupted_wherever_it_stopped(stop, tmp_path, monkey
     assert again[0]["rounds"] == whole[0]["rounds"]
 
 
-def test_a_checkpoint_of_other_cells_code_or_data_is_left_alone(tmp_path, monkeypatch):
+def test_a_checkpoint_of_other_cells_code_data_or_versions_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "CHECKPOINT_SECONDS", -1)
     train(build, CELLS, "cpu", tmp_path / "a.pt")
     state = Program(CELLS, "cpu", build)
     assert checkpoint.load_checkpoint(tmp_path / "a.pt", state.identity())
     other = Program(CELLS[:1], "cpu", build).identity()
     assert not checkpoint.load_checkpoint(tmp_path / "a.pt", other)
+    older = dict.fromkeys(program.versions(), "0")
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "versions", lambda: older)
+        assert not checkpoint.load_checkpoint(tmp_path / "a.pt", state.identity())
+    with monkeypatch.context() as patch:
+        patch.setattr(program.kernels, "backend", lambda: "others")
+        assert not checkpoint.load_checkpoint(tmp_path / "a.pt", state.identity())
     state.training = replace(state.training, data=[{"0": "other"}, {"0": "data"}])
     assert not checkpoint.load_checkpoint(tmp_path / "a.pt", state.identity())
 
@@ -172,5 +179,12 @@ def test_numbers_that_are_not_finite_become_none():
     assert program.score(15.0, 20.0, 10.0) == 50 and program.score(math.nan, 20.0, 10.0) is None
     assert program.last_mean([1.0, 2.0, 4.0], 2) == 3 and program.last_mean([4.0], 3) == 4
     assert program.all_finite([1.0, 2.0]) and not program.all_finite([1.0, math.nan])
-    at = program.evenly(7, 3)
-    assert [done for done in range(1, 8) if at(done)] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "expected"),
+    [(6, 3, [2, 4, 6]), (7, 3, [3, 5, 7]), (3, 5, [1, 2, 3]), (5, 1, [5])],
+)
+def test_evaluations_are_evenly_spaced_and_the_last_is_at_the_end(total, count, expected):
+    at = program.evenly(total, count)
+    assert [done for done in range(1, total + 1) if at(done)] == expected

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import threading
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from common.learning.philox import Streams
 from common.learning.population import generator
 from common.learning.rollouts import ACTION_BOUND, Outcome
 from common.running import cells as store
+from common.running import work
 from common.running.cells import Cell
 from common.running.program import train
 from envs.coordination import game
@@ -740,6 +742,27 @@ def test_a_world_model_that_is_gone_is_trained_again(tmp_path, monkeypatch):
     assert first["model_sha256"] == second["model_sha256"] and models.available(one)
     models.file_of(one).write_bytes(b"other")
     assert not models.available(one)
+
+
+def test_two_who_need_a_world_model_that_is_gone_train_it_once(tmp_path, monkeypatch):
+    """The second waits at the lock of the first, and then finds the model."""
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    one = models.model_cell("smoke", "coordination", "neutral")
+    first = models.ensure(one, "cpu")
+    content = models.file_of(one).read_bytes()
+    models.file_of(one).unlink()
+    lock = work.program_lock([one])
+    lock.acquire()
+    second = threading.Thread(target=models.ensure, args=(one, "cpu"))
+    second.start()
+    second.join(0.3)
+    assert second.is_alive() and one.path.exists()
+    models.file_of(one).write_bytes(content)
+    stored = one.path.stat().st_mtime_ns
+    lock.release()
+    second.join(60)
+    assert not second.is_alive() and one.path.stat().st_mtime_ns == stored
+    assert models.ensure(one, "cpu") == first
 
 
 def test_the_released_uncertainty_counts_copies():
