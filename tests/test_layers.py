@@ -23,28 +23,15 @@ MAY_IMPORT = {
 }
 
 
-def for_types_only(node: ast.AST) -> bool:
-    """`if TYPE_CHECKING:`, which never runs."""
-    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-
-
-def statements(node: ast.AST):
-    """All nodes that can run, those inside functions as well."""
-    for child in ast.iter_child_nodes(node):
-        if not for_types_only(child):
-            yield child
-            yield from statements(child)
-
-
 def imported(name: str) -> set[str]:
-    """Modules of the project that a module imports, anywhere in it."""
+    """Modules of the project that a module imports, anywhere in it, for type checkers as well."""
     return modules_in(ast.parse(FILES[name].read_text()))
 
 
 def modules_in(tree: ast.AST) -> set[str]:
     """Modules of the project that some code imports."""
     modules = set()
-    for node in statements(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module:

@@ -5,16 +5,14 @@ matplotlib is imported when the first picture is drawn: a script that trains doe
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from common.reporting import scores
+from common.reporting.shown import Shown
+from common.reporting.tables import Table
 from common.running.files import atomic
-
-if TYPE_CHECKING:
-    from common.reporting.shown import Shown
-    from common.reporting.tables import Table
 
 # safe for colour blindness
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -39,25 +37,25 @@ def save(figure, path: Path) -> None:
     pyplot.close(figure)
 
 
-def labels(shown: "list[Shown]") -> tuple[list[str], list[str]]:
+def labels(shown: list[Shown]) -> tuple[list[str], list[str]]:
     """Rows and columns in order of first appearance."""
     rows = list(dict.fromkeys(entry.row for entry in shown))
     return rows, list(dict.fromkeys(entry.column for entry in shown))
 
 
-def means(shown: "list[Shown]") -> np.ndarray:
+def means(shown: list[Shown]) -> np.ndarray:
     """NaN where there is none."""
     return np.array([np.nan if entry.mean is None else entry.mean for entry in shown])
 
 
-def spreads(shown: "list[Shown]") -> np.ndarray:
+def spreads(shown: list[Shown]) -> np.ndarray:
     """Standard deviations, 0 where there is none."""
     return np.array([entry.std or 0.0 for entry in shown])
 
 
 def bars(
-    table: "Table",
-    shown: "list[Shown]",
+    table: Table,
+    shown: list[Shown],
     path: Path,
     preset: str,
     linear_below: float | None = None,
@@ -106,7 +104,7 @@ def swept_value(column: str) -> float:
     return float(column.split("=")[-1])
 
 
-def lines(table: "Table", shown: "list[Shown]", path: Path, preset: str) -> None:
+def lines(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     """One line per row over the columns' numeric values (`name=value`), with the sd as a band."""
     rows, columns = labels(shown)
     figure, axes = subplots(figsize=(6, 4))
@@ -123,7 +121,7 @@ def lines(table: "Table", shown: "list[Shown]", path: Path, preset: str) -> None
     save(figure, path)
 
 
-def panels(table: "Table", shown: "list[Shown]", path: Path, preset: str) -> None:
+def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     """One panel per row; within it a line over the columns' values. For sweeps of different
     quantities.
     """
@@ -152,7 +150,7 @@ def panels(table: "Table", shown: "list[Shown]", path: Path, preset: str) -> Non
     save(figure, path)
 
 
-def band(axes, entry: "Shown", color: str) -> None:
+def band(axes, entry: Shown, color: str) -> None:
     """An entry's learning curve: mean over seeds, and the sd as a band; NaN where one diverged."""
     curves_of_seeds = np.array(list(entry.curves.values()), float)
     mean = curves_of_seeds.mean(0)
@@ -161,7 +159,7 @@ def band(axes, entry: "Shown", color: str) -> None:
     axes.fill_between(entry.rounds, mean - std, mean + std, color=color, alpha=0.15)
 
 
-def curves(table: "Table", shown: "list[Shown]", path: Path, preset: str) -> None:
+def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     """One panel per row with a learning curve per column."""
     rows, columns = labels(shown)
     across = min(3, len(rows))
@@ -182,7 +180,7 @@ def curves(table: "Table", shown: "list[Shown]", path: Path, preset: str) -> Non
     save(figure, path)
 
 
-def profiles(table: "Table", methods: dict[str, list[np.ndarray]], path: Path, preset: str) -> None:
+def profiles(table: Table, methods: dict[str, list[np.ndarray]], path: Path, preset: str) -> None:
     """One line per method: the share of its runs, over all tasks, that score above a value.
 
     Args:
@@ -204,7 +202,7 @@ def profiles(table: "Table", methods: dict[str, list[np.ndarray]], path: Path, p
     save(figure, path)
 
 
-def finish(axes, table: "Table", preset: str) -> None:
+def finish(axes, table: Table, preset: str) -> None:
     """Labels, a legend beside the axes, where it hides no point, and a title that names the
     preset.
     """

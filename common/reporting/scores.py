@@ -5,12 +5,10 @@ No interval is a bootstrap: its percentiles cover half of what they promise at t
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from common.reporting.shown import Shown
 
 LEVEL = 0.95
 Name = tuple[str, str]  # row and column of an entry
@@ -33,6 +31,22 @@ class Summary(NamedTuple):
     iqm: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class Summarised(Protocol):
+    """An entry of a table, as far as statistics see it."""
+
+    @property
+    def name(self) -> Name:
+        """Row and column."""
+
+    @property
+    def summary(self) -> Summary:
+        """Over its seeds."""
+
+    @property
+    def cells(self) -> Sequence[Any]:
+        """What it is computed from."""
 
 
 class Against(NamedTuple):
@@ -155,7 +169,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def comparisons(
-    entries: list["Shown"], published: dict[Name, tuple[float, float | None]], count: int
+    entries: Sequence[Summarised], published: dict[Name, tuple[float, float | None]], count: int
 ) -> dict[Name, Comparison]:
     """How every entry of a table stands to its published number: interval of the difference, and a
     word.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from common.reporting import figures
 from common.reporting.scores import Name
 from common.running import work
 from common.running.cells import Cell, file_name, word
@@ -101,7 +100,7 @@ class Table:
         published_runs: seeds behind a published number; published_sem: its +- is the standard
             error, not the sd.
         ours: the column of the paper's method, where rows are tasks and columns methods.
-        draw: (table, shown entries, path) -> None.
+        draw: (table, shown entries, path, preset) -> None; None for `figures.bars`.
         x: what learning curves are drawn over.
         options: a dataclass of what the script can be run with, and the defaults.
         decided: names of options that the table itself goes through, so that nobody can set them.
@@ -117,7 +116,7 @@ class Table:
     published_runs: int = 5
     published_sem: bool = False
     ours: str | None = None
-    draw: Callable = figures.bars
+    draw: Callable | None = None
     x: str = "update rounds"
     options: Any = None
     decided: tuple[str, ...] = ()

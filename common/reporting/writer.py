@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from common.reporting import scores
+from common.reporting import figures, scores
 from common.reporting.scores import Name
 from common.reporting.shown import Seeds, Shown
 from common.reporting.tables import Table, variant
@@ -133,7 +133,8 @@ def write(table: Table, preset: str, options: dict, shown: list[Shown]) -> Path:
         write_csv(base.with_name(f"{name}.curves.csv"), CURVES, curves)
     write_json(base.with_name(f"{name}.json"), facts_of(table, preset, options, shown))
     if any(entry.mean is not None for entry in shown):
-        table.draw(table, shown, base.with_name(f"{name}.png"), preset)
+        draw = table.draw or figures.bars
+        draw(table, shown, base.with_name(f"{name}.png"), preset)
     return base.with_name(f"{name}.csv")
 
 
