@@ -2,9 +2,11 @@
 
 import json
 import re
+import signal
 
 import pytest
 
+from common import suite
 from common.reporting import catalogue, readme
 from common.reporting.tables import REFERENCE
 from common.running.provenance import ROOT
@@ -88,3 +90,24 @@ def test_every_committed_table_says_which_commit_made_it():
 def test_commits_are_shown_short_with_what_was_not_committed():
     assert readme.short("0123456789ab, abcdef0123-dirty") == "0123456, abcdef0-dirty"
     assert readme.short("") == ""
+
+
+def test_every_module_of_common_is_named_on_its_page():
+    text = (ROOT / "common" / "README.md").read_text()
+    for wing in ("learning", "running", "reporting"):
+        section = text.partition(f"\n## {wing.title()}\n")[2].partition("\n## ")[0]
+        for path in (ROOT / "common" / wing).glob("*.py"):
+            assert path.name == "__init__.py" or f"`{path.name}`" in section, path
+
+
+def test_exit_codes_of_signals_are_what_the_page_and_the_help_say():
+    page = (ROOT / "common" / "README.md").read_text()
+    for name in ("SIGHUP", "SIGUSR1", "SIGTERM"):
+        words = f"{128 + signal.Signals[name]} {name}"
+        assert words in page and words in suite.EPILOG
+
+
+def test_the_state_of_a_paper_names_the_commits_that_made_it():
+    for paper in catalogue.papers():
+        there = readme.complete(catalogue.find(f"{paper}/*"), "quick")
+        assert re.search(r"\([0-9a-f]{7,}(-dirty)?[,) ]", there), there

@@ -15,11 +15,12 @@ import json
 import re
 import statistics
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from common.reporting import catalogue, claims, departures, regression
-from common.reporting.stored import committed, short, state_of
+from common.reporting.stored import Stored, committed, short, state_of
 from common.reporting.tables import REFERENCE, Table
 from common.running.cells import PRESETS
 from common.running.files import write_json, write_text
@@ -28,6 +29,7 @@ from common.running.provenance import ROOT
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SHOWN = PRESETS[1:]  # smoke says nothing
 NOTHING = "-"
+COMMITS = 3  # so many are named in the state of a paper; its own page has them all
 
 
 def pages() -> list[Path]:
@@ -132,16 +134,31 @@ def presets_of(lines: list[claims.Line]) -> list[str]:
 
 
 def complete(tables: list[Table], preset: str) -> str:
-    """Which of a paper's scripts are committed whole, and which in part."""
-    states = {table.name: state_at(table, preset).split(" (")[0] for table in tables}
+    """Which of a paper's scripts are committed whole, and which in part, and the commits that made
+    them.
+    """
+    there = {table: committed(table, preset) for table in tables}
+    states = {table.name: state_of(table, stored) for table, stored in there.items()}
+    made_by = made_at([stored for stored in there.values() if stored])
     whole = [name for name, state in states.items() if state.startswith("complete")]
     begun = [f"{name} ({state})" for name, state in states.items() if " of " in state]
     if len(whole) == len(states):
-        return f"all {len(states)} scripts"
+        return f"all {len(states)} scripts{made_by}"
     if not whole and not begun:
         return "not run"
     partly = f"; in part: {', '.join(begun)}" if begun else ""
-    return f"{len(whole)} of {len(states)} scripts: {', '.join(whole)}{partly}"
+    return f"{len(whole)} of {len(states)} scripts: {', '.join(whole)}{partly}{made_by}"
+
+
+def made_at(tables: list[Stored]) -> str:
+    """The commits of tables, the one of most first, in brackets."""
+    words = [short(table.facts.get("commit") or "") for table in tables]
+    commits = [commit for several in words for commit in several.split(", ")]
+    often = [commit for commit, _ in Counter(filter(None, commits)).most_common()]
+    if not often:
+        return ""
+    more = f" and {len(often) - COMMITS} more" if len(often) > COMMITS else ""
+    return f" ({', '.join(often[:COMMITS])}{more})"
 
 
 def state_block(_: str) -> str:

@@ -6,8 +6,10 @@ results are the same.
                                      machine
 
 A program is one task. Whoever runs it builds its data if they are not there, writes checkpoints to
-its own results folder and hands the results back; only the command that was started writes them,
-records them and draws tables.
+its own results folder and hands the results back; only the command that was started stores them,
+records them and draws tables. A cell that others learn from, a world model, is no result that is
+handed back: the first program that needs it trains, stores and records it where that runs, and the
+others wait for it, so that they need a results folder that they share.
 """
 
 import importlib.util
