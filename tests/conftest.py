@@ -3,6 +3,7 @@ populations.
 """
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 if not os.environ.get("DISPLAY"):
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup, which our programs respect
 collect_ignore = ["fifth_paper"]  # dropped into a copy of the tree by test_extending.py
 
 
