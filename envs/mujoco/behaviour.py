@@ -41,10 +41,11 @@ REPLAY_SNAPSHOTS = 10  # shipped for the replay data
 class Training:
     """Online training of one robot's behaviour policy."""
 
-    steps: int  # environment steps in all, and updates
+    steps: int  # environment steps in all
     # of the way from random to expert, so that medium is about where D4RL's medium data are
     medium_level: float
-    worlds: int = 5  # simulations stepped together, with as many updates after each step
+    worlds: int = 5  # simulations stepped together
+    updates: int = 5  # after each step of all simulations
     warmup: int = 5_000  # first steps, uniform random and without updates
     seed: int = SEED
 
@@ -113,7 +114,7 @@ class OnlineTraining:
         while self.buffer.size < self.training.steps:
             self.collect()
             if self.buffer.size > self.training.warmup:
-                for _ in range(worlds):
+                for _ in range(self.training.updates):
                     self.learner.update(
                         *self.buffer.draw(self.config.batch_size, self.streams["minibatches"])
                     )
