@@ -80,7 +80,7 @@ def bars(
             means(entries),
             width,
             yerr=spreads(entries),
-            label=column,
+            label=table.called(column),
             color=COLORS[c % 7],
             alpha=0.85,
         )
@@ -89,7 +89,7 @@ def bars(
         axes.plot(x, diamonds, "kD", markersize=4, label=mark)
     axes.set_xticks(
         range(len(rows)),
-        [row.replace("/", "\n") for row in rows],
+        [table.called(row).replace("/", "\n") for row in rows],
         fontsize=8,
         rotation=30 if len(rows) > 6 else 0,
     )
@@ -113,7 +113,7 @@ def lines(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
         x = [swept_value(entry.column) for entry in entries]
         mean = means(entries)
         std = spreads(entries)
-        axes.plot(x, mean, "o-", color=COLORS[r % 7], label=row)
+        axes.plot(x, mean, "o-", color=COLORS[r % 7], label=table.called(row))
         axes.fill_between(x, mean - std, mean + std, color=COLORS[r % 7], alpha=0.15)
     axes.set_xlabel(columns[0].split("=")[0])
     axes.set_xticks([swept_value(column) for column in columns])
@@ -140,7 +140,7 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
             capsize=3,
         )
         for entry in base:
-            axes.axhline(entry.mean, color="grey", linestyle=":", label=entry.row)
+            axes.axhline(entry.mean, color="grey", linestyle=":", label=table.called(entry.row))
         axes.set(xlabel=row, title=row)
         axes.grid(alpha=0.3)
     np.atleast_1d(grid)[0].set_ylabel(table.unit)
@@ -150,12 +150,16 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     save(figure, path)
 
 
-def band(axes, entry: Shown, color: str) -> None:
-    """An entry's learning curve: mean over seeds, and the sd as a band; NaN where one diverged."""
+def band(axes, entry: Shown, color: str, label: str | None = None) -> None:
+    """An entry's learning curve: mean over seeds, and the sd as a band; NaN where one diverged.
+
+    Args:
+        label: None for the entry's column.
+    """
     curves_of_seeds = np.array(list(entry.curves.values()), float)
     mean = curves_of_seeds.mean(0)
     std = curves_of_seeds.std(0)
-    axes.plot(entry.rounds, mean, color=color, label=entry.column)
+    axes.plot(entry.rounds, mean, color=color, label=label or entry.column)
     axes.fill_between(entry.rounds, mean - std, mean + std, color=color, alpha=0.15)
 
 
@@ -171,8 +175,9 @@ def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     for axes, row in zip(grid.flat, rows, strict=False):
         for entry in shown:
             if entry.row == row and entry.curves:
-                band(axes, entry, COLORS[columns.index(entry.column) % 7])
-        axes.set_title(row, fontsize=9)
+                color = COLORS[columns.index(entry.column) % 7]
+                band(axes, entry, color, table.called(entry.column))
+        axes.set_title(table.called(row), fontsize=9)
         axes.grid(alpha=0.3)
     grid[-1][0].set(xlabel=table.x, ylabel=table.unit)
     grid[0][0].legend(fontsize=7)

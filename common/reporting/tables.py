@@ -5,7 +5,7 @@ in `shown.py`, the files that are written in `writer.py`.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from common.reporting.scores import Name
@@ -105,6 +105,7 @@ class Table:
         options: a dataclass of what the script can be run with, and the defaults.
         decided: names of options that the table itself goes through, so that nobody can set them.
         unavailable: why nothing can be run yet; the table is then listed with that reason.
+        names: what rows and columns are called where people read them; files have the keys.
     """
 
     paper: str
@@ -121,6 +122,11 @@ class Table:
     options: Any = None
     decided: tuple[str, ...] = ()
     unavailable: str | None = None
+    names: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def called(self, key: str) -> str:
+        """A row's or a column's name for people."""
+        return self.names.get(key, key)
 
     @property
     def slot(self) -> str:

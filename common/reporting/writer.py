@@ -86,8 +86,8 @@ def rows_of(table: Table, shown: list[Shown]) -> list[list[str]]:
         diverged = f" ({facts.diverged} diverged)" if facts.diverged else ""
         rows.append(
             [
-                entry.row,
-                entry.column,
+                table.called(entry.row),
+                table.called(entry.column),
                 plus_minus(mean, std, decimals),
                 ours,
                 interval(facts.low, facts.high, decimals),

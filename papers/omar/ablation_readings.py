@@ -7,7 +7,7 @@ squared norm summed, appendix coefficients.
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, READINGS
+from papers.omar.config import METHODS, QUALITIES, READINGS, names
 from papers.omar.experiment import cell
 
 
@@ -32,7 +32,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "ablation_readings", "released code against the paper's text", entries)
+TABLE = Table(
+    "omar", "ablation_readings", "released code against the paper's text", entries, names=names()
+)
 
 if __name__ == "__main__":
     script.main(TABLE)

@@ -18,6 +18,10 @@ METHODS = {
     "ma_cql": (MACQL, MACQLConfig),
     "omar": (OMAR, OMARConfig),
 }
+# What methods are called for people, and the kind of their critics: one name stands for several
+# algorithms in the literature
+TITLES = {"ma_icq": "MA-ICQ", "ma_td3bc": "MA-TD3+BC", "ma_cql": "MA-CQL", "omar": "OMAR"}
+CRITICS = {False: "independent critics", True: "centralised critics"}
 TASKS = ("cooperative_navigation", "predator_prey", "world")
 ROBOT = "two_agent_halfcheetah"  # of Table 6
 QUALITIES = ("random", "medium-replay", "medium", "expert")
@@ -133,6 +137,11 @@ ROBOT_HYPER = {
         "elites": 5,
     },
 }
+
+
+def names(centralised: bool = False) -> dict[str, str]:
+    """Methods with the kind of their critics, for people."""
+    return {method: f"{title}, {CRITICS[centralised]}" for method, title in TITLES.items()}
 
 
 def update_rounds(task: str, quality: str) -> int:

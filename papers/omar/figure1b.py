@@ -2,7 +2,7 @@
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import Options
+from papers.omar.config import Options, names
 from papers.omar.experiment import line_cell, raw_return
 
 METHODS = ("ma_td3bc", "ma_cql", "omar")
@@ -23,6 +23,7 @@ TABLE = Table(
     unit="raw return",
     draw=figures.curves,
     options=Options(),
+    names=names(),
 )
 
 if __name__ == "__main__":

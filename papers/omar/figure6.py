@@ -3,7 +3,7 @@
 from common.reporting import figures, script
 from common.reporting.tables import Table
 from papers.omar import table3
-from papers.omar.config import Options
+from papers.omar.config import Options, names
 
 TABLE = Table(
     "omar",
@@ -12,6 +12,7 @@ TABLE = Table(
     table3.entries,
     draw=figures.curves,
     options=Options(),
+    names=names(),
 )
 
 if __name__ == "__main__":

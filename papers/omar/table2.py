@@ -4,7 +4,7 @@
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import Options
+from papers.omar.config import Options, names
 from papers.omar.experiment import line_cell, raw_return
 
 UPDATES = (1, 5, 20)
@@ -29,6 +29,7 @@ TABLE = Table(
     entries,
     unit="raw return",
     options=Options(),
+    names=names(),
 )
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, TASKS, Options
+from papers.omar.config import METHODS, QUALITIES, TASKS, Options, names
 from papers.omar.experiment import cell
 
 
@@ -16,7 +16,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 TABLE = Table(
-    "omar", "table3", "four methods on the particle worlds", entries, ours="omar", options=Options()
+    "omar",
+    "table3",
+    "four methods on the particle worlds",
+    entries,
+    ours="omar",
+    options=Options(),
+    names=names(),
 )
 
 if __name__ == "__main__":

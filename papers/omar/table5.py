@@ -2,7 +2,7 @@
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, Options
+from papers.omar.config import METHODS, QUALITIES, Options, names
 from papers.omar.experiment import cell
 
 
@@ -22,7 +22,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return [one(method, quality) for method in METHODS for quality in QUALITIES]
 
 
-TABLE = Table("omar", "table5", "four methods with centralised critics", entries, options=Options())
+TABLE = Table(
+    "omar",
+    "table5",
+    "four methods with centralised critics",
+    entries,
+    options=Options(),
+    names=names(centralised=True),
+)
 
 if __name__ == "__main__":
     script.main(TABLE)

@@ -4,7 +4,7 @@ own joints only.
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, ROBOT, Options
+from papers.omar.config import METHODS, QUALITIES, ROBOT, Options, names
 from papers.omar.experiment import cell
 
 
@@ -16,7 +16,14 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "table6", "four methods on two-agent HalfCheetah", entries, options=Options())
+TABLE = Table(
+    "omar",
+    "table6",
+    "four methods on two-agent HalfCheetah",
+    entries,
+    options=Options(),
+    names=names(),
+)
 
 if __name__ == "__main__":
     script.main(TABLE)
