@@ -67,5 +67,5 @@ def test_every_published_entry_has_a_cell_and_the_same_order(table, preset):
     )
     entries = [(entry.row, entry.column) for entry in table.entries(preset, table.defaults)]
     assert len(set(entries)) == len(entries)
-    if published:
-        assert entries == published
+    if published:  # rows that the paper does not have may stand between
+        assert [entry for entry in entries if entry in published] == published

@@ -40,10 +40,15 @@ class MACQL(OnBackbone):
         loss = conservative_critic_loss(q, backbone.target(batch), gap, self.alpha)
         backbone.critic_step(loss)
         for _ in range(backbone.config.actor_updates):
-            action = backbone.actors.train_actions(batch.obs, update_running=True)
-            q = backbone.critics.values(context, action, backbone.critics.constant, head=0)
-            backbone.actor_step(-mean_over_batch(q), action)
+            self.improve(batch, context)
         backbone.update_targets()
+
+    def improve(self, batch: Batch, context: Tensor) -> None:
+        """One step of the actor."""
+        backbone = self.backbone
+        action = backbone.actors.train_actions(batch.obs, update_running=True)
+        q = backbone.critics.values(context, action, backbone.critics.constant, head=0)
+        backbone.actor_step(-mean_over_batch(q), action)
 
 
 @dataclass(frozen=True)

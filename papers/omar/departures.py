@@ -151,8 +151,17 @@ DEPARTURES = [
     Departure(
         "HalfCheetah: correction of their density",
         "",
-        "subtracts the density, a plain bug",
+        "subtracts the density, a plain bug; the published table has it",
         "subtracts its logarithm",
+        option="density=released",
+        effect=Effect(
+            "ablation_density",
+            tuple(
+                ((f"{quality}/released", method), (f"{quality}/log", method))
+                for quality in QUALITIES
+                for method in ("ma_cql", "omar")
+            ),
+        ),
     ),
     Departure(
         "HalfCheetah: the clock's cut",
@@ -213,6 +222,21 @@ DEPARTURES = [
         "",
         "30 valued actions each; CEM keeps 3 elites of 10",
         option="elites",
+    ),
+    Departure(
+        "random shooting of Table 4",
+        "not said what it draws, nor how often",
+        "",
+        "30 draws of the sampler's first Gaussian; 30 and 10 uniform draws stand beside it",
+        option="sampler=uniform",
+        effect=Effect(
+            "table4",
+            tuple(
+                ((sampler, quality), ("random", quality))
+                for sampler in ("uniform_30", "uniform_10")
+                for quality in QUALITIES
+            ),
+        ),
     ),
     Departure(
         "Figure 1d",

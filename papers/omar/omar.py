@@ -64,6 +64,9 @@ class MACQLConfig:
     # also so many around pi(o), and around pi(o'), as the code does on HalfCheetah
     cql_noisy_samples: CountOrZero = 0
     cql_noise: Positive = 0.2  # standard deviation of those
+    # what is subtracted from their values: the logarithm of their density, or the density itself,
+    # as the released code does
+    density: Literal["log", "released"] = "log"
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class OMARConfig(MACQLConfig):
     """OMAR = MA-CQL's critic and a rectified actor (Eqs. 2 and 3)."""
 
     coefficient: Share = 0.5  # tau of Eq. 2, per member; the map per data set is a setting
-    # "omar", "cem" or "random" (Table 4); "elites": the code's on HalfCheetah
-    sampler: Literal["omar", "cem", "random", "elites"] = "omar"
+    # "omar", "cem", "random" or "uniform" (Table 4); "elites": the code's on HalfCheetah
+    sampler: Literal["omar", "cem", "random", "uniform", "elites"] = "omar"
     iterations: Count = 3  # J
     samples: Count = 10  # K
     mean: float = 0.0  # of the first population, per member
@@ -300,6 +303,15 @@ def uniform_gap(
     return cql_gap(logsumexp, q, uniform_log_density(size))
 
 
+def as_log(log_density: Tensor) -> Tensor:
+    """The logarithm of a density, as CQL(H) means it."""
+    return log_density
+
+
+# by MACQLConfig.density: what is subtracted, of a log density
+DENSITIES: dict[str, Callable[[Tensor], Tensor]] = {"log": as_log, "released": torch.exp}
+
+
 def noisy_gap(
     backbone: Backbone, batch: Batch, context: Tensor, q: Tensor, config: MACQLConfig
 ) -> Tensor:
@@ -307,9 +319,9 @@ def noisy_gap(
     all valued at o.
 
     Each sample is weighted by its own density (Kumar et al., 2020, appendix F). The released code
-    subtracts the Gaussian's density where its logarithm is meant; that is a plain bug, and the
-    logarithm is used here.
+    subtracts the Gaussian's density where its logarithm is meant: `density` chooses.
     """
+    correction = DENSITIES[config.density]
     agents, rows, size = batch.action.shape[1:]
     uniform = backbone.uniform_actions(rows, config.cql_samples)
     density = torch.full(uniform.shape[:-1], uniform_log_density(size), device=uniform.device)
@@ -318,8 +330,8 @@ def noisy_gap(
     for obs in (batch.obs, batch.next_obs):
         center = backbone.actors.train_actions(obs).detach().unsqueeze(3)
         noise = config.cql_noise * backbone.normal(agents, rows, config.cql_noisy_samples, size)
-        density = gaussian_log_prob(torch.zeros_like(noise), log_std, noise)
-        pools.append(((center + noise).clamp(-1, 1), density))
+        log_density = gaussian_log_prob(torch.zeros_like(noise), log_std, noise)
+        pools.append(((center + noise).clamp(-1, 1), correction(log_density)))
     weighted = []
     for actions, density in pools:  # each pool is a pass of its own, with its own batch statistics
         repeated = context.repeat_interleave(actions.shape[3], dim=2)
@@ -347,12 +359,17 @@ def critic_samples(
 
 
 class ActionSampler(NamedTuple):
-    """A zeroth-order optimiser over actions; see `zeroth_order.search`."""
+    """A zeroth-order optimiser over actions; see `zeroth_order.search`.
+
+    Attributes:
+        uniform: one population is drawn uniformly, instead of Gaussian ones.
+    """
 
     iterations: int
     samples: int
     refine: zeroth_order.Refine
     carried: int = 0
+    uniform: bool = False
 
 
 def softmax_sampler(config: OMARConfig) -> ActionSampler:
@@ -366,10 +383,15 @@ def softmax_sampler(config: OMARConfig) -> ActionSampler:
 
 
 def random_sampler(config: OMARConfig) -> ActionSampler:
-    """One population of J K actions."""
+    """Random shooting around OMAR's first mean: one Gaussian population of J K actions."""
     return softmax_sampler(config)._replace(
         iterations=1, samples=config.iterations * config.samples
     )
+
+
+def uniform_sampler(config: OMARConfig) -> ActionSampler:
+    """Random shooting over the whole range: J K uniform actions."""
+    return random_sampler(config)._replace(uniform=True)
 
 
 def cem_sampler(config: OMARConfig, correction: int = 0) -> ActionSampler:
@@ -390,6 +412,7 @@ SAMPLERS = {
     "omar": softmax_sampler,
     "cem": cem_sampler,
     "random": random_sampler,
+    "uniform": uniform_sampler,
     "elites": elites_sampler,
 }
 
@@ -455,12 +478,17 @@ class OMAR(OnBackbone):
         loss = conservative_critic_loss(q, backbone.target(batch), gap, self.alpha)
         backbone.critic_step(loss)
         for _ in range(backbone.config.actor_updates):
-            action = backbone.actors.train_actions(batch.obs, update_running=True)
-            q = backbone.critics.values(context, action, backbone.critics.constant, head=0)
-            a_hat = self.rectified_action(context, action, q)
-            loss = rectified_actor_loss(q, action, a_hat, self.coefficient, self.squared_norm)
-            backbone.actor_step(loss, action)
+            self.improve(batch, context)
         backbone.update_targets()
+
+    def improve(self, batch: Batch, context: Tensor) -> None:
+        """One step of the actor (line 13)."""
+        backbone = self.backbone
+        action = backbone.actors.train_actions(batch.obs, update_running=True)
+        q = backbone.critics.values(context, action, backbone.critics.constant, head=0)
+        a_hat = self.rectified_action(context, action, q)
+        loss = rectified_actor_loss(q, action, a_hat, self.coefficient, self.squared_norm)
+        backbone.actor_step(loss, action)
 
     @torch.no_grad()
     def rectified_action(self, context: Tensor, action: Tensor, q: Tensor) -> Tensor:
@@ -480,6 +508,9 @@ class OMAR(OnBackbone):
         def value(actions: Tensor) -> Tensor:
             return kernels.sample_values(*critic_samples(backbone, context, actions, head=0))
 
+        if sampler.uniform:
+            candidates = backbone.uniform_actions(rows, sampler.samples)
+            return zeroth_order.pick(candidates, value(candidates), action.detach(), q.detach())
         mean, std = (one.reshape(-1, 1, 1, 1).expand_as(action) for one in (self.mean, self.std))
         candidates, candidate_q = zeroth_order.search(
             draw, value, sampler.iterations, mean, std, sampler.refine, sampler.carried

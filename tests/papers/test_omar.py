@@ -280,12 +280,14 @@ def test_centralised_target_uses_everybodys_target_policy_on_their_own_observati
     torch.testing.assert_close(backbone.target(batch)[0, i], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
+@pytest.mark.parametrize("kind", ["log", "released"])
+def test_the_gap_over_noisy_actions_is_the_loop_over_samples(kind):
     """HalfCheetah's penalty: uniform actions and actions around pi(o) and pi(o'), each weighted by
-    its density.
+    its density; the released code subtracts that of the noisy ones without the logarithm.
     """
     config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
-    agent, replay = learner("ma_cql", [0, 1], config, {"cql_noisy_samples": 3, "cql_samples": 4})
+    hyper = {"cql_noisy_samples": 3, "cql_samples": 4, "density": kind}
+    agent, replay = learner("ma_cql", [0, 1], config, hyper)
     backbone, batch = agent.backbone, replay.draw(20)
     member, n = 1, 2
     streams = Streams([0, 1], "noise")
@@ -295,7 +297,8 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
         center = backbone.actors.train_actions(obs).detach()[member, n]
         noise = streams.normal((3, 20, 3, 2))[member, n]
         actions = (center[:, None] + 0.2 * noise).clamp(-1, 1)
-        pools.append((actions, torch.distributions.Normal(0.0, 0.2).log_prob(0.2 * noise).sum(-1)))
+        density = torch.distributions.Normal(0.0, 0.2).log_prob(0.2 * noise).sum(-1)
+        pools.append((actions, density if kind == "log" else density.exp()))
     q = backbone.critics.values(batch.obs, batch.action)
     expected = 0
     for head in (0, 1):
@@ -320,8 +323,34 @@ def test_the_gap_over_noisy_actions_is_the_loop_over_samples():
     torch.testing.assert_close(got.detach(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_uniform_shooting_takes_the_best_of_uniform_draws_and_the_policy(iterations):
+    """Random shooting as a loop over states and draws."""
+    config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
+    hyper = {"sampler": "uniform", "iterations": iterations}
+    agent, replay = learner("omar", [0, 1], config, hyper)
+    backbone, batch = agent.backbone, replay.draw(20)
+    action = backbone.actors.train_actions(batch.obs)
+    q = backbone.critics.values(batch.obs, action, head=0)
+    drawn = Streams([0, 1], "noise").uniform((3, 20, 10 * iterations, 2), -1, 1)
+    assert drawn.abs().max() <= 1
+    found = agent.rectified_action(batch.obs, action, q)
+    member, n = 1, 2
+    for b in range(20):
+        values = [
+            backbone.critics.values(batch.obs[:, :, b : b + 1], one[:, :, None], head=0)
+            for one in drawn[:, :, b].unbind(2)
+        ]
+        best = max(range(len(values)), key=lambda k: values[k][member, n].item())
+        expected = drawn[member, n, b, best]
+        if values[best][member, n] <= q[member, n, b]:
+            expected = action[member, n, b]
+        torch.testing.assert_close(found[member, n, b], expected.detach())
+
+
 OTHER = {
     "sampler": "cem",
+    "density": "released",
     "sigma": "text",
     "squared_norm": "sum",
     "beta": 0.01,
@@ -335,6 +364,7 @@ def test_options_of_omar_change_its_policy(change):
     other = OTHER.get(change, 2)
     flats = []
     base = {"sampler": "elites"} if change == "elites" else {}
+    base |= {"cql_noisy_samples": 2} if change == "density" else {}
     for hyper in (base, {**base, change: other}):
         agent, replay = learner("omar", [0], hyper={"coefficient": 0.5, **hyper})
         for _ in range(3):
