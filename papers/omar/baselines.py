@@ -4,7 +4,9 @@ None but MA-CQL is in the released code; notes.md states what each is built from
 omar.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -79,13 +81,42 @@ class MATD3BC(OnBackbone):
 
 @dataclass(frozen=True)
 class MAICQConfig:
-    """MA-ICQ (Yang et al., 2021), continuous, on the paper's backbone; both temperatures are ours
-    (notes.md).
-    """
+    """MA-ICQ (Yang et al., 2021), continuous, on the paper's backbone."""
 
-    target_temperature: Positive = 1000.0  # of the importance weights on target values
-    policy_temperature: Positive = 10.0  # of the weights on the policy's log likelihood
+    target_temperature: Positive = 1000.0  # of weights on target values; the multi-agent release's
+    # of weights on the policy's log likelihood, per member; ours: the releases have 0.1 and 600
+    policy_temperature: Positive = 10.0
+    # "constant": the Lagrange coefficient of the ICQ paper, as both releases have it; "spread": in
+    # standard deviations of what is weighed, over the minibatch
+    temperature: Literal["constant", "spread"] = "constant"
+    # "mean_one": B times the softmax, as the multi-agent release; "clipped": half of that and at
+    # most 1, as the single-agent one
+    target_weights: Literal["mean_one", "clipped"] = "mean_one"
     log_std_range: tuple[float, float] = (-6.0, 0.0)
+
+
+def as_they_are(values: Tensor) -> Tensor:
+    """[M, N, B] values for a constant temperature: the larger they grow, the fewer rows count."""
+    return values
+
+
+def in_spreads(values: Tensor) -> Tensor:
+    """[M, N, B] values in standard deviations over the batch: whatever their scale, as many rows
+    count.
+    """
+    return values / values.std(-1, keepdim=True).clamp_min(1e-6)
+
+
+def clipped_weights(values: Tensor, temperature: float) -> Tensor:
+    """[M, N, B] half the `softmax_weights`, and at most 1: no target value is enlarged."""
+    return (0.5 * softmax_weights(values, temperature)).clamp_max(1.0)
+
+
+UNITS = {"constant": as_they_are, "spread": in_spreads}  # by MAICQConfig.temperature
+TARGET_WEIGHTS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "mean_one": softmax_weights,
+    "clipped": clipped_weights,
+}
 
 
 class MAICQ(OnBackbone):
@@ -100,6 +131,9 @@ class MAICQ(OnBackbone):
     def __init__(self, backbone: Backbone, config: MAICQConfig):
         super().__init__(backbone)
         self.config = config
+        self.units = UNITS[config.temperature]
+        self.target_weights = TARGET_WEIGHTS[config.target_weights]
+        self.policy_temperature = backbone.per_member(config.policy_temperature)[:, None, None]
         shape = (len(backbone.seeds), backbone.num_agents, 1, backbone.action_dim)
         logits = {"logits": torch.zeros(shape)}
         self.spread = backbone.hold("spread", logits, backbone.config.actor_lr, clip=False)
@@ -113,7 +147,7 @@ class MAICQ(OnBackbone):
         backbone.critic_step(td_loss(q, target))
 
         advantage = target - q.detach()[:, :, 0]
-        weight = softmax_weights(advantage, config.policy_temperature)
+        weight = softmax_weights(self.units(advantage) / self.policy_temperature, 1.0)
         mean = backbone.actors.train_actions(batch.obs, update_running=True)
         low, high = config.log_std_range
         log_std = low + (high - low) * self.spread["logits"].sigmoid()
@@ -128,6 +162,7 @@ class MAICQ(OnBackbone):
         assert batch.next_action is not None  # rows are drawn so that it is known
         context = backbone.next_context(batch, batch.joint.get("next_action"))
         next_q = backbone.critics.values(context, batch.next_action, backbone.targets["critic"])
-        weight = softmax_weights(next_q.amin(2), self.config.target_temperature)
+        value = self.units(next_q.amin(2))
+        weight = self.target_weights(value, self.config.target_temperature)
         weighted_q = weight.unsqueeze(2) * next_q
         return td_target(batch.reward, batch.terminal, weighted_q, backbone.config.gamma)

@@ -225,6 +225,7 @@ PER_MEMBER = (
     "actor_lr",
     "critic_lr",
     "bc_weight",
+    "policy_temperature",
 )  # may differ in a program
 
 

@@ -22,6 +22,13 @@ TOGETHER = Effect(
     ),
 )
 
+
+def of_icq(weights: str) -> Effect:
+    """MA-ICQ on navigation with other weights."""
+    pairs = tuple(((quality, weights), (quality, "constant")) for quality in QUALITIES)
+    return Effect("ablation_icq", pairs)
+
+
 DEPARTURES = [
     Departure(
         "OMAR's coefficient (tau of Eq. 2)",
@@ -205,9 +212,33 @@ DEPARTURES = [
     Departure(
         "MA-ICQ",
         "",
-        "not released",
-        "SARSA twin critics, Gaussian policy; temperatures 1000 (target) and 10 (policy) are ours",
+        "not released; ICQ's own is for discrete actions, or for one agent",
+        "SARSA twin critics, Gaussian policy",
+        option="log_std_range",
+    ),
+    Departure(
+        "MA-ICQ: what its temperatures are relative to",
+        "nothing (ICQ: a constant Lagrange coefficient)",
+        "nothing, in both of ICQ's",
+        "nothing",
+        option="temperature=spread",
+        effect=of_icq("spread"),
+    ),
+    Departure(
+        "MA-ICQ: its temperatures on target values and on the policy's likelihood",
+        "not given",
+        "ICQ's: 1000 and 0.1 (several agents), 600 and 600 (one agent)",
+        "1000 and 10, the second ours",
         option="target_temperature, policy_temperature",
+        effect=of_icq("multi_agent_release"),
+    ),
+    Departure(
+        "MA-ICQ: weights on target values",
+        "not given (ICQ: an importance ratio, its mean is one)",
+        "ICQ's: mean one (several agents), halved and at most one (one agent)",
+        "mean one",
+        option="target_weights=clipped",
+        effect=of_icq("clipped"),
     ),
     Departure(
         "centralised CQL and OMAR",

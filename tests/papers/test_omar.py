@@ -12,11 +12,13 @@ import torch
 from torch import nn
 
 from common.learning import kernels
+from common.learning.losses import softmax_weights
 from common.learning.philox import Streams
 from common.learning.replay import Batch, Replay
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from papers.omar import training
+from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import PAPER, make_cell, over_second
 from papers.omar.omar import (
@@ -392,6 +394,58 @@ def test_options_of_the_backbone_are_read(change):
             agent.update(replay.draw(20))
         flats.append(agent.backbone.actors.params.flat.clone())
     assert flats[0].shape != flats[1].shape or not torch.equal(*flats)
+
+
+def test_icq_weights_by_hand():
+    values = torch.tensor([[[0.0, 2.0, 4.0]]])  # standard deviation 2
+    shares = [1.0, math.exp(1), math.exp(2)]
+    expected = torch.tensor([3 * share / sum(shares) for share in shares])
+    torch.testing.assert_close(softmax_weights(in_spreads(values), 1.0)[0, 0], expected)
+    torch.testing.assert_close(softmax_weights(values, 2.0)[0, 0], expected)
+    halved = torch.tensor([0.5 * expected[0], 0.5 * expected[1], 0.9979])
+    torch.testing.assert_close(clipped_weights(values, 2.0)[0, 0], halved, rtol=1e-4, atol=0)
+    assert clipped_weights(values, 0.1).max() == 1
+
+
+def test_only_weights_in_spreads_stay_the_same_while_values_grow():
+    values = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
+    grown = 30 * values + 7
+    torch.testing.assert_close(
+        softmax_weights(in_spreads(grown), 1.0), softmax_weights(in_spreads(values), 1.0)
+    )
+    assert softmax_weights(grown, 10.0).max() > 3 * softmax_weights(values, 10.0).max()
+    assert in_spreads(torch.ones(1, 1, 4)).isfinite().all()
+
+
+def test_icq_targets_are_the_loop_over_the_batch():
+    """Target weights of both kinds, from the twin critics' smaller value."""
+    for hyper in ({}, {"target_weights": "clipped"}, {"temperature": "spread"}):
+        hyper = {"target_temperature": 0.3, **hyper}
+        agent, replay = learner("ma_icq", [0, 1], hyper=hyper)
+        batch = replay.draw(20)
+        targets = agent.backbone.targets["critic"]
+        next_q = agent.backbone.critics.values(batch.next_obs, batch.next_action, targets)
+        lower = next_q.amin(2)[1, 2].double()
+        unit = lower.std() if "temperature" in hyper else 1.0
+        shares = [math.exp((value - lower.max()) / unit / 0.3) for value in lower]
+        for b in range(20):
+            weight = 20 * shares[b] / sum(shares)
+            if "target_weights" in hyper:
+                weight = min(0.5 * weight, 1.0)
+            keep = 0.95 * (1 - float(batch.terminal[1, 2, b]))
+            expected = float(batch.reward[1, 2, b]) + keep * weight * float(lower[b])
+            assert agent.target(batch)[1, 2, b].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_population_of_policy_temperatures_equals_separate_runs():
+    both, replay = learner("ma_icq", [0, 0], hyper={"policy_temperature": [0.5, 5.0]})
+    alone, other = learner("ma_icq", [0], hyper={"policy_temperature": 5.0})
+    for _ in range(3):
+        both.update(replay.draw(20))
+        alone.update(other.draw(20))
+    first, second = both.backbone.actors.params.flat
+    torch.testing.assert_close(second, alone.backbone.actors.params.flat[0], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(first, second)
 
 
 def test_icq_values_only_actions_of_the_data():
