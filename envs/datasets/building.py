@@ -11,7 +11,7 @@ import filelock
 from common.running import workers
 from common.running.files import sha256, sweep
 from envs import storage
-from envs.datasets import recipes
+from envs.datasets import recipes, statistics
 from envs.datasets.keys import IMPORTED, Key, data_path, family
 from envs.storage import DataError
 
@@ -61,7 +61,9 @@ def build(
             sweep(folder)
             generated = family(task).generate(task, quality, [*reasons], size, **options)
             for seed, (arrays, facts) in zip(reasons, generated, strict=True):
-                storage.write(keys[seed].path, arrays, facts, recipes.building_code(task))
+                path = keys[seed].path
+                complete = statistics.with_statistics(path, arrays, facts)
+                storage.write(path, complete, facts, recipes.building_code(task))
     return paths
 
 
@@ -79,12 +81,15 @@ def fault(key: Key) -> str:
     if _sha256(key.path, changed_at) != recorded:
         return "damaged"
     try:
-        facts = storage.read(key.path, recipes.nothing, verify=False)["provenance"]
+        data = storage.read(key.path, lambda file, facts: statistics.read(file), verify=False)
     except DataError:
         return "damaged"
+    facts = data["provenance"]
     recipes.check_place(key.path, key, facts)
     names = recipes.changes(key, facts, storage.code(key.path))
-    return f"{', '.join(names)} changed" if names else ""
+    if names:
+        return f"{', '.join(names)} changed"
+    return "" if data["arrays"] else "without statistics"
 
 
 @functools.cache

@@ -6,68 +6,118 @@ from pathlib import Path
 import numpy as np
 
 from common.running.files import atomic
-from envs.datasets.keys import family, key_at
-from envs.datasets.loading import constants, episode_returns, load
+from envs import storage
+from envs.datasets import comparison, recipes, statistics
+from envs.datasets.comparison import Ours
+from envs.datasets.keys import Key, family, key_at
+from envs.datasets.loading import episode_returns, load
+from envs.datasets.statistics import episode_lengths
 from envs.storage import DataError
 
 HEADER = [
     "task",
     "quality",
-    "seed",
     "size",
-    "steps",
-    "episodes",
+    "seeds",
+    "rows",
     "return",
-    "sd",
     "level",
-    "released return",
-    "released level",
+    "steps",
+    "|a|>0.95",
+    "ended",
+    "released",
+    "level",
+    "steps",
+    "rows",
+    "",
 ]
+LEGEND = """\
+return, level, steps: of an episode; level 0 is the random and 100 the expert return that the
+authors' scores are relative to (OMAR, D4RL, MOMA-PPO), ours where none were released; ended: share
+of episodes before the clock. size card: not built, from the cards of the behaviour policies.
+Why something is off is written in envs/datasets/deviations.csv"""
 
 
-def describe(path: Path) -> list:
-    """One table row about a built data set: returns and normalised level, ours and released."""
-    data = load(path)
-    facts = data["provenance"]
-    task = facts["task"]
-    quality = facts["quality"]
-    returns = episode_returns(data)
-    expert, random = constants(task)
-    level = 100 * (returns.mean() - random) / (expert - random)  # nan where there is no expert
-    arrays = data["arrays"]
-    steps = int(arrays["filled"].sum()) if "filled" in arrays else len(arrays["rewards"])
-    row = [task, quality, facts["seed"], facts["size"], steps, len(returns)]
-    row += [f"{returns.mean():.2f}", f"{returns.std():.2f}", f"{level:.1f}"]
-    released, top, bottom = (
-        family(task).released(task, name) for name in (quality, "expert", "random")
-    )
-    if released is None:
-        return [*row, "", ""]
-    lowest = float(bottom["return_mean"])
-    span = float(top["return_mean"]) - lowest
-    released_level = 100 * (float(released["return_mean"]) - lowest) / span
-    said = f"{released['return_mean']} +- {released['return_sd']}"
-    return [*row, said, f"{released_level:.1f}"]
+def statistics_at(path: Path) -> tuple[Key, dict[str, float]]:
+    """Which data set a file is, and its statistics; no array is read, no checksum compared.
+
+    Raises:
+        DataError: it cannot be read, is another data set than what belongs there, or of another
+            recipe.
+    """
+    key = key_at(path)
+    if not key:
+        raise DataError(misplaced(path))
+    data = storage.read(path, lambda file, facts: statistics.read(file), False, key.remedy)
+    recipes.check_place(path, key, data["provenance"])
+    names = recipes.changes(key, data["provenance"], storage.code(path))
+    if names or not data["arrays"]:
+        why = f"was built by another recipe ({', '.join(names)} changed)"
+        raise DataError(f"data set {path} {why if names else 'has no statistics'}; {key.remedy}")
+    return key, data["arrays"]
 
 
-def episode_lengths(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """[episodes] steps of every whole episode."""
-    if "filled" in arrays:  # whole episodes, padded
-        return arrays["filled"].sum(1)
-    ends = np.flatnonzero(arrays["terminals"] | arrays["timeouts"])
-    return np.diff(np.concatenate([[-1], ends]))
-
-
-def listed(paths: list[Path]) -> tuple[list[list], list[str]]:
-    """Table rows of data sets, and what is wrong with those that cannot be loaded."""
-    rows = []
+def described(paths: list[Path]) -> tuple[list[Ours], list[str]]:
+    """Data sets by task, quality and size, and what is wrong with those that cannot be read."""
+    kinds: dict[tuple[str, str, str], dict[int, dict[str, float]]] = {}
     problems = []
     for path in paths:
         try:
-            rows.append(describe(path))
+            key, found = statistics_at(path)
+            kinds.setdefault((key.task, key.quality, key.size), {})[key.seed] = found
         except DataError as error:
             problems.append(str(error))
-    return rows, problems
+    return [comparison.built(*kind, by_seed) for kind, by_seed in kinds.items()], problems
+
+
+def row_of(ours: Ours) -> list[str]:
+    """A line of the table about data sets of one task, quality and size."""
+    mine, theirs = ours.figures, comparison.released(ours.task, ours.quality)
+    verdict = comparison.judged(ours)
+    words = comparison.off(ours)
+    judgement = f"off: {', '.join(words)}" if words else "near" if verdict else ""
+    return [
+        ours.task,
+        ours.quality,
+        ours.size,
+        " ".join(map(str, ours.seeds)),
+        rounded(mine.rows, 0),
+        spread(mine.return_mean, mine.return_sd),
+        rounded(comparison.level(ours.task, mine.return_mean), 0),
+        rounded(mine.length, 0),
+        rounded(mine.saturated, 2),
+        rounded(mine.terminated, 2),
+        spread(theirs.get("return_mean"), theirs.get("return_sd")),
+        rounded(comparison.level(ours.task, theirs.get("return_mean")), 0),
+        rounded(theirs.get("length"), 0),
+        rounded(theirs.get("transitions"), 0),
+        judgement,
+    ]
+
+
+def spread(mean: float | None, sd: float | None) -> str:
+    """A mean and its standard deviation, as far as they are known."""
+    if mean is None:
+        return ""
+    decimals = 0 if abs(mean) >= 1000 else 1 if abs(mean) >= 100 else 2
+    return rounded(mean, decimals) + (f" +- {rounded(sd, decimals)}" if sd is not None else "")
+
+
+def rounded(value: float | None, decimals: int) -> str:
+    """A number, "" where it is not known."""
+    return "" if value is None else f"{round(value, decimals) + 0:.{decimals}f}"
+
+
+def summary(sets: list[Ours]) -> str:
+    """How many data sets are near their released twins, and which are not."""
+    with_twin = [ours for ours in sets if comparison.judged(ours)]
+    others = [ours for ours in with_twin if comparison.off(ours)]
+    near = f"{len(with_twin) - len(others)} of {len(with_twin)} near their released twins"
+    named = [
+        f"{ours.task} {ours.quality} {ours.size} ({', '.join(comparison.off(ours))})"
+        for ours in others
+    ]
+    return f"{near}; off: {', '.join(named)}" if others else near
 
 
 def check(path: Path) -> str | None:
@@ -93,7 +143,12 @@ def check(path: Path) -> str | None:
 
 def check_at(path: Path) -> str | None:
     """As `check`, of a file that must also lie where a data set belongs."""
-    return check(path) if key_at(path) else f"{path} lies where no data set belongs; delete it"
+    return check(path) if key_at(path) else misplaced(path)
+
+
+def misplaced(path: Path) -> str:
+    """What to say about a file that is no data set."""
+    return f"{path} lies where no data set belongs; delete it"
 
 
 def show(path: Path) -> None:

@@ -3,7 +3,7 @@
 python -m envs.datasets list [TASK ...]
 python -m envs.datasets build [TASK ...] [--quality Q ...] [--seeds 0 1 2] [--size quick]
     [--jobs 2] [--again] [--replay exact]
-python -m envs.datasets import TASK QUALITY --source d4rl:DIR|minari:ID
+python -m envs.datasets import TASK QUALITY --source d4rl:DIR|minari:ID|omar:DIR
 python -m envs.datasets check [TASK ...]
 python -m envs.datasets show TASK QUALITY [--seed 0] [--size quick]
 python -m envs.datasets measure
@@ -19,8 +19,9 @@ from tabulate import tabulate
 
 from common.running.options import JOBS, SEED, SEEDS, BadInput, CommandLine, checked, number
 from envs import storage
+from envs.datasets import comparison, statistics
 from envs.datasets.building import Order, build_all
-from envs.datasets.checks import HEADER, check_at, listed, show
+from envs.datasets.checks import HEADER, LEGEND, check_at, described, row_of, show, summary
 from envs.datasets.keys import (
     COMMAND,
     IMPORTED,
@@ -66,7 +67,7 @@ def parser() -> CommandLine:
         command.add_argument("quality")
     one["show"].add_argument("--seed", type=number, default=0)
     one["show"].add_argument("--size", default="quick")
-    one["import"].add_argument("--source", required=True, help="d4rl:DIR or minari:ID")
+    one["import"].add_argument("--source", required=True, help="d4rl:DIR, minari:ID or omar:DIR")
     commands.add_parser("measure")
     return top
 
@@ -88,11 +89,14 @@ def add_building(command: argparse.ArgumentParser) -> None:
 
 
 def list_data(args: argparse.Namespace) -> int:
-    """Prints every data set that is there, and what is wrong with those that cannot be loaded."""
-    rows, problems = listed(existing(args.tasks))
-    print(tabulate(rows, HEADER))
+    """Prints ours beside the released data sets, and what is wrong with files that are there."""
+    sets, problems = described(existing(args.tasks))
+    shown = comparison.chosen(sets, args.tasks)
+    print(tabulate([row_of(ours) for ours in shown], HEADER, disable_numparse=True))
+    print(LEGEND)
     print("".join(f"{problem}\n" for problem in problems), end="")
     print(f"in {storage.data_folder()}; tasks: {', '.join(TASKS)}")
+    print(summary(shown))
     return 0
 
 
@@ -132,36 +136,53 @@ def orders_of(task: str, args: argparse.Namespace) -> list[Order]:
 
 
 def import_data(args: argparse.Namespace) -> int:
-    """Copies a real D4RL or Minari data set into our layout."""
+    """Copies real data sets into our layout."""
     import_source(args.task, args.quality, args.source)
     return 0
 
 
-def import_source(task: str, quality: str, source: str, say=print) -> Path:
-    """Copies a real D4RL or Minari data set into our layout, validated; see
-    `envs.mujoco.foreign`.
+def import_source(task: str, quality: str, source: str, say=print) -> list[Path]:
+    """Copies real D4RL, Minari or OMAR data sets into our layout, validated; see
+    `envs.mujoco.foreign` and `envs.omar_files`.
+
+    Returns:
+        their files, of OMAR's one for every seed that is there.
     """
-    from envs.mujoco import data as mujoco
+    from envs import omar_files
     from envs.mujoco import foreign
 
     kind, _, where = source.partition(":")
     if kind not in IMPORTED or not where:
-        raise DataError(f"unknown source {source!r}, expected d4rl:DIR or minari:ID")
-    path = data_path(task, quality, 0, kind)
-    arrays, facts = foreign.read(task, quality, kind, where)
-    mujoco.validate(Path(where), {key: array.copy() for key, array in arrays.items()}, facts)
-    storage.write(path, arrays, facts, importing_code())
-    rows = f"{len(arrays['rewards'])} steps of {task} {quality}"
-    say(f"{rows} from {source} in {path}; use them with size {kind!r}")
-    return path
+        expected = "d4rl:DIR, minari:ID or omar:DIR"
+        raise DataError(f"unknown source {source!r}, expected {expected}")
+    data_path(task, quality, 0, kind)  # raises for unknown names
+    folder = Path(where)
+    paths = []
+    for seed in omar_files.seeds(task, quality, folder) if kind == "omar" else [0]:
+        if kind == "omar":
+            arrays, facts = omar_files.read(task, quality, folder, seed)
+        else:
+            arrays, facts = foreign.read(task, quality, kind, where)
+        path = data_path(task, quality, seed, kind)
+        complete = statistics.with_statistics(folder, arrays, facts)
+        storage.write(path, complete, facts, importing_code(kind))
+        rows = int(complete[f"{statistics.GROUP}/steps"][0])
+        said = f"{rows} steps of {task} {quality}, seed {seed}, from {source} in {path}"
+        say(f"{said}; use them with data_size={kind}")
+        paths.append(path)
+    return paths
 
 
 def check_data(args: argparse.Namespace) -> int:
-    """Prints what is wrong with data sets; 1 if something is."""
+    """Prints what is wrong with data sets, and what of them, or of the cards, is off without a
+    reason; 1 if something is.
+    """
     paths = existing(args.tasks)
-    problems = [problem for path in paths if (problem := check_at(path))]
-    print("\n".join(problems) or f"{len(paths)} data sets are in order")
-    return 1 if problems else 0
+    problems = {path: problem for path in paths if (problem := check_at(path))}
+    sets, _ = described([path for path in paths if path not in problems])
+    lines = [*problems.values(), *comparison.unexplained(comparison.chosen(sets, args.tasks))]
+    print("\n".join(lines) or f"{len(paths)} data sets are in order")
+    return 1 if lines else 0
 
 
 def show_data(args: argparse.Namespace) -> int:

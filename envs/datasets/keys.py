@@ -8,7 +8,7 @@ from envs import tasks
 from envs.storage import DataError, data_folder
 
 SIZES = ("smoke", "quick", "paper")
-IMPORTED = ("d4rl", "minari")
+IMPORTED = ("d4rl", "minari", "omar")
 REPLAYS = ("snapshots", "exact")  # of robots
 COMMAND = "python -m envs.datasets"
 

@@ -6,30 +6,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from envs import storage
+from envs.datasets import statistics
 from envs.datasets.keys import IMPORTED, family, key_at
 from envs.datasets.recipes import changes, check_place
+from envs.released import CONSTANTS
 from envs.storage import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# Whose constants the scores on imported data are relative to
+CONSTANTS_OF = {"d4rl": "d4rl", "minari": "d4rl", "omar": "omar"}
 
 
 def load(path: Path, verify: bool = True) -> dict:
     """One data set, validated.
 
     Returns:
-        `arrays`: per key [R, ...] (in the particle worlds [R, N, ...]); `provenance`; `sha256`.
+        `arrays`: per key [R, ...] (in the particle worlds [R, N, ...]); `statistics` (see
+        `envs.datasets.statistics.of`); `provenance`; `sha256`.
 
     Raises:
         DataError: the file is missing, changed since it was written, cut off, another data set or
-            of another recipe than what belongs in its place, or its contents do not fit together.
+            of another recipe than what belongs in its place, its contents do not fit together, or
+            they are not what its statistics say.
     """
     key = key_at(path)
     remedy = key.remedy if key else "build it again"
+    stored: dict[str, float] = {}
 
     def extract(file, facts: dict) -> dict[str, np.ndarray]:
         if key:
             check_place(path, key, facts)
+        stored.update(statistics.read(file))
         return family(facts["task"]).extract(file, facts)
 
     data = storage.read(path, extract, verify, remedy)
@@ -49,7 +58,9 @@ def load(path: Path, verify: bool = True) -> dict:
         raise DataError(
             f"data set {path} is no data of {facts['task']}: {error}; {remedy}"
         ) from error
-    return data
+    if wrong := statistics.wrong(stored, data["arrays"], facts):
+        raise DataError(f"data set {path}: {wrong}; {remedy}")
+    return data | {"statistics": stored}
 
 
 def transitions(data: dict, **options) -> dict[str, "Tensor"]:
@@ -70,11 +81,25 @@ def constants(task: str, **options) -> tuple[float, float]:
 
 
 def scale(task: str, size: str) -> dict:
-    """`constants` by name, "expert" and "random", for data of a size; of imported data D4RL's own,
-    marked with "from".
+    """`constants` by name, "expert" and "random", for data of a size; of imported data those that
+    the authors' scores are relative to, marked with "from".
+
+    Raises:
+        DataError: imported data of a task whose authors' constants are not known.
     """
-    if size in IMPORTED:
-        expert, random = constants(task, source="d4rl")
-        return {"expert": expert, "random": random, "from": "d4rl"}
-    expert, random = constants(task)
-    return {"expert": expert, "random": random}
+    if size not in IMPORTED:
+        expert, random = constants(task)
+        return {"expert": expert, "random": random}
+    found = released_constants(task)
+    if found is None:
+        raise DataError(f"no released constants of {task} are known, which imported data need")
+    expert, random = found
+    return {"expert": expert, "random": random, "from": CONSTANTS_OF[size]}
+
+
+def released_constants(task: str) -> tuple[float, float] | None:
+    """Expert and random return that the scores of a task's authors are relative to; None where they
+    are not published.
+    """
+    expert, random = (family(task).released(task, name) for name in CONSTANTS)
+    return (expert["return_mean"], random["return_mean"]) if expert and random else None

@@ -11,7 +11,12 @@ from envs.datasets.keys import IMPORTED, REPLAYS, Key, family
 from envs.storage import DataError
 from envs.tasks import TASKS
 
-CONVERTER = "envs.mujoco.foreign"  # of imported data
+# What imported data become, by size
+CONVERTERS = {
+    "d4rl": "envs.mujoco.foreign",
+    "minari": "envs.mujoco.foreign",
+    "omar": "envs.omar_files",
+}
 
 
 @functools.cache
@@ -21,14 +26,14 @@ def building_code(task: str) -> str:
 
 
 @functools.cache
-def importing_code() -> str:
+def importing_code(size: str) -> str:
     """Short hash of all code that decides what imported data sets become."""
-    return config_hash(code_hashes([CONVERTER]))
+    return config_hash(code_hashes([CONVERTERS[size]]))
 
 
 def code_of(key: Key) -> str:
     """Short hash of all code that decides a data set."""
-    return importing_code() if key.size in IMPORTED else building_code(key.task)
+    return importing_code(key.size) if key.size in IMPORTED else building_code(key.task)
 
 
 @functools.cache

@@ -42,6 +42,8 @@ from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import robot, xml_path
 from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, TASK_VIEWS, task_view, view
+from envs.released import beside, table
+from envs.released import constants as released_constants
 from envs.storage import FORMAT
 
 GENERATOR = 1  # raise it when a change alters the data
@@ -71,13 +73,9 @@ KEYS = FLOATS + FLAGS + INFOS
 COLLECT_WORLDS = 50  # simulations collected from together
 REPLAYS = ("snapshots", "exact")
 
-# Returns that D4RL normalises with: random and expert policies of its authors
-D4RL_CONSTANTS = {
-    "halfcheetah": (12135.0, -280.178953),
-    "hopper": (3234.3, -20.272305),
-    "walker2d": (4592.3, 1.629008),
-    "ant": (3879.7, -325.6),
-}
+RELEASED = beside(__file__)
+# Returns that D4RL normalises with: expert and random policies of its authors
+D4RL_CONSTANTS = {name: released_constants(RELEASED, name) for name in MEDIUM_REPLAY}
 
 
 def robot_of(task: str) -> str:
@@ -495,33 +493,9 @@ def episode_returns(data: dict) -> np.ndarray:
     return joint.episode_returns(data["arrays"])
 
 
-# Returns inside D4RL's v2 files, quoted in the public code of Decision Transformer; of OMAR's data,
-# measured by og-marl
-RELEASED_RETURNS = {
-    ("two_agent_halfcheetah", "random"): (-282.89, 77.50),
-    ("two_agent_halfcheetah", "medium-replay"): (423.49, 655.68),
-    ("two_agent_halfcheetah", "medium"): (1568.87, 273.38),
-    ("two_agent_halfcheetah", "expert"): (3338.69, 252.58),
-    ("halfcheetah", "random"): (-288.8, 80.4),
-    ("halfcheetah", "medium"): (4770.3, 355.8),
-    ("halfcheetah", "expert"): (10656.4, 441.7),
-    ("hopper", "random"): (18.4, 17.5),
-    ("hopper", "medium"): (1422.1, 379.0),
-    ("hopper", "expert"): (3511.4, 328.6),
-    ("walker2d", "random"): (1.9, 5.8),
-    ("walker2d", "medium"): (2852.1, 1095.4),
-    ("walker2d", "expert"): (4920.5, 136.4),
-}
-
-
 def released(task: str, quality: str) -> dict | None:
-    """Mean and standard deviation of the returns in D4RL's v2 file or OMAR's data, the yardstick
-    for ours.
-    """
-    if (task, quality) not in RELEASED_RETURNS:
-        return None
-    mean, sd = RELEASED_RETURNS[task, quality]
-    return {"task": task, "quality": quality, "return_mean": mean, "return_sd": sd}
+    """Figures of D4RL's v2 file or of OMAR's data, see `envs.released`: the yardstick for ours."""
+    return table(RELEASED).get((task, quality))
 
 
 def expected_return(facts: dict) -> tuple[float, float | None, int] | None:

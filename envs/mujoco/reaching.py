@@ -33,6 +33,8 @@ from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import robot, xml_path
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import STATE_DIMS, view
+from envs.released import beside, table
+from envs.released import constants as released_constants
 from envs.shipped import read_card, read_weights
 from envs.storage import FORMAT, data_folder
 
@@ -46,7 +48,8 @@ SIDED = 0.9  # of the steps with the elbow on one side make a convention
 ELBOW = 3  # of the state: sine of the second joint's angle
 # Return of the data's teams, and of an untrained network's mean actions, that the paper normalises
 # with
-PAPER_CONSTANTS = (-4.2370844, -11.144625)
+RELEASED = beside(__file__)
+PAPER_CONSTANTS = released_constants(RELEASED, "reacher")
 EVALUATION_EPISODES = 100
 CHECKPOINT_EVERY = 50  # epochs
 
@@ -385,15 +388,8 @@ def episode_returns(data: dict) -> np.ndarray:
 
 
 def released(task: str, quality: str) -> dict | None:
-    """The mean return of the authors' expert-mix; its spread was not published."""
-    known = {
-        "expert-mix": PAPER_CONSTANTS[0],
-        "expert": PAPER_CONSTANTS[0],
-        "random": PAPER_CONSTANTS[1],
-    }
-    if quality not in known:
-        return None
-    return {"task": task, "quality": quality, "return_mean": known[quality], "return_sd": ""}
+    """Figures of the authors' expert-mix, see `envs.released`; its spread was not published."""
+    return table(RELEASED).get((task, quality))
 
 
 def expected_return(facts: dict) -> tuple[float, float, int] | None:

@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 
 from common.learning.population import generators
-from common.running.files import read_csv, sha256
+from common.running.files import sha256
 from envs.particle import behaviour
 from envs.particle.batch import by_member, by_world
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
+from envs.released import beside, table
 from envs.storage import FORMAT, DataError, check_arrays, sums_between
 
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = tuple(SCENARIOS)
+RELEASED = beside(__file__)
 QUALITIES = ("random", "medium-replay", "medium", "expert")
 SIZES = {
     "smoke": 5_000,
@@ -253,9 +255,8 @@ def episode_returns(data: dict) -> np.ndarray:
 
 
 def released(task: str, quality: str) -> dict | None:
-    """Returns of OMAR's released data set, as og-marl's cards have them: the yardstick for ours."""
-    rows = read_csv(Path(__file__).with_name("released_returns.csv"))
-    return next((row for row in rows if (row["task"], row["quality"]) == (task, quality)), None)
+    """Figures of OMAR's released data set, see `envs.released`: the yardstick for ours."""
+    return table(RELEASED).get((task, quality))
 
 
 def expected_return(facts: dict) -> tuple[float, float | None, int] | None:

@@ -203,6 +203,25 @@ DEPARTURES = [
         "MATD3, see the notes",
     ),
     Departure(
+        "data",
+        "one released set per seed",
+        "on cloud disks",
+        "rebuilt; the released files can be imported",
+        option="data_size=omar",
+    ),
+    Departure(
+        "prey of predator-prey and world in evaluation",
+        "",
+        "a pretrained policy, as a pickle",
+        "ours, on released data too: a pickle is not read",
+    ),
+    Departure(
+        "HalfCheetah: physics of evaluation",
+        "",
+        "MuJoCo 2.0",
+        "3.17, on released data too, where users of 2.1 saw scores collapse",
+    ),
+    Departure(
         "MA-TD3+BC",
         '"open-source implementation, fine-tuned"',
         "not released",

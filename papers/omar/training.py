@@ -18,7 +18,7 @@ from common.running.sources import module_of, resolve
 from envs import datasets
 from envs.tasks import TASKS
 from envs.teams import load_team
-from papers.omar.config import METHODS, PER_MEMBER, structure
+from papers.omar.config import METHODS, OURS, PER_MEMBER, structure
 from papers.omar.omar import Backbone, BackboneConfig
 
 DATA = datasets.CellData(
@@ -123,7 +123,11 @@ def build(members: Members, device: str) -> Training:
 def training_of(population: Population, members: Members) -> Training:
     """How a population is trained."""
     config = members.config
-    expert, random = datasets.constants(config["task"])
+    task, size = config["task"], config["data_size"]
+    scale = datasets.scale(task, size)
+    expert, random = scale["expert"], scale["random"]
+    if size == "omar" and task in OURS:
+        scale["evaluated"] = OURS[task]
     rounds = config["rounds"]
 
     def evaluate(done: int) -> dict[str, list]:
@@ -161,6 +165,6 @@ def training_of(population: Population, members: Members) -> Training:
         facts=facts,
         total=rounds,
         data=population.data,
-        summary=lambda courses: {"constants": {"expert": expert, "random": random}},
+        summary=lambda courses: {"constants": scale},
         others={"minibatches": population.replay.streams},
     )

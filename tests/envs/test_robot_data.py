@@ -255,7 +255,7 @@ def test_d4rl_v2_files_are_read(rows, tmp_path, monkeypatch, capsys):
     datasets.recipe.cache_clear()
     source = data["provenance"]["source"]["sha256"][:16]
     key = ("hopper", "medium", 0, "d4rl")
-    assert datasets.recipe(*key) == f"{source}.{recipes.importing_code()}"
+    assert datasets.recipe(*key) == f"{source}.{recipes.importing_code('d4rl')}"
     assert commands.main(["import", "hopper", "expert", "--source", f"d4rl:{tmp_path}"]) == 2
     assert "expected one of: hopper_expert-v2.hdf5" in capsys.readouterr().err
 
@@ -272,12 +272,12 @@ def test_imported_data_are_stale_when_the_code_that_converts_them_changes(
     key = ("hopper", "medium", 0, "d4rl")
     datasets.recipe.cache_clear()
     before = datasets.recipe(*key)
-    monkeypatch.setattr(recipes, "importing_code", lambda: "other")
+    monkeypatch.setattr(recipes, "importing_code", lambda size: "other")
     datasets.recipe.cache_clear()
     assert datasets.recipe(*key) != before
     with pytest.raises(datasets.DataError, match=r"\(code changed\); import it with"):
         datasets.load(datasets.data_path(*key))
-    monkeypatch.setattr(commands, "importing_code", lambda: "other")
+    monkeypatch.setattr(commands, "importing_code", lambda size: "other")
     assert commands.main(again) == 0
     assert datasets.load(datasets.data_path(*key))
 
@@ -328,7 +328,7 @@ def test_minari_files_are_read(tmp_path, monkeypatch):
             group["terminations"] = np.arange(length) == (length - 1 if i else -1)
             group["truncations"] = np.arange(length) == (length - 1)
         first = file["episode_0/observations"][:].astype(np.float32)
-    path = commands.import_source(
+    (path,) = commands.import_source(
         "hopper", "medium", "minari:mujoco/hopper/medium-v0", say=lambda text: None
     )
     arrays = datasets.load(path)["arrays"]
