@@ -15,8 +15,11 @@ from common.learning import kernels
 from common.learning.losses import softmax_weights
 from common.learning.philox import Streams
 from common.learning.replay import Batch, Replay
+from common.reporting import catalogue, script
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
+from envs import datasets
+from envs.datasets import commands
 from papers.omar import training
 from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
@@ -30,6 +33,7 @@ from papers.omar.omar import (
     rectified_actor_loss,
     sum_square,
 )
+from tests.envs.test_omar_files import write_particles
 
 EXPECTED = Path(__file__).with_name("omar_expected.json")
 
@@ -549,3 +553,36 @@ def test_smoke_results_are_the_stored_ones(folders):
         assert fresh[method] == pytest.approx(values, abs=1.0), (
             f"{method} moved; if meant, rewrite {EXPECTED.name}"
         )
+
+
+def run_main(table, words) -> int:
+    with pytest.raises(SystemExit) as stop:
+        script.main(table, [f"papers/{table.slot}.py", *words])
+    return stop.value.code
+
+
+def test_table_3_on_the_authors_own_data(tmp_path, monkeypatch, capsys):
+    """What is imported is trained, scored by their constants; the rest is named, and nothing at all
+    refused.
+    """
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "results"))
+    datasets.recipe.cache_clear()
+    table = catalogue.table("omar/table3")
+    words = ["with", "smoke", "data_size=omar", "seeds=[0,1]", "jobs=1"]
+    assert run_main(table, words) == 2
+    assert "no data of size omar for omar/table3; import one with" in capsys.readouterr().err
+    write_particles(tmp_path, "world")
+    commands.import_source("world", "medium", f"omar:{tmp_path}", say=lambda line: None)
+    datasets.recipe.cache_clear()
+    assert run_main(table, words) == 0
+    assert "no omar data imported" in capsys.readouterr().out
+    options = {"seeds": [0, 1], "changes": {"data_size": "omar"}}
+    entries = [entry for entry in table.entries_at("smoke", options) if not entry.missing]
+    assert {entry.row for entry in entries} == {"medium/world"} and len(entries) == 4
+    for entry in entries:
+        (cell,) = entry.cells
+        result = json.loads(cell.path.read_text())
+        constants = {"expert": 79.5, "random": -6.8, "from": "omar"}
+        assert result["constants"] == constants | {"evaluated": "against our prey"}
+    datasets.recipe.cache_clear()
