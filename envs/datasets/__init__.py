@@ -4,12 +4,13 @@ One HDF5 file per task, quality and seed in the cache folder (`OMZ_DATA`, by def
 ~/.cache/offline-marl-zoo/data), with D4RL's keys: per agent in the particle worlds
 (`agent_0/observations` ...), of the whole robot for the robots. Provenance is in the file, its
 SHA-256 beside it. Files are built from the policies that ship with the repository and are the same
-bytes each time on one machine. Real D4RL or Minari files are imported beside them, as sizes "d4rl"
-and "minari".
+bytes each time on one machine. Real D4RL, Minari or OMAR files are imported beside them, as sizes
+"d4rl", "minari" and "omar".
 
 Which one it is and where it lies: keys.py; what decides its numbers: recipes.py; making it:
 building.py; reading it: loading.py; what cells learn from: cells.py; how large it is: sizes.py;
-what is in it, and whether that is right: checks.py; the command line: commands.py.
+what is in it, and whether that is right: statistics.py, checks.py; how near it is to the released
+ones: comparison.py; the command line: commands.py.
 """
 
 from envs.datasets.building import build as build
