@@ -164,7 +164,8 @@ def chosen(sets: Iterable[Ours], tasks: list[str]) -> list[Ours]:
         by_kind.setdefault((one.task, one.quality), []).append(one)
     result = []
     for task in tasks or TASKS:
-        for quality in family(task).qualities(task):
+        others = [quality for known_task, quality in by_kind if known_task == task]
+        for quality in dict.fromkeys([*family(task).qualities(task), *others]):
             there = by_kind.get((task, quality), [])
             result += there
             if not any(one.size in JUDGED for one in there):

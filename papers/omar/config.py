@@ -95,13 +95,6 @@ ROBOT_PRESETS: dict[str, dict[str, Any]] = {
 # Placeholders, until the protocol that decides the paper's claims is known
 for _sizes in (PRESETS, SWEEP_PRESETS, LINE_PRESETS, ROBOT_PRESETS):
     _sizes["standard"] = _sizes["quick"]
-# How policies trained on the authors' own data are evaluated, beside what their scores are
-# relative to: their prey ships as a pickle, which is not read, and their robots ran on MuJoCo 2.0
-OURS = {
-    "predator_prey": "against our prey",
-    "world": "against our prey",
-    ROBOT: "on MuJoCo 3.17, not on 2.0",
-}
 # After so many rounds the released code evaluated, and so drew the same minibatches again
 REPEATED_EVERY = 10
 

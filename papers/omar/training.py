@@ -18,7 +18,7 @@ from common.running.sources import module_of, resolve
 from envs import datasets
 from envs.tasks import TASKS
 from envs.teams import load_team
-from papers.omar.config import METHODS, OURS, PER_MEMBER, structure
+from papers.omar.config import METHODS, PER_MEMBER, structure
 from papers.omar.omar import Backbone, BackboneConfig
 
 DATA = datasets.CellData(
@@ -29,6 +29,13 @@ DATA = datasets.CellData(
         cell.config["data_size"],
     )
 )
+# How policies trained on the authors' own data are evaluated, beside what their scores are
+# relative to: their prey ships as a pickle, which is not read, and their robots ran on MuJoCo 2.0
+OURS = {
+    "predator_prey": "against our prey",
+    "world": "against our prey",
+    "two_agent_halfcheetah": "on MuJoCo 3.17, not on 2.0",
+}
 
 
 def roots(cell: Cell) -> list[str]:
