@@ -220,7 +220,8 @@ def test_every_line_without_a_plain_verdict_says_why():
     assert all(line.why for line in lines if line.verdict not in ("holds", "contradicted"))
     every = [line for line in lines if line.test.startswith("every") and line.verdict != "not run"]
     assert every and all(line.why for line in every)
-    assert all(line.maker.startswith("commit ") for line in lines)
+    run = [line for line in lines if line.verdict != "not run"]
+    assert all(line.maker.startswith("commit ") for line in run)
 
 
 def run_runtime(percents) -> None:

@@ -5,6 +5,7 @@ so (common.reporting.departures).
 from common.reporting.departures import Departure, Effect
 from papers.omar.ablation_options import SHOWN
 from papers.omar.config import METHODS, QUALITIES
+from papers.omar.experiment import AGENTS
 
 
 def alone(option: str) -> Effect:
@@ -289,9 +290,22 @@ DEPARTURES = [
         ),
     ),
     Departure(
-        "Figure 1d",
-        '"one training step"',
+        "Figure 1c",
+        '"over the behavior policy", of replay data',
         "",
-        "ten steps on one minibatch, at the state with most local maxima",
+        "over the data's mean return; over the replay's last policy beside it",
+        effect=Effect(
+            "figure1c",
+            tuple(
+                (("over_last_policy", f"agents={n}"), ("over_data", f"agents={n}")) for n in AGENTS
+            ),
+        ),
+    ),
+    Departure(
+        "Figure 1d",
+        '"the training step", of one state',
+        "",
+        "one actor step on fixed critics; all states with a poor maximum counted, the worst drawn",
+        option="STEPS, NEAR, POOR",
     ),
 ]

@@ -101,17 +101,16 @@ def raw_return(results: list[dict]) -> dict[int, float | None]:
     return tables.mean_of(results, "last_return")
 
 
-def over_behaviour(results: list[dict]) -> dict[int, float | None]:
-    """Per seed the improvement (%) over the behaviour policy: the policy at the end of its replay
-    data, with noise.
-    """
-    config = results[0]["config"]
-    behaviour = dict(enumerate(card(config["task"])["medium"]["return_mean"]))
-    returns = raw_return(results)
-    return {
-        seed: None if value is None else 100 * (value / behaviour[seed] - 1)
-        for seed, value in returns.items()
-    }
+def over_data(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the improvement (%) over the mean return of the data: the empirical behaviour."""
+    behaviour = tables.mean_of(results, "data_return")
+    return {seed: gain(value, behaviour[seed]) for seed, value in raw_return(results).items()}
+
+
+def over_last_policy(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the improvement (%) over the policy at the end of its replay data, with noise."""
+    behaviour = card(results[0]["config"]["task"])["medium"]["return_mean"]
+    return {seed: gain(value, behaviour[seed]) for seed, value in raw_return(results).items()}
 
 
 def over_second(results: list[dict]) -> dict[int, float | None]:

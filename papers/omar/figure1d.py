@@ -1,9 +1,9 @@
-"""Figure 1d: the Q landscape of one agent of MA-CQL at one state, and the actions of three policies
-on it.
+"""Figure 1d: one policy step of MA-CQL and one of OMAR on the Q landscape of a fixed critic.
 
-The policy before the step, after MA-CQL's step, and after OMAR's step from the same networks on the
-same minibatch. The entries are the Q values of those three actions and the highest one of the
-landscape, per agent seed.
+Of the states of a minibatch in which MA-CQL's policy sits in a poor local maximum, the entries
+count how many each method's actor leaves for the slope of a higher one, in one step as in the
+paper, and in ten and a hundred. The picture shows one such state of every seed, and the last row
+the values there.
 """
 
 import numpy as np
@@ -12,18 +12,45 @@ from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options
 from papers.omar.experiment import landscape_cell
-from papers.omar.landscape import MARKERS
+from papers.omar.landscape import MARKERS, STEPS
+
+METHODS = ("cql", "omar")
+NAMES = {
+    "poor": "the policy sits in a poor local maximum",
+    "q": "Q in the state that is drawn, one step",
+    **{f"left after {step}": f"left it in {step} actor step(s)" for step in STEPS},
+    "cql": "MA-CQL, independent critics",
+    "omar": "OMAR, on the same critics",
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     cell = landscape_cell(preset, options)
 
-    def value(name: str):
-        return lambda results: {
-            seed["seed"]: seed["q"][name] for result in results for seed in result["seeds"]
-        }
+    def share(row: str, column: str) -> Entry:
+        return Entry(
+            row,
+            column,
+            (cell,),
+            lambda results: {
+                seed["seed"]: seed["shares"][row][column]
+                for result in results
+                for seed in result["seeds"]
+            },
+        )
 
-    return [Entry("q", name, (cell,), value(name)) for name in (*MARKERS, "best")]
+    def height(name: str) -> Entry:
+        return Entry(
+            "q",
+            name,
+            (cell,),
+            lambda results: {
+                seed["seed"]: seed["q"][name] for result in results for seed in result["seeds"]
+            },
+        )
+
+    left = [share(f"left after {step}", method) for step in STEPS for method in METHODS]
+    return [share("poor", "states"), *left, *(height(name) for name in (*MARKERS, "best"))]
 
 
 def draw(table, shown, path, preset) -> None:
@@ -36,7 +63,7 @@ def draw(table, shown, path, preset) -> None:
         for name, (label, marker, color) in MARKERS.items():
             height = np.interp(facts[name], facts["actions"], facts["landscape"])
             axes.plot(facts[name], height, marker, color=color, label=label, markersize=8)
-        axes.set(title=f"seed {facts['seed']}", xlabel="action")
+        axes.set(title=f"seed {facts['seed']}, agent {facts['agent']}", xlabel="action")
         axes.grid(alpha=0.3)
     grid[0][0].set_ylabel("Q")
     grid[0][0].legend(fontsize=8)
@@ -47,11 +74,12 @@ def draw(table, shown, path, preset) -> None:
 TABLE = Table(
     "omar",
     "figure1d",
-    "Q landscape of MA-CQL and three actions on it",
+    "what one actor step does in a poor local maximum",
     entries,
-    unit="Q",
+    unit="% of states; Q in the last row",
     draw=draw,
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

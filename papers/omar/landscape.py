@@ -1,15 +1,21 @@
-"""What Figure 1d shows: one agent's Q function over its action, and where single actor steps take
+"""What Figure 1d shows: one agent's Q function over its action, and where a step of the actor takes
 the policy.
+
+The critic is fixed, so there is one landscape for every state and agent; both methods start from
+the same policy, on the same minibatch. A policy sits in a poor local maximum where it is next to
+one that is clearly below the landscape's highest point. Every such state is counted, and one is
+drawn, chosen before any step is taken.
 """
 
 import copy
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from common.learning import kernels
+from common.learning.replay import Batch
 from common.running.program import Course, Members, Training
 from papers.omar import training
 from papers.omar.baselines import MACQL
@@ -21,97 +27,186 @@ MARKERS = {  # as in the paper's figure
     "cql": ("MA-CQL, after its step", "^", "#009e73"),
     "omar": ("OMAR, after its step", "s", "#0072b2"),
 }
-STEPS = 10  # actor steps on one minibatch: one moves too little to be seen
+STEPS = (1, 10, 100)  # of the actor; the figure draws the first, the rest go on in its direction
 POINTS = 201
-EVERY = 8  # rows of the minibatch looked at: each eighth
+NEAR = 0.1  # a policy sits in a maximum that is no further away; actions are in [-1, 1]
+POOR = 0.1  # of the landscape's range: a maximum that is further below the highest one is poor
 
 
-def landscape(backbone: Backbone, context: Tensor, row: int) -> Tensor:
-    """[M, POINTS] first critic of agent 0 at observation `row` of the batch over a grid of actions
-    in [-1, 1].
+@dataclass(frozen=True)
+class Landscapes:
+    """Values over a grid of actions, one curve for every state and agent of a minibatch.
+
+    Attributes:
+        values: [M, N, B, POINTS] of actions evenly spaced in [-1, 1].
     """
-    grid = torch.linspace(-1, 1, POINTS)
-    members, agents, rows = context.shape[:3]
-    actions = grid.reshape(1, 1, 1, POINTS, 1).expand(members, agents, rows, POINTS, 1)
+
+    values: Tensor
+
+    @functools.cached_property
+    def summits(self) -> Tensor:
+        """[M, N, B, POINTS] for every point the local maximum that the way up from it ends in."""
+        last = self.values.shape[-1] - 1
+        here = torch.arange(last + 1, device=self.values.device)
+        left = (here - 1).clamp_min(0)
+        right = (here + 1).clamp_max(last)
+        ways = torch.stack([here, left, right])  # [3, POINTS]
+        heights = torch.stack([self.values[..., way] for way in ways])
+        up = ways[heights.argmax(0), here]
+        for _ in range(last.bit_length()):  # twice as far each time
+            up = up.gather(-1, up)
+        return up
+
+    def points(self, action: Tensor) -> Tensor:
+        """[M, N, B] nearest points of the grid: action [M, N, B] in [-1, 1]."""
+        last = self.values.shape[-1] - 1
+        return ((action + 1) / 2 * last).round().long()
+
+    def at(self, points: Tensor) -> Tensor:
+        """[M, N, B] values at points of the grid [M, N, B]."""
+        return self.values.gather(-1, points.unsqueeze(-1)).squeeze(-1)
+
+    def tops(self, action: Tensor) -> Tensor:
+        """[M, N, B] height of the local maximum above an action [M, N, B]."""
+        summit = self.summits.gather(-1, self.points(action).unsqueeze(-1)).squeeze(-1)
+        return self.at(summit)
+
+    def gaps(self, action: Tensor) -> Tensor:
+        """[M, N, B] how far that maximum is below the highest one, of the landscape's range."""
+        highest = self.values.amax(-1)
+        span = (highest - self.values.amin(-1)).clamp_min(1e-12)
+        return (highest - self.tops(action)) / span
+
+    def poor(self, action: Tensor) -> Tensor:
+        """[M, N, B] whether an action sits in a poor local maximum."""
+        point = self.points(action)
+        summit = self.summits.gather(-1, point.unsqueeze(-1)).squeeze(-1)
+        distance = 2 / (self.values.shape[-1] - 1) * (summit - point).abs()
+        return (distance <= NEAR) & (self.gaps(action) > POOR)
+
+    def left(self, before: Tensor, after: Tensor) -> Tensor:
+        """[M, N, B] whether a step left a poor local maximum for the slope of a higher one."""
+        return self.poor(before) & (self.tops(after) > self.tops(before))
+
+
+def landscapes(backbone: Backbone, context: Tensor) -> Landscapes:
+    """First critics at every state of a minibatch over a grid of actions; their input norm has the
+    statistics of that grid.
+
+    Args:
+        context: of the critics, [M, N, B, C].
+    """
+    grid = torch.linspace(-1, 1, POINTS, device=context.device)
+    actions = grid.reshape(1, 1, 1, POINTS, 1).expand(*context.shape[:3], POINTS, 1)
     arguments = critic_samples(backbone, context, actions.contiguous(), head=0)
-    return kernels.sample_values(*arguments)[:, 0, row]
+    return Landscapes(kernels.sample_values(*arguments))
 
 
-def local_optima(values: torch.Tensor) -> int:
-    """Number of interior maxima of values [POINTS]."""
-    inner = values[1:-1]
-    return int(((inner > values[:-2]) & (inner > values[2:])).sum())
-
-
-def steps_from_here(
-    population: training.Population, members: Members
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Landscapes at rows of a fresh minibatch, and agent 0's actions there.
-
-    Returns:
-        [M, rows, POINTS] values, and [M, rows] actions by the names of MARKERS.
+def actions_after(
+    backbone: Backbone, learners: dict[str, MACQL | OMAR], batch: Batch, context: Tensor
+) -> dict[str, dict[int, Tensor]]:
+    """[M, N, B] actions after each of STEPS of the actor alone, by method; the backbone is as it
+    was before.
     """
+    saved = copy.deepcopy(backbone.state_dict())
+    reached: dict[str, dict[int, Tensor]] = {}
+    for name, learner in learners.items():
+        backbone.load_state_dict(saved)
+        reached[name] = {}
+        for step in range(1, max(STEPS) + 1):
+            learner.improve(batch, context)
+            if step in STEPS:
+                reached[name][step] = actions_of(backbone, batch)
+    backbone.load_state_dict(saved)
+    return reached
+
+
+def actions_of(backbone: Backbone, batch: Batch) -> Tensor:
+    """[M, N, B] the policies' actions on the line, as the actor's loss has them."""
+    return backbone.actors.train_actions(batch.obs).detach()[..., 0]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Actions [M, N, B] on the landscapes of a minibatch before, and after each method's steps."""
+
+    surfaces: Landscapes
+    before: Tensor
+    after: dict[str, dict[int, Tensor]]
+
+    def shares(self, place: int) -> dict[str, dict[str, float]]:
+        """Of a member, in percent of all agents' states: how many are poor, and how many of them
+        each method leaves in how many steps.
+        """
+        shares = {"poor": {"states": percent(self.surfaces.poor(self.before)[place])}}
+        for step in STEPS:
+            shares[f"left after {step}"] = {
+                name: percent(self.surfaces.left(self.before, after[step])[place])
+                for name, after in self.after.items()
+            }
+        return shares
+
+    def drawn(self, place: int) -> tuple[int, int]:
+        """Agent and row of the state that is drawn of a member: the widest gap of a poor state, or
+        of any where no state is poor.
+        """
+        gaps = self.surfaces.gaps(self.before)[place]
+        poor = self.surfaces.poor(self.before)[place]
+        rows = gaps.shape[1]
+        best = int((gaps + poor).argmax())  # a gap is at most 1
+        return best // rows, best % rows
+
+    def picture(self, place: int) -> dict:
+        """The landscape that is drawn of a member, the actions on it, and their values."""
+        agent, row = self.drawn(place)
+        actions = {"before": self.before} | {name: at[1] for name, at in self.after.items()}
+        values = {
+            name: self.surfaces.at(self.surfaces.points(action)) for name, action in actions.items()
+        }
+        surface = self.surfaces.values[place, agent, row]
+        heights = {name: float(value[place, agent, row]) for name, value in values.items()}
+        return {
+            "agent": agent,
+            "actions": torch.linspace(-1, 1, POINTS).tolist(),
+            "landscape": surface.tolist(),
+            "q": heights | {"best": float(surface.max())},
+        } | {name: float(action[place, agent, row]) for name, action in actions.items()}
+
+
+def percent(flags: Tensor) -> float:
+    """Share of flags that are true."""
+    return 100 * float(flags.double().mean())
+
+
+def outcome_of(population: training.Population, members: Members) -> Outcome:
+    """Both methods' steps from a trained population, on a fresh minibatch."""
     backbone = population.backbone
     batch = population.draw()
     context = backbone.data_context(batch)
-    rows = range(0, context.shape[2], EVERY)
-    surfaces = torch.stack([landscape(backbone, context, row) for row in rows], dim=1)
-
-    def actions() -> Tensor:
-        return backbone.actors.act(batch.obs)[:, 0, ::EVERY, 0]
-
     config = members.config
     hyper = default_hyper("omar", config["task"], config["quality"], config["reading"])
-    hyper |= config["hyper"]
-    hyper |= {
-        "coefficient": 0.5,
-        "alpha": [config["hyper"]["alpha"] for config in members.configs],
-    }
     learners: dict[str, MACQL | OMAR] = {
         "cql": MACQL(backbone, population.learner.config),
         "omar": OMAR(backbone, OMARConfig(**hyper)),
     }
-    saved = copy.deepcopy(backbone.state_dict())
-    reached = {"before": actions()}
-    for name, learner in learners.items():
-        backbone.load_state_dict(saved)
-        for _ in range(STEPS):
-            learner.update(batch)
-        reached[name] = actions()
-    backbone.load_state_dict(saved)
-    return surfaces, reached
+    before = actions_of(backbone, batch)
+    with torch.no_grad():
+        surfaces = landscapes(backbone, context)
+    return Outcome(surfaces, before, actions_after(backbone, learners, batch, context))
 
 
 def build(members: Members, device: str) -> Training:
-    """MA-CQL on the two-agent line; then MA-CQL's and OMAR's actor steps from the same state.
-
-    The state shown is the one of a minibatch at which the landscape has most interior maxima: the
-    figure illustrates that such states exist, and the choice looks at the critic only, not at
-    either method.
-    """
+    """MA-CQL on the two-agent line; then MA-CQL's and OMAR's actor steps from the same state."""
     population = training.populate(members, device)
-    outcome = functools.cache(lambda: steps_from_here(population, members))
-    grid = torch.linspace(-1, 1, POINTS)
-
-    def picture(place: int) -> dict:
-        """What is drawn of a member."""
-        surfaces, reached = outcome()
-        optima = [local_optima(surface) for surface in surfaces[place]]
-        row = optima.index(max(optima))
-        return {
-            "actions": grid.tolist(),
-            "landscape": surfaces[place, row].tolist(),
-            "maxima": optima[row],
-        } | {name: float(actions[place, row]) for name, actions in reached.items()}
+    outcome = functools.cache(lambda: outcome_of(population, members))
 
     def facts(course: Course) -> dict:
-        drawn = picture(course.place)
-        surface = torch.tensor(drawn["landscape"])
-        nearest = {name: float(surface[(grid - drawn[name]).abs().argmin()]) for name in MARKERS}
-        return {"q": nearest | {"best": float(surface.max())}}
+        shares = outcome().shares(course.place)
+        return {"shares": shares, "q": outcome().picture(course.place)["q"]}
 
     def pictures(courses: list[Course]) -> dict:
-        return {"extra": [{"seed": course.seed, **picture(course.place)} for course in courses]}
+        drawn = [{"seed": course.seed, **outcome().picture(course.place)} for course in courses]
+        return {"extra": drawn}
 
     return replace(
         training.training_of(population, members),

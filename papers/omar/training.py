@@ -78,10 +78,12 @@ class Population:
 
     Attributes:
         data: for each cell the checksums of its data sets.
+        data_returns: [M] mean raw return of the episodes in each member's data.
     """
 
     seeds: list[int]
     data: list[dict[str, str]]
+    data_returns: list[float]
     replay: Replay
     team: Any
     backbone: Backbone
@@ -119,7 +121,9 @@ def populate(members: Members, device: str) -> Population:
     )
     build, kind = METHODS[config["method"]]
     learner = resolve(build)(backbone, kind(**gather(members, "hyper", kind)))
-    return Population(seeds, loaded.checksums, replay, team, backbone, learner)
+    means = [float(datasets.episode_returns(data).mean()) for data in loaded.sets]
+    data_returns = [means[index] for index in loaded.members]
+    return Population(seeds, loaded.checksums, data_returns, replay, team, backbone, learner)
 
 
 def build(members: Members, device: str) -> Training:
@@ -160,6 +164,7 @@ def training_of(population: Population, members: Members) -> Training:
             "last_score": program.score(last, expert, random),
             "last_point_score": scores[-1],  # the paper's protocol: 10 episodes
             "best_score": program.score(max(finite), expert, random) if finite else None,
+            "data_return": population.data_returns[course.place],
             "diverged_at": diverged[0] if diverged else None,
             "curve": scores,
         }

@@ -2,6 +2,7 @@
 expected results.
 """
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -20,10 +21,11 @@ from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from envs import datasets
 from envs.datasets import commands
-from papers.omar import training
+from papers.omar import experiment, training
 from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
-from papers.omar.experiment import PAPER, make_cell, over_second
+from papers.omar.experiment import PAPER, make_cell, over_data, over_last_policy, over_second
+from papers.omar.landscape import Landscapes, Outcome, actions_after, landscapes
 from papers.omar.omar import (
     Backbone,
     BackboneConfig,
@@ -530,6 +532,108 @@ def test_improvement_is_computed_per_seed():
         0: pytest.approx(20.0),
         1: None,
     }
+
+
+def test_improvement_over_the_behaviour_by_hand(monkeypatch):
+    """Over the data's mean return, and over the card's last policy of the replay."""
+    seeds = [
+        {"seed": 0, "last_return": 30.0, "data_return": 20.0},
+        {"seed": 1, "last_return": None, "data_return": 20.0},
+    ]
+    results = [{"config": {"task": "spread_1d_2"}, "seeds": seeds}]
+    assert over_data(results) == {0: pytest.approx(50.0), 1: None}
+    known = {"medium": {"return_mean": [25.0, 26.0]}}
+    monkeypatch.setattr(experiment, "card", lambda task: known)
+    assert over_last_policy(results) == {0: pytest.approx(20.0), 1: None}
+
+
+def test_a_result_says_what_its_data_returned(folders):
+    cell = make_cell("smoke", "cooperative_navigation", "medium", "ma_td3bc")
+    PAPER.data.prepare(cell)
+    result = train(training.build, [cell], "cpu", Path("/nonexistent"))[0]
+    for seed, path in PAPER.data.paths(cell).items():
+        rewards = datasets.load(path)["arrays"]["rewards"]  # [R, N], episodes of 25 rows
+        returns = rewards.reshape(-1, 25, rewards.shape[1]).sum(1).mean(1)
+        said = next(one["data_return"] for one in result["seeds"] if one["seed"] == seed)
+        assert said == pytest.approx(returns.mean(), rel=1e-5)
+
+
+def climbed(values, point):
+    """The way up from a point, step by step to the higher neighbour."""
+    while True:
+        near = [p for p in (point, point - 1, point + 1) if 0 <= p < len(values)]
+        best = max(near, key=lambda p: values[p])
+        if values[best] <= values[point]:
+            return point
+        point = best
+
+
+def test_summits_are_where_a_walk_uphill_ends():
+    values = torch.randn(2, 1, 3, 41, generator=torch.Generator().manual_seed(0)).cumsum(-1)
+    summits = Landscapes(values).summits
+    for m, n, b in itertools.product(range(2), range(1), range(3)):
+        curve = values[m, n, b].tolist()
+        assert summits[m, n, b].tolist() == [climbed(curve, point) for point in range(41)]
+
+
+def test_poor_maxima_and_what_leaves_them_by_hand():
+    """A curve with maxima of 2 at -0.8, of 10 at 0.4 and of 9.5 at 1, over six actions."""
+    curve = torch.tensor([1.0, 2.0, 0.0, 1.0, 4.0, 7.0, 9.0, 10.0, 8.0, 9.0, 9.5])
+    surfaces = Landscapes(curve.expand(1, 1, 6, 11))
+    before = torch.tensor([[[-0.8, -0.75, -1.0, 0.4, 1.0, -0.8]]])
+    assert surfaces.tops(before).flatten().tolist() == [2, 2, 2, 10, 9.5, 2]
+    expected = torch.tensor([0.8, 0.8, 0.8, 0.0, 0.05, 0.8])
+    torch.testing.assert_close(surfaces.gaps(before).flatten(), expected)
+    # the third is too far away from its maximum, those behind are no poor ones
+    assert surfaces.poor(before).flatten().tolist() == [True, True, False, False, False, True]
+    after = torch.tensor([[[-0.4, -0.8, 0.4, 1.0, 0.4, 0.8]]])
+    assert surfaces.left(before, after).flatten().tolist() == [True, False, *[False] * 3, True]
+    outcome = Outcome(surfaces, before, {"omar": dict.fromkeys((1, 10, 100), after)})
+    shares = outcome.shares(0)
+    assert shares["poor"]["states"] == pytest.approx(50)
+    assert shares["left after 1"]["omar"] == pytest.approx(100 / 3)
+    assert outcome.drawn(0)[0] == 0 and outcome.drawn(0)[1] in (0, 1, 5)
+
+
+def test_steps_of_figure_1d_train_the_actor_alone_and_leave_no_trace():
+    agent, replay = learner("ma_cql", [0, 1])
+    backbone, batch = agent.backbone, replay.draw(20)
+    context = backbone.data_context(batch)
+    networks = ("actors", "critics")
+    before = [getattr(backbone, name).params.flat.clone() for name in networks]
+    other = METHODS["omar"][0](backbone, OMARConfig())
+    critics = []
+
+    class Watched:
+        def improve(self, batch, context):
+            other.improve(batch, context)
+            critics.append(backbone.critics.params.flat.clone())
+
+    reached = actions_after(backbone, {"cql": agent, "omar": Watched()}, batch, context)
+    assert len(critics) == 100 and all(torch.equal(one, before[1]) for one in critics)
+    for name, flat in zip(networks, before, strict=True):
+        assert torch.equal(getattr(backbone, name).params.flat, flat)
+    alone, again = learner("ma_cql", [0, 1])
+    same = again.draw(20)
+    alone.improve(same, alone.backbone.data_context(same))
+    after = alone.backbone.actors.train_actions(same.obs)[..., 0]
+    torch.testing.assert_close(reached["cql"][1], after.detach())
+
+
+def test_a_landscape_is_the_critic_at_every_action_of_the_grid():
+    """On one action component, without an input norm, point by point."""
+    data = [random_data(act=1, agents=2, seed=seed) for seed in (0, 1)]
+    replay = Replay(data, [0, 1], Streams([0, 1], "minibatches"), False, False, "cpu")
+    config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
+    backbone = Backbone([0, 1], 6, 1, 2, config)
+    batch = replay.draw(20)
+    surfaces = landscapes(backbone, backbone.data_context(batch))
+    assert surfaces.values.shape == (2, 2, 20, 201)
+    for point in (0, 37, 200):
+        action = torch.full((2, 2, 20, 1), -1 + point / 100)
+        value = backbone.critics.values(batch.obs, action, head=0)
+        torch.testing.assert_close(surfaces.values[..., point], value, rtol=1e-4, atol=1e-5)
+        assert (surfaces.points(action[..., 0]) == point).all()
 
 
 def smoke_scores() -> dict:
