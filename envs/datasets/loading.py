@@ -58,6 +58,8 @@ def load(path: Path, verify: bool = True) -> dict:
         raise DataError(
             f"data set {path} is no data of {facts['task']}: {error}; {remedy}"
         ) from error
+    if not stored:
+        raise DataError(f"data set {path} has no statistics; {remedy}")
     if wrong := statistics.wrong(stored, data["arrays"], facts):
         raise DataError(f"data set {path}: {wrong}; {remedy}")
     return data | {"statistics": stored}

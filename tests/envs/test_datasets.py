@@ -335,6 +335,27 @@ def test_a_damaged_data_set_is_built_again_by_whoever_needs_it(own_folder):
     datasets.load(own_folder.path)
 
 
+def test_a_data_set_from_before_there_were_statistics_is_built_again(own_folder, capsys):
+    with h5py.File(own_folder.path, "r+") as file:
+        del file[statistics.GROUP]
+    note = storage.side(own_folder.path)
+    _, *rest = note.read_text().split("\n")
+    note.write_text("\n".join([f"{sha256(own_folder.path)}  {own_folder.path.name}", *rest]))
+    with pytest.raises(datasets.DataError, match="has no statistics; build it with"):
+        datasets.load(own_folder.path)
+    assert commands.main(["list", "predator_prey"]) == 0
+    assert "has no statistics" in capsys.readouterr().out
+    assert "without statistics" in built(own_folder)
+    statistics_now = datasets.load(own_folder.path)["statistics"]
+    assert statistics_now["steps"] == 5000 and statistics_now["length"] == 25
+
+
+def test_list_reads_no_array(own_folder, monkeypatch, capsys):
+    monkeypatch.setattr(particle, "extract", None)
+    assert commands.main(["list", "predator_prey"]) == 0
+    assert "smoke" in capsys.readouterr().out
+
+
 def test_processes_that_need_the_same_data_set_build_it_once(own_folder, tmp_path):
     own_folder.path.unlink()
     code = (
