@@ -17,6 +17,7 @@ COUNTS = {
     "omar/table5": 16,
     "omar/table6": 16,
     "omar/runtime": 1,
+    "omar/ablation_cloning": 24,
     "cast_bcq/table1": 16,
     "cast_bcq/table2": 45,
     "moma_ppo/table1": 9,
@@ -28,7 +29,7 @@ COUNTS = {
     "otc/table2": 3,
     "otc/table3": 45,
 }
-RANGES = {"omar": (0, 300), "cast_bcq": (0, 12_000), "moma_ppo": (-400, 4000), "otc": (-40, 4000)}
+RANGES = {"omar": (-5, 300), "cast_bcq": (0, 12_000), "moma_ppo": (-400, 4000), "otc": (-40, 4000)}
 DASHES = {
     "moma_ppo/table4a": 2,
     "moma_ppo/table4b": 4,

@@ -7,7 +7,7 @@ squared norm summed, appendix coefficients.
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, READINGS, names
+from papers.omar.config import COLUMNS, QUALITIES, READINGS, names
 from papers.omar.experiment import cell
 
 
@@ -28,7 +28,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
         )
         for quality in QUALITIES
         for reading in READINGS
-        for method in METHODS
+        for method in COLUMNS
     ]
 
 

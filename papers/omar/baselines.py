@@ -1,4 +1,5 @@
-"""The other columns of OMAR's tables on the same backbone: MA-CQL, MA-TD3+BC and MA-ICQ.
+"""The other columns of OMAR's tables on the same backbone: MA-CQL, MA-TD3+BC and MA-ICQ; and
+behaviour cloning, which its tables do not have.
 
 None but MA-CQL is in the released code; notes.md states what each is built from. Axes as in
 omar.py.
@@ -57,7 +58,7 @@ class MACQL(OnBackbone):
 class MATD3BCConfig:
     """MA-TD3+BC (Fujimoto and Gu, 2021) on the paper's backbone."""
 
-    bc_weight: NotNegative = 2.5  # alpha of the TD3+BC paper, per member
+    bc_weight: NotNegative = 2.5  # alpha of the TD3+BC paper, that is of Q; per member
 
 
 class MATD3BC(OnBackbone):
@@ -77,6 +78,24 @@ class MATD3BC(OnBackbone):
         q = backbone.critics.values(context, action, backbone.critics.constant, head=0)
         backbone.actor_step(td3bc_actor_loss(q, action, batch.action, self.bc_weight), action)
         backbone.update_targets()
+
+
+@dataclass(frozen=True)
+class BCConfig:
+    """Behaviour cloning has none beside the backbone's."""
+
+
+class BC(OnBackbone):
+    """Behaviour cloning: MA-TD3+BC's policy without its critics, that is with a weight of 0."""
+
+    def __init__(self, backbone: Backbone, config: BCConfig):
+        super().__init__(backbone)
+
+    def update(self, batch: Batch) -> None:
+        """One round."""
+        backbone = self.backbone
+        action = backbone.actors.train_actions(batch.obs, update_running=True)
+        backbone.actor_step(mean_over_batch((action - batch.action).square()), action)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,15 @@ from typing import Any, Literal
 
 from common.learning.ranges import Count
 from common.running.cells import Layer, defaults, merged
-from papers.omar.baselines import MACQL, MAICQ, MATD3BC, MAICQConfig, MATD3BCConfig
+from papers.omar.baselines import (
+    BC,
+    MACQL,
+    MAICQ,
+    MATD3BC,
+    BCConfig,
+    MAICQConfig,
+    MATD3BCConfig,
+)
 from papers.omar.omar import OMAR, BackboneConfig, MACQLConfig, OMARConfig
 
 METHODS = {
@@ -17,7 +25,9 @@ METHODS = {
     "ma_td3bc": (MATD3BC, MATD3BCConfig),
     "ma_cql": (MACQL, MACQLConfig),
     "omar": (OMAR, OMARConfig),
+    "bc": (BC, BCConfig),
 }
+COLUMNS = ("ma_icq", "ma_td3bc", "ma_cql", "omar")  # the methods of the paper's tables
 # What methods are called for people, and the kind of their critics: one name stands for several
 # algorithms in the literature
 TITLES = {"ma_icq": "MA-ICQ", "ma_td3bc": "MA-TD3+BC", "ma_cql": "MA-CQL", "omar": "OMAR"}
@@ -141,7 +151,8 @@ ROBOT_HYPER = {
 
 def names(centralised: bool = False) -> dict[str, str]:
     """Methods with the kind of their critics, for people."""
-    return {method: f"{title}, {CRITICS[centralised]}" for method, title in TITLES.items()}
+    critics = CRITICS[centralised]
+    return {method: f"{title}, {critics}" for method, title in TITLES.items()} | {"bc": "BC"}
 
 
 def update_rounds(task: str, quality: str) -> int:

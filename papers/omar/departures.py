@@ -4,7 +4,7 @@ so (common.reporting.departures).
 
 from common.reporting.departures import Departure, Effect
 from papers.omar.ablation_options import SHOWN
-from papers.omar.config import METHODS, QUALITIES
+from papers.omar.config import COLUMNS, QUALITIES
 from papers.omar.experiment import AGENTS
 
 
@@ -19,7 +19,7 @@ TOGETHER = Effect(
     tuple(
         ((f"{quality}/text", method), (f"{quality}/released", method))
         for quality in QUALITIES
-        for method in METHODS
+        for method in COLUMNS
     ),
 )
 
@@ -228,6 +228,12 @@ DEPARTURES = [
         "not released",
         "backbone, alpha 2.5, no delay or noise",
         option="bc_weight",
+        effect=Effect(
+            "ablation_weights",
+            tuple(
+                ((quality, "bc_weight=10.0"), (quality, "bc_weight=2.5")) for quality in QUALITIES
+            ),
+        ),
     ),
     Departure(
         "MA-ICQ",

@@ -149,7 +149,7 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
 
 # Seconds per agent-update and row of a minibatch, one core (Xeon at 2.8 GHz), for the cost
 # estimates
-UNIT_COST = {"omar": 16e-6, "ma_cql": 11e-6, "ma_td3bc": 4.5e-6, "ma_icq": 3.5e-6}
+UNIT_COST = {"omar": 16e-6, "ma_cql": 11e-6, "ma_td3bc": 4.5e-6, "ma_icq": 3.5e-6, "bc": 1.5e-6}
 
 
 def cost(cell: Cell) -> float:

@@ -2,7 +2,7 @@
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, TASKS, Options, names
+from papers.omar.config import COLUMNS, QUALITIES, TASKS, Options, names
 from papers.omar.experiment import cell
 
 
@@ -11,7 +11,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
         Entry(f"{quality}/{task}", method, (cell(preset, task, quality, method, options),))
         for quality in QUALITIES
         for task in TASKS
-        for method in METHODS
+        for method in COLUMNS
     ]
 
 

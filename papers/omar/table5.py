@@ -2,7 +2,7 @@
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, Options, names
+from papers.omar.config import COLUMNS, QUALITIES, Options, names
 from papers.omar.experiment import cell
 
 
@@ -19,7 +19,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
             ),
         )
 
-    return [one(method, quality) for method in METHODS for quality in QUALITIES]
+    return [one(method, quality) for method in COLUMNS for quality in QUALITIES]
 
 
 TABLE = Table(

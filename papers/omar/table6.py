@@ -4,14 +4,14 @@ own joints only.
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, ROBOT, Options, names
+from papers.omar.config import COLUMNS, QUALITIES, ROBOT, Options, names
 from papers.omar.experiment import cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
         Entry(method, quality, (cell(preset, ROBOT, quality, method, options),))
-        for method in METHODS
+        for method in COLUMNS
         for quality in QUALITIES
     ]
 

@@ -21,7 +21,7 @@ from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from envs import datasets
 from envs.datasets import commands
-from papers.omar import experiment, training
+from papers.omar import ablation_tuning, experiment, training
 from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import PAPER, make_cell, over_data, over_last_policy, over_second
@@ -400,6 +400,44 @@ def test_options_of_the_backbone_are_read(change):
             agent.update(replay.draw(20))
         flats.append(agent.backbone.actors.params.flat.clone())
     assert flats[0].shape != flats[1].shape or not torch.equal(*flats)
+
+
+def test_cloning_is_td3bc_with_a_weight_of_0_and_trains_no_critic():
+    clone, a = learner("bc", [0, 1])
+    other, b = learner("ma_td3bc", [0, 1], hyper={"bc_weight": 0.0})
+    critics = clone.backbone.critics.params.flat.clone()
+    for _ in range(4):
+        clone.update(a.draw(20))
+        other.update(b.draw(20))
+    torch.testing.assert_close(clone.backbone.actors.params.flat, other.backbone.actors.params.flat)
+    assert torch.equal(critics, clone.backbone.critics.params.flat)
+
+
+def test_score_after_trying_settings_is_the_mean_over_all_subsets():
+    """Against every subset: the setting is taken by the other seeds, and scored by this one."""
+    stream = torch.Generator().manual_seed(0)
+    drawn = torch.randn(4, 6, 3, generator=stream).tolist()  # quality, setting, seed
+    results = [
+        {"seeds": [{"seed": seed, "last_score": score} for seed, score in enumerate(scores)]}
+        for quality in drawn
+        for scores in quality
+    ]
+    for tried in range(1, 7):
+        found = ablation_tuning.after_trying(results, tried)
+        for seed in range(3):
+            sample = []
+            for quality in drawn:
+                for subset in itertools.combinations(quality, tried):
+                    taken = max(subset, key=lambda scores: sum(scores) - scores[seed])
+                    sample.append(taken[seed])
+            assert found[seed] == pytest.approx(sum(sample) / len(sample))
+
+
+def test_a_setting_that_diverged_is_taken_last():
+    scores = [{0: 1.0, 1: 1.0}, {0: None, 1: 9.0}, {0: 3.0, 1: 2.0}]
+    assert ablation_tuning.expected(scores, 1, 2) == pytest.approx((2 + 2 + 1) / 3)
+    assert ablation_tuning.expected(scores, 0, 2) is None
+    assert ablation_tuning.expected([{0: 4.0}, {0: 2.0}], 0, 1) == pytest.approx(3)
 
 
 def test_icq_weights_by_hand():
