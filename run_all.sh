@@ -53,7 +53,8 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONWARNINGS="${PYTHONWARNINGS:
 if [[ "${1:-}" == test ]]; then
   shift
   cd "$root"
-  exec "$python" -m pytest "$@"
+  # A process for every core; `-n 0` for none but this one, as a debugger needs it
+  exec "$python" -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"
 fi
 if [[ "${1:-}" == *.py ]]; then exec "$python" "$@"; fi
 exec "$python" -m common.suite "$@"
