@@ -23,8 +23,6 @@ from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.replay import Batch
 from common.learning.vae import ConditionalVAE
 
-KL_WEIGHT = 0.5  # of the authors' code
-
 
 @dataclass(frozen=True)
 class BCQConfig:
@@ -42,6 +40,7 @@ class BCQConfig:
     act_samples: Count = 100  # candidates in acting
     perturbation: NotNegative = 0.05  # Phi: largest correction of a proposed action
     latent_clip: Positive = 0.5  # of the latents that proposals are decoded from
+    vae_kl_weight: NotNegative = 0.5
 
 
 class BCQ(Learner):
@@ -108,7 +107,7 @@ class BCQ(Learner):
     def update(self, batch: Batch) -> None:
         """One step of the generator, the critics and the perturbation."""
         config, obs = self.config, batch.obs
-        self.vae.update(obs, batch.action, self.noise(obs), KL_WEIGHT)
+        self.vae.update(obs, batch.action, self.noise(obs), config.vae_kl_weight)
 
         next_value = self.next_value(batch.next_obs)
         target = batch.reward + config.gamma * (1 - batch.terminal) * next_value

@@ -56,6 +56,7 @@ class ContinuousCAST(CAST):
             len(obs_dims),
             config.candidates,
             config.subteams,
+            config.exact_up_to,
             config.others,
             variants,
         )
@@ -102,6 +103,7 @@ class DiscreteCAST(CAST):
             len(obs_dims),
             config.candidates,
             config.subteams,
+            config.exact_up_to,
             config.others,
             variants,
         )
@@ -135,6 +137,7 @@ class RecurrentCAST(CAST):
             sizes.agents,
             config.candidates,
             config.subteams,
+            config.exact_up_to,
             config.others,
             [Variant(weight=config.weight) for _ in seeds],
         )

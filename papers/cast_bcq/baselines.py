@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from common.learning.bcq import BCQ, KL_WEIGHT, BCQConfig
+from common.learning.bcq import BCQ, BCQConfig
 from common.learning.learner import Learner
 from common.learning.losses import gaussian_log_prob, softmax_weights
 from common.learning.networks import apply_mlp, mlp_parameters
@@ -98,7 +98,7 @@ class MABCQ(BCQ):
     def critic_loss(self, batch: Batch, target: Tensor, next_value: Tensor) -> Tensor:
         """[M, N] BCQ's loss over weighted transitions; the inverse model learns on the way."""
         pair = torch.cat([batch.obs, batch.next_obs], -1)
-        self.inverse.update(pair, batch.action, self.noise(batch.obs), KL_WEIGHT)
+        self.inverse.update(pair, batch.action, self.noise(batch.obs), self.config.vae_kl_weight)
         q = self.critics.values(batch.obs, batch.action)
         with torch.no_grad():
             weights = self.weights(batch, pair, next_value, q[:, :, 0])

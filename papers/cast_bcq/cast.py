@@ -31,10 +31,10 @@ from torch import Tensor
 from common.learning.learner import Learner
 from common.learning.philox import Streams
 from common.learning.population import Parameters
-from common.learning.ranges import Count, Positive, Share
+from common.learning.ranges import Count, NotNegative, Positive, Share
 from papers.cast_bcq.contributions import sampled_subteams
 
-EXP_CLIP = 10.0
+Others = Literal["policy", "data"]  # whose actions unmasked agents take in Eq. 8
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,12 @@ class CASTConfig:
     candidates: Count = 10  # n, joint candidates in the target and for the joint policy
     act_samples: Count = 100  # an agent's proposals in execution
     latent_clip: Positive = 0.5  # of the latents that proposals are decoded from
-    subteams: Count = 8  # M, drawn for more than EXACT_UP_TO agents
-    others: Literal["policy", "data"] = "policy"  # whose actions unmasked agents take in Eq. 8
-    exp_weight: bool = False  # of Eq. 9 by clip(exp(Delta), 0, 10)
+    vae_kl_weight: NotNegative = 0.5
+    subteams: Count = 8  # M, drawn for larger teams than `exact_up_to`
+    exact_up_to: Count = 3  # agents: all subteams of the others are enumerated
+    others: Others = "policy"
+    exp_weight: bool = False  # of Eq. 9 by clip(exp(Delta), 0, exp_clip)
+    exp_clip: Positive = 10.0
 
 
 @dataclass(frozen=True)
@@ -115,14 +118,15 @@ def contribution(present: Tensor, absent: Tensor, weights: Tensor, baseline: Ten
     return (weights[:, None, :, None] * gain).sum(2)
 
 
-def individual_errors(value: Tensor, delta: Tensor, exp_weight: bool = False) -> Tensor:
+def individual_errors(value: Tensor, delta: Tensor, exp_clip: float | None = None) -> Tensor:
     """Eq. 9: (Q~_i - Delta_i)^2, any shape.
 
     Args:
-        exp_weight: weigh errors by clip(exp(Delta_i), 0, 10), as the authors' deleted code did.
+        exp_clip: weigh errors by clip(exp(Delta_i), 0, exp_clip), as the authors' deleted code did;
+            None for equal weights.
     """
     errors = (value - delta).square()
-    return errors * delta.exp().clamp_max(EXP_CLIP) if exp_weight else errors
+    return errors if exp_clip is None else errors * delta.exp().clamp_max(exp_clip)
 
 
 def combined(joint_q: Tensor, weight: Tensor | float, single: Tensor) -> Tensor:
@@ -194,7 +198,7 @@ class CAST:
     Args:
         learner: holds the networks of the three that follow.
         agents: N.
-        candidates: n; subteams: M, drawn for a large team only.
+        candidates: n; subteams: M, drawn for a team of more than `exact_up_to`.
         others: what unmasked agents do in Eq. 8: the joint policy, or what they did in the data.
         variants: one per member.
     """
@@ -208,6 +212,7 @@ class CAST:
         agents: int,
         candidates: int,
         subteams: int,
+        exact_up_to: int,
         others: str,
         variants: list[Variant],
     ):
@@ -221,6 +226,7 @@ class CAST:
         self.candidates = candidates
         self.others = others
         self.subteams = subteams
+        self.exact_up_to = exact_up_to
         self.subteam_streams = Streams(learner.seeds, "subteams", learner.device)
         learner.others["subteams"] = self.subteam_streams
         self.masking = torch.tensor([one.masking for one in variants], device=learner.device)
@@ -257,7 +263,8 @@ class CAST:
         """Delta_i [M, N, B] of actions [M, N, B, ...] in states [M, B, D], the unmasked others
         doing theirs of `others`.
         """
-        samples = sampled_subteams(self.agents, self.subteams, self.masking, self.subteam_streams)
+        sizes = (self.agents, self.subteams, self.exact_up_to)
+        samples = sampled_subteams(*sizes, self.masking, self.subteam_streams)
         pair = self.critic.counterfactuals(state, action, others, samples.present)
         return contribution(*pair, samples.weights, self.baseline)
 

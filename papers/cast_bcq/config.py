@@ -7,9 +7,9 @@ from common.learning.bcq import BCQConfig
 from common.learning.ranges import Count, Positive, Share
 from common.running.cells import Layer, defaults
 from papers.cast_bcq.baselines import ICQMAConfig, MABCQConfig
-from papers.cast_bcq.cast import CASTConfig, Variant
+from papers.cast_bcq.cast import CASTConfig, Others, Variant
 from papers.cast_bcq.discrete import DiscreteConfig
-from papers.cast_bcq.recurrent import RecurrentConfig
+from papers.cast_bcq.recurrent import Default, RecurrentConfig
 
 ROBOTS = {
     "halfcheetah": "halfcheetah_2x3",
@@ -41,22 +41,22 @@ class Options:
     """What the robots' scripts can be run with; all but `observation` are CAST-BCQ's own."""
 
     observation: Literal["own_joints", "own_joints_torso", "full"] = "own_joints_torso"
-    others: Literal["policy", "data"] = "policy"
-    latent_clip: Positive = 0.5
-    weight: Share = 0.9
-    exp_weight: bool = False
+    others: Others = CASTConfig.others
+    latent_clip: Positive = CASTConfig.latent_clip
+    weight: Share = Variant.weight
+    exp_weight: bool = CASTConfig.exp_weight
 
 
 @dataclass(frozen=True)
 class BattleOptions:
     """What the battles' scripts can be run with."""
 
-    default: Literal["zero", "first"] = "zero"
-    others: Literal["policy", "data"] = "policy"
-    trace: Share = 0.0
-    threshold: Share = 0.3
-    weight: Share = 0.9
-    transitions: bool = True
+    default: Default = RecurrentConfig.default
+    others: Others = RecurrentConfig.others
+    trace: Share = RecurrentConfig.trace
+    threshold: Share = RecurrentConfig.threshold
+    weight: Share = Variant.weight  # of CAST-BCQ; RecurrentConfig's is the baselines'
+    transitions: bool = RecurrentConfig.transitions
 
 
 # Which of them a method in battles knows
@@ -75,7 +75,7 @@ class GridOptions:
 
     behaviour: Literal["uniform", "dirichlet"] = "dirichlet"
     encoding: Literal["onehot", "position"] = "onehot"
-    default: Literal["zero", "first"] = "first"
+    default: Default = "first"  # with DiscreteConfig's own, "zero", an agent is absent
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from common.learning.philox import Streams
 
-EXACT_UP_TO = 3  # agents: all subteams of the others are enumerated
-
 
 class Subteams(NamedTuple):
     """The samples of Eq. 8.
@@ -60,16 +58,19 @@ def draw_subteams(agents: int, count: int, streams: Streams) -> Tensor:
     return (place >= sizes).float()
 
 
-def sampled_subteams(agents: int, count: int, masking: Tensor, streams: Streams) -> Subteams:
+def sampled_subteams(
+    agents: int, count: int, exact_up_to: int, masking: Tensor, streams: Streams
+) -> Subteams:
     """All subteams of a small team, `count` drawn ones of a large team.
 
     Args:
+        exact_up_to: agents of the largest team that is small.
         masking: [M], false for members that mask nobody (w/o ST): theirs is the empty subteam only.
         streams: of drawn subteams.
     """
     members = len(streams)
     device = masking.device
-    if agents <= EXACT_UP_TO:
+    if agents <= exact_up_to:
         every = all_subteams(agents).to(device)
         uniform = torch.full(every.shape[1:2], 1 / every.shape[1], device=device)
         empty = torch.zeros_like(uniform)

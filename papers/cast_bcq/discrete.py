@@ -22,7 +22,8 @@ class DiscreteConfig:
     tau: Share = 0.005
     threshold: Share = 0.3
     candidates: Count = 10  # n, joint candidates
-    subteams: Count = 10  # M, drawn for more than EXACT_UP_TO agents
+    subteams: Count = 10  # M, drawn for larger teams than `exact_up_to`
+    exact_up_to: Count = 3  # agents: all subteams of the others are enumerated
     weight: Share = 0.75  # lambda of independent BCQ's twin target
     default: Literal["zero", "first"] = "zero"  # a^d: no action (absent), or the first (stay)
     others: Literal["policy", "data"] = "policy"  # whose actions unmasked agents take in Eq. 8

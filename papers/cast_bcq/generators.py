@@ -23,8 +23,6 @@ from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
 from papers.cast_bcq.recurrent import HistoryNetwork, MapSizes, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch
 
-KL_WEIGHT = 0.5  # of BCQ's code
-
 
 def available_only(logits: Tensor, available: Tensor) -> Tensor:
     """Logits [..., U], minus infinity where an action is not available."""
@@ -80,6 +78,7 @@ class VAEGenerator:
     def __init__(self, learner: Learner, obs_dims: list[int], action_dim: int, config: CASTConfig):
         self.learner = learner
         self.latent_clip = config.latent_clip
+        self.kl_weight = config.vae_kl_weight
         self.latent = 2 * action_dim
         sizes = action_dim, self.latent, config.vae_hidden
         self.vae = ConditionalVAE(
@@ -90,7 +89,7 @@ class VAEGenerator:
     def update(self, batch: JointBatch) -> tuple[Situation, Situation]:
         """One step of Eq. 3; the situations of the minibatch, and those that follow them."""
         noise = self.learner.normal(*batch.obs.shape[1:-1], self.latent)
-        self.vae.update(batch.obs, batch.action, noise, KL_WEIGHT)
+        self.vae.update(batch.obs, batch.action, noise, self.kl_weight)
         now = Situation(batch.state, (batch.obs,))
         return now, Situation(batch.next_state, (batch.next_obs,))
 

@@ -23,7 +23,7 @@ class ContinuousValues:
 
     def __init__(self, learner: Learner, obs_dims: list[int], action_dim: int, config: CASTConfig):
         self.learner = learner
-        self.exp_weight = config.exp_weight
+        self.exp_clip = config.exp_clip if config.exp_weight else None
         inputs = [dim + action_dim for dim in obs_dims]
         streams = generators(learner.seeds, "value")
         tensors = mlp_parameters(streams, inputs, max(inputs), config.hidden, 1, input_norm=False)
@@ -37,7 +37,7 @@ class ContinuousValues:
     def update(self, batch: JointBatch, delta: Tensor) -> None:
         """One step of Eq. 9; delta is [M, N, B]."""
         value = self.values(batch.obs, batch.action)
-        errors = individual_errors(value, delta, self.exp_weight)
+        errors = individual_errors(value, delta, self.exp_clip)
         self.learner.descend(mean_over_batch(errors), "value")
 
 

@@ -29,6 +29,9 @@ class MapSizes(NamedTuple):
     actions: int
 
 
+Default = Literal["zero", "first"]  # a^d: no action (absent), or the first (no-op, stay)
+
+
 @dataclass(frozen=True)
 class RecurrentConfig:
     """Of all five learners."""
@@ -43,9 +46,10 @@ class RecurrentConfig:
     max_norm: Positive = 20.0  # of gradients
     threshold: Share = 0.3  # of discrete BCQ
     candidates: Count = 10  # n, joint candidates
-    subteams: Count = 10  # M, drawn for more than EXACT_UP_TO agents
+    subteams: Count = 10  # M, drawn for larger teams than `exact_up_to`
+    exact_up_to: Count = 3  # agents: all subteams of the others are enumerated
     weight: Share = 0.75  # lambda of the twin target; 0.9 for CAST-BCQ
-    default: Literal["zero", "first"] = "zero"  # a^d: no action (absent), or the first (no-op)
+    default: Default = "zero"
     others: Literal["policy", "data"] = "policy"  # whose actions unmasked agents take in Eq. 8
     trace: Share = 0.0  # CAST-BCQ's share of the data's return in Eq. 6; 0 as in the paper
     epsilon: Share = 0.8  # how far from 1 MABCQ's weights may be

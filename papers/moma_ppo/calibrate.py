@@ -61,7 +61,13 @@ def proposals(
     rows = []
     for quantile in quantiles:
         proposed = calibrate(
-            world.ensemble, kept, data, held_out, quantile, cell.config["seeds"][0]
+            world.ensemble,
+            kept,
+            data,
+            held_out,
+            quantile,
+            cell.config["calibration_rows"],
+            cell.config["seeds"][0],
         )
         l_eps = torch.full((TEAMS,), proposed["l_eps"], device=device)
         world.limits = replace(world.limits, l_clip=l_eps, l_stop=l_eps)

@@ -15,7 +15,6 @@ from common.learning.philox import Streams
 from papers.moma_ppo.ensemble import Ensemble
 from papers.moma_ppo.world import LearnedWorld, covariance_norm
 
-CALIBRATION_ROWS = 10_000  # drawn with replacement
 SHOWN_QUANTILES = (0.5, 0.9, 0.95, 0.97, 0.99)
 VARIES = 1e-6  # standard deviation of a number of the state whose errors count
 LEAST_UNCERTAINTY = 1e-8
@@ -33,9 +32,10 @@ def calibrate(
     data: Mapping[str, Tensor],
     held_out: Tensor,
     quantile: float,
+    rows: int,
     seed: int,
 ) -> dict:
-    """Proposed l_eps, lambda_g and lambda_r from held-out rows.
+    """Proposed l_eps, lambda_g and lambda_r from so many held-out rows, drawn with replacement.
 
     l_eps is a quantile of the one-step eps_g under the standard normal actions of an untrained
     policy, so that the first rollouts are not all cut at once. The penalties are such that an
@@ -43,7 +43,7 @@ def calibrate(
     """
     device = data["state"].device
     streams = Streams([seed], "calibration", device)
-    index = held_out.to(device)[streams.integers(len(held_out), (CALIBRATION_ROWS,))[0]]
+    index = held_out.to(device)[streams.integers(len(held_out), (rows,))[0]]
     noise = streams.normal((len(index), data["action"].shape[1]))[0]
     action = noise.clamp(-ACTION_BOUND, ACTION_BOUND)
     said = ensemble.predict(ensemble.members(kept), data["state"][index], action)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from common.learning.mappo import MAPPOConfig
-from common.learning.ranges import Count, CountOrZero, Share
+from common.learning.mappo import MAPPOConfig, Ratio
+from common.learning.mixing import Mixing
+from common.learning.ranges import Count, CountOrZero, NotNegative, Share
 from common.running.cells import Layer, defaults
 from papers.moma_ppo.ensemble import WorldModelConfig
 from papers.moma_ppo.iql import IQLConfig
@@ -40,6 +41,7 @@ ENTROPY_TARGET = {
 }  # minus the joint action's size
 
 QUANTILE = 0.97  # of held-out one-step uncertainty that is l_eps
+CALIBRATION_ROWS = 10_000  # that it is a quantile of
 LENGTH = 10  # steps of a rollout
 DEFAULT_VARIANT = "epistemic, adaptive"
 
@@ -50,8 +52,8 @@ class Options:
 
     combine: Literal["paper", "released"] = "paper"
     uncertainty: Literal["state", "released"] = "state"
-    ratio: Literal["joint", "agent"] = "joint"
-    mixer: Literal["free", "monotone"] = "free"
+    ratio: Ratio = MAPPOConfig.ratio
+    mixer: Mixing = MAPPOConfig.mixer
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,26 @@ class Sizes:
     evaluations: Count
     episodes: Count
     quantile: Share
+    calibration_rows: Count  # drawn of the held-out ones, for the quantile
     scaled_model_rewards: bool
+
+
+@dataclass(frozen=True)
+class OwnRollouts:
+    """Rollouts that MAIQL-ft makes while it learns; not given in the paper."""
+
+    every: Count = 10  # updates from one batch of rollouts to the next
+    length: Count = LENGTH
+
+
+@dataclass(frozen=True)
+class ModelRollouts(OwnRollouts):
+    """Rollouts that MOMA-IQL makes in the world model; not given in the paper."""
+
+    starts: Count = 256  # rollouts in a batch
+    capacity: Count = 5000  # rollouts kept
+    real: Share = 0.05  # of the data's rows in a minibatch
+    penalty: NotNegative = 1.0  # lambda of the model's uncertainties
 
 
 @dataclass(frozen=True)

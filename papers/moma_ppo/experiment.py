@@ -7,13 +7,15 @@ from typing import Any
 
 from common.reporting import tables
 from common.running import experiment, program, work
-from common.running.cells import Cell, Layer
+from common.running.cells import Cell, Layer, defaults
 from papers.moma_ppo import models, tasks, training
 from papers.moma_ppo.config import (
     DEFAULT_VARIANT,
     GAME_PRESETS,
     LENGTH,
+    ModelRollouts,
     Options,
+    OwnRollouts,
     Sizes,
     hyper_layers,
     model_layers,
@@ -88,8 +90,12 @@ def cell(
     if method == "maiql_ft":
         more = sizes["ft_updates"]
         both = {"ft_updates": more, "updates": sizes["updates"] + more}
-        layers.append(Layer(f"preset {preset}, fine-tuning", both))
+        layers += [
+            Layer(f"preset {preset}, fine-tuning", both),
+            defaults("rollouts", OwnRollouts()),
+        ]
     if method == "moma_iql":
+        layers.append(defaults("rollouts", ModelRollouts()))
         layers.append(Layer("this script", {"scaled_model_rewards": scaled_rewards}))
         words += [] if scaled_rewards else ["raw_rewards"]
     if method in ("moma_ppo", "maiql", "maiql_ft", "moma_iql", "matd3bc"):

@@ -19,13 +19,6 @@ from papers.moma_ppo.sequences import GeneratedRows, HistoryBatch, joined
 from papers.moma_ppo.tasks import MODELS, SIMULATED, Setting
 from papers.moma_ppo.training import learner_of
 
-FT_EVERY = 10  # updates from one batch of rollouts to the next
-FT_STEPS = 10  # of a rollout
-IQL_STARTS = 256  # MOMA-IQL: rollouts in a batch
-IQL_CAPACITY = 5000  # MOMA-IQL: rollouts kept
-IQL_REAL = 0.05  # MOMA-IQL: share of the data's rows in a minibatch
-IQL_PENALTY = 1.0
-
 
 def build(members: Members, device: str) -> Training:
     """The learner on minibatches of the data and of its own rollouts."""
@@ -48,7 +41,7 @@ class Source:
     Attributes:
         world: as `common.learning.rollouts` describes.
         scale: of the world's rewards.
-        starts: rollouts every FT_EVERY updates.
+        starts: rollouts in a batch.
         first: update before which there are none.
         capacity: rollouts kept.
         real: share of the data's rows in a minibatch, after so many steps in the world.
@@ -65,13 +58,14 @@ class Source:
 def fine_tuned(setting: Setting) -> Source:
     """MAIQL-ft: one rollout at a time in the simulator; rows are drawn as they come."""
     config = setting.config
+    fine_tuning = config["ft_updates"]
     rows = len(setting.data)
     return Source(
         world=resolve(SIMULATED)(config["task"], device=setting.device),
         scale=setting.reward_scale,
         starts=1,
-        first=config["updates"] - config["ft_updates"],
-        capacity=-(-config["ft_updates"] // FT_EVERY),
+        first=config["updates"] - fine_tuning,
+        capacity=-(-fine_tuning // config["rollouts"]["every"]),
         real=lambda steps: rows / (rows + steps),
     )
 
@@ -79,21 +73,22 @@ def fine_tuned(setting: Setting) -> Source:
 def imagined(setting: Setting) -> Source:
     """MOMA-IQL: many rollouts in the world model, penalised as MOReL does."""
     config = setting.config
+    own = config["rollouts"]
     models = resolve(MODELS)
     cell = models.model_of(setting.members.cells[0])
     result = models.ensure(cell, setting.device)
     members = len(setting.seeds)
     limit = {"penalty": 0.0, "aleatoric": 0.0, "adaptive": False, "box": False}
     world = models.load_world(cell, result, [limit] * members, setting.device, "least", None)
-    weight = torch.full((members,), IQL_PENALTY, device=setting.device)
+    weight = torch.full((members,), own["penalty"], device=setting.device)
     world.limits = replace(world.limits, lambda_r=weight, lambda_a=weight)
     return Source(
         world=world,
         scale=setting.reward_scale if config["scaled_model_rewards"] else 1.0,
-        starts=IQL_STARTS,
+        starts=own["starts"],
         first=0,
-        capacity=IQL_CAPACITY,
-        real=lambda steps: IQL_REAL,
+        capacity=own["capacity"],
+        real=lambda steps: own["real"],
     )
 
 
@@ -107,6 +102,8 @@ class GrowingRows:
         self.setting = setting
         self.learner = learner
         self.source = source
+        self.every: int = setting.config["rollouts"]["every"]
+        self.length: int = setting.config["rollouts"]["length"]
         purposes = ("minibatches", "generated rows", "starts", "actions", "world")
         self.streams = {name: Streams(setting.seeds, name, setting.device) for name in purposes}
         data = setting.data
@@ -115,7 +112,7 @@ class GrowingRows:
             setting.view,
             data.length,
             data.state_dim,
-            FT_STEPS,
+            self.length,
             source.capacity,
             setting.device,
         )
@@ -126,9 +123,9 @@ class GrowingRows:
         since = done - self.source.first
         if since < 0:
             return self.setting.batch(size, self.streams["minibatches"])
-        if since % FT_EVERY == 0:
+        if since % self.every == 0:
             self.explore()
-        steps = (since // FT_EVERY + 1) * FT_STEPS
+        steps = (since // self.every + 1) * self.length
         real = min(size - 1, max(1, round(size * self.source.real(steps))))
         return joined(
             self.setting.batch(real, self.streams["minibatches"]),
@@ -148,7 +145,7 @@ class GrowingRows:
         actions, rewards, ends = [], [], []
         going = torch.ones(state.shape[:2], device=state.device)
         lengths = torch.zeros_like(going)
-        for _ in range(FT_STEPS):
+        for _ in range(self.length):
             obs = observed(view, state)
             noise = self.streams["actions"].normal((*obs.shape[1:3], view.action_dim))
             action = self.learner.act(obs, history, noise).clamp(-ACTION_BOUND, ACTION_BOUND)

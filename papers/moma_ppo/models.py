@@ -19,7 +19,13 @@ from common.running.options import changed
 from common.running.program import Course, Members, Training
 from papers.moma_ppo import tasks
 from papers.moma_ppo.calibration import calibrate, horizon_errors
-from papers.moma_ppo.config import QUANTILE, model_layers, preset_of, sizes_of
+from papers.moma_ppo.config import (
+    CALIBRATION_ROWS,
+    QUANTILE,
+    model_layers,
+    preset_of,
+    sizes_of,
+)
 from papers.moma_ppo.ensemble import (
     Ensemble,
     WorldModelConfig,
@@ -47,10 +53,9 @@ def model_cell(preset: str, task: str, quality: str) -> Cell:
         data = {"rows": sizes["rows"], "data_seed": tasks.DATA_SEED}
     else:
         data = {"data_size": sizes["data_size"]}
+    calibration = {"quantile": QUANTILE, "calibration_rows": CALIBRATION_ROWS}
     layers = [
-        Layer(
-            "one for all seeds", what | {"quantile": QUANTILE, "seeds": [0]}, {"": sizes_of(task)}
-        ),
+        Layer("one for all seeds", what | calibration | {"seeds": [0]}, {"": sizes_of(task)}),
         Layer(f"preset {preset}", data),
         *model_layers(preset, task),
     ]
@@ -188,7 +193,8 @@ def assess(
     free = dict.fromkeys(("lambda_r", "lambda_g", "lambda_a"), 0.0)
     free |= {"l_clip": math.inf, "l_stop": math.inf, "box": True}
     world = LearnedWorld(ensemble, kept, low, high, Limits.of([free], device))
-    calibration = calibrate(ensemble, kept, data, held_out, cell.config["quantile"], seed)
+    sizes = (cell.config["quantile"], cell.config["calibration_rows"])
+    calibration = calibrate(ensemble, kept, data, held_out, *sizes, seed)
     return {
         "errors": horizon_errors(world, data, arrays, ERROR_STEPS, ERROR_PIECES, seed),
         "member_errors": member_errors.tolist(),

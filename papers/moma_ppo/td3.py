@@ -25,8 +25,6 @@ from common.learning.zeroth_order import pick, refine_elites, search
 from papers.moma_ppo.remembering import Remembering
 from papers.moma_ppo.sequences import HistoryBatch
 
-ACTION_COST = 1e-3  # IOMAR's, on its actors' squared actions
-
 
 @dataclass(frozen=True)
 class TD3Config:
@@ -48,6 +46,7 @@ class TD3Config:
     population: Count = 20
     elites: Count = 5
     sigma: Positive = 2.0
+    action_cost: NotNegative = 1e-3  # IOMAR's, on its actors' squared actions
     mixer: Mixing = "free"
 
 
@@ -73,16 +72,18 @@ def cloning_loss(q: Tensor, cloning: Tensor, bc_weight: float) -> Tensor:
     return mean_over_batch(cloning) - weight * mean_over_batch(q)
 
 
-def omar_loss(q: Tensor, policy_action: Tensor, best_action: Tensor, share: float) -> Tensor:
+def omar_loss(
+    q: Tensor, policy_action: Tensor, best_action: Tensor, share: float, action_cost: float
+) -> Tensor:
     """[M, N] OMAR's actor objective (Pan et al., 2022, Eq. 4), with a cost of actions.
 
-        tau mean (pi - a^)^2 - (1 - tau) mean Q + 1e-3 mean pi^2
+        tau mean (pi - a^)^2 - (1 - tau) mean Q + action_cost mean pi^2
 
     Args:
         q: [M, N, B]; policy_action, best_action: [M, N, B, A]; share: tau.
     """
     drawn = mean_over_batch((policy_action - best_action).square())
-    cost = ACTION_COST * mean_over_batch(policy_action.square())
+    cost = action_cost * mean_over_batch(policy_action.square())
     return share * drawn - (1 - share) * mean_over_batch(q) + cost
 
 
@@ -318,7 +319,8 @@ class IOMAR(ICQL):
     def actor_loss(self, batch: HistoryBatch) -> Tensor:
         features, action, q = self.actors_and_values(batch)
         best_action = self.best_actions(features.detach(), action.detach(), q.detach())
-        return omar_loss(q, action, best_action, self.config.omar).sum(1)
+        config = self.config
+        return omar_loss(q, action, best_action, config.omar, config.action_cost).sum(1)
 
     @torch.no_grad()
     def best_actions(self, features: Tensor, action: Tensor, q: Tensor) -> Tensor:

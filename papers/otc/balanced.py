@@ -22,7 +22,6 @@ from common.learning.ranges import Count, Positive, Share
 from papers.otc.experience import MergedData
 
 BLOCK = 512  # rows whose priorities are summed, so that a draw looks at a block and not at all rows
-PRIORITY_RANGE = (1e-3, 1e3)
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,7 @@ class BalancedConfig:
     batch_size: Count = 256  # offline, and as many online
     temperature: Positive = 5.0
     online_share: Share = 0.5  # rho
+    priority_range: tuple[Positive, Positive] = (1e-3, 1e3)  # a guard of ours
 
 
 def density_ratio_loss(offline: Tensor, online: Tensor) -> Tensor:
@@ -144,7 +144,8 @@ class BalancedReplay(Learner):
         """[M, N, B] priorities of rows, relative to their mean over some offline ones."""
         power = 1 / self.config.temperature
         scale = self.weights(offline).pow(power).mean(-1, keepdim=True).clamp_min(1e-8)
-        return (self.weights(rows).pow(power) / scale).clamp(*PRIORITY_RANGE).double()
+        low, high = self.config.priority_range
+        return (self.weights(rows).pow(power) / scale).clamp(low, high).double()
 
 
 def in_blocks(priorities: Tensor) -> Tensor:

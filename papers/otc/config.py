@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from common.learning.bcq import BCQ, BCQConfig
-from common.learning.ranges import Count, NotNegative
+from common.learning.ranges import Count, NotNegative, Share
 from common.learning.td3bc import TD3BC, TD3BCConfig
 from common.running.cells import Layer, defaults
 from papers.otc.balanced import BalancedConfig
@@ -14,7 +14,7 @@ from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
 from papers.otc.embedding import EmbeddingConfig
-from papers.otc.tuning import TuningConfig
+from papers.otc.tuning import Normaliser, TuningConfig
 
 BASES = {
     "bcq": (BCQ, BCQConfig),
@@ -24,6 +24,7 @@ BASES = {
     "td3bc": (TD3BC, TD3BCConfig),
 }
 ROBOTS = ("halfcheetah", "walker2d", "hopper")
+SHIFTING = "shifting_navigation"
 QUALITIES = {
     "random": "random",
     "replay": "medium-replay",
@@ -58,8 +59,8 @@ OFFLINE_UPDATES = {
 class Options:
     """Readings of what the paper leaves open, which scripts can be run with."""
 
-    normaliser: Literal["minibatch", "conditional"] = "minibatch"
-    replacement: bool = False
+    normaliser: Normaliser = TuningConfig.normaliser
+    replacement: bool = TuningConfig.replacement
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ class Sizes:
     eval_episodes: Count
     alpha: NotNegative  # the exponent that Eq. 4 starts from
     adaptive: bool  # whether Eq. 4 changes it
+    deployment_share: Share  # rows that a deployment brings, in offline rows
+
+
+@dataclass(frozen=True)
+class ShiftingSizes(Sizes):
+    """The same of shifting navigation."""
+
+    shift: tuple[NotNegative, NotNegative]  # beta at the first and the last deployment
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,16 @@ def size_layer(preset: str, base: str, task: str) -> Layer:
         "tuning_updates": sizes["tuning_updates"] or updates_of(TUNING_UPDATES, base),
         "eval_episodes": sizes["eval_episodes"]["robots" if task in ROBOTS else "points"],
     }
-    kind = RobotSizes if task in ROBOTS else Sizes
+    kind = ShiftingSizes if task == SHIFTING else RobotSizes if task in ROBOTS else Sizes
     return Layer(f"preset {preset}", lengths, {"": kind})
+
+
+def deployment_layer(task: str) -> Layer:
+    """What a deployment brings, at every preset."""
+    given: dict[str, Any] = {"deployment_share": 0.01}
+    if task == SHIFTING:
+        given["shift"] = [0.1, 0.2]
+    return Layer("the paper's experiments", given)
 
 
 def hyper_layers(preset: str, base: str) -> list[Layer]:
@@ -183,4 +200,5 @@ def tuning_layers(preset: str, base: str) -> list[Layer]:
 def layers(preset: str, base: str, task: str = ROBOTS[0]) -> list[Layer]:
     """Everything a preset decides for a base learner on a task."""
     sizes = size_layer(preset, base, task)
-    return [sizes, *hyper_layers(preset, base), *tuning_layers(preset, base)]
+    rest = [*hyper_layers(preset, base), *tuning_layers(preset, base)]
+    return [sizes, deployment_layer(task), *rest]

@@ -107,7 +107,7 @@ DEPARTURES = [
         "not given",
         "",
         "kept in [0.1, 5], hits are counted in the result",
-        option="ALPHA_RANGE",
+        option="alpha_range",
     ),
     Departure(
         "B",
@@ -176,7 +176,7 @@ DEPARTURES = [
             "beta is drawn at every step offline; online it is 0.1 to 0.2, constant within a "
             "deployment; 50 steps, 100,000 offline rows"
         ),
-        option="SHIFT",
+        option="shift",
     ),
     Departure(
         "CQL",

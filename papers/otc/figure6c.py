@@ -4,14 +4,18 @@ without.
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
-from papers.otc.config import Options
+from papers.otc.config import SHIFTING, Options
 from papers.otc.experiment import cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    task = "shifting_navigation"
     return [
-        Entry(task, column, (cell(preset, task, "random", "bcq", method, options),), last_return)
+        Entry(
+            SHIFTING,
+            column,
+            (cell(preset, SHIFTING, "random", "bcq", method, options),),
+            last_return,
+        )
         for column, method in {"otc": "d_e", "bcq": "uniform"}.items()
     ]
 

@@ -20,8 +20,6 @@ from torch import Tensor
 
 from papers.otc.nearest import nearest_l1
 
-ALPHA_RANGE = (0.1, 5.0)  # a guard of ours, hits are counted
-
 
 def embedding_distance(rows: Tensor, pool: Tensor) -> Tensor:
     """d_e(s', s'*) of every row to its best match, [M, N, B].
@@ -117,9 +115,11 @@ def draw_with_replacement(log_priorities: Tensor, alpha: Tensor, uniform: Tensor
     )
 
 
-def next_alpha(alpha: Tensor, distance: Tensor, last_distance: Tensor) -> Tensor:
-    """Eq. 4, [M, N], kept within ALPHA_RANGE."""
-    return (alpha * distance / last_distance.clamp_min(1e-12)).clamp(*ALPHA_RANGE)
+def next_alpha(
+    alpha: Tensor, distance: Tensor, last_distance: Tensor, low: float, high: float
+) -> Tensor:
+    """Eq. 4, [M, N], kept between `low` and `high`."""
+    return (alpha * distance / last_distance.clamp_min(1e-12)).clamp(low, high)
 
 
 def corrected_kernel(old: Tensor, new: Tensor, acceptance: Tensor) -> Tensor:

@@ -29,9 +29,7 @@ from papers.otc.embedding import Embedding, EmbeddingConfig
 from papers.otc.experience import FIELDS, MergedData
 from papers.otc.tuning import STRATEGIES, Sampler, TuningConfig, span
 
-ONLINE_SHARE = 0.01  # of the offline rows, per deployment
 OWN = ("strategy", "alpha", "adaptive")  # of a cell; the rest of its configuration is its program's
-SHIFT = (0.1, 0.2)  # beta of shifting navigation at the first and the last deployment
 
 
 def roots(cell: Cell) -> list[str]:
@@ -149,7 +147,7 @@ class OnlineTuning:
         self.data = loaded.checksums
         rows = [transitions(config["task"], one) for one in loaded.sets]
         sets = [{name: one[name] for name in FIELDS} for one in rows]
-        self.steps = max(1, int(ONLINE_SHARE * len(sets[0]["obs"])))
+        self.steps = max(1, int(config["deployment_share"] * len(sets[0]["obs"])))
         deployments = config["deployments"]
         self.experience = MergedData(sets, loaded.members, deployments, self.steps, device)
         self.team = load_team(config["task"], device)
@@ -271,8 +269,8 @@ class OnlineTuning:
 
     def shift(self, deployment: int) -> None:
         """Sets what changes between deployments of a non-stationary task."""
-        if hasattr(self.team, "beta"):
-            first, last = SHIFT
+        if "shift" in self.config:
+            first, last = self.config["shift"]
             steps = max(1, self.schedule.deployments - 1)
             self.team.beta = first + (last - first) * (deployment - 1) / steps
 

@@ -16,11 +16,14 @@ import torch
 from torch import Tensor
 
 from common.learning.philox import Streams
-from common.learning.ranges import Count
+from common.learning.ranges import Count, Positive
 from papers.otc import otc
 from papers.otc.balanced import BalancedReplay
 from papers.otc.embedding import Embedding
 from papers.otc.experience import MergedData
+
+# Of d_q: means over the minibatch, or expectations given (s, a_i) as in MABCQ
+Normaliser = Literal["minibatch", "conditional"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,10 @@ class TuningConfig:
     pool: Count = 2000  # |D|
     batch_size: Count = 128
     value_samples: Count = 10  # actions in V(s') = E Q(s', a)
-    # of d_q: "minibatch" means, or "conditional" on (s, a_i) as in MABCQ
-    normaliser: Literal["minibatch", "conditional"] = "minibatch"
+    normaliser: Normaliser = "minibatch"
     replacement: bool = False  # of the prioritised draw
     distance_draws: Count = 40  # minibatches behind D_i^k of Eq. 4
+    alpha_range: tuple[Positive, Positive] = (0.1, 5.0)  # a guard of ours, hits are counted
 
     def __post_init__(self):
         for name in ("candidates", "pool"):
@@ -44,6 +47,9 @@ class TuningConfig:
                     f"batch_size is {self.batch_size}, but {name} is {most}; "
                     "the rows to learn from are chosen among these"
                 )
+        low, high = self.alpha_range
+        if low > high:
+            raise ValueError(f"alpha_range is {[low, high]}, expected the smaller number first")
 
 
 def by_embedding(
@@ -196,8 +202,8 @@ class Sampler:
         distance = self.mean_distance()
         if deployment > 1:
             assert self.last_distance is not None  # of the deployment before
-            changed = otc.next_alpha(self.alpha, distance, self.last_distance)
-            low, high = otc.ALPHA_RANGE
+            low, high = self.config.alpha_range
+            changed = otc.next_alpha(self.alpha, distance, self.last_distance, low, high)
             self.guard_hits += ((changed == low) | (changed == high)) & self.adaptive[:, None]
             self.alpha = torch.where(self.adaptive[:, None], changed, self.alpha)
         self.last_distance = distance

@@ -140,7 +140,7 @@ def test_individual_errors_by_hand():
     value, delta = torch.tensor([3.0, 3.0]), torch.tensor([1.0, 5.0])
     assert individual_errors(value, delta).tolist() == [4, 4]
     expected = [4 * torch.tensor(1.0).exp().item(), 4 * 10]  # e^5 is clipped
-    assert individual_errors(value, delta, exp_weight=True).tolist() == pytest.approx(expected)
+    assert individual_errors(value, delta, exp_clip=10.0).tolist() == pytest.approx(expected)
 
 
 def test_the_best_joint_candidate_pairs_the_same_draw_of_every_agent():
@@ -153,10 +153,10 @@ def test_the_best_joint_candidate_pairs_the_same_draw_of_every_agent():
 
 def test_who_masks_nobody_has_only_the_empty_subteam():
     masking = torch.tensor([True, False])
-    small = sampled_subteams(2, 9, masking, Streams([0, 1], "subteams"))
+    small = sampled_subteams(2, 9, 3, masking, Streams([0, 1], "subteams"))
     assert small.present.shape == (2, 2, 2, 2)  # exact, whatever the count
     assert small.weights.tolist() == [[0.5, 0.5], [1, 0]]
-    large = sampled_subteams(5, 6, masking, Streams([0, 1], "subteams"))
+    large = sampled_subteams(5, 6, 3, masking, Streams([0, 1], "subteams"))
     assert torch.equal(large.present[0], draw_subteams(5, 6, Streams([0], "subteams"))[0])
     assert large.present[1].eq(1).all() and large.weights.eq(1 / 6).all()
 
@@ -559,7 +559,7 @@ def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, def
     plain = plain_critic(agent, default)
     state = torch.randn(2, 7, 6, generator=stream)
     action, others = (torch.randint(5, (2, 4, 7), generator=stream) for _ in range(2))
-    samples = sampled_subteams(4, 3, torch.ones(2).bool(), Streams([0, 1], "subteams"))
+    samples = sampled_subteams(4, 3, 3, torch.ones(2).bool(), Streams([0, 1], "subteams"))
     pair = plain.counterfactuals(state, onehot(action), onehot(others), samples.present)
     expected = contribution(*pair, samples.weights, torch.ones(2)).detach()
     delta = agent.contributions(state, action, others)  # draws the same subteams

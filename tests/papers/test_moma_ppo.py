@@ -560,7 +560,7 @@ def test_the_losses_of_td3s_relatives_by_hand():
     best = torch.zeros(1, 1, 2, 2)
     square = (0.25 + 1) / 4
     expected = 0.9 * square + 0.1 + 1e-3 * square
-    assert omar_loss(q, action, best, 0.9).item() == pytest.approx(expected)
+    assert omar_loss(q, action, best, 0.9, 1e-3).item() == pytest.approx(expected)
     noise = torch.tensor([0.3, -0.9, 0.1])
     smooth = smoothed(torch.tensor([0.9, 0.2, 0.0]), noise, 0.5)
     assert smooth.tolist() == pytest.approx([1.0, -0.3, 0.1])

@@ -121,7 +121,7 @@ def test_alpha_telescopes_and_is_guarded():
         [torch.tensor([[2.0, 1.0]]), torch.tensor([[3.0, 0.5]]), torch.tensor([[4.0, 0.01]])],
     )
     for last, now in itertools.pairwise(distances):
-        alpha = otc.next_alpha(alpha, now, last)
+        alpha = otc.next_alpha(alpha, now, last, 0.1, 5.0)
     torch.testing.assert_close(alpha, torch.tensor([[2.0, 0.1]]))
 
 
