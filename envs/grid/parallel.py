@@ -2,12 +2,12 @@
 
 import numpy as np
 from gymnasium.spaces import Discrete, MultiDiscrete
-from pettingzoo import ParallelEnv
 
 from envs.grid import world
+from envs.parallel import TeamEnv
 
 
-class GridEnv(ParallelEnv):
+class GridEnv(TeamEnv):
     """Two agents move one robot, see world.py. Observation: x and y, from 0. Action: 0 stay, 1
     forward, 2 backward.
 
@@ -17,26 +17,18 @@ class GridEnv(ParallelEnv):
     metadata = {"name": "grid", "render_modes": ["ansi"], "is_parallelizable": True}
 
     def __init__(self, render_mode: str | None = None):
-        self.render_mode = render_mode
-        self.possible_agents = ["x", "y"]
-        self.agents: list[str] = []
-        self.observation_spaces = {
-            agent: MultiDiscrete([world.WIDTH, world.HEIGHT]) for agent in self.possible_agents
-        }
-        self.action_spaces = {agent: Discrete(len(world.ACTIONS)) for agent in self.possible_agents}
-
-    def observation_space(self, agent):
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent):
-        return self.action_spaces[agent]
+        names = ("x", "y")
+        super().__init__(
+            {name: MultiDiscrete([world.WIDTH, world.HEIGHT]) for name in names},
+            {name: Discrete(len(world.ACTIONS)) for name in names},
+            render_mode,
+        )
 
     def reset(self, seed=None, options=None):
         """Starts an episode, always in the lower left cell."""
-        self.agents = self.possible_agents[:]
         self.where = world.START
         self.steps = 0
-        return self._seen(), {agent: {} for agent in self.agents}
+        return self.begun(self._seen())
 
     def step(self, actions):
         """One step of both agents: {agent: action}.
@@ -54,16 +46,7 @@ class GridEnv(ParallelEnv):
         if following[0] != world.CLIFF:
             self.where = int(following[0])
         truncated = bool(self.steps >= world.HORIZON and not over[0])
-        agents = self.agents
-        if over[0] or truncated:
-            self.agents = []
-        return (
-            self._seen(agents),
-            dict.fromkeys(agents, float(reward[0])),
-            dict.fromkeys(agents, bool(over[0])),
-            dict.fromkeys(agents, truncated),
-            {agent: {} for agent in agents},
-        )
+        return self.moved(self._seen(), self.shared(reward[0]), over[0], truncated)
 
     def state(self):
         """x and y, from 0."""
@@ -77,5 +60,5 @@ class GridEnv(ParallelEnv):
             rows[world.HEIGHT - y][x - 1] = mark
         return "\n".join("".join(row) for row in rows)
 
-    def _seen(self, agents=None):
-        return {agent: self.state() for agent in (agents or self.agents)}
+    def _seen(self):
+        return {agent: self.state() for agent in self.possible_agents}

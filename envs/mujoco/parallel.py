@@ -3,16 +3,15 @@ core.
 """
 
 import numpy as np
-import torch
 from gymnasium.spaces import Box
-from pettingzoo import ParallelEnv
 
 from envs.lockstep import observed
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.views import view
+from envs.parallel import SeededEnv, numbered
 
 
-class RobotEnv(ParallelEnv):
+class RobotEnv(SeededEnv):
     """Agents `agent_0`... share a robot and its reward.
 
     Observations: see `envs.mujoco.views`; actions: torques in [-1, 1] of the agent's own actuators,
@@ -36,50 +35,22 @@ class RobotEnv(ParallelEnv):
     ):
         self.view = view(robot, observation)
         self.batch = RobotBatch(robot, 1, contact_margins, threads=1)
-        self.render_mode = render_mode
-        self.possible_agents = [f"agent_{i}" for i in range(self.view.num_agents)]
-        self.observation_spaces = {
-            agent: Box(-np.inf, np.inf, (size,), np.float32)
-            for agent, size in zip(self.possible_agents, self.view.obs_dims, strict=True)
-        }
-        self.action_spaces = {
-            agent: Box(-1.0, 1.0, (self.view.action_dim,), np.float32)
-            for agent in self.possible_agents
-        }
-        self.agents: list[str] = []
-        self.stream = torch.Generator()
-        self.stream.seed()
+        names = numbered(self.view.num_agents)
+        seen = [Box(-np.inf, np.inf, (size,), np.float32) for size in self.view.obs_dims]
+        act = {name: Box(-1.0, 1.0, (self.view.action_dim,), np.float32) for name in names}
+        super().__init__(dict(zip(names, seen, strict=True)), act, render_mode)
         self.renderer = None
-
-    def observation_space(self, agent):
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent):
-        return self.action_spaces[agent]
 
     def reset(self, seed=None, options=None):
         """Starts an episode; the same seed gives the same episode."""
-        if seed is not None:
-            self.stream.manual_seed(seed)
-        self.agents = self.possible_agents[:]
-        return self._named(self.batch.reset([self.stream])[0]), {agent: {} for agent in self.agents}
+        return self.begun(self._named(self.batch.reset(self.reseed(seed))[0]))
 
     def step(self, actions):
         """One control step: {agent: [A]}."""
         joint = np.concatenate([np.asarray(actions[agent], np.float64) for agent in self.agents])
         states, rewards, terminated, truncated = self.batch.step(joint[None])
-        agents = self.agents
-        over = bool(terminated[0] or truncated[0])
-        result = (
-            self._named(states[0]),
-            dict.fromkeys(agents, float(rewards[0])),
-            dict.fromkeys(agents, bool(terminated[0])),
-            dict.fromkeys(agents, bool(truncated[0])),
-            {agent: {} for agent in agents},
-        )
-        if over:
-            self.agents = []
-        return result
+        seen = self._named(states[0])
+        return self.moved(seen, self.shared(rewards[0]), terminated[0], truncated[0])
 
     def state(self):
         """The whole robot's observed state."""

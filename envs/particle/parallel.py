@@ -5,13 +5,13 @@ batched core.
 import numpy as np
 import torch
 from gymnasium.spaces import Box
-from pettingzoo import ParallelEnv
 
+from envs.parallel import SeededEnv
 from envs.particle.batch import ParticleBatch
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
 
 
-class ParticleEnv(ParallelEnv):
+class ParticleEnv(SeededEnv):
     """All agents of a scenario, the prey included; observations are unpadded, actions are forces in
     [-1, 1].
 
@@ -28,33 +28,16 @@ class ParticleEnv(ParallelEnv):
         if task not in SCENARIOS:
             raise ValueError(f"unknown task {task!r}, expected one of: {', '.join(SCENARIOS)}")
         self.task = task
-        self.render_mode = render_mode
         self.batch = ParticleBatch(SCENARIOS[task])
         scenario = self.batch.scenario
-        self.possible_agents = [body.name for body in scenario.agents]
-        sizes = dict(zip(self.possible_agents, scenario.obs_dims, strict=True))
-        self.observation_spaces = {
-            agent: Box(-np.inf, np.inf, (size,), np.float32) for agent, size in sizes.items()
-        }
-        self.action_spaces = {
-            agent: Box(-1.0, 1.0, (scenario.dims,), np.float32) for agent in self.possible_agents
-        }
-        self.agents: list[str] = []
-        self.stream = torch.Generator()
-        self.stream.seed()
-
-    def observation_space(self, agent):
-        return self.observation_spaces[agent]
-
-    def action_space(self, agent):
-        return self.action_spaces[agent]
+        names = [body.name for body in scenario.agents]
+        seen = [Box(-np.inf, np.inf, (size,), np.float32) for size in scenario.obs_dims]
+        act = {name: Box(-1.0, 1.0, (scenario.dims,), np.float32) for name in names}
+        super().__init__(dict(zip(names, seen, strict=True)), act, render_mode)
 
     def reset(self, seed=None, options=None):
         """Starts an episode; the same seed gives the same episode."""
-        if seed is not None:
-            self.stream.manual_seed(seed)
-        self.agents = self.possible_agents[:]
-        return self._named(self.batch.reset([self.stream], 1)), {agent: {} for agent in self.agents}
+        return self.begun(self._named(self.batch.reset(self.reseed(seed), 1)))
 
     def step(self, actions):
         """One step of all agents: {agent: [d] in [-1, 1]}, clipped."""
@@ -62,15 +45,8 @@ class ParticleEnv(ParallelEnv):
             np.stack([np.asarray(actions[agent], np.float64) for agent in self.agents])
         )
         obs, rewards = self.batch.step(joint[None])
-        over = self.batch.steps >= EPISODE_STEPS
-        observations = self._named(obs)
-        reward = dict(zip(self.agents, rewards[0].tolist(), strict=True))
-        terminated = dict.fromkeys(self.agents, False)
-        truncated = dict.fromkeys(self.agents, over)
-        infos = {agent: {} for agent in self.agents}
-        if over:
-            self.agents = []
-        return observations, reward, terminated, truncated, infos
+        own = dict(zip(self.agents, rewards[0].tolist(), strict=True))
+        return self.moved(self._named(obs), own, False, self.batch.steps >= EPISODE_STEPS)
 
     def state(self):
         """Everybody's observation, one after the other."""

@@ -1,9 +1,11 @@
 """Battles as a PettingZoo ParallelEnv, and under SMAC's own method names."""
 
+import secrets
+
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
-from pettingzoo import ParallelEnv
 
+from envs.parallel import TeamEnv, numbered
 from envs.smac.core import Battles
 from envs.smac.sight import SIGHT
 from envs.smac.units import battle_map
@@ -11,7 +13,13 @@ from envs.smac.units import battle_map
 BACKENDS = ("builtin", "starcraft2")
 
 
-class SmacParallelEnv(ParallelEnv):
+def one_battle(map_name: str, seed: int | None, **options) -> Battles:
+    """A battle with a seed, or with one from entropy."""
+    drawn = secrets.randbits(32) if seed is None else seed
+    return Battles(map_name, 1, drawn, **options)
+
+
+class SmacParallelEnv(TeamEnv):
     """One battle. Observations are {"observation", "action_mask"}; actions are SMAC's, the dead
     one's 0 included.
 
@@ -20,58 +28,39 @@ class SmacParallelEnv(ParallelEnv):
 
     Args:
         map_name: see units.MAPS; other arguments as of `core.Battles`.
+        seed: None for one from entropy.
     """
 
     metadata = {"name": "smac_like", "render_modes": [], "is_parallelizable": True}
 
-    def __init__(self, map_name: str = "3m", seed: int = 0, **options):
+    def __init__(self, map_name: str = "3m", seed: int | None = None, **options):
         self.map_name = map_name
         self.options = options
-        self.render_mode = None
-        self.battles = Battles(map_name, 1, seed, **options)
-        self.possible_agents = [f"agent_{i}" for i in range(self.battles.agents)]
-        self.agents: list[str] = []
+        self.battles = one_battle(map_name, seed, **options)
+        names = numbered(self.battles.agents)
         seen = Dict(
             {
                 "observation": Box(-1.0, 1.0, (self.battles.obs_dim,), np.float32),
                 "action_mask": Box(0, 1, (self.battles.n_actions,), np.int8),
             }
         )
-        self._spaces = {
-            agent: (seen, Discrete(self.battles.n_actions)) for agent in self.possible_agents
-        }
-
-    def observation_space(self, agent):
-        return self._spaces[agent][0]
-
-    def action_space(self, agent):
-        return self._spaces[agent][1]
+        act = {name: Discrete(self.battles.n_actions) for name in names}
+        super().__init__(dict.fromkeys(names, seen), act)
 
     def reset(self, seed=None, options=None):
         """Begins the next episode, or the first one of a new seed."""
         if seed is not None:
-            self.battles = Battles(self.map_name, 1, seed, **self.options)
+            self.battles = one_battle(self.map_name, seed, **self.options)
         self.battles.reset()
-        self.agents = self.possible_agents[:]
-        return self._seen(), {agent: {} for agent in self.agents}
+        return self.begun(self._seen())
 
     def step(self, actions):
         """One step: {agent: action}; an action that is not available is an error."""
-        agents = self.agents
-        reward, terminated, truncated, won = self.battles.step(
-            np.array([[int(actions[agent]) for agent in agents]])
-        )
+        chosen = [int(actions[agent]) for agent in self.agents]
+        reward, terminated, truncated, won = self.battles.step(np.array([chosen]))
         info = {"battle_won": bool(won[0])} | ({"episode_limit": True} if truncated[0] else {})
-        seen = self._seen()
-        if terminated[0] or truncated[0]:
-            self.agents = []
-        return (
-            seen,
-            dict.fromkeys(agents, float(reward[0])),
-            dict.fromkeys(agents, bool(terminated[0])),
-            dict.fromkeys(agents, bool(truncated[0])),
-            {agent: dict(info) for agent in agents},
-        )
+        team_reward = self.shared(reward[0])
+        return self.moved(self._seen(), team_reward, terminated[0], truncated[0], **info)
 
     def _seen(self) -> dict:
         obs = self.battles.obs()[0]
@@ -91,8 +80,8 @@ class SmacCompatEnv:
     unchanged.
     """
 
-    def __init__(self, map_name: str = "3m", seed: int = 0, **options):
-        self.battles = Battles(map_name, 1, seed, **options)
+    def __init__(self, map_name: str = "3m", seed: int | None = None, **options):
+        self.battles = one_battle(map_name, seed, **options)
         self.n_agents = self.battles.agents
         self.n_enemies = self.battles.enemies
         self.episode_limit = self.battles.limit

@@ -197,7 +197,9 @@ def test_pettingzoo_and_the_other_views():
         )
         if not first.agents:
             break
-    env = SmacCompatEnv("2s3z")
+    unseeded = [SmacParallelEnv("3m"), SmacParallelEnv("3m"), SmacCompatEnv("3m")]
+    assert len({int(one.battles.keys[0]) for one in unseeded}) == 3
+    env = SmacCompatEnv("2s3z", seed=0)
     obs, state = env.reset()
     assert len(obs) == 5 and obs[0].shape == (80,) and state.shape == (120,)
     over = False
