@@ -5,10 +5,9 @@
 A result is stale once the code that decided its numbers has changed. Most changes in a growing
 repository (a function moved, an option added) change none, and paper-scale results took hours. This
 command runs every smoke cell with the code of COMMIT and with the present code, compares all
-numbers bit for bit, and where all are equal records which code is equivalent to which in
-results/reference/equivalences.json. `common.running.cells.state` then takes results of the old code
-as results of the present one.
-
+numbers bit for bit, and where all are equal records which code is equivalent to which, from which
+commit to which, in results/reference/equivalences.json. `common.running.cells.state` then takes
+results of the old code as results of the present one.
 """
 
 import argparse
@@ -21,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from common.running.files import write_json
-from common.running.provenance import EQUIVALENCES, machine, recorded_equivalences
+from common.running.provenance import EQUIVALENCES, commit, machine, recorded_equivalences
 from common.running.sources import ROOT
 
 MAKING = (
@@ -70,13 +69,13 @@ def added(old: dict, new: dict, prefix: str = "") -> dict[str, object]:
     Raises:
         ValueError: a key is gone, or has another value.
     """
-    extra = {}
+    extra: dict[str, object] = {}
     for key, value in new.items():
         name = f"{prefix}{key}"
-        if key not in old:
+        if isinstance(value, dict):
+            extra |= added(old.get(key, {}), value, f"{name}.")
+        elif key not in old:
             extra[name] = value
-        elif isinstance(value, dict):
-            extra |= added(old[key], value, f"{name}.")
         elif old[key] != value:
             raise ValueError(f"{name} was {old[key]!r} and is {value!r}")
     gone = [key for key in old if key not in new]
@@ -126,14 +125,17 @@ def compare(old: dict[str, dict], new: dict[str, dict]) -> dict:
     numbers were compared.
 
     Raises:
-        ValueError: numbers, a data set or a configuration differ; the message says where.
+        ValueError: numbers, a data set or a configuration differ, or a new option has not the same
+            value everywhere; the message says where.
     """
     extra: dict[str, object] = {}
     compared = [slot for slot, before in old.items() if not before["config"].get("timing")]
     for slot, before in old.items():
         if slot not in new:
             raise ValueError(f"{slot} is not there any more")
-        extra |= added(before["config"], new[slot]["config"])
+        for name, value in added(before["config"], new[slot]["config"]).items():
+            if extra.setdefault(name, value) != value:
+                raise ValueError(f"{slot}: {name} is {value!r}, elsewhere {extra[name]!r}")
     for slot in compared:  # a measurement is never twice the same
         for key in sorted({*old[slot], *new[slot]} - {*MAKING}):
             if old[slot].get(key) != new[slot].get(key):
@@ -156,17 +158,19 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("commit", help="whose code made the results")
     args = parser.parse_args(arguments)
-    commit = subprocess.run(
+    known = subprocess.run(
         ["git", "rev-parse", args.commit], cwd=ROOT, capture_output=True, text=True
     )
-    if commit.returncode:
+    if known.returncode:
         print(f"error: no commit {args.commit!r} in this repository", file=sys.stderr)
         return 2
+    before = known.stdout.strip()
+    now = commit()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree = folder / "tree"
         subprocess.run(
-            ["git", "worktree", "add", "-q", "--detach", tree, commit.stdout.strip()],
+            ["git", "worktree", "add", "-q", "--detach", tree, before],
             cwd=ROOT,
             check=True,
         )
@@ -180,7 +184,8 @@ def main(arguments: list[str] | None = None) -> int:
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
     record = {
-        "from": commit.stdout.strip(),
+        "from": before,
+        "to": now,
         **record,
         "date": datetime.date.today().isoformat(),
         "machine": machine("cpu"),

@@ -118,10 +118,13 @@ def _filled(config: dict, added: dict, present: dict) -> dict:
     config = json.loads(json.dumps(config))
     for name, value in added.items():
         *groups, key = name.split(".")
-        place, there = config, present
+        there = present
         for group in groups:
-            place, there = place.get(group, {}), there.get(group, {})
+            there = there.get(group, {})
         if key in there:
+            place = config
+            for group in groups:
+                place = place.setdefault(group, {})
             place.setdefault(key, value)
     return config
 

@@ -31,6 +31,33 @@ def test_equal_numbers_give_the_changed_files_and_the_added_options():
     assert record["evidence"] == {"smoke_cells": 1, "numbers": 1}
 
 
+def test_a_group_that_is_new_is_added_by_its_options(record):
+    old = {"s": result(), "t": result()}
+    new = {"s": result(own={"a": 1}), "t": result(own={"a": 1, "b": 2})}
+    made = equivalence.compare(old, new)
+    assert made["added_config"] == {"own.a": 1, "own.b": 2}
+    record.write_text(json.dumps([made | {"code": {"papers/p/a.py": ["old", "new"]}}]))
+    provenance._equivalences.cache_clear()
+    for slot, after in new.items():
+        carried = provenance.carried(old[slot], after["config"], FILES)
+        assert carried["config"] == after["config"]
+    provenance._equivalences.cache_clear()
+    new["s"] = result(own={"a": 3})
+    with pytest.raises(ValueError, match=r"t: own.a is 1, elsewhere 3"):
+        equivalence.compare(old, new)
+
+
+def test_a_record_names_both_commits(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "equivalences.json"
+    for module in (provenance, equivalence):
+        monkeypatch.setattr(module, "EQUIVALENCES", file)
+    monkeypatch.setattr(equivalence, "run_smoke", lambda tree, folder: {"s": result()})
+    assert equivalence.main(["HEAD"]) == 0
+    (record,) = json.loads(file.read_text())
+    assert len(record["from"]) == 40 and record["to"] == provenance.commit()
+    assert equivalence.main(["no-such-commit"]) == 2
+
+
 @pytest.mark.parametrize(
     ("new", "message"),
     [
