@@ -8,10 +8,7 @@ evaluator. td3bc: single-agent TD3+BC on HalfCheetah-medium is known to end near
 """
 
 import argparse
-import sys
 import time
-
-sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
 
 import torch
 

@@ -7,11 +7,8 @@ On Hopper's uncoordinated data (built if missing), one core, milliseconds per up
 costs in `--list` come from here.
 """
 
-import sys
 import time
 from dataclasses import replace
-
-sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
 
 import torch
 
@@ -23,6 +20,8 @@ from papers.cast_bcq.config import METHODS, PRESETS
 from papers.cast_bcq.experiment import PAPER, cell
 
 LEAST = 3.0  # seconds measured
+COMPARED = ("quick", "paper")  # presets whose sizes are taken
+DATA_SIZE = "quick"
 
 
 def milliseconds(chosen: Cell) -> float:
@@ -42,14 +41,14 @@ def main() -> None:
     torch.set_num_threads(1)
     found = machine("cpu")
     print(f"{found['processor']}, {found['cores']} cores, one thread, kernels {found['kernels']}")
-    for preset in ("quick", "paper"):
+    for preset in COMPARED:
         for method in METHODS:
             three, one = (
                 cell(preset, "hopper", "uncoordinated", method, {"seeds": seeds})
                 for seeds in ([0, 1, 2], [0])
             )
             sized = [
-                Cell(c.paper, c.preset, c.slot, c.config | {"data_size": "quick"})
+                Cell(c.paper, c.preset, c.slot, c.config | {"data_size": DATA_SIZE})
                 for c in (three, one)
             ]
             PAPER.data.prepare(sized[0])

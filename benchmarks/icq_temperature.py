@@ -3,14 +3,10 @@ hundred updates.
 
 Prints the geometric mean probability that policies give the data's actions of living agents, beside
 cloning's, at preset quick's sizes. No battle is played: this is what quick's temperature was chosen
-by (papers/cast_bcq/README.md, "Battles").
+by (papers/cast_bcq/notes.md, "Battles").
 
     python benchmarks/icq_temperature.py > benchmarks/icq_temperature.txt
 """
-
-import sys
-
-sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
 
 import torch
 from tqdm import tqdm
@@ -23,6 +19,7 @@ from papers.cast_bcq.generators import available_only, chosen
 from papers.cast_bcq.recurrent import HistoryNetwork
 
 MAPS = ("2s3z", "MMM")
+PRESET = "quick"  # whose sizes
 TEMPERATURES = (0.1, 1.0, 10.0)
 UPDATES = 300
 MINIBATCHES = 4
@@ -44,7 +41,7 @@ def likelihood(made: Training, network: HistoryNetwork) -> float:
 
 def trained(name: str, method: str, temperature: float | None = None) -> Training:
     """What is trained, after UPDATES updates."""
-    cell = battle_cell("quick", name, method, {})
+    cell = battle_cell(PRESET, name, method, {})
     PAPER.data.prepare(cell)
     if temperature:
         cell.config["hyper"]["policy_temperature"] = temperature

@@ -10,10 +10,7 @@ one member at a time.
 """
 
 import itertools
-import sys
 import time
-
-sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
 
 import torch
 from torch import nn

@@ -8,10 +8,7 @@ core, in one run.
 """
 
 import argparse
-import sys
 import time
-
-sys.path.pop(0)  # this script's folder: there `envs` is a script, not the package
 
 import torch
 
@@ -47,8 +44,8 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
     if "embedding" in strategies:
         mine = span(names, "embedding")
         embedding = Embedding(members[mine], experience, mine, EmbeddingConfig(updates=1))
-        for _ in embedding.train():
-            pass
+        embedding.update(embedding.draw())
+        embedding.finish()
     prioritised = [float(STRATEGIES[name] is not None) for name in names]
     adaptive = [bool(alpha) for alpha in prioritised]
     sampler = Sampler(

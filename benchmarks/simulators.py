@@ -1,15 +1,16 @@
 """Environment steps per second, in one run: particle worlds against mpe2, robots against gymnasium
 and bare MuJoCo, battles.
 
-python benchmarks/envs.py [particle|robots|battles]
+    python benchmarks/simulators.py [particle] [robots] [battles]
+
+Robots and particle worlds by the clock, which needs a quiet machine; battles by the processor's
+time, on one core.
 """
 
 import os
 import sys
 import time
 import warnings
-
-sys.path.pop(0)  # this script's folder: here `envs` is the script, not the package
 
 import gymnasium
 import mujoco
@@ -18,6 +19,7 @@ import torch
 
 from common.learning.networks import Actors
 from common.learning.population import generators
+from common.running.provenance import commit, machine
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.robots import ROBOTS
 from envs.mujoco.team import RobotTeam
@@ -28,15 +30,18 @@ from envs.smac import scripted
 from envs.smac.core import Battles
 from envs.smac.units import MAPS
 
+LEAST = 2.0  # seconds of a measurement
+EPISODES = 10
 
-def batched(task: str, worlds: int, least: float = 2.0) -> float:
+
+def batched(task: str, worlds: int) -> float:
     """Steps per second of `worlds` worlds stepped together; observations and rewards included."""
     env = ParticleBatch(SCENARIOS[task])
     stream = [torch.Generator().manual_seed(0)]
     actions = torch.rand(worlds, env.num_agents, env.dims) * 2 - 1
     steps = 0
     start = time.perf_counter()
-    while time.perf_counter() - start < least:
+    while time.perf_counter() - start < LEAST:
         env.reset(stream, worlds)
         for _ in range(25):
             env.step(actions)
@@ -44,7 +49,7 @@ def batched(task: str, worlds: int, least: float = 2.0) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def reference(name: str, least: float = 2.0) -> float:
+def reference(name: str) -> float:
     """Steps per second of mpe2's parallel environment with continuous actions."""
     from mpe2 import simple_spread_v3, simple_tag_v3
 
@@ -54,7 +59,7 @@ def reference(name: str, least: float = 2.0) -> float:
     rng = np.random.default_rng(0)
     steps = 0
     start = time.perf_counter()
-    while time.perf_counter() - start < least:
+    while time.perf_counter() - start < LEAST:
         env.reset(seed=0)
         while env.agents:
             env.step({agent: rng.random(5, dtype=np.float32) for agent in env.agents})
@@ -62,7 +67,7 @@ def reference(name: str, least: float = 2.0) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def bare(name: str, least: float = 2.0) -> float:
+def bare(name: str) -> float:
     """Control steps per second of a loop around mj_step alone, on one core: no observation, no
     reward.
     """
@@ -72,7 +77,7 @@ def bare(name: str, least: float = 2.0) -> float:
     rng = np.random.default_rng(0)
     steps = 0
     start = time.perf_counter()
-    while time.perf_counter() - start < least:
+    while time.perf_counter() - start < LEAST:
         data.ctrl[:] = rng.uniform(-1, 1, model.nu)
         mujoco.mj_step(model, data, nstep=robot.frame_skip)
         steps += 1
@@ -81,14 +86,14 @@ def bare(name: str, least: float = 2.0) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def plain(name: str, least: float = 2.0) -> float:
+def plain(name: str) -> float:
     """Steps per second of gymnasium's v4 task, one environment in a loop."""
     env = make(name)
     steps = 0
     start = time.perf_counter()
     over = True
     rng = np.random.default_rng(0)
-    while time.perf_counter() - start < least:
+    while time.perf_counter() - start < LEAST:
         if over:
             env.reset(seed=steps)
         _, _, terminated, truncated, _ = env.step(rng.uniform(-1, 1, env.action_space.shape))
@@ -97,7 +102,7 @@ def plain(name: str, least: float = 2.0) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def lockstep(name: str, worlds: int, threads: int, least: float = 2.0) -> float:
+def lockstep(name: str, worlds: int, threads: int) -> float:
     """Steps per second of `worlds` simulations stepped together, restarts included."""
     batch = RobotBatch(name, worlds, threads=threads)
     stream = generators([0], "benchmark")
@@ -105,7 +110,7 @@ def lockstep(name: str, worlds: int, threads: int, least: float = 2.0) -> float:
     rng = np.random.default_rng(0)
     steps = 0
     start = time.perf_counter()
-    while time.perf_counter() - start < least:
+    while time.perf_counter() - start < LEAST:
         _, _, terminated, truncated = batch.step(rng.uniform(-1, 1, (worlds, batch.action_dim)))
         over = np.flatnonzero(terminated | truncated)
         if len(over):
@@ -128,24 +133,23 @@ def make(name: str):
 
 
 def evaluation(threads: int, members: int) -> tuple[float, float]:
-    """Seconds of 10 x 1000 steps of a two-agent HalfCheetah policy (256-256): in lockstep, and in a
-    plain loop.
+    """Seconds of EPISODES x 1000 steps of a two-agent HalfCheetah policy (256-256): in lockstep,
+    and in a plain loop.
 
     In lockstep the episodes of all members of a population run together, and the time is one
     member's share.
     """
     of = view("halfcheetah", "full")
-    episodes = 10
     seeds = list(range(members))
     actors = Actors(
         generators(seeds, "actor"), of.obs_dims, of.obs_dim, 256, of.action_dim, input_norm=False
     )
     team = RobotTeam("halfcheetah", of)
-    team.batches[members * episodes] = RobotBatch(
-        "halfcheetah", members * episodes, threads=threads
+    team.batches[members * EPISODES] = RobotBatch(
+        "halfcheetah", members * EPISODES, threads=threads
     )
     start = time.perf_counter()
-    team.returns(actors.act, generators(seeds, "benchmark"), episodes)
+    team.returns(actors.act, generators(seeds, "benchmark"), EPISODES)
     together = (time.perf_counter() - start) / members
     policies = [
         torch.nn.Sequential(
@@ -161,7 +165,7 @@ def evaluation(threads: int, members: int) -> tuple[float, float]:
     env = make("halfcheetah")
     start = time.perf_counter()
     with torch.no_grad():
-        for episode in range(episodes):
+        for episode in range(EPISODES):
             obs = env.reset(seed=episode)[0]
             over = False
             while not over:
@@ -191,7 +195,7 @@ def robots() -> None:
         for members in (1, 5):
             together, apart = evaluation(threads, members)
             print(
-                f"10 x 1000 steps of a two-agent policy, {threads} threads, population of "
+                f"{EPISODES} x 1000 steps of a two-agent policy, {threads} threads, population of "
                 f"{members}: {together:.2f} s, "
                 f"{apart / together:.1f} x a plain loop's {apart:.2f} s"
             )
@@ -208,9 +212,9 @@ def particle() -> None:
             print(f"{task:24s} {worlds:5d} worlds {rate:12,.0f} steps/s {ratio}")
 
 
-def fighting(name: str, count: int, least: float = 2.0) -> float:
-    """Battle steps per second, observations, states and masks included; actions are drawn
-    beforehand from what is available.
+def fighting(name: str, count: int) -> float:
+    """Battle steps per second of one core, observations, states and masks included; actions are
+    drawn beforehand from what is available.
     """
     made = Battles(name, count)
     stream = np.random.default_rng(0)
@@ -218,28 +222,29 @@ def fighting(name: str, count: int, least: float = 2.0) -> float:
     made.step(scripted.random(made, stream)), made.obs(), made.state()  # compiled now
     steps = 0
     spent = 0.0
-    while spent < least:
+    while spent < LEAST:
         if made.over.any():
             made.reset(np.flatnonzero(made.over))
         action = scripted.random(made, stream)
-        began = time.perf_counter()
+        began = time.process_time()
         made.step(action), made.obs(), made.state()
-        spent += time.perf_counter() - began
+        spent += time.process_time() - began
         steps += count
     return steps / spent
 
 
 def battles() -> None:
-    """The battles' table, one thread."""
+    """The battles' table."""
+    print(f"battles, {machine('cpu')['processor']}, one core, commit {commit()}")
     for name in MAPS:
         print(f"{name:12s} 256 battles {fighting(name, 256):9,.0f} steps/s")
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    chosen = sys.argv[1:] or ["particle", "robots", "battles"]
-    for name in chosen:
-        {"particle": particle, "robots": robots, "battles": battles}[name]()
+    parts = {"particle": particle, "robots": robots, "battles": battles}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

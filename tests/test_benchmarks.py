@@ -1,0 +1,96 @@
+"""Every benchmark runs in its smallest form. What it measures is looked at by people."""
+
+import importlib
+import sys
+
+import pytest
+
+from common.running.provenance import ROOT
+
+
+def benchmark(name):
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def once(update, *further):
+    """In place of a measurement."""
+    update()
+    return 1.0
+
+
+def anchors(patch):
+    script = benchmark("anchors")
+    patch.setattr(script, "EPISODES", 2)
+    words = ["anchors.py", "--size", "smoke", "--updates", "2", "--robots", "hopper"]
+    patch.setattr(sys, "argv", words)
+    script.main()
+
+
+def cast_bcq(patch):
+    script = benchmark("cast_bcq")
+    patch.setattr(script, "LEAST", 1e-3)
+    patch.setattr(script, "COMPARED", ("smoke",))
+    patch.setattr(script, "DATA_SIZE", "smoke")
+    script.main()
+
+
+def icq_temperature(patch):
+    script = benchmark("icq_temperature")
+    for name, least in {"MAPS": ("3m",), "PRESET": "smoke", "UPDATES": 1, "MINIBATCHES": 1}.items():
+        patch.setattr(script, name, least)
+    script.main()
+
+
+def moma_ppo(patch):
+    script = benchmark("moma_ppo")
+    for name, least in {"TEAMS": 1, "STARTS": 2, "STEPS": 1, "REPEATS": 1}.items():
+        patch.setattr(script, name, least)
+    script.main()
+
+
+def otc(patch):
+    script = benchmark("otc")
+    patch.setattr(script, "milliseconds", once)
+    patch.setattr(script, "STEPS", 600)
+    patch.setattr(sys, "argv", ["otc.py", "--rows", "600"])
+    script.main()
+
+
+def population(patch):
+    script = benchmark("population")
+    patch.setattr(script, "seconds", once)
+    patch.setattr(sys, "argv", ["population.py", "--rows", "2000"])
+    script.main()
+
+
+def random_numbers(patch):
+    script = benchmark("random_numbers")
+    patch.setattr(script, "TURNS", 1)
+    patch.setattr(script, "ROUNDS", {"smoke": (1, 8, 100)})
+    patch.setattr(sys, "argv", ["random_numbers.py", "--before", str(ROOT)])
+    script.main()
+
+
+def simulators(patch):
+    script = benchmark("simulators")
+    patch.setattr(script, "LEAST", 1e-3)
+    patch.setattr(script, "EPISODES", 1)
+    patch.setattr(sys, "argv", ["simulators.py"])
+    script.main()
+
+
+SCRIPTS = (
+    *(anchors, cast_bcq, icq_temperature, moma_ppo),
+    *(otc, population, random_numbers, simulators),
+)
+
+
+@pytest.mark.parametrize("run", SCRIPTS, ids=lambda run: run.__name__)
+def test_a_benchmark_runs(run, monkeypatch, capsys):
+    run(monkeypatch)
+    assert capsys.readouterr().out.count("\n") > 1
+
+
+def test_every_benchmark_is_run():
+    there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    assert there == {run.__name__ for run in SCRIPTS}
