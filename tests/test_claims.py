@@ -225,11 +225,15 @@ def test_every_line_without_a_plain_verdict_says_why():
 
 
 def run_runtime(percents) -> None:
-    """OMAR's runtime as if this machine had measured it."""
-    cell = runtime_cell("quick", {})
-    made = store.made_with(cell, {}, OMAR.data.recipes(cell), 1.0, "cpu", OMAR.roots(cell))
-    seeds = [{"seed": seed, "percent": percent} for seed, percent in enumerate(percents)]
-    store.store(cell, {"seeds": seeds, **made})
+    """OMAR's runtime as if this machine had measured it, bound by launches."""
+    for way in ("released_loop", "one_by_one"):
+        cell = runtime_cell("quick", {}, way)
+        made = store.made_with(cell, {}, OMAR.data.recipes(cell), 1.0, "cpu", OMAR.roots(cell))
+        seeds = [
+            {"seed": seed, "percent": percent, "of_rows": 1.1 + percent / 1000}
+            for seed, percent in enumerate(percents)
+        ]
+        store.store(cell, {"seeds": seeds, **made})
     table = catalogue.table("omar/runtime")
     writer.write(table, "quick", {}, show(table, "quick", {}))
 
@@ -244,8 +248,7 @@ def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, 
     mine = of_runtime(claims.ledger(["omar"]))
     assert (mine.verdict, mine.maker) == ("holds", "this machine")
     committed = of_runtime(claims.ledger(["omar"], sources=(stored.committed,)))
-    assert committed.verdict != "holds" and float(committed.mean) > 10
-    assert committed.maker.startswith("commit ")
+    assert committed.verdict != "holds" and committed.maker != "this machine"
 
 
 def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):

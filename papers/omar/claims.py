@@ -41,6 +41,14 @@ THERE_ARE_POOR_STATES = Claim(
     above=1,
 )
 
+BOUND_BY_LAUNCHES = Claim(
+    "",
+    "updates are bound by launches, as on a GPU: 1024 rows take less than twice as long as 32",
+    "runtime",
+    ((("ma_cql", "times_32_rows"), None),),
+    below=2,
+)
+
 CLAIMS = [
     Claim(
         "3.1, Figure 1b",
@@ -160,8 +168,9 @@ CLAIMS = [
         "4.1.1",
         "OMAR takes little more time than MA-CQL (4.7 %; held to 10 %)",
         "runtime",
-        ((("omar", "percent_over_ma_cql"), None),),
+        ((("released_loop", "percent_over_ma_cql"), None),),
         below=10,
+        premise=BOUND_BY_LAUNCHES,
     ),
     Claim(
         "4.1.2, Figure 3",

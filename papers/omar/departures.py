@@ -296,6 +296,22 @@ DEPARTURES = [
         ),
     ),
     Departure(
+        "how updates are run (the runtime claim)",
+        "",
+        "one seed, one agent after another; a permutation of all rows for every minibatch",
+        "all seeds and agents at once; runtime.py times both",
+        option="WAYS",
+        effect=Effect(
+            "runtime",
+            (
+                (
+                    ("released_loop", "percent_over_ma_cql"),
+                    ("fused", "percent_over_ma_cql"),
+                ),
+            ),
+        ),
+    ),
+    Departure(
         "Figure 1c",
         '"over the behavior policy", of replay data',
         "",

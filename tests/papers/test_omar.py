@@ -21,7 +21,7 @@ from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from envs import datasets
 from envs.datasets import commands
-from papers.omar import ablation_tuning, experiment, training
+from papers.omar import ablation_tuning, experiment, timing, training
 from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import PAPER, make_cell, over_data, over_last_policy, over_second
@@ -35,6 +35,7 @@ from papers.omar.omar import (
     rectified_actor_loss,
     sum_square,
 )
+from papers.omar.plain import PlainAgent, Rows, round_of
 from tests.envs.test_omar_files import write_particles
 
 EXPECTED = Path(__file__).with_name("omar_expected.json")
@@ -133,6 +134,75 @@ def test_one_cql_critic_step_equals_a_plain_per_agent_implementation():
         for name, layer in (("w1", net[1]), ("w2", net[3]), ("w3", net[5])):
             mine = backbone.critics.params[name].detach()[member, n, head]
             torch.testing.assert_close(mine, layer.weight.T, rtol=1e-3, atol=2e-4)
+
+
+def copied(norm, body, params, member, agent, head=None):
+    """Puts a network of the population into torch's modules."""
+    with torch.no_grad():
+        norm.weight.copy_(params["norm_weight"][member, agent])
+        norm.bias.copy_(params["norm_bias"][member, agent])
+        for layer, linear in zip((1, 2, 3), (body[0], body[2], body[4]), strict=True):
+            place = (member, agent) if head is None else (member, agent, head)
+            linear.weight.copy_(params[f"w{layer}"][place].T)
+            linear.bias.copy_(params[f"b{layer}"][place])
+
+
+@pytest.mark.parametrize("method", ["ma_cql", "omar"])
+def test_a_round_equals_the_plain_agent(method):
+    """Both steps and the targets of one agent, with torch.nn and torch.optim."""
+    hyper = {"alpha": 2.0} | ({"coefficient": 0.6} if method == "omar" else {})
+    agent, replay = learner(method, [0, 1], hyper=hyper)
+    backbone, batch = agent.backbone, replay.draw(20)
+    member, n = 1, 2
+    streams = Streams([0, 1], "noise")
+    alone = PlainAgent(
+        6,
+        2,
+        backbone.config,
+        METHODS[method][1](**hyper),
+        lambda shape: streams.uniform((3, *shape), -1, 1)[member, n],
+        lambda shape: streams.normal((3, *shape))[member, n],
+    )
+    for policy in (alone.policy, alone.target_policy):
+        copied(policy.norm, policy.body, backbone.actors.params, member, n)
+    for critic in (alone.critic, alone.target_critic):
+        for head in (0, 1):
+            copied(critic.norm, critic.heads[head], backbone.critics.params, member, n, head)
+    fields = ("obs", "action", "reward", "next_obs", "terminal")
+    round_of([alone], lambda index: Rows(*(getattr(batch, f)[member, n] for f in fields)))
+    agent.update(batch)
+    close = {"rtol": 1e-3, "atol": 2e-4}
+    for params, target, body, head in (
+        (backbone.actors.params, backbone.targets["actor"], "policy", None),
+        (backbone.critics.params, backbone.targets["critic"], "critic", 0),
+        (backbone.critics.params, backbone.targets["critic"], "critic", 1),
+    ):
+        place = (member, n) if head is None else (member, n, head)
+        for ours, name in ((params, body), (target, f"target_{body}")):
+            network = getattr(alone, name)
+            theirs = network.body if head is None else network.heads[head]
+            for layer, linear in zip((1, 2, 3), (theirs[0], theirs[2], theirs[4]), strict=True):
+                weights = ours[f"w{layer}"].detach()[place]
+                torch.testing.assert_close(weights, linear.weight.detach().T, **close)
+            norm = ours["norm_weight"].detach()[member, n]
+            torch.testing.assert_close(norm, network.norm.weight.detach(), **close)
+
+
+def test_times_by_hand(monkeypatch):
+    """A clock that a round of OMAR moves by 6, of MA-CQL by 5, of few rows by 4."""
+    now = [0]
+
+    def round_of_length(length):
+        return lambda: now.__setitem__(0, now[0] + length)
+
+    monkeypatch.setattr(timing.program, "clock", lambda device: now[0])
+    lengths = {"ma_cql": 5, "omar": 6, "few_rows": 4}
+    rounds = {name: round_of_length(length) for name, length in lengths.items()}
+    assert timing.measured(rounds, 7, "cpu") == {
+        "percent": pytest.approx(20.0),
+        "of_rows": pytest.approx(1.25),
+    }
+    assert now[0] == 8 * (5 + 6 + 4)  # with a round each that does not count
 
 
 def test_actor_loss_is_equation_2_by_hand():
