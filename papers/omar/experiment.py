@@ -105,6 +105,29 @@ def raw_return(results: list[dict]) -> dict[int, float | None]:
     return tables.mean_of(results, "last_return")
 
 
+def training_return(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the mean raw return over all evaluations: high where little training is needed."""
+    scale = results[0]["constants"]
+    span = scale["expert"] - scale["random"]
+    curves = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
+    return {
+        seed: None if None in curve else scale["random"] + span * sum(curve) / len(curve) / 100
+        for seed, curve in curves.items()
+    }
+
+
+def points_over_data(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the last return minus the mean return of the data, in points of the score."""
+    scale = results[0]["constants"]
+    behaviour = {seed["seed"]: seed["data_return"] for seed in results[0]["seeds"]}
+    return {
+        seed: None
+        if value is None
+        else program.score(value - behaviour[seed], scale["expert"] - scale["random"], 0.0)
+        for seed, value in raw_return(results).items()
+    }
+
+
 def over_data(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) over the mean return of the data: the empirical behaviour."""
     behaviour = tables.mean_of(results, "data_return")

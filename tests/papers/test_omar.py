@@ -24,7 +24,16 @@ from envs.datasets import commands
 from papers.omar import ablation_tuning, experiment, timing, training
 from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
-from papers.omar.experiment import PAPER, make_cell, over_data, over_last_policy, over_second
+from papers.omar.experiment import (
+    PAPER,
+    difference,
+    make_cell,
+    over_data,
+    over_last_policy,
+    over_second,
+    points_over_data,
+    training_return,
+)
 from papers.omar.landscape import Landscapes, Outcome, actions_after, landscapes
 from papers.omar.omar import (
     Backbone,
@@ -653,6 +662,34 @@ def test_improvement_over_the_behaviour_by_hand(monkeypatch):
     known = {"medium": {"return_mean": [25.0, 26.0]}}
     monkeypatch.setattr(experiment, "card", lambda task: known)
     assert over_last_policy(results) == {0: pytest.approx(20.0), 1: None}
+
+
+def test_returns_of_a_whole_training_and_points_over_the_data_by_hand():
+    seeds = [
+        {"seed": 0, "curve": [0.0, 50.0, 100.0], "last_return": 50.0, "data_return": 40.0},
+        {"seed": 1, "curve": [0.0, None], "last_return": None, "data_return": 40.0},
+    ]
+    results = [{"constants": {"expert": 60.0, "random": 20.0}, "seeds": seeds}]
+    assert training_return(results) == {0: pytest.approx(40.0), 1: None}
+    assert points_over_data(results) == {0: pytest.approx(25.0), 1: None}
+
+
+def test_margins_of_table_4_are_differences_seed_by_seed():
+    def result(values):
+        return {"seeds": [{"seed": i, "last_score": v} for i, v in enumerate(values)]}
+
+    found = difference([result([5.0, None, 1.0]), result([3.0, 1.0, None])])
+    assert found == {0: pytest.approx(2.0), 1: None, 2: None}
+
+
+def test_theorem_1_is_tried_with_coefficients_below_1_only():
+    table = catalogue.table("omar/theorem1")
+    entries = [one for one in table.entries_at("quick") if one.column == "below_1"]
+    assert len(entries) == 12
+    assert all(one.cells[0].config["hyper"]["coefficient"] < 1 for one in entries)
+    shared = {one.cells[0].slot for one in catalogue.table("omar/table3").entries_at("quick")}
+    released = [one for one in table.entries_at("quick") if one.column == "released"]
+    assert {one.cells[0].slot for one in released} <= shared
 
 
 def test_a_result_says_what_its_data_returned(folders):
