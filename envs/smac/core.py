@@ -23,6 +23,7 @@ SPAWN_JITTER = 0.3  # the real game's offsets are not known; without any, battle
 JITTER_X = 1000  # purposes of an episode's random numbers, each plus the unit's number
 JITTER_Y = 2000
 SHUFFLE = 3000
+HEAD_START = 4000
 LONG_AGO = 10**6  # loops
 DEATH = 10.0  # rewards before scaling
 WIN = 200.0
@@ -37,7 +38,7 @@ class Battles:
         map_name: see units.MAPS.
         battles: B.
         seed: of everything random.
-        dynamics: "sc2" or "smaclite", see units.PROFILES.
+        dynamics: see units.PROFILES.
         spawn_jitter: largest random offset of every start position.
         shuffle_enemy_ids: draw the order of enemy ids for every episode, as users report of the
             real game.
@@ -117,7 +118,16 @@ class Battles:
         self.last[which] = -1
         self.over[which] = False
         self.won[which] = False
+        self._head_start(which)
         self._refresh()
+
+    def _head_start(self, which: np.ndarray) -> None:
+        """Enemies walk for as many loops as the episode draws, see units.Profile."""
+        most = self.tables.profile.head_start
+        draws = engine.episode_chances(self.keys[which], self.episodes[which], HEAD_START)
+        loops = ((most + 1) * draws).astype(int)
+        for count in set(loops.tolist()) - {0}:
+            self._simulate(which[loops == count], count)
 
     def _rows(self, which: np.ndarray | None) -> np.ndarray:
         """Numbers of the battles meant; None for all."""
@@ -172,12 +182,12 @@ class Battles:
         self._give_orders(actions, which)
         self.last[which] = actions
         enemies = slice(self.agents, None)
-        before = (self.units["hp"] + self.units["shield"])[which, enemies]
+        before = self._life(which)
         alive = self.units["hp"][which, enemies] > 0
         self.units["dealt"][which] = 0.0
-        self._simulate(which)
+        self._simulate(which, LOOPS_PER_STEP)
         self.steps[which] += 1
-        change = before - (self.units["hp"] + self.units["shield"])[which, enemies]
+        change = before - self._life(which)
         if self.tables.profile.gross_reward:
             change = self.units["dealt"][which, enemies]
         killed = alive & (self.units["hp"][which, enemies] <= 0)
@@ -247,8 +257,15 @@ class Battles:
         theirs = fights[:, self.agents :].any(1)
         return ~ours | ~theirs, ours & ~theirs
 
-    def _simulate(self, which: np.ndarray) -> None:
-        """The game loops of a step."""
+    def _life(self, which: np.ndarray) -> np.ndarray:
+        """[len(which), E] hit points and shields of enemies; nothing for the dead, whose shield
+        SMAC does not read either.
+        """
+        enemies = self.units[which, self.agents :]
+        return np.where(enemies["hp"] > 0, enemies["hp"] + enemies["shield"], 0.0)
+
+    def _simulate(self, which: np.ndarray, loops: int) -> None:
+        """Some game loops."""
         tables = self.tables
         engine.run(
             self.units,
@@ -256,7 +273,7 @@ class Battles:
             tables.pairs,
             tables.rules,
             which,
-            LOOPS_PER_STEP,
+            loops,
             self.keys,
             self.episodes,
             self.steps,

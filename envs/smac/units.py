@@ -1,8 +1,9 @@
 """Unit types and maps of the built-in StarCraft-like battles: all numbers in one place.
 
-Two profiles. "sc2" has the unit data of the real SMAC maps (the Liberty catalogue, the same in
-builds 4.6.2 and 4.10). "smaclite" has those of SMAClite (Michalski et al., 2023), whose units move
-and shoot 1.4 times as fast for a step.
+Three profiles. "sc2" has the unit data of the real SMAC maps (the Liberty catalogue, the same in
+builds 4.6.2 and 4.10). "sc2-at-once" is the same without the enemies' head start. "smaclite" has
+the unit data of SMAClite (Michalski et al., 2023), whose units move and shoot 1.4 times as fast for
+a step.
 
 Times are in game seconds of 16 loops; one environment step is 8 loops.
 """
@@ -10,7 +11,7 @@ Times are in game seconds of 16 loops; one environment step is 8 loops.
 from dataclasses import dataclass, replace
 from typing import Any
 
-VERSION = 1  # raise it when a change alters battles
+VERSION = 2  # raise it when a change alters battles
 FAMILY = "SMAC-like, built-in simulator"  # what everything made with it must be called
 LOOPS_PER_SECOND = 16
 LOOPS_PER_STEP = 8
@@ -82,9 +83,15 @@ SMACLITE = {name: replace(unit, **FASTER[name]) for name, unit in SC2.items()}
 
 @dataclass(frozen=True)
 class Profile:
-    """Rules that differ between the two sets of dynamics.
+    """Rules that differ between the sets of dynamics.
 
     Attributes:
+        head_start: most loops that enemies walk before the agents' first decision; every episode
+            draws its number of them, 0 included. In the maps' scripts the trigger that spawns the
+            units also orders the attack, SMAC's restart then lets two loops pass, more where units
+            are not there yet, and where the neighbours of the first unit stand is in no source:
+            one spacing is four loops of walking towards each other. So how the first contact falls
+            into the 8 loops between decisions is not known, and every phase is as likely.
         delay: least and most random delay of every attack's period, in loops.
         slop: extra reach of an attack that has begun.
         energy_per_health: of healing; heal: hit points a second; energy_rate: a second.
@@ -96,6 +103,7 @@ class Profile:
     slop: float
     least_damage: float
     gross_reward: bool
+    head_start: int = 0
     energy_per_health: float = 0.33
     heal: float = 9.0
     energy_start: float = 50.0
@@ -107,7 +115,8 @@ class Profile:
 
 
 PROFILES = {
-    "sc2": Profile(SC2, (-1.0, 2.0), 1.0, 0.5, False),
+    "sc2": Profile(SC2, (-1.0, 2.0), 1.0, 0.5, False, head_start=LOOPS_PER_STEP - 1),
+    "sc2-at-once": Profile(SC2, (-1.0, 2.0), 1.0, 0.5, False),
     "smaclite": Profile(SMACLITE, (0.0, 0.0), 0.0, 0.0, True, energy_per_health=1 / 3),
 }
 

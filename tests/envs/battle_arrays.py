@@ -24,7 +24,6 @@ from envs.smac.engine import (
 )
 from envs.smac.sight import SHOOT, SIGHT
 from envs.smac.tables import Tables
-from envs.smac.units import LOOPS_PER_STEP
 
 
 def mixed(value: np.ndarray) -> np.ndarray:
@@ -382,11 +381,11 @@ class ArrayBattles(Battles):
             units = range(purpose, purpose + self.tables.units)
             return np.stack([chance(self.keys[which], episode, loop, u) for u in units], -1)
 
-    def _simulate(self, which: np.ndarray) -> None:
+    def _simulate(self, which: np.ndarray, loops: int) -> None:
         battles = self.units[which]
         with np.errstate(over="ignore"):
-            for loop in range(LOOPS_PER_STEP):
-                clock = (self.steps[which] * LOOPS_PER_STEP + loop).astype(np.uint64)
+            for loop in range(loops):
+                clock = (self.steps[which] * loops + loop).astype(np.uint64)
                 episode = self.episodes[which].astype(np.uint64)
                 run_loop(battles, self.keys[which], episode, clock, self.tables)
         self.units[which] = battles

@@ -18,7 +18,7 @@ from envs.smac.core import Battles, key_of
 from envs.smac.parallel import SmacCompatEnv, SmacParallelEnv, make_env
 from envs.smac.render import frames
 from envs.smac.tables import tables
-from envs.smac.units import MAPS, VERSION
+from envs.smac.units import LOOPS_PER_STEP, MAPS, PROFILES, VERSION
 from tests.envs import battle_arrays
 from tests.envs.battle_arrays import ArrayBattles
 
@@ -36,8 +36,8 @@ SIZES = {  # agents, enemies, limit, bits, actions, obs, state, largest reward: 
 
 
 def still(name, battles=1, **options):
-    """Battles without jitter, just begun."""
-    made = Battles(name, battles, spawn_jitter=0.0, **options)
+    """Battles without jitter and head start, just begun."""
+    made = Battles(name, battles, dynamics="sc2-at-once", spawn_jitter=0.0, **options)
     made.reset()
     return made
 
@@ -262,6 +262,46 @@ def test_enemies_that_only_regenerate_give_a_reward():
     assert made.units["shield"][0, 3] == pytest.approx(12.0)
 
 
+def test_shields_of_dead_units_are_not_read():
+    """SMAC counts nothing for who is dead; in a foreign state it may still have a shield."""
+    made = still("3s_vs_3z")
+    leave(made, 0, 3, 4)
+    place(made, 0, 10.0, 16.0)
+    place(made, 3, 12.0, 16.0)
+    place(made, 4, 31.0, 31.0)
+    made.units["hp"][:, 3], made.units["shield"][:, 3] = 5.0, 0.0
+    fight = made._simulate
+
+    def simulate(which, loops):
+        fight(which, loops)
+        made.units["shield"][:, 3] = 50.0
+
+    made._simulate = simulate
+    made.units["shield"][:, 5] = 40.0  # dead since long ago
+    action = idle(made)
+    action[0, 0] = 6
+    reward, *_ = made.step(action)
+    assert made.units["hp"][0, 3] == 0
+    assert reward[0] == pytest.approx((5 + 10) * 20 / 680)
+
+
+def test_enemies_have_a_head_start_of_any_number_of_loops_less_than_a_step():
+    made = Battles("3m", 400, spawn_jitter=0.0)
+    made.reset()
+    walked = (made.tables.start_x[3] - made.units["x"][:, 3]) / made.tables.traits["speed"][3]
+    loops = walked.round().astype(int)
+    assert set(loops) == set(range(LOOPS_PER_STEP)) and np.bincount(loops).min() > 25
+    assert (made.units["x"][:, :3] == made.tables.start_x[:3]).all() and (made.steps == 0).all()
+    again = Battles("3m", 10, first=20, spawn_jitter=0.0)
+    again.reset()
+    assert np.array_equal(again.units, made.units[20:30])
+    made.reset(np.array([0]))
+    assert made.episodes[:2].tolist() == [1, 0]
+    together = Battles("3m", 5, dynamics="sc2-at-once", spawn_jitter=0.0)
+    together.reset()
+    assert (together.units["x"] == together.tables.start_x).all()
+
+
 def test_who_wins_with_medivacs_and_nobody_left():
     def outcome(name, *units):
         made = still(name)
@@ -394,7 +434,7 @@ def test_a_marauder_keeps_its_order_when_told_to_shoot_a_medivac():
 
 
 @pytest.mark.parametrize("name", MAPS)
-@pytest.mark.parametrize("dynamics", ["sc2", "smaclite"])
+@pytest.mark.parametrize("dynamics", PROFILES)
 def test_the_engine_and_the_arrays_fight_the_same_battles(name, dynamics):
     first, second = (
         kind(name, 3, 1, dynamics, shuffle_enemy_ids=True) for kind in (Battles, ArrayBattles)
@@ -469,10 +509,7 @@ def test_the_calibration_table_is_complete_and_of_this_version():
     with open(scripted.CALIBRATION, newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["map"], row["team"], row["dynamics"]) for row in rows} == {
-        (name, team, dynamics)
-        for name in MAPS
-        for team in scripted.TEAMS
-        for dynamics in ("sc2", "smaclite")
+        (name, team, dynamics) for name in MAPS for team in scripted.TEAMS for dynamics in PROFILES
     }
     assert {row["version"] for row in rows} == {str(VERSION)}
 
