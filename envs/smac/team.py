@@ -46,15 +46,16 @@ def advance(population: list[Battles], action: Tensor) -> tuple[Tensor, Tensor, 
         action: [M, E, N], on the CPU.
 
     Returns:
-        rewards, terminal flags and which battles went on, all [M, E].
+        rewards, terminal flags (also at the limit, as in SMAC) and which battles went on, all
+        [M, E].
     """
     reward, terminal, live = torch.zeros(3, *action.shape[:2])
     for m, battles in enumerate(population):
         which = np.flatnonzero(~battles.over)
         if len(which):
-            earned, ended, _, _ = battles.step(action[m].numpy()[which], which)
+            earned, *_ = battles.step(action[m].numpy()[which], which)
             reward[m, which] = torch.from_numpy(earned).float()
-            terminal[m, which] = torch.from_numpy(ended).float()
+            terminal[m, which] = torch.from_numpy(battles.over[which]).float()
             live[m, which] = 1
     return reward, terminal, live
 
@@ -92,6 +93,8 @@ class BattleTeam:
             rows and which happened, all [M, E, T, ...].
         """
         seeds = [int(torch.randint(2**31, (), generator=stream)) for stream in streams]
+        # streams of its own: who has ended draws on until everybody has
+        chances = [torch.Generator().manual_seed(seed) for seed in seeds]
         population = [Battles(self.map_name, episodes, seed) for seed in seeds]
         for battles in population:
             battles.reset()
@@ -101,7 +104,7 @@ class BattleTeam:
         while not all(battles.over.all() for battles in population):
             action = act(rows.to(self.device)).cpu().squeeze(-1)  # [M, N, E]
             if explorer is not None:
-                action[:, explorer] = self.explored(action[:, explorer], rows[:, explorer], streams)
+                action[:, explorer] = self.explored(action[:, explorer], rows[:, explorer], chances)
             reward, terminal, live = advance(population, action.transpose(1, 2))
             returns += reward
             following = self.seen(population)
