@@ -3,15 +3,17 @@ happened.
 
     multi-source   equal shares from every shipped snapshot of the QMIX training, from nearly random
                    to the best (CAST-BCQ)
-    medium         the medium snapshot alone (OTC)
-    expert         the best snapshot alone
+    medium         those that together are like og-marl's Medium (OTC)
+    expert         those that together are like og-marl's Good
 
-Agents explore as at the end of training. Keys: obs [E, T + 1, A, O], state [E, T + 1, D], available
-[E, T + 1, A, U] bool, actions [E, T, A], rewards, terminated, filled [E, T], source [E] (index into
-the card's snapshots), won [E].
+See `behaviour` for how they are chosen. Agents explore as at the end of training, and as og-marl's.
+Keys: obs [E, T + 1, A, O], state [E, T + 1, D], available [E, T + 1, A, U] bool, actions [E, T, A],
+rewards, terminated (also at the limit, as in SMAC), filled [E, T], source [E] (index into the
+card's sources), won [E].
 """
 
 import platform
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,11 @@ from envs.smac.qmix import play
 from envs.smac.units import MAPS, VERSION
 from envs.storage import FORMAT, DataError, check_arrays
 
-GENERATOR = 1  # raise it when a change alters the data
+GENERATOR = 2  # raise it when a change alters the data
 TASKS = tuple(MAPS)
 QUALITIES = ("multi-source", "medium", "expert")
 SIZES = {"smoke": 24, "quick": 1_000, "paper": 3_000}  # episodes
 MEDIUM_SIZES = SIZES | {"paper": 10_000}  # OTC's
-EXPLORE = 0.05
 COLLECT_BATTLES = 200
 
 
@@ -56,7 +57,9 @@ def constants(task: str) -> tuple[float, float]:
 def train_behaviour(task: str) -> None:
     """Trains and ships the team of a map, from nothing."""
     config = behaviour.TRAININGS[task]
-    behaviour.ship(task, config, *behaviour.train_team(task, config))
+    curve, snapshots = behaviour.train_team(task, config)
+    training = {"version": VERSION, "config": asdict(config), "curve": curve}
+    behaviour.ship(task, snapshots, [training])
 
 
 def size_of(quality: str, size: str) -> int:
@@ -66,10 +69,7 @@ def size_of(quality: str, size: str) -> int:
 
 def sources(task: str, quality: str) -> list[str]:
     """The snapshots that play, by their step of training."""
-    facts = behaviour.card(task)
-    if quality == "multi-source":
-        return list(facts["replay_snapshots"])
-    return [facts["best" if quality == "expert" else "medium"]]
+    return behaviour.card(task)["sources"][quality]
 
 
 def generate(task: str, quality: str, seeds: list[int], size: str) -> list[tuple[dict, dict]]:
@@ -93,9 +93,10 @@ def collect(task: str, quality: str, seed: int, episodes: int) -> dict[str, np.n
         done = 0
         while done < wanted:
             count = min(COLLECT_BATTLES, wanted - done)
-            battles = Battles(task, count, seed, first=1_000_000 * (index + 1) + done)
+            first = 1_000_000 * (index + 1) + done
+            battles = Battles(task, count, seed, behaviour.DYNAMICS, first=first)
             stream = torch.Generator().manual_seed(1_000_003 * seed + 1009 * index + done)
-            _, won, played = play(agents[name], battles, EXPLORE, stream, record=True)
+            _, won, played = play(agents[name], battles, behaviour.EXPLORE, stream, record=True)
             pieces.append(
                 played | {"source": torch.full((count,), index), "won": torch.from_numpy(won)}
             )
@@ -127,12 +128,12 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
         "environment": {
             "family": "smac",
             "simulator": "built-in, SMAC-like",
-            "dynamics": "sc2",
+            "dynamics": behaviour.DYNAMICS,
             "version": VERSION,
         },
         "policies": {"snapshots": sha256(behaviour.POLICIES / task / "snapshots.safetensors")},
-        "sources": {name: facts["replay_snapshots"][name] for name in sources(task, quality)},
-        "exploration": EXPLORE,
+        "sources": {name: facts["snapshots"][name] for name in sources(task, quality)},
+        "exploration": behaviour.EXPLORE,
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -200,12 +201,14 @@ def episode_returns(data: dict) -> np.ndarray:
     return (data["arrays"]["rewards"] * data["arrays"]["filled"]).sum(1).astype(np.float64)
 
 
-def released(task: str, quality: str) -> None:
-    """Nothing was released that could be read here."""
+def released(task: str, quality: str) -> dict | None:
+    """Figures of og-marl's data set, the yardstick for ours; None where there is none."""
+    return behaviour.released(task, quality)
 
 
-def expected_return(facts: dict) -> tuple[float, float, int] | None:
-    """None: cards hold greedy returns, data are collected with exploration, so the two are not the
-    same number.
-    """
-    return None
+def expected_return(facts: dict) -> tuple[float, float, int]:
+    """Mean and standard deviation of the behaviour's return, and episodes they are over."""
+    card = behaviour.card(facts["task"])
+    quality = facts["quality"]
+    episodes = card["episodes"] * len(card["sources"][quality])
+    return card["data"][quality]["return_mean"], card["data"][quality]["return_sd"], episodes

@@ -30,6 +30,7 @@ class QMIXConfig:
     hidden: int = 64
     mixing: int = 32
     lr: float = 1e-3
+    lr_last: float | None = None  # reached in a straight line at the end; None: lr does not change
     gamma: float = 0.99
     trace: float = 0.6
     buffer: int = 2000  # episodes
@@ -40,6 +41,10 @@ class QMIXConfig:
     explore_least: float = 0.05
     explore_steps: int = 60_000  # battle steps over which exploration falls
     max_norm: float = 10.0
+    judge_explore: float = 0.0  # share of random actions in evaluations
+    start: str = ""  # shipped snapshot from which training goes on; else from nothing
+    start_rounds: int = 10  # rounds of its battles collected first,
+    start_updates: int = 400  # and updates of the mixer alone on them
     seed: int = 0
 
 
@@ -251,13 +256,14 @@ def play(
             episodes["obs"][live, step] = obs[live]
             episodes["available"][live, step] = free[live]
             episodes["state"][live, step] = torch.from_numpy(battles.state()[live])
-        reward, terminated, _, _ = battles.step(action.numpy()[live], live)
+        reward, *_ = battles.step(action.numpy()[live], live)
         returns[live] += reward
         if record:
             episodes["action"][live, step] = action[live]
             episodes["filled"][live, step] = 1.0
             episodes["reward"][live, step] = torch.from_numpy(reward).float()
-            episodes["terminated"][live, step] = torch.from_numpy(terminated).float()
+            # the limit ends a battle like any other end, as in SMAC (continuing_episode off)
+            episodes["terminated"][live, step] = torch.from_numpy(battles.over[live]).float()
             episodes["obs"][live, step + 1] = torch.from_numpy(battles.obs()[live])
             episodes["available"][live, step + 1] = torch.from_numpy(battles.available()[live])
             episodes["state"][live, step + 1] = torch.from_numpy(battles.state()[live])
@@ -266,19 +272,32 @@ def play(
     return returns, battles.won.copy(), episodes
 
 
-def train(map_name: str, config: QMIXConfig | None = None, say=print, every: float = 20.0):
+def train(
+    map_name: str,
+    config: QMIXConfig | None = None,
+    say=print,
+    every: float = 20.0,
+    before: Agent | None = None,
+):
     """Trains a team online.
 
+    Args:
+        before: the agent from which training goes on: the mixer learns alone first, so that its
+            random start does not spoil what the agent knows.
+
     Yields:
-        (battle steps so far, win rate over 64 greedy episodes, mean return, the agent) about every
-        20 updates' rounds.
+        (battle steps so far, win rate over 128 episodes, mean return, the agent) every `every`
+        rounds of battles.
     """
     config = config or QMIXConfig()
     battles = Battles(map_name, config.battles, config.seed)
-    judge = Battles(map_name, 64, config.seed + 10_000)
+    judge = Battles(map_name, 128, config.seed + 10_000)
     learner = QMIX(battles, config)
     episodes = Episodes(battles, config.buffer)
     stream = torch.Generator().manual_seed(config.seed)
+    if before is not None:
+        learner.agent.load_state_dict(before.state_dict())
+        learner.copy()
     steps = 0
     rounds = 0
     began = time.monotonic()
@@ -291,11 +310,20 @@ def train(map_name: str, config: QMIXConfig | None = None, say=print, every: flo
         episodes.add(played)
         steps += int(played["filled"].sum())
         rounds += 1
-        if episodes.count >= config.batch:
+        if before is not None and rounds == config.start_rounds:
+            learner.agent.requires_grad_(False)
+            for _ in range(config.start_updates):
+                learner.update(episodes.draw(config.batch, stream))
+            learner.agent.requires_grad_(True)
+        warm = before is None or rounds >= config.start_rounds
+        if warm and episodes.count >= config.batch:
+            if config.lr_last is not None:
+                done = min(1.0, steps / config.steps)
+                learner.adam.param_groups[0]["lr"] = config.lr + done * (config.lr_last - config.lr)
             for _ in range(config.updates):
                 learner.update(episodes.draw(config.batch, stream))
         if rounds % every == 0:
-            returns, won, _ = play(learner.agent, judge, 0.0, stream)
+            returns, won, _ = play(learner.agent, judge, config.judge_explore, stream)
             say(
                 f"{map_name}: {steps} steps, {learner.updates} updates, "
                 f"wins {100 * won.mean():.0f} %, return {returns.mean():.2f}, "

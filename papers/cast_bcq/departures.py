@@ -145,7 +145,7 @@ DEPARTURES = [
         "",
         (
             "envs/smac (SMAC-like, built-in simulator), 3,000 episodes a map (1,000 at quick) in "
-            "equal shares from six or seven QMIX snapshots, nearly random to best"
+            "equal shares from four to seven QMIX snapshots, nearly random to best"
         ),
     ),
     Departure(

@@ -202,7 +202,7 @@ DEPARTURES = [
         "StarCraft II",
         "SMAC 5m_vs_6m, medium policies",
         "",
-        "envs/smac; the medium snapshot wins 51 % of 200 battles",
+        "envs/smac; medium is the mix of snapshots nearest to og-marl's Medium",
     ),
     Departure(
         "preset quick",
