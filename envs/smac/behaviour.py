@@ -220,6 +220,18 @@ def ship(map_name: str, snapshots: dict[str, Tensors], trainings: list[dict]) ->
     return facts
 
 
+def train_and_ship(map_name: str, config: QMIXConfig) -> dict:
+    """Trains a map's team and ships it; a training that goes on from a shipped snapshot
+    (`config.start`) adds its own to what is shipped.
+    """
+    curve, snapshots = train_team(map_name, config)
+    trainings = [{"version": VERSION, "config": asdict(config), "curve": curve}]
+    if config.start:
+        snapshots = load_tensors(map_name) | snapshots
+        trainings = card(map_name)["trainings"] + trainings
+    return ship(map_name, snapshots, trainings)
+
+
 def measure_again(map_name: str) -> dict:
     """Ships what is shipped once more, measured under the present dynamics."""
     return ship(map_name, load_tensors(map_name), card(map_name)["trainings"])

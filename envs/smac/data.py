@@ -13,7 +13,6 @@ card's sources), won [E].
 """
 
 import platform
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +55,7 @@ def constants(task: str) -> tuple[float, float]:
 
 def train_behaviour(task: str) -> None:
     """Trains and ships the team of a map, from nothing."""
-    config = behaviour.TRAININGS[task]
-    curve, snapshots = behaviour.train_team(task, config)
-    training = {"version": VERSION, "config": asdict(config), "curve": curve}
-    behaviour.ship(task, snapshots, [training])
+    behaviour.train_and_ship(task, behaviour.TRAININGS[task])
 
 
 def size_of(quality: str, size: str) -> int:

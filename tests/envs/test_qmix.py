@@ -1,5 +1,6 @@
 """The battles' behaviour and data: targets by hand, monotone mixing, masks, episodes, data sets."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -156,3 +157,16 @@ def test_a_training_goes_on_where_another_ended():
     points = list(train("3m", config, say=lambda text: None, every=1, before=before))
     assert points[-1][0] >= 300
     assert all(torch.equal(before.state_dict()[name], kept[name]) for name in kept)
+
+
+def test_a_training_that_goes_on_adds_to_what_is_shipped(tmp_path, monkeypatch):
+    shutil.copytree(behaviour.POLICIES / "3m", tmp_path / "3m")
+    before = behaviour.card("3m")
+    monkeypatch.setattr(behaviour, "POLICIES", tmp_path)
+    monkeypatch.setattr(behaviour, "CARD_EPISODES", 8)
+    monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
+    config = replace(SMALL, hidden=64, start="324475", start_rounds=1, start_updates=1, steps=2500)
+    card = behaviour.train_and_ship("3m", config)
+    assert card["trainings"][:-1] == before["trainings"]
+    assert card["trainings"][-1]["config"]["start"] == "324475"
+    assert card == behaviour.card("3m") and len(card["sources"]["multi-source"]) >= 2
