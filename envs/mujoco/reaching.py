@@ -3,13 +3,13 @@
 
 The arm can reach a point with its elbow on either side. A team's convention shows in the sign of
 the second joint's angle: positive is counter-clockwise. Teams observe everything and are trained
-online without memory; of several seeds the best of each convention ships. Each fills half of the
-data set "expert-mix" with stochastic actions.
+online without memory. Of several seeds the best of each convention is refined (`Refinement`) and
+ships. Each fills half of the data set "expert-mix" with stochastic actions.
 """
 
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,9 @@ ELBOW = 3  # of the state: sine of the second joint's angle
 # with
 RELEASED = beside(__file__)
 PAPER_CONSTANTS = released_constants(RELEASED, "reacher")
-EVALUATION_EPISODES = 100
+EVALUATION_EPISODES = 600
 CHECKPOINT_EVERY = 50  # epochs
+REFINED_EVERY = 40  # epochs of a refinement between measurements
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,25 @@ class Training:
     lr: float = 3e-4
     gamma: float = 0.95
     minibatch: int = 250
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Longer training of the two teams that ship, so that their data return what the authors' do.
+
+    From their weights, with new values and optimisers. At entropy -2, the authors' default for this
+    arm, sampled actions cost 1.2 of return, and the data ended at -5.5 where the authors' have
+    -4.24. Smaller steps on more episodes take means further where the first training only wanders.
+    Teams learn to take the other side for targets behind them, too, so every team ships as of the
+    measurement at which it keeps its convention and returns what is nearest to the authors'.
+    """
+
+    epochs: int = 320
+    worlds: int = 200
+    lr: float = 1e-4
+    gamma: float = 0.97
+    minibatch: int = 2000
+    entropy_target: float = -4.5
 
 
 def mappo_config(training: Training) -> MAPPOConfig:
@@ -104,33 +124,9 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
         learner.load_state_dict(saved["learner"])
         curve, first = saved["curve"], saved["epoch"]
         say(f"reacher: continuing at epoch {first}")
-    began, config = time.monotonic(), learner.config
-    none = torch.zeros(
-        len(seeds), view_.num_agents, training.worlds, 0, view_.obs_dim + view_.action_dim
-    )
+    began = time.monotonic()
     for epoch in range(first, training.epochs):
-        state = torch.from_numpy(
-            starts.reset(generators(seeds, f"starts/{epoch}")).astype(np.float32)
-        )
-        rollouts = roll(
-            learner,
-            world,
-            view_,
-            state.view(len(seeds), training.worlds, -1),
-            none,
-            robot("reacher").horizon,
-            Streams(seeds, f"actions/{epoch}"),
-            None,
-        )
-        steps = experience(
-            view_,
-            [rollouts],
-            training.worlds * robot("reacher").horizon,
-            0,
-            config.gamma,
-            config.gae_lambda,
-        )
-        learner.update(steps, Streams(seeds, f"order/{epoch}"))
+        practise(learner, world, starts, seeds, ("starts", "actions", "order"), epoch)
         if (epoch + 1) % CHECKPOINT_EVERY == 0:
             teams = [learner.networks["policy"].part(slice(m, m + 1)) for m in range(len(seeds))]
             returns, sides = zip(
@@ -150,6 +146,88 @@ def train(training: Training | None = None, say=print) -> tuple[MAPPO, list]:
                 {"learner": learner.state_dict(), "curve": curve, "epoch": epoch + 1},
             )
     return learner, curve
+
+
+def practise(
+    learner: MAPPO,
+    world: SimulatedWorld,
+    starts: RobotBatch,
+    seeds: list[int],
+    purposes: tuple[str, str, str],
+    epoch: int,
+) -> None:
+    """One epoch of every team: an episode from each start, then the learner's update.
+
+    Args:
+        purposes: names of the streams of starts, actions and minibatches.
+    """
+    full = view("reacher", "full")
+    worlds = starts.worlds // len(seeds)
+    first, actions, order = (f"{purpose}/{epoch}" for purpose in purposes)
+    state = torch.from_numpy(starts.reset(generators(seeds, first)).astype(np.float32))
+    horizon = robot("reacher").horizon
+    none = torch.zeros(len(seeds), full.num_agents, worlds, 0, full.obs_dim + full.action_dim)
+    rollouts = roll(
+        learner,
+        world,
+        full,
+        state.view(len(seeds), worlds, -1),
+        none,
+        horizon,
+        Streams(seeds, actions),
+        None,
+    )
+    config = learner.config
+    steps = experience(full, [rollouts], worlds * horizon, 0, config.gamma, config.gae_lambda)
+    learner.update(steps, Streams(seeds, order))
+
+
+def refine(
+    teams: list[Parameters],
+    seeds: list[int],
+    training: Training,
+    refinement: Refinement | None = None,
+    say=print,
+) -> tuple[list[Parameters], list]:
+    """Teams trained on, as of the measurement that `Refinement` says, and the curve [(epoch,
+    [return of each by sampled actions], [elbow side of each])].
+
+    Args:
+        teams: policies, each of one member, in the order of CONVENTIONS; seeds: of their trainings.
+    """
+    how = refinement or Refinement()
+    full = view("reacher", "full")
+    config = replace(
+        mappo_config(training),
+        lr=how.lr,
+        gamma=how.gamma,
+        minibatch=how.minibatch,
+        entropy_target=how.entropy_target,
+    )
+    learner = MAPPO(seeds, full.obs_dims, STATE_DIMS["reacher"], full.action_dim, config)
+    policy = learner.networks["policy"]
+    with torch.no_grad():
+        for member, team in enumerate(teams):
+            for name, tensor in team.tensors.items():
+                policy.tensors[name][member].copy_(tensor[0])
+    world = SimulatedWorld("reacher", robot("reacher").horizon)
+    starts = RobotBatch("reacher", len(seeds) * how.worlds)
+    best = list(teams)
+    off = [np.inf] * len(teams)
+    curve = []
+    for epoch in range(how.epochs):
+        practise(learner, world, starts, seeds, ("refine", "refine/a", "refine/o"), epoch)
+        if (epoch + 1) % REFINED_EVERY == 0:
+            found = [measure(policy.part(slice(m, m + 1)), 0, True) for m in range(len(seeds))]
+            curve.append([epoch + 1, [float(r.mean()) for r, _ in found], [s for _, s in found]])
+            say(f"reacher: refined for {epoch + 1} epochs: {curve[-1][1:]}")
+            for m, (returns, side) in enumerate(found):
+                away = abs(returns.mean() - PAPER_CONSTANTS[0])
+                if follows(CONVENTIONS[m], side) and away < off[m]:
+                    off[m] = away
+                    tensors = policy.part(slice(m, m + 1)).tensors
+                    best[m] = Parameters({n: t.detach().clone() for n, t in tensors.items()}, False)
+    return best, curve
 
 
 def acting(policy: Parameters, noise: torch.Generator | None):
@@ -184,8 +262,8 @@ def measure(policy: Parameters, seed: int, stochastic: bool) -> tuple[np.ndarray
     return returns, float(np.mean(inside[10:]))  # episodes start with a straight arm
 
 
-def ship(learner: MAPPO, curve: list, training: Training) -> dict:
-    """Writes the best team of each convention to `policies/reacher`, with a card.
+def best_of_each(learner: MAPPO, training: Training) -> list[int]:
+    """The member of the best team of each convention.
 
     Raises:
         RuntimeError: a convention has no team.
@@ -194,45 +272,75 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
         measure(learner.networks["policy"].part(slice(m, m + 1)), seed, True)
         for m, seed in enumerate(training.seeds)
     ]
-    sides = {
-        "counter-clockwise": [s > SIDED for _, s in found],
-        "clockwise": [s < 1 - SIDED for _, s in found],
-    }
-    folder = POLICIES / "reacher"
-    folder.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {
-        "task": "reacher",
-        "algorithm": "MAPPO, full observation, no memory",
-        "training": asdict(training),
-        "config": asdict(learner.config),
-        "steps": training.epochs * training.worlds * robot("reacher").horizon,
-    }
-    for convention, fits in sides.items():
-        if not any(fits):
+    best = []
+    for convention in CONVENTIONS:
+        fits = [m for m, (_, side) in enumerate(found) if follows(convention, side)]
+        if not fits:
             raise RuntimeError(
                 f"no team is {convention}: elbow sides {[round(s, 2) for _, s in found]}; "
                 "train more seeds"
             )
-        member = max((m for m, fit in enumerate(fits) if fit), key=lambda m: found[m][0].mean())
-        chosen = learner.networks["policy"].part(slice(member, member + 1))
+        best.append(max(fits, key=lambda m: found[m][0].mean()))
+    return best
+
+
+def follows(convention: str, side: float) -> bool:
+    """Whether an elbow that is counter-clockwise on this share of steps keeps a convention."""
+    return side > SIDED if convention == "counter-clockwise" else side < 1 - SIDED
+
+
+def ship(
+    teams: list[Parameters],
+    seeds: list[int],
+    curve: list,
+    refined: list,
+    training: Training,
+    refinement: Refinement,
+) -> dict:
+    """Writes the team of each convention to `policies/reacher`, with a card.
+
+    Args:
+        teams: in the order of CONVENTIONS; seeds: of their trainings.
+        curve, refined: of `train` and of `refine`.
+
+    Raises:
+        RuntimeError: a team does not keep its convention.
+    """
+    folder = POLICIES / "reacher"
+    folder.mkdir(parents=True, exist_ok=True)
+    horizon = robot("reacher").horizon
+    facts: dict[str, Any] = {
+        "task": "reacher",
+        "algorithm": "MAPPO, full observation, no memory",
+        "training": asdict(training),
+        "config": asdict(mappo_config(training)),
+        "steps": training.epochs * training.worlds * horizon,
+        "refinement": asdict(refinement),
+        "refinement_steps": refinement.epochs * refinement.worlds * horizon,
+    }
+    for convention, seed, chosen in zip(CONVENTIONS, seeds, teams, strict=True):
+        _, side = measure(chosen, seed, True)
+        if not follows(convention, side):
+            raise RuntimeError(f"the {convention} team has its elbow there on {side:.2f} of steps")
         save_file(
             {name: tensor.contiguous() for name, tensor in chosen.tensors.items()},
             folder / f"{convention}.safetensors",
         )
-        facts[convention] = {
-            "seed": training.seeds[member],
-            "elbow_counter_clockwise": found[member][1],
-        }
+        facts[convention] = {"seed": seed, "elbow_counter_clockwise": side}
         for kind, stochastic in (("deterministic", False), ("stochastic", True)):
-            returns, _ = measure(chosen, training.seeds[member], stochastic)
+            returns, _ = measure(chosen, seed, stochastic)
             facts[convention][kind] = {
                 "return_mean": round(float(returns.mean()), 3),
                 "return_sd": round(float(returns.std()), 3),
+                "return_min": round(float(returns.min()), 3),
                 "episodes": EVALUATION_EPISODES,
             }
-    untrained = MAPPO(list(training.seeds), [11, 11], 11, 1, learner.config).networks["policy"]
+    of = view("reacher", "full")
+    config = mappo_config(training)
+    everyone = list(training.seeds)
+    untrained = MAPPO(everyone, of.obs_dims, STATE_DIMS["reacher"], of.action_dim, config)
     by_seed = [
-        measure(untrained.part(slice(m, m + 1)), seed, False)[0]
+        measure(untrained.networks["policy"].part(slice(m, m + 1)), seed, False)[0]
         for m, seed in enumerate(training.seeds)
     ]
     returns = np.concatenate(by_seed)
@@ -243,6 +351,10 @@ def ship(learner: MAPPO, curve: list, training: Training) -> dict:
     facts["curve"] = [
         [epoch, [round(r, 2) for r in returns], [round(s, 2) for s in sides]]
         for epoch, returns, sides in curve
+    ]
+    facts["refined_curve"] = [
+        [epoch, [round(r, 2) for r in returns], [round(s, 2) for s in sides]]
+        for epoch, returns, sides in refined
     ]
     facts["versions"] = {
         "python": platform.python_version(),
@@ -294,8 +406,13 @@ def constants(task: str, source: str = "ours") -> tuple[float, float]:
 
 def train_behaviour(task: str) -> None:
     """Trains and ships the teams, from nothing."""
-    training = Training()
-    ship(*train(training), training)
+    training, refinement = Training(), Refinement()
+    learner, curve = train(training)
+    members = best_of_each(learner, training)
+    teams = [learner.networks["policy"].part(slice(m, m + 1)) for m in members]
+    seeds = [training.seeds[m] for m in members]
+    teams, refined = refine(teams, seeds, training, refinement)
+    ship(teams, seeds, curve, refined, training, refinement)
 
 
 def load_policy(convention: str) -> Parameters:
