@@ -13,16 +13,17 @@ from common.learning.population import Parameters
 from envs.storage import DataError
 
 
-def read_card(policies: Path, task: str) -> dict:
+def read_card(policies: Path, task: str, name: str = "card") -> dict:
     """What is known about a task's behaviour policies.
 
     Args:
         policies: folder of the family's policies.
+        name: of the card, where a task has several.
 
     Raises:
         FileNotFoundError: there are none; the message says how to train them.
     """
-    path = policies / task / "card.json"
+    path = policies / task / f"{name}.json"
     if not path.exists():
         raise FileNotFoundError(
             f"no behaviour policies for task {task!r} in {policies}; they ship with the "

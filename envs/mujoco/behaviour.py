@@ -1,27 +1,24 @@
 """The policies that collect the robots' data: SAC trained online on the single-agent task, as
 D4RL's were.
 
-Training keeps a snapshot of the policy every 10,000 steps and evaluates it; medium and expert are
-picked from the snapshots by the rule of `pick`, and ship as safetensors with a card. A few
-snapshots in between ship too, in half precision, so that the training's replay can be rebuilt
-without training again.
+Training keeps a snapshot of the policy every 10,000 steps and evaluates it. Two of them ship as
+medium and expert, a few more, in half precision, so that the training's replay can be rebuilt
+without training again (`envs.mujoco.shipping`). A robot may have several trainings of different
+seeds: agents of different ones play together in uncoordinated data. The first, run 0, is behind all
+other data.
 """
 
-import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import mujoco
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from common.learning.policies import act
 from common.learning.population import Parameters, generator, normal_
 from common.running.checkpoint import load_checkpoint, save_checkpoint
-from common.running.files import write_json
 from envs.lockstep import play
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.sac import SAC, SACConfig
@@ -32,9 +29,7 @@ POLICIES = Path(__file__).parent / "policies"
 SEED = 0
 EVALUATE_EVERY = 10_000  # steps
 EVALUATION_EPISODES = 10
-CARD_EPISODES = 20
 CHECKPOINT_EVERY = 50_000  # steps; the replay buffer is in it
-REPLAY_SNAPSHOTS = 10  # shipped for the replay data
 
 
 @dataclass(frozen=True)
@@ -42,19 +37,19 @@ class Training:
     """Online training of one robot's behaviour policy."""
 
     steps: int  # environment steps in all
-    # of the way from random to expert, so that medium is about where D4RL's medium data are
-    medium_level: float
     worlds: int = 5  # simulations stepped together
     updates: int = 5  # after each step of all simulations
     warmup: int = 5_000  # first steps, uniform random and without updates
     seed: int = SEED
 
 
+# Of every robot its runs. The first is behind all data; agents of different ones play together in
+# uncoordinated data. HalfCheetah's first has ten worlds: it needs steps above all, and updates cost
 TRAININGS = {
-    "halfcheetah": Training(750_000, 0.55),
-    "hopper": Training(300_000, 0.40),
-    "walker2d": Training(600_000, 0.58),
-    "ant": Training(1_000_000, 0.55),
+    "halfcheetah": (Training(1_600_000, worlds=10, seed=1), Training(750_000)),
+    "hopper": (Training(300_000), Training(300_000, seed=1)),
+    "walker2d": (Training(600_000), Training(600_000, seed=1)),
+    "ant": (Training(1_000_000),),
 }
 
 
@@ -173,19 +168,12 @@ class OnlineTraining:
         self.state = state["state"].numpy()
 
 
-def train_robot(robot: str, training: Training | None = None, say=print) -> OnlineTraining:
+def train_robot(robot: str, training: Training, say=print) -> OnlineTraining:
     """Trains one robot's policy, continuing from its checkpoint if there is one, also from that of
     a shorter training.
     """
-    training = training or TRAININGS[robot]
     run = OnlineTraining(robot, training)
-    path = data_folder().parent / "behaviour" / f"{robot}-sac-{training.seed}.pt"
-    same = {
-        key: value
-        for key, value in asdict(training).items()
-        if key not in ("steps", "medium_level")
-    }
-    identity = {"training": same, "config": asdict(run.config), "mujoco": mujoco.__version__}
+    path, identity = checkpoint_of(run)
     if saved := load_checkpoint(path, identity):
         run.load_state_dict(saved)
         say(f"{robot}: continuing at {run.buffer.size} steps")
@@ -204,94 +192,54 @@ def train_robot(robot: str, training: Training | None = None, say=print) -> Onli
     return run
 
 
-def pick(curve: list[tuple[int, float]], random_return: float, level: float) -> tuple[int, int]:
-    """Indices of the medium and the expert snapshot.
+def checkpoint_of(run: OnlineTraining) -> tuple[Path, dict]:
+    """Where a training's checkpoints are, and what they must be of; not of how many steps."""
+    same = {key: value for key, value in asdict(run.training).items() if key != "steps"}
+    identity = {"training": same, "config": asdict(run.config), "mujoco": mujoco.__version__}
+    name = f"{run.robot}-sac-{run.training.seed}.pt"
+    return data_folder().parent / "behaviour" / name, identity
 
-    expert: the best snapshot of the last tenth of training. medium: the first whose evaluation,
-    averaged with the two before, reaches `level` of the way from random to expert.
+
+def interrupted(robot: str, training: Training) -> OnlineTraining:
+    """A training as far as its checkpoint goes.
+
+    Raises:
+        FileNotFoundError: there is none.
     """
-    returns = np.array([value for _, value in curve])
-    tail = max(1, len(returns) // 10)
-    expert = len(returns) - tail + int(returns[-tail:].argmax())
-    target = random_return + level * (returns[expert] - random_return)
-    smooth = np.convolve(returns, np.ones(3) / 3, mode="valid")  # of snapshots i, i + 1, i + 2
-    reached = np.flatnonzero(smooth >= target)
-    medium = int(reached[0]) + 2 if len(reached) else expert
-    return min(medium, expert), expert
+    run = OnlineTraining(robot, training)
+    path, identity = checkpoint_of(run)
+    saved = load_checkpoint(path, identity)
+    if not saved:
+        raise FileNotFoundError(f"no checkpoint of this training of {robot} in {path}")
+    run.load_state_dict(saved)
+    return run
 
 
-def ship(run: OnlineTraining) -> dict:
-    """Writes medium, expert and the replay's snapshots of a finished training to `policies/`, with
-    their card.
-    """
-    robot = run.robot
-    training = run.training
-    random_returns, random_lengths = play(
-        RobotBatch(robot, 200),
-        uniform(run.batch.action_dim, [generator(training.seed, "random")]),
-        [generator(training.seed, "random starts")],
-    )
-    medium, expert = pick(run.curve, float(random_returns.mean()), training.medium_level)
-    folder = POLICIES / robot
-    folder.mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {
-        "robot": robot,
-        "algorithm": "SAC",
-        "training": asdict(training),
-        "config": asdict(run.config),
-        "contact_margins": run.batch.contact_margins,
-        "random": _summary(random_returns, random_lengths),
-    }
-    for quality, index in (("medium", medium), ("expert", expert)):
-        save_file(run.snapshots[index], folder / f"{quality}.safetensors")
-        policy = Parameters(run.snapshots[index], trainable=False)
-        for mode, act_ in (
-            ("deterministic", deterministic(policy)),
-            ("stochastic", stochastic(policy, [generator(training.seed, "card noise")])),
-        ):
-            batch = RobotBatch(robot, CARD_EPISODES)
-            played = play(batch, act_, [generator(training.seed, "card starts")])
-            facts.setdefault(quality, {"steps": run.curve[index][0]})[mode] = _summary(*played)
-    kept = sorted({int(i) for i in np.linspace(0, expert, REPLAY_SNAPSHOTS)} | {medium})
-    halves = {
-        f"{i}/{name}": tensor.half() for i in kept for name, tensor in run.snapshots[i].items()
-    }
-    save_file(halves, folder / "replay.safetensors")
-    facts["replay_snapshots"] = {str(i): run.curve[i][0] for i in kept}
-    facts["curve"] = [[steps, round(value, 1)] for steps, value in run.curve]
-    facts["versions"] = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "mujoco": mujoco.__version__,
-    }
-    write_json(folder / "card.json", facts)
-    return facts
+def named(name: str, run: int) -> str:
+    """What a file of a run is called without its ending: "medium", "medium-1", ..."""
+    return f"{name}-{run}" if run else name
 
 
-def _summary(returns: np.ndarray, lengths: np.ndarray) -> dict:
-    return {
-        "return_mean": round(float(returns.mean()), 2),
-        "return_sd": round(float(returns.std()), 2),
-        "length_mean": round(float(lengths.mean()), 1),
-        "episodes": len(returns),
-    }
+def runs(robot: str) -> int:
+    """How many trainings of a robot ship."""
+    return len(list((POLICIES / robot).glob("card*.json")))
 
 
-def card(robot: str) -> dict:
-    """What is known about a robot's behaviour policies, see `ship`."""
-    return read_card(POLICIES, robot)
+def card(robot: str, run: int = 0) -> dict:
+    """What is known about a robot's behaviour policies, see `envs.mujoco.shipping`."""
+    return read_card(POLICIES, robot, named("card", run))
 
 
-def load_policy(robot: str, quality: str) -> Parameters:
+def load_policy(robot: str, quality: str, run: int = 0) -> Parameters:
     """The shipped policy, "medium" or "expert"."""
-    card(robot)
-    path = POLICIES / robot / f"{quality}.safetensors"
+    card(robot, run)
+    path = POLICIES / robot / f"{named(quality, run)}.safetensors"
     if not path.exists():
         raise FileNotFoundError(
             f"no policy {quality!r} of {robot} in {POLICIES}, expected medium or expert"
         )
-    return Parameters(read_weights(path), trainable=False)
+    tensors = {name: tensor.float() for name, tensor in read_weights(path).items()}
+    return Parameters(tensors, trainable=False)
 
 
 def load_snapshots(robot: str) -> dict[int, Parameters]:

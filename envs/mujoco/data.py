@@ -6,13 +6,21 @@ Collected by the shipped SAC policies, with stochastic actions:
     random          uniform actions
     medium, expert  the policies of that name
     medium-expert   medium, then expert
-    medium-replay   the training's replay buffer until the medium snapshot
+    medium-replay   the training's replay buffer until about the medium snapshot
     full-replay     the replay buffer until the expert snapshot
-    uncoordinated   every agent on medium or expert, all combinations in equal parts (CAST-BCQ)
+    uncoordinated   every agent on medium or expert, all combinations in equal parts (CAST-BCQ),
+                    agent i by run i of the trainings (run 0 again after the last)
+    uncoordinated-snapshots  the same, all agents by one training
 
 Replay data are rebuilt by default from training snapshots that ship with the repository: each plays
 for as many steps as the training spent around it, after a start of uniform actions.
-`replay="exact"` runs the training again.
+`replay="exact"` runs the training again. Which part of the training it is stands on the card
+(`envs.mujoco.shipping.nearest_part`).
+
+D4RL's replay data have the form of rlkit's collector: 1,000 steps before the first update, then
+1,000 an epoch, and what is running when an epoch ends is cut there. That is why HalfCheetah's have
+202,000 rows, and why hopper-medium-replay-v1 counts 302 timeouts (D4RL's issue 86) where hardly an
+episode reaches 1,000 steps (issue 162). Ours are cut alike.
 
 Two-agent HalfCheetah (OMAR) has random, medium-replay, medium and expert data of five MATD3 teams
 instead, see `envs.mujoco.team_behaviour`.
@@ -34,6 +42,7 @@ from torch import Tensor
 from common.learning.policies import distribution, squash
 from common.learning.population import Parameters, generator, generators
 from common.running.files import sha256
+from common.running.sources import resolve
 from envs import joint
 from envs.joint import FLAGS, FLOATS
 from envs.mujoco import behaviour
@@ -44,7 +53,7 @@ from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import ACTION_DIMS, STATE_DIMS, TASK_VIEWS, task_view, view
 from envs.released import beside, table
 from envs.released import constants as released_constants
-from envs.storage import FORMAT
+from envs.storage import FORMAT, DataError
 
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = (*behaviour.TRAININGS, *TASK_VIEWS)
@@ -56,26 +65,25 @@ QUALITIES = (
     "medium-replay",
     "full-replay",
     "uncoordinated",
+    "uncoordinated-snapshots",
 )
 SIZES = {
     "smoke": 4_000,
     "quick": 100_000,
     "paper": 1_000_000,
 }  # steps of random, medium and expert data
-MEDIUM_REPLAY = {
-    "halfcheetah": 0.2,
-    "hopper": 0.4,
-    "walker2d": 0.3,
-    "ant": 0.3,
-}  # of that, as in D4RL v2
+COLLECTOR_START = 1_000  # steps before the first update, by rlkit's launchers
+COLLECTOR_EPOCH = 1_000  # steps after which rlkit's collector cuts the episode that is running
 INFOS = ("infos/qpos", "infos/qvel", "infos/action_log_probs")
 KEYS = FLOATS + FLAGS + INFOS
 COLLECT_WORLDS = 50  # simulations collected from together
 REPLAYS = ("snapshots", "exact")
+REPLAY_QUALITIES = ("medium-replay", "full-replay")
+UNCOORDINATED = {"uncoordinated": "runs", "uncoordinated-snapshots": "snapshots"}  # by quality
 
 RELEASED = beside(__file__)
 # Returns that D4RL normalises with: expert and random policies of its authors
-D4RL_CONSTANTS = {name: released_constants(RELEASED, name) for name in MEDIUM_REPLAY}
+D4RL_CONSTANTS = {name: released_constants(RELEASED, name) for name in behaviour.TRAININGS}
 
 
 def robot_of(task: str) -> str:
@@ -94,8 +102,11 @@ def effort(task: str, quality: str) -> int:
 
 
 def qualities(task: str) -> tuple[str, ...]:
-    """Data qualities of a task."""
-    return teams.QUALITIES if task in TASK_VIEWS else QUALITIES
+    """Data qualities of a task; uncoordinated data need a second training."""
+    if task in TASK_VIEWS:
+        return teams.QUALITIES
+    several = behaviour.runs(task) > 1
+    return tuple(quality for quality in QUALITIES if several or quality != "uncoordinated")
 
 
 def constants(task: str, source: str = "ours") -> tuple[float, float]:
@@ -119,7 +130,7 @@ def train_behaviour(task: str) -> None:
     if task in TASK_VIEWS:
         teams.ship(*teams.train(task))
     else:
-        behaviour.ship(behaviour.train_robot(task))
+        resolve("envs.mujoco.shipping:train_all")(task)  # by name: it decides no data itself
 
 
 def generate(
@@ -164,8 +175,15 @@ def team_rows(task: str, quality: str, seeds: list[int], steps: int) -> list[dic
                 team, policies[i], noise, [seed], f"data/{task}/{quality}/{i}", wanted
             )[0]
 
-        per_seed.append(join(in_proportion(until, min(steps, warmup + end), play)))
+        per_seed.append(join(in_proportion(until, replay_rows(task, quality, steps), play)))
     return per_seed
+
+
+def replay_rows(task: str, quality: str, steps: int) -> int:
+    """Rows of replay data where other data have so many: the released number at size paper, and its
+    share of the size at the others.
+    """
+    return steps * int(table(RELEASED)[task, quality]["transitions"]) // SIZES["paper"]
 
 
 def shares(warmup: int, snapshots: list[int], end: int) -> list[float]:
@@ -258,20 +276,19 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
             np.flatnonzero(medium["terminals"] | medium["timeouts"])[-1] + 1
         )  # of medium's last whole episode
         return join([join([medium], last), expert])
-    if quality in ("medium-replay", "full-replay"):
+    if quality in REPLAY_QUALITIES:
         if quality == "medium-replay":
-            steps = int(steps * MEDIUM_REPLAY[task])
+            steps = replay_rows(task, quality, steps)
         if replay == "exact":
             return exact_replay(task, quality)
         return snapshot_replay(task, quality, seed, steps)
-    if quality == "uncoordinated":
-        mixtures = itertools.product(("medium", "expert"), repeat=robot(task).agents)
-        uneven = [[behaviour.load_policy(task, name) for name in names] for names in mixtures]
+    if quality in UNCOORDINATED:
+        uneven = uncoordinated_teams(task, UNCOORDINATED[quality])
         share = -(-steps // len(uneven))
-        return join(
-            [collect(task, team, seed, f"{purpose}/{i}", share) for i, team in enumerate(uneven)],
-            steps,
-        )
+        pieces = [
+            collect(task, team, seed, f"{purpose}/{name}", share) for name, team in uneven.items()
+        ]
+        return join(pieces, steps)
     policy = None if quality == "random" else behaviour.load_policy(task, quality)
     team = [policy] if policy else None
     return join([collect(task, team, seed, purpose, steps)], steps) | (
@@ -279,8 +296,43 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
     )
 
 
+def uncoordinated_teams(task: str, kind: str) -> dict[str, list[Parameters]]:
+    """Every combination of medium and expert, one policy an agent, by the qualities' initials:
+    "MM", "ME", "EM", "EE".
+
+    The paper has every combination in equal parts, and does not say of how many trainings the
+    policies are. Snapshots of one training hardly miscoordinate: the early gait goes with the late
+    one. Policies of different trainings do.
+
+    Args:
+        kind: "runs", agent i plays policies of run i, and of run 0 again after the last; or
+            "snapshots", all agents play those of run 0.
+
+    Raises:
+        DataError: runs are asked for, and there is one.
+    """
+    runs = behaviour.runs(task) if kind == "runs" else 1
+    if kind == "runs" and runs < 2:
+        raise DataError(
+            f"uncoordinated data of {task} are of several trainings, and {runs} ships; "
+            "use uncoordinated-snapshots"
+        )
+    mixtures = itertools.product(("medium", "expert"), repeat=robot(task).agents)
+    return {
+        "".join(name[0].upper() for name in names): [
+            behaviour.load_policy(task, name, agent % runs) for agent, name in enumerate(names)
+        ]
+        for names in mixtures
+    }
+
+
 def collect(
-    task: str, team: list[Parameters] | None, seed: int, purpose: str, steps: int
+    task: str,
+    team: list[Parameters] | None,
+    seed: int,
+    purpose: str,
+    steps: int,
+    epoch: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Rolls out policies with sampled actions for at least `steps` steps, whole episodes one after
     the other.
@@ -291,6 +343,7 @@ def collect(
     Args:
         team: one policy for the whole robot, or one per agent, of which each agent's slice is
             taken; None for uniform actions.
+        epoch: steps after which every simulation's episode is cut by the clock.
     """
     worlds = min(COLLECT_WORLDS, max(1, steps // robot(task).horizon))
     batch = RobotBatch(task, worlds)
@@ -305,9 +358,11 @@ def collect(
         action, log_prob = (values[running] for values in act(team, batch, state, noise))
         before = state[running], action, batch.qpos[running], batch.qvel[running], log_prob
         following, reward, terminated, truncated = batch.step(action, running)
+        played[running] += 1
+        if epoch is not None:
+            truncated = truncated | (played[running] % epoch == 0) & ~terminated
         pieces.append((running, before, reward, following, terminated, truncated))
         state[running] = following
-        played[running] += 1
         over = terminated | truncated
         again = over & (played[running] < share)
         if again.any():
@@ -358,42 +413,54 @@ def join(pieces: list[dict], steps: int | None = None) -> dict[str, np.ndarray]:
     }
 
 
+def replayed(task: str, quality: str) -> tuple[int, int]:
+    """The part of the training that a replay data set is the buffer of: steps from and to."""
+    begin, end = behaviour.card(task)["replays"][quality]
+    return begin, end
+
+
 def snapshot_replay(task: str, quality: str, seed: int, steps: int) -> dict[str, np.ndarray]:
-    """Rolls out the training's snapshots, each for its share of the training up to the medium or
-    expert snapshot.
+    """Rolls out the training's snapshots, each for its share of the part of the training that the
+    data are of.
     """
-    card = behaviour.card(task)
-    end = card[quality_end(quality)]["steps"]
-    warmup = card["training"]["warmup"]
-    snapshots = {
-        count: policy
-        for count, policy in sorted(behaviour.load_snapshots(task).items())
-        if count <= end
-    }
-    players = [None, *([policy] for policy in snapshots.values())]
+    policies = behaviour.load_snapshots(task)
+    counts = sorted(policies)
+    players = [None, *([policies[count]] for count in counts)]
+    parts = shares_between(counts, *replayed(task, quality))
 
     def play(i: int, wanted: int) -> dict[str, np.ndarray]:
-        return collect(task, players[i], seed, f"data/{task}/{quality}/{i}", wanted)
+        purpose = f"data/{task}/{quality}/{i}"
+        return collect(task, players[i], seed, purpose, wanted, COLLECTOR_EPOCH)
 
-    return join(in_proportion(shares(warmup, list(snapshots), end), steps, play), steps)
+    return join(in_proportion(list(itertools.accumulate(parts)), steps, play), steps)
+
+
+def shares_between(snapshots: list[int], begin: int, end: int) -> list[float]:
+    """Steps between `begin` and `end` of a training that uniform actions and every snapshot stand
+    for: the first COLLECTOR_START steps, then those that are nearest to the snapshot.
+
+    Args:
+        snapshots: steps they were taken at, in order.
+    """
+    bounds = [0.0, COLLECTOR_START, *((a + b) / 2 for a, b in itertools.pairwise(snapshots))]
+    bounds = [min(max(bound, begin), end) for bound in [*bounds, end]]
+    return [after - before for before, after in itertools.pairwise(bounds)]
 
 
 def exact_replay(task: str, quality: str) -> dict[str, np.ndarray]:
-    """The whole replay buffer of the training itself, run again up to the medium or expert
-    snapshot.
+    """The replay buffer of a part of the training itself, run again.
 
     Simulation by simulation, each in order of time; where a simulation's last episode had not
-    ended, its last row is flagged as a timeout.
+    ended, its last row is flagged as a timeout. Episodes are whole but for those ends.
     """
-    card = behaviour.card(task)
-    training = behaviour.Training(**card["training"])
+    training = behaviour.Training(**behaviour.card(task)["training"])
     run = behaviour.OnlineTraining(task, training)
+    begin, end = replayed(task, quality)
     for done in run.run():
-        if done >= card[quality_end(quality)]["steps"]:
+        if done >= end:
             break
-    rows = (
-        run.buffer.rows[: run.buffer.size].unflatten(0, (-1, training.worlds)).transpose(0, 1)
-    )  # [worlds, T, F]
+    rows = run.buffer.rows[begin - begin % training.worlds : run.buffer.size]
+    rows = rows.unflatten(0, (-1, training.worlds)).transpose(0, 1)  # [worlds, T, F]
     parts = [part.squeeze(-1).numpy() for part in rows.split(run.buffer.widths, dim=-1)]
     arrays = dict(
         zip(("observations", "actions", "rewards", "next_observations", *FLAGS), parts, strict=True)
@@ -401,11 +468,6 @@ def exact_replay(task: str, quality: str) -> dict[str, np.ndarray]:
     arrays |= {flag: arrays[flag].astype(bool) for flag in FLAGS}
     arrays["timeouts"][:, -1] |= ~arrays["terminals"][:, -1]
     return {key: values.reshape(-1, *values.shape[2:]) for key, values in arrays.items()}
-
-
-def quality_end(quality: str) -> str:
-    """The snapshot a replay data set ends at."""
-    return "medium" if quality == "medium-replay" else "expert"
 
 
 def metadata(policy: Parameters) -> dict[str, np.ndarray]:
@@ -447,14 +509,24 @@ def provenance(task: str, quality: str, seed: int, size: str, replay: str = "sna
             "mujoco": mujoco.__version__,
         },
     }
-    files = {"random": (), "medium-replay": ("replay",), "full-replay": ("replay",)}.get(quality)
-    if files is None:
-        files = (quality,) if quality in ("medium", "expert") else ("medium", "expert")
-    facts["policies"] = {
-        name: sha256(behaviour.POLICIES / task / f"{name}.safetensors") for name in files
-    }
-    if files == ("replay",):
+    if quality in REPLAY_QUALITIES:
+        names = ["replay"]
         facts["replay"] = replay
+        if task not in TASK_VIEWS:
+            facts["part"] = replayed(task, quality)
+    elif quality == "random":
+        names = []
+    elif quality in ("medium", "expert"):
+        names = [quality]
+    else:
+        names = ["medium", "expert"]
+    if quality in UNCOORDINATED:
+        facts["uncoordinated"] = UNCOORDINATED[quality]
+        runs = behaviour.runs(task) if UNCOORDINATED[quality] == "runs" else 1
+        names = [behaviour.named(name, run) for run in range(runs) for name in names]
+    facts["policies"] = {
+        name: sha256(behaviour.POLICIES / task / f"{name}.safetensors") for name in names
+    }
     facts["constants"] = {source: constants(task, source) for source in ("ours", "d4rl")}
     return facts
 
@@ -500,9 +572,15 @@ def released(task: str, quality: str) -> dict | None:
 
 def expected_return(facts: dict) -> tuple[float, float | None, int] | None:
     """Mean and standard deviation of the behaviour's return, and episodes they are over; None for
-    mixtures and replays.
+    mixtures, and for replays that are exact or too small to have every snapshot.
     """
-    if facts["quality"] not in ("random", "medium", "expert") or "source" in facts:
+    if "source" in facts:
+        return None
+    if facts["quality"] in REPLAY_QUALITIES and facts["task"] not in TASK_VIEWS:
+        if facts.get("replay") == "exact" or facts.get("size") == "smoke":
+            return None
+        return behaviour.card(facts["task"])["replay_means"][facts["quality"]]["return"], None, 100
+    if facts["quality"] not in ("random", "medium", "expert"):
         return None
     if facts["task"] in TASK_VIEWS:
         card = teams.card(facts["task"])

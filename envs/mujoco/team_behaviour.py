@@ -2,8 +2,9 @@
 own joints only.
 
 Critics see the whole robot. All five teams are one population; snapshots are evaluated as training
-goes, the last ones are the experts, medium is the first that reaches `MEDIUM_LEVEL` of the way from
-random to expert.
+goes. The last ones are the experts; every team's medium is the one whose return is nearest to the
+released medium data's: a level relative to each team's own expert makes the five teams differ more
+than the released ones do.
 """
 
 import platform
@@ -24,12 +25,12 @@ from common.running.files import write_json
 from envs.matd3 import MATD3, MATD3Config
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.team import RobotTeam
+from envs.released import beside, table
 from envs.shipped import read_card, read_snapshots, read_weights
 from envs.storage import data_folder
 
 SEEDS = [0, 1, 2, 3, 4]
 QUALITIES = ("random", "medium-replay", "medium", "expert")
-MEDIUM_LEVEL = 0.48  # of the released data
 DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert data
 EVALUATE_EVERY = 5_000  # updates
 EVALUATION_EPISODES = 5
@@ -220,10 +221,8 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
     returns = torch.tensor([point[1] for point in curve])  # [snapshots, M]
     streams = generators(seeds, f"{task}/random starts")
     random = team.returns(uniform(team, generators(seeds, f"{task}/random")), streams, 20).mean()
-    expert_return = returns[-3:].mean(0)
-    level = random + MEDIUM_LEVEL * (expert_return - random)
-    reached = (returns >= level).float().argmax(0)
-    chosen = {"medium": reached, "expert": torch.full_like(reached, len(curve) - 1)}
+    nearest = (returns - released_medium(task)).abs().argmin(0)
+    chosen = {"medium": nearest, "expert": torch.full_like(nearest, len(curve) - 1)}
     folder = POLICIES / task
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -234,23 +233,14 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
         "data_noise": DATA_NOISE,
         "contact_margins": run.batch.contact_margins,
         "random_return": round(float(random), 2),
-        "medium_level": [round(float(x), 1) for x in level],
     }
     for quality, index in chosen.items():
         picks = [snapshots[i] for i in index.tolist()]
-        tensors = {
-            name: torch.stack([pick[name][m] for m, pick in enumerate(picks)]) for name in picks[0]
-        }
+        tensors = each_own(picks)
         save_file(tensors, folder / f"{quality}.safetensors")
-        act = noisy(Parameters(tensors, trainable=False), generators(seeds, f"{task}/card noise"))
-        played = team.returns(act, generators(seeds, f"{task}/card"), 20)
-        facts[quality] = {
-            "updates": [curve[i][0] for i in index.tolist()],
-            "return_mean": [round(float(x), 2) for x in played.mean(1)],
-            "return_sd": [round(float(x), 2) for x in played.std(1)],
-            "episodes": played.shape[1],
-        }
-    kept = sorted({int(i) for i in np.linspace(0, int(reached.max()), REPLAY_SNAPSHOTS)})
+        updates = [curve[i][0] for i in index.tolist()]
+        facts[quality] = {"updates": updates} | measured(task, tensors, seeds)
+    kept = sorted({int(i) for i in np.linspace(0, int(nearest.max()), REPLAY_SNAPSHOTS)})
     save_file(
         {f"{i}/{name}": t.half() for i in kept for name, t in snapshots[i].items()},
         folder / "replay.safetensors",
@@ -267,6 +257,64 @@ def ship(run: TeamsInTraining, curve, snapshots) -> dict:
     return facts
 
 
+def released_medium(task: str) -> float:
+    """Mean return of the released medium data."""
+    return table(beside(__file__))[task, "medium"]["return_mean"]
+
+
+def each_own(picks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of a population, team m of the m-th pick."""
+    return {name: torch.stack([one[name][m] for m, one in enumerate(picks)]) for name in picks[0]}
+
+
+def measured(task: str, tensors: dict[str, Tensor], seeds: list[int]) -> dict:
+    """What the card says of teams' returns with the data's noise."""
+    act = noisy(Parameters(tensors, trainable=False), generators(seeds, f"{task}/card noise"))
+    played = RobotTeam(task).returns(act, generators(seeds, f"{task}/card"), 20)
+    return {
+        "return_mean": [round(float(x), 2) for x in played.mean(1)],
+        "return_sd": [round(float(x), 2) for x in played.std(1)],
+        "episodes": played.shape[1],
+    }
+
+
+def distance(task: str, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """How far medium teams are from the released medium data, in mean or in standard deviation, in
+    units of the border of "near": a tenth of the way from random to expert, and a factor 2.
+    """
+    rows = table(beside(__file__))
+    known = rows[task, "medium"]
+    span = (
+        rows[task, "expert constant"]["return_mean"] - rows[task, "random constant"]["return_mean"]
+    )
+    level = np.abs(mean - known["return_mean"]) / span / 0.1
+    return np.maximum(level, np.abs(np.log(sd / known["return_sd"])) / np.log(2))
+
+
+def choose_medium(task: str) -> None:
+    """Ships as every team's medium that of its shipped snapshots, or of its present medium, which
+    is nearest to the released data, see `distance`; for a training that is gone.
+    """
+    facts = card(task)
+    seeds = facts["seeds"]
+    candidates = [([count] * len(seeds), of) for count, of in sorted(load_snapshots(task).items())]
+    candidates.append((facts["medium"]["updates"], load_policy(task, "medium")))
+    stats = [measured(task, policy.tensors, seeds) for _, policy in candidates]
+    mean, sd = (np.array([one[name] for one in stats]) for name in ("return_mean", "return_sd"))
+    nearest = distance(task, mean, sd).argmin(0)  # of [candidates, M]
+    tensors = each_own([candidates[i][1].tensors for i in nearest])
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    save_file(halves, POLICIES / task / "medium.safetensors")
+    facts.pop("medium_level", None)
+    facts["medium"] = {"updates": [candidates[i][0][m] for m, i in enumerate(nearest)]}
+    facts["medium"] |= measured(task, tensors, seeds)
+    facts["medium"]["candidates"] = [
+        {"updates": updates, "return_mean": one["return_mean"], "return_sd": one["return_sd"]}
+        for (updates, _), one in zip(candidates, stats, strict=True)
+    ]
+    write_json(POLICIES / task / "card.json", facts)
+
+
 def card(task: str) -> dict:
     """What is known about a task's teams, see `ship`."""
     return read_card(POLICIES, task)
@@ -275,7 +323,8 @@ def card(task: str) -> dict:
 def load_policy(task: str, quality: str) -> Parameters:
     """The shipped teams, "medium" or "expert": tensors [5, N, ...]."""
     card(task)
-    return Parameters(read_weights(POLICIES / task / f"{quality}.safetensors"), trainable=False)
+    tensors = read_weights(POLICIES / task / f"{quality}.safetensors")
+    return Parameters({name: tensor.float() for name, tensor in tensors.items()}, trainable=False)
 
 
 def load_snapshots(task: str) -> dict[int, Parameters]:

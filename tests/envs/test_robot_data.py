@@ -3,6 +3,8 @@ for a moment.
 """
 
 import json
+import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -12,27 +14,38 @@ import torch
 from common.learning.population import generator
 from envs import datasets, storage
 from envs.datasets import checks, commands, recipes
-from envs.mujoco import behaviour, foreign
+from envs.mujoco import behaviour, foreign, shipping
 from envs.mujoco import data as robots
+from envs.mujoco import team_behaviour as teams
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.views import view
 
-TRAINING = behaviour.Training(steps=1500, medium_level=0.4, warmup=300)
+TRAINING = behaviour.Training(steps=1500, warmup=300)
 
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory, folders):
-    """Hopper policies of a training of 1500 steps, in a folder of their own, and the training."""
+    """Hopper policies of two trainings of 1500 steps, in a folder of their own, and the first."""
     patch = pytest.MonkeyPatch()
     patch.setattr(behaviour, "POLICIES", tmp_path_factory.mktemp("policies"))
     patch.setattr(behaviour, "EVALUATE_EVERY", 300)
     patch.setenv("OMZ_DATA", str(tmp_path_factory.mktemp("robots") / "data"))
-    run = behaviour.train_robot("hopper", TRAINING, say=lambda text: None)
-    behaviour.ship(run)
+    patch.setattr(shipping, "CHOICE_EPISODES", 2)
+    patch.setattr(shipping, "CARD_EPISODES", 20)
+    patch.setattr(shipping, "TEAM_EPISODES", 2)
+    patch.setattr(shipping, "EPOCHS", 1)
+    run = behaviour.train_robot("hopper", TRAINING, say=quiet)
+    shipping.ship(run, say=quiet)
+    second = behaviour.train_robot("hopper", replace(TRAINING, steps=600, seed=1), say=quiet)
+    shipping.ship(second, number=1, say=quiet)
     forget_recipes()
     yield run
     forget_recipes()
     patch.undo()
+
+
+def quiet(text):
+    """Says nothing."""
 
 
 def forget_recipes():
@@ -48,9 +61,17 @@ def build(quality, **options):
 def test_the_card_says_what_was_trained(shipped):
     card = behaviour.card("hopper")
     assert card["training"]["steps"] == 1500 and len(card["curve"]) == 5
-    assert card["random"]["episodes"] == 200 and 10 < card["random"]["return_mean"] < 25
-    assert card["expert"]["steps"] == 1500 and card["medium"]["steps"] <= 1500
-    assert {"medium.safetensors", "expert.safetensors", "replay.safetensors"} < {
+    assert card["random"]["episodes"] == 40 and 10 < card["random"]["return_mean"] < 25
+    assert 1000 <= card["expert"]["steps"] <= card["trained"] == 1500
+    assert card["medium"]["steps"] <= card["expert"]["steps"]
+    assert card["replays"]["medium-replay"] == [0, card["medium"]["steps"]]
+    names = ["MMM", "MME", "MEM", "MEE", "EMM", "EME", "EEM", "EEE"]
+    for kind in ("runs", "snapshots"):
+        assert [*card["uncoordinated"][kind]] == names
+    second = behaviour.card("hopper", 1)
+    assert second["training"]["seed"] == 1 and "replay_snapshots" not in second
+    files = ("medium", "expert", "replay", "medium-1", "expert-1")
+    assert {f"{name}.safetensors" for name in files} | {"card.json", "card-1.json"} == {
         path.name for path in (behaviour.POLICIES / "hopper").iterdir()
     }
 
@@ -61,7 +82,7 @@ def test_every_quality_builds_checks_and_has_d4rls_keys(shipped, quality):
     assert checks.check(path) is None
     data = datasets.load(path)
     arrays = data["arrays"]
-    size = {"medium-replay": 1600, "medium-expert": None}.get(quality, 4000)
+    size = {"medium-replay": 1608, "medium-expert": None}.get(quality, 4000)
     assert size is None or len(arrays["rewards"]) == size
     with h5py.File(path) as file:
         assert {
@@ -125,8 +146,9 @@ def test_building_again_gives_the_same_bytes_and_exact_replay_is_the_training_bu
     monkeypatch.setenv("OMZ_DATA", str(tmp_path))
     assert storage.checksum(build("medium-replay")) == first
     exact = datasets.load(build("full-replay", replay="exact"))["arrays"]
-    rows = shipped.buffer.rows[:1500].numpy()
-    obs = rows[:, :11].reshape(300, 5, 11).transpose(1, 0, 2).reshape(-1, 11)
+    end = behaviour.card("hopper")["replays"]["full-replay"][1]
+    rows = shipped.buffer.rows[:end].numpy()
+    obs = rows[:, :11].reshape(-1, 5, 11).transpose(1, 0, 2).reshape(-1, 11)
     np.testing.assert_array_equal(exact["observations"], obs)
 
 
@@ -153,14 +175,54 @@ def test_training_resumes_bit_for_bit(shipped):
     assert other.curve == shipped.curve
 
 
-def test_pick_takes_the_first_lasting_medium_and_the_best_late_expert():
-    curve = [
-        (i, value)
-        for i, value in enumerate(
-            [0, 0, 90, 0, 40, 45, 50, 80, 90, 100, 70, 95, 99, 98, 97, 60, 90, 96, 92, 91]
-        )
-    ]
-    assert robots.behaviour.pick(curve, 0.0, 0.4) == (4, 18)  # 90-0-40 is the first mean above 38
+def test_distances_are_of_mean_spread_and_length_in_units_of_near():
+    known = robots.released("hopper", "medium")
+    mean, sd = known["return_mean"], known["return_sd"]
+    length = known.get("length") or 457.0
+    tenth = 0.1 * (robots.D4RL_CONSTANTS["hopper"][0] - robots.D4RL_CONSTANTS["hopper"][1])
+    for numbers, expected in (
+        ((mean, sd, length), 0),
+        ((mean - tenth, sd, length), 1),
+        ((mean + tenth / 2, sd * 2, length), 1),
+        ((mean, sd / 4, length), 2),
+        ((mean, None, length), 0),
+    ):
+        assert shipping.distance("hopper", "medium", *numbers) == pytest.approx(expected)
+
+
+def test_what_ships_is_the_nearest_of_the_candidates(shipped):
+    for number in (0, 1):
+        for quality in ("medium", "expert"):
+            facts = behaviour.card("hopper", number)[quality]
+            offs = {steps: off for steps, (_, _, off) in facts["candidates"].items()}
+            assert offs[str(facts["steps"])] == min(offs.values())
+
+
+def test_a_policy_and_uniform_actions_stand_for_the_steps_nearest_to_them():
+    assert robots.shares_between([10_000, 30_000], 0, 40_000) == [1_000, 19_000, 20_000]
+    assert robots.shares_between([10_000, 30_000], 0, 15_000) == [1_000, 14_000, 0]
+    assert robots.shares_between([10_000, 30_000], 25_000, 30_000) == [0, 0, 5_000]
+
+
+def test_the_part_of_a_training_that_is_nearest_to_the_released_replay(monkeypatch):
+    monkeypatch.setattr(
+        robots,
+        "released",
+        lambda task, quality: {"return_mean": 500.0, "return_sd": None, "length": None},
+    )
+    collected = {0: (0.0, 10.0)}  # return and length of an episode
+    collected |= {steps: (steps / 100, 100.0) for steps in range(10_000, 110_000, 10_000)}
+    card = {"medium": {"steps": 60_000}}
+    part, mean, length = shipping.nearest_part("hopper", "medium-replay", collected, card)
+    assert part == [0, 100_000] and 450 < mean < 500 and 80 < length < 100
+    part, mean, _ = shipping.nearest_part("hopper", "full-replay", collected, card)
+    assert part[1] == 100_000 and mean == pytest.approx(500, abs=50)
+
+
+def test_replay_data_are_cut_as_the_collector_of_d4rl_cuts_them(shipped):
+    arrays = robots.collect("halfcheetah", None, 0, "test", 2_500, 700)
+    assert np.flatnonzero(arrays["timeouts"])[:3].tolist() == [699, 1399, 2099]
+    assert not arrays["terminals"].any()
 
 
 def test_uncoordinated_data_mix_all_teams(shipped):
@@ -174,6 +236,30 @@ def test_uncoordinated_data_mix_all_teams(shipped):
     assert (first[:, 0] != second[:, 0]).all()
     np.testing.assert_array_equal(first[:, 1:], second[:, 1:])
     assert len(datasets.load(build("uncoordinated"))["arrays"]["rewards"]) == 4000
+
+
+def test_uncoordinated_agents_play_different_trainings_or_one(shipped):
+    def of(policy):
+        return policy["w1"]
+
+    for kind, runs in (("runs", (0, 1, 0)), ("snapshots", (0, 0, 0))):
+        mixtures = robots.uncoordinated_teams("hopper", kind)
+        assert len(mixtures) == 8
+        for policy, run, quality in zip(
+            mixtures["MEM"], runs, ("medium", "expert", "medium"), strict=True
+        ):
+            expected = behaviour.load_policy("hopper", quality, run)
+            torch.testing.assert_close(of(policy), of(expected), rtol=0, atol=0)
+    said = datasets.load(build("uncoordinated"))["provenance"]
+    assert said["uncoordinated"] == "runs"
+    assert [*said["policies"]] == ["expert", "expert-1", "medium", "medium-1"]
+
+
+def test_without_a_second_training_there_are_no_uncoordinated_data_of_runs(shipped, monkeypatch):
+    monkeypatch.setattr(behaviour, "runs", lambda task: 1)
+    assert "uncoordinated" not in robots.qualities("hopper")
+    with pytest.raises(datasets.DataError, match="several trainings, and 1 ships"):
+        robots.uncoordinated_teams("hopper", "runs")
 
 
 def test_transitions_are_the_agents_views(shipped):
@@ -354,3 +440,34 @@ def test_shipped_cards_are_complete():
                 "curve",
                 "contact_margins",
             } <= set(card)
+
+
+def test_every_teams_medium_is_the_snapshot_nearest_to_the_released_one(monkeypatch, tmp_path):
+    task = "two_agent_halfcheetah"
+    shutil.copytree(teams.POLICIES / task, tmp_path / task)
+    monkeypatch.setattr(teams, "POLICIES", tmp_path)
+    before = teams.load_policy(task, "medium")
+    at = teams.card(task)["medium"]["updates"]
+    wanted = [0, 3, 1, 4, 0]  # candidate of each team, the last of all its present medium
+    answers = iter(
+        {
+            "return_mean": [1569.0 if own == i else 0.0 for own in wanted],
+            "return_sd": [273.0] * 5,
+        }
+        for i in range(6)
+    )
+    monkeypatch.setattr(teams, "measured", lambda task, tensors, seeds: next(answers))
+    teams.choose_medium(task)
+    counts, snapshots = zip(*sorted(teams.load_snapshots(task).items()), strict=True)
+    assert teams.card(task)["medium"]["updates"] == [
+        at[team] if i == 4 else counts[i] for team, i in enumerate(wanted)
+    ]
+    for name, tensor in teams.load_policy(task, "medium").tensors.items():
+        for team, i in enumerate(wanted):
+            expected = (before if i == 4 else snapshots[i]).tensors[name][team]
+            torch.testing.assert_close(tensor[team], expected.half().float())
+
+
+def test_replay_data_have_the_released_rows_or_their_share():
+    assert robots.replay_rows("hopper", "medium-replay", 1_000_000) == 402_000
+    assert robots.replay_rows("two_agent_halfcheetah", "medium-replay", 100_000) == 46_000
