@@ -38,9 +38,13 @@ BATTLE_METHODS = ("i_bcq", "mabcq", "icq_ma", "ours")
 
 @dataclass(frozen=True)
 class Options:
-    """What the robots' scripts can be run with; all but `observation` are CAST-BCQ's own."""
+    """What the robots' scripts can be run with; all but `observation` and `uncoordinated` are
+    CAST-BCQ's own.
+    """
 
     observation: Literal["own_joints", "own_joints_torso", "full"] = "own_joints_torso"
+    # Uncoordinated agents play policies of different trainings, or different snapshots of one
+    uncoordinated: Literal["runs", "snapshots"] = "snapshots"
     others: Others = CASTConfig.others
     latent_clip: Positive = CASTConfig.latent_clip
     weight: Share = Variant.weight

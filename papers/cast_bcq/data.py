@@ -21,7 +21,10 @@ def data_sets(cell: Cell) -> datasets.DataSets | None:
     config = cell.config
     if config["task"] == "grid":
         return None
-    return datasets.DataSets(config["task"], config["quality"], {0: DATA_SEED}, config["data_size"])
+    quality = config["quality"]
+    if config.get("uncoordinated") == "snapshots":
+        quality = "uncoordinated-snapshots"
+    return datasets.DataSets(config["task"], quality, {0: DATA_SEED}, config["data_size"])
 
 
 DATA = datasets.CellData(data_sets)

@@ -39,8 +39,8 @@ def cell(
     """A method on a robot's data set.
 
     Args:
-        options: of the script, see `Options`; `observation` is that of decentralised methods, the
-            rest is CAST-BCQ's own.
+        options: of the script, see `Options`; `observation` is that of decentralised methods,
+            `uncoordinated` of the data of that name, the rest is CAST-BCQ's own.
         variant: key of VARIANTS, of the method "ours".
     """
     read = chosen(options, Options())
@@ -49,6 +49,9 @@ def cell(
     what = {"task": task, "quality": quality, "method": method, "observation": observation}
     layers = [Layer("this script", what), *robot_layers(preset, method, variant)]
     changes = {} if full else {"observation": read["observation"]}
+    if quality == "uncoordinated":
+        layers.append(Layer("Options", {"uncoordinated": Options().uncoordinated}))
+        changes["uncoordinated"] = read["uncoordinated"]
     if method == "ours":
         changes |= {
             "hyper.others": read["others"],
