@@ -128,7 +128,8 @@ def learned(results: list[dict]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if all("best_score" in seed for result in results for seed in result["seeds"]):
         facts["best"] = mean_of(results, "best_score")
-    if len(results) == 1 and "rounds" in results[0]:
+    curved = all("curve" in seed for result in results for seed in result["seeds"])
+    if len(results) == 1 and "rounds" in results[0] and curved:
         facts["rounds"] = results[0]["rounds"]
         facts["curves"] = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
     return facts

@@ -141,11 +141,10 @@ def record_cell(cell: Cell, result: dict) -> None:
 
     @ex.main
     def report(_run):
-        for seed in result["seeds"]:
-            for round_index, score in zip(
-                result.get("rounds", []), seed.get("curve", []), strict=True
-            ):
-                _run.log_scalar(f"score/{seed['seed']}", score, round_index)
+        curves = {seed["seed"]: seed["curve"] for seed in result["seeds"] if "curve" in seed}
+        for number, curve in curves.items():
+            for round_index, score in zip(result.get("rounds", []), curve, strict=True):
+                _run.log_scalar(f"score/{number}", score, round_index)
         return {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
 
     run = ex.run()

@@ -325,9 +325,10 @@ DEPARTURES = [
     ),
     Departure(
         "Figure 1d",
-        '"the training step", of one state',
+        '"the training step", of one state "during training"',
         "",
-        "one actor step on fixed critics; all states with a poor maximum counted, the worst drawn",
-        option="STEPS, NEAR, POOR",
+        "one actor step on fixed critics at ten points of the training; all states with a poor "
+        "maximum counted, the worst drawn",
+        option="LOOKS, STEPS, NEAR, POOR",
     ),
 ]

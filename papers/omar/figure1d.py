@@ -1,9 +1,9 @@
 """Figure 1d: one policy step of MA-CQL and one of OMAR on the Q landscape of a fixed critic.
 
-Of the states of a minibatch in which MA-CQL's policy sits in a poor local maximum, the entries
-count how many each method's actor leaves for the slope of a higher one, in one step as in the
-paper, and in ten and a hundred. The picture shows one such state of every seed, and the last row
-the values there.
+Of the states of minibatches, looked at all along the training, in which MA-CQL's policy sits in a
+poor local maximum, the entries count how many each method's actor leaves for the slope of a higher
+one, in one step as in the paper, and in ten and a hundred. The picture shows one such state of
+every seed, and the last row the values there.
 """
 
 import numpy as np
@@ -63,7 +63,8 @@ def draw(table, shown, path, preset) -> None:
         for name, (label, marker, color) in MARKERS.items():
             height = np.interp(facts[name], facts["actions"], facts["landscape"])
             axes.plot(facts[name], height, marker, color=color, label=label, markersize=8)
-        axes.set(title=f"seed {facts['seed']}, agent {facts['agent']}", xlabel="action")
+        state = f"seed {facts['seed']}, agent {facts['agent']}, update {facts['updates']}"
+        axes.set(title=state, xlabel="action")
         axes.grid(alpha=0.3)
     grid[0][0].set_ylabel("Q")
     grid[0][0].legend(fontsize=8)

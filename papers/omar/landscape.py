@@ -1,10 +1,13 @@
 """What Figure 1d shows: one agent's Q function over its action, and where a step of the actor takes
 the policy.
 
-The critic is fixed, so there is one landscape for every state and agent; both methods start from
-the same policy, on the same minibatch. A policy sits in a poor local maximum where it is next to
-one that is clearly below the landscape's highest point. Every such state is counted, and one is
-drawn, chosen before any step is taken.
+At some points of MA-CQL's training the critic is held fixed, so there is one landscape for every
+state and agent, and both methods start from the same policy, on the same minibatch. A policy sits
+in a poor local maximum where it is next to one that is clearly below the landscape's highest point.
+Every such state is counted, and one is drawn, chosen before any step is taken.
+
+The landscape is the one that the actor climbs: the critics' input norm has the statistics of the
+policy's actions. With those of other actions, a policy that has converged is next to no maximum.
 """
 
 import copy
@@ -15,12 +18,15 @@ import torch
 from torch import Tensor
 
 from common.learning import kernels
+from common.learning.networks import first_layer, layers, moments
+from common.learning.philox import Streams
 from common.learning.replay import Batch
+from common.running import program
 from common.running.program import Course, Members, Training
 from papers.omar import training
 from papers.omar.baselines import MACQL
 from papers.omar.config import default_hyper
-from papers.omar.omar import OMAR, Backbone, OMARConfig, critic_samples
+from papers.omar.omar import OMAR, Backbone, OMARConfig
 
 MARKERS = {  # as in the paper's figure
     "before": ("MA-CQL, before", "o", "#d55e00"),
@@ -28,6 +34,7 @@ MARKERS = {  # as in the paper's figure
     "omar": ("OMAR, after its step", "s", "#0072b2"),
 }
 STEPS = (1, 10, 100)  # of the actor; the figure draws the first, the rest go on in its direction
+LOOKS = 10  # at the landscapes, evenly over the training
 POINTS = 201
 NEAR = 0.1  # a policy sits in a maximum that is no further away; actions are in [-1, 1]
 POOR = 0.1  # of the landscape's range: a maximum that is further below the highest one is poor
@@ -89,17 +96,20 @@ class Landscapes:
         return self.poor(before) & (self.tops(after) > self.tops(before))
 
 
-def landscapes(backbone: Backbone, context: Tensor) -> Landscapes:
-    """First critics at every state of a minibatch over a grid of actions; their input norm has the
-    statistics of that grid.
+def landscapes(backbone: Backbone, context: Tensor, action: Tensor) -> Landscapes:
+    """First critics at every state of a minibatch over a grid of actions.
 
     Args:
         context: of the critics, [M, N, B, C].
+        action: [M, N, B], whose statistics the critics' input norm has.
     """
+    inputs = torch.cat([context, action.unsqueeze(-1)], dim=-1)
+    statistics = moments(inputs) if backbone.config.input_norm else None
+    params = backbone.critics.params
+    weights = layers(params, first_layer(params, statistics), head=0)
     grid = torch.linspace(-1, 1, POINTS, device=context.device)
     actions = grid.reshape(1, 1, 1, POINTS, 1).expand(*context.shape[:3], POINTS, 1)
-    arguments = critic_samples(backbone, context, actions.contiguous(), head=0)
-    return Landscapes(kernels.sample_values(*arguments))
+    return Landscapes(kernels.sample_values(context, actions.contiguous(), *weights))
 
 
 def actions_after(
@@ -167,6 +177,8 @@ class Outcome:
         heights = {name: float(value[place, agent, row]) for name, value in values.items()}
         return {
             "agent": agent,
+            "gap": float(self.surfaces.gaps(self.before)[place, agent, row]),
+            "poor": bool(self.surfaces.poor(self.before)[place, agent, row]),
             "actions": torch.linspace(-1, 1, POINTS).tolist(),
             "landscape": surface.tolist(),
             "q": heights | {"best": float(surface.max())},
@@ -178,10 +190,14 @@ def percent(flags: Tensor) -> float:
     return 100 * float(flags.double().mean())
 
 
-def outcome_of(population: training.Population, members: Members) -> Outcome:
-    """Both methods' steps from a trained population, on a fresh minibatch."""
+def outcome_of(population: training.Population, members: Members, done: int) -> Outcome:
+    """Both methods' steps after `done` updates, on a minibatch of their own: the training goes on
+    as if nobody had looked.
+    """
     backbone = population.backbone
-    batch = population.draw()
+    replay = copy.copy(population.replay)
+    replay.streams = Streams(population.seeds, f"landscape/{done}", replay.device)
+    batch = replay.draw(backbone.config.batch_size)
     context = backbone.data_context(batch)
     config = members.config
     hyper = default_hyper("omar", config["task"], config["quality"], config["reading"])
@@ -191,26 +207,48 @@ def outcome_of(population: training.Population, members: Members) -> Outcome:
     }
     before = actions_of(backbone, batch)
     with torch.no_grad():
-        surfaces = landscapes(backbone, context)
+        surfaces = landscapes(backbone, context, before)
     return Outcome(surfaces, before, actions_after(backbone, learners, batch, context))
 
 
+def mean_shares(shares: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Means over all looks of `Outcome.shares`."""
+    return {
+        row: {column: sum(one[row][column] for one in shares) / len(shares) for column in columns}
+        for row, columns in shares[0].items()
+    }
+
+
+def widest(pictures: list[dict]) -> dict:
+    """The picture of the widest gap of a poor state, or of any where none is poor."""
+    return max(pictures, key=lambda picture: (picture["poor"], picture["gap"]))
+
+
 def build(members: Members, device: str) -> Training:
-    """MA-CQL on the two-agent line; then MA-CQL's and OMAR's actor steps from the same state."""
+    """MA-CQL on the two-agent line; at LOOKS points both methods' actor steps from its state."""
     population = training.populate(members, device)
-    outcome = functools.cache(lambda: outcome_of(population, members))
+    base = training.training_of(population, members)
+
+    def evaluate(done: int) -> dict[str, list]:
+        outcome = outcome_of(population, members, done)
+        places = range(len(population.seeds))
+        return {
+            "shares": [outcome.shares(place) for place in places],
+            "pictures": [outcome.picture(place) | {"updates": done} for place in places],
+        }
 
     def facts(course: Course) -> dict:
-        shares = outcome().shares(course.place)
-        return {"shares": shares, "q": outcome().picture(course.place)["q"]}
+        drawn = widest(course.curves["pictures"])
+        return {"shares": mean_shares(course.curves["shares"]), "q": drawn["q"]}
 
     def pictures(courses: list[Course]) -> dict:
-        drawn = [{"seed": course.seed, **outcome().picture(course.place)} for course in courses]
+        drawn = [{"seed": one.seed, **widest(one.curves["pictures"])} for one in courses]
         return {"extra": drawn}
 
     return replace(
-        training.training_of(population, members),
-        evaluate_at=lambda done: False,
+        base,
+        evaluate=evaluate,
+        evaluate_at=program.evenly(base.total, LOOKS),
         facts=facts,
         summary=pictures,
     )

@@ -21,7 +21,7 @@ from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from envs import datasets
 from envs.datasets import commands
-from papers.omar import ablation_tuning, experiment, timing, training
+from papers.omar import ablation_tuning, experiment, landscape, timing, training
 from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import (
@@ -765,20 +765,45 @@ def test_steps_of_figure_1d_train_the_actor_alone_and_leave_no_trace():
     torch.testing.assert_close(reached["cql"][1], after.detach())
 
 
-def test_a_landscape_is_the_critic_at_every_action_of_the_grid():
-    """On one action component, without an input norm, point by point."""
+@pytest.mark.parametrize("input_norm", [True, False])
+def test_a_landscape_is_the_critic_that_the_actor_climbs(input_norm):
+    """At the policy's own actions, here points of the grid, and anywhere without an input norm."""
     data = [random_data(act=1, agents=2, seed=seed) for seed in (0, 1)]
     replay = Replay(data, [0, 1], Streams([0, 1], "minibatches"), False, False, "cpu")
-    config = BackboneConfig(hidden=16, batch_size=20, input_norm=False)
+    config = BackboneConfig(hidden=16, batch_size=20, input_norm=input_norm)
     backbone = Backbone([0, 1], 6, 1, 2, config)
     batch = replay.draw(20)
-    surfaces = landscapes(backbone, backbone.data_context(batch))
+    action = torch.randint(0, 201, (2, 2, 20), generator=torch.Generator().manual_seed(0)) / 100 - 1
+    surfaces = landscapes(backbone, backbone.data_context(batch), action)
     assert surfaces.values.shape == (2, 2, 20, 201)
-    for point in (0, 37, 200):
-        action = torch.full((2, 2, 20, 1), -1 + point / 100)
-        value = backbone.critics.values(batch.obs, action, head=0)
+    value = backbone.critics.values(batch.obs, action.unsqueeze(-1), head=0)
+    torch.testing.assert_close(surfaces.at(surfaces.points(action)), value, rtol=1e-4, atol=1e-5)
+    for point in () if input_norm else (0, 37, 200):
+        same = torch.full((2, 2, 20, 1), -1 + point / 100)
+        value = backbone.critics.values(batch.obs, same, head=0)
         torch.testing.assert_close(surfaces.values[..., point], value, rtol=1e-4, atol=1e-5)
-        assert (surfaces.points(action[..., 0]) == point).all()
+        assert (surfaces.points(same[..., 0]) == point).all()
+
+
+def test_looking_at_landscapes_leaves_the_training_as_it_is(folders):
+    cell = experiment.landscape_cell("smoke", {})
+    PAPER.data.prepare(cell)
+    looked = Program([cell], "cpu", landscape.build)
+    plain = Program([cell], "cpu", training.build)
+    for one in (looked, plain):
+        list(one.updates())
+    ours, theirs = (one.training.learner.backbone for one in (looked, plain))
+    assert torch.equal(ours.actors.params.flat, theirs.actors.params.flat)
+    assert torch.equal(ours.critics.params.flat, theirs.critics.params.flat)
+    assert looked.rounds == [1, 2, 3, 4]  # of four updates each is looked at
+
+
+def test_means_and_widest_of_all_looks():
+    shares = [{"poor": {"states": 10.0}}, {"poor": {"states": 20.0}}]
+    assert landscape.mean_shares(shares) == {"poor": {"states": 15.0}}
+    pictures = [{"poor": False, "gap": 0.9}, {"poor": True, "gap": 0.3}, {"poor": True, "gap": 0.2}]
+    assert landscape.widest(pictures) == pictures[1]
+    assert landscape.widest(pictures[:1]) == pictures[0]
 
 
 def smoke_scores() -> dict:
