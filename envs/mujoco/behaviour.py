@@ -46,7 +46,7 @@ class Training:
 # Of every robot its runs. The first is behind all data; agents of different ones play together in
 # uncoordinated data. HalfCheetah's first has ten worlds: it needs steps above all, and updates cost
 TRAININGS = {
-    "halfcheetah": (Training(1_600_000, worlds=10, seed=1), Training(750_000)),
+    "halfcheetah": (Training(1_000_000, worlds=10, seed=1), Training(750_000)),
     "hopper": (Training(300_000), Training(300_000, seed=1)),
     "walker2d": (Training(600_000), Training(600_000, seed=1)),
     "ant": (Training(1_000_000),),
