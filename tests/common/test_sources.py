@@ -33,7 +33,7 @@ EXAMPLES = {
     "omar, ICQ": omar_cell("smoke", "world", "medium", "ma_icq", {}),
     "omar, robots": omar_cell("smoke", "two_agent_halfcheetah", "medium", "ma_cql", {}),
     "omar, landscape": landscape_cell("smoke", {}),
-    "omar, timing": runtime_cell("smoke", {}),
+    "omar, timing": runtime_cell("smoke", {}, "one_by_one"),
     "otc, BCQ on robots": otc_cell("smoke", "hopper", "medium", "bcq", "d_e", {}),
     "otc, points": otc_cell("smoke", "kinematic_predator_prey", "random", "td3bc", "uniform", {}),
     "otc, BREMEN": otc_cell("smoke", "hopper", "medium", "bremen", "d_e", {}),
