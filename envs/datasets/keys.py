@@ -63,8 +63,10 @@ def data_path(task: str, quality: str, seed: int, size: str) -> Path:
     Raises:
         DataError: an unknown task, quality or size.
     """
+    module = family(task)
+    more = module.variants(task) if hasattr(module, "variants") else ()
     choices = {
-        "quality": (quality, family(task).qualities(task)),
+        "quality": (quality, (*module.qualities(task), *more)),
         "size": (size, (*SIZES, *IMPORTED)),
     }
     for what, (word, allowed) in choices.items():

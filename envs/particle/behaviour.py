@@ -3,18 +3,17 @@ they chase.
 
 The learner is in `envs.matd3`. Settings follow maddpg-pytorch, the framework OMAR extends: batches
 of 1024, 64-64 networks with a BatchNorm input, Adam at 0.01, gamma 0.95, rewards standardised by
-the buffer's moments, exploration noise from 0.3 to 0 over training. Ours collect 400 environment
-steps per round and update twice, which learns faster per second than 100 and once.
+the buffer's moments, exploration noise from 0.3 to 0 over 25,000 episodes. It updates once after
+every 100 environment steps; ours collect 400 together and update four times.
 
 Two stages where there is a prey: predators and prey are trained together, and the prey of that run
 is frozen; then five teams of predators are trained against the frozen prey, from nothing. All five
 are one population.
 """
 
-import json
 import math
 import platform
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,11 @@ from torch import Tensor
 
 from common.learning.networks import Actors, apply_mlp
 from common.learning.population import Generators, Parameters, generators, normal_, uniform_
+from common.running.files import write_json
 from envs.matd3 import MATD3, MATD3Config
-from envs.particle.batch import ParticleBatch, Team, by_member, by_world, episode_returns
+from envs.particle.batch import ParticleBatch, Team, by_member, by_world
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
+from envs.released import beside, table
 from envs.shipped import read_card, read_weights
 
 
@@ -35,9 +36,9 @@ from envs.shipped import read_card, read_weights
 class BehaviourConfig(MATD3Config):
     """Online training of behaviour policies."""
 
-    rounds: int = 1200  # collection rounds of worlds x 25 steps
+    rounds: int = 1560  # of worlds x 25 steps: 624,000 steps, as the template's 25,000 episodes
     worlds: int = 16  # episodes stepped together between two updates, per member
-    updates_per_round: int = 2
+    updates_per_round: int = 4
     exploration: float = 0.3  # standard deviation of the action noise at the start, 0 at the end
     noise_memory: float = (
         0.85  # correlation of the action noise from one step to the next, as in OU noise
@@ -154,24 +155,19 @@ def train(
         yield round_index, learner, new
 
 
-LEVELS = {
-    "cooperative_navigation": 0.32,
-    "predator_prey": 0.64,
-    "world": 0.84,
-}  # of the way from random to expert
-DEFAULT_LEVEL = 0.32
-ROUNDS = {
-    "cooperative_navigation": 1200,
-    "predator_prey": 1000,
-    "world": 1000,
-    "spread_1d_4": 1500,
-    "spread_1d_5": 1500,
-}
-LINE_ROUNDS = 400  # of a smaller team on the line
-PREY_ROUNDS = 200  # the prey stops early, or no team would ever touch it
 SEEDS = [0, 1, 2, 3, 4]
 DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert data
-EVALUATE_EVERY = 25  # rounds
+OTHER_NOISE = (0.3,)
+MEDIUM_LEVEL = 0.32  # where nothing is released: navigation's level in the released data
+EARLY_LEVEL = 0.7  # of "early", a weaker expert to compare with
+LEVELS = ("medium", "early")
+EVALUATE_EVERY = 2  # rounds
+EVALUATION_EPISODES = 40
+NEIGHBOURS = 10  # snapshots on either side, among which one is chosen by more episodes
+CHOICE_EPISODES = 400
+CARD_EPISODES = 1000
+PREY_EVERY = 30  # rounds
+PREY_EPISODES = 3000
 POLICIES = Path(__file__).parent / "policies"
 
 
@@ -204,30 +200,48 @@ def card(task: str) -> dict:
     return read_card(POLICIES, task)
 
 
-def save_policy(path: Path, actors: Actors, state: dict) -> None:
-    """Writes the named tensors of one snapshot as safetensors."""
-    actors.load_state_dict(state)
-    tensors = {name: tensor.detach().contiguous() for name, tensor in actors.params.tensors.items()}
-    running = actors.running
-    if running is None:
-        raise ValueError("these actors keep no running moments, which a policy ships with")
-    tensors |= {"running_mean": running.mean, "running_variance": running.variance}
+def save_policy(path: Path, state: dict[str, Tensor]) -> None:
+    """Writes a team's tensors as safetensors in half precision; data are played by what is read."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, path)
+    save_file({name: tensor.half().contiguous() for name, tensor in state.items()}, path)
 
 
-def load_policy(task: str, quality: str, device="cpu"):
-    """The frozen policy of five seeds: obs [5, N, E, O] -> actions [5, N, E, A]; [1, 1, ...] for
-    the prey.
-    """
-    tensors = read_weights(policy_path(task, quality), device)
-    running = (tensors.pop("running_mean"), tensors.pop("running_variance"))
-    params = Parameters(tensors, trainable=False)
+def tensors_of(actors: Actors) -> dict[str, Tensor]:
+    """Copies of the tensors that a policy ships with, by name, [M, N, ...]."""
+    if actors.running is None:
+        raise ValueError("these actors keep no running moments, which a policy ships with")
+    moments = {"running_mean": actors.running.mean, "running_variance": actors.running.variance}
+    return {
+        name: tensor.detach().clone() for name, tensor in (actors.params.tensors | moments).items()
+    }
+
+
+def playing(tensors: dict[str, Tensor]):
+    """The policy of some tensors: obs [M, N, E, O] -> actions [M, N, E, A]."""
+    rest = dict(tensors)
+    running = (rest.pop("running_mean"), rest.pop("running_variance"))
+    params = Parameters(rest, trainable=False)
 
     def act(obs: Tensor) -> Tensor:
         return apply_mlp(params, obs, running).tanh()
 
     return act
+
+
+def load_policy(task: str, quality: str, device="cpu", sharpness: float = 1.0):
+    """The frozen policy of five seeds: obs [5, N, E, O] -> actions [5, N, E, A]; [1, 1, ...] for
+    the prey.
+
+    Args:
+        sharpness: factor on the outputs before their tanh; 4 makes most actions -1 or 1.
+    """
+    tensors = {
+        name: tensor.float()
+        for name, tensor in read_weights(policy_path(task, quality), device).items()
+    }
+    for name in ("w3", "b3"):
+        tensors[name] = sharpness * tensors[name]
+    return playing(tensors)
 
 
 def load_team(task: str, device="cpu") -> Team:
@@ -237,100 +251,183 @@ def load_team(task: str, device="cpu") -> Team:
     return Team(task, prey, device)
 
 
-def train_prey(task: str, config: BehaviourConfig, say=print) -> None:
-    """First stage: predators and prey together, one seed; the prey of the last round is kept."""
+def train_prey(task: str, config: BehaviourConfig, say=print) -> dict:
+    """First stage: predators and prey together, one seed.
+
+    Kept is the prey against which uniform random predators return what the released random data
+    do, in mean and spread. Returns what the card says about it.
+    """
     env = Everybody(task)
+    target = released(task, "random")
+    if target is None:
+        raise ValueError(f"no released random data of {task}, by which its prey is chosen")
+    best = math.inf
+    facts: dict[str, Any] = {}
+    curve = []
     for round_index, learner, _ in train(env, env.obs_dims, [0], config, f"{task}/prey"):
-        if round_index % (4 * EVALUATE_EVERY) == 0:
-            returns = episode_returns(
-                Everybody(task), learner.actors.act, generators([0], f"{task}/prey/eval"), 200
-            )
-            shown = [round(one, 1) for one in returns.mean((0, 2)).tolist()]
-            say(f"{task} prey: round {round_index}, returns {shown}")
-    actors = learner.actors
-    prey_dim = env.obs_dims[-1]
-    tensors = {}
-    for name, tensor in actors.params.tensors.items():
-        last = tensor.detach()[:, -1:]
-        first_axis = name in ("w1", "norm_weight", "norm_bias")
-        tensors[name] = (last[:, :, :prey_dim] if first_axis else last).clone()
-    tensors["running_mean"] = actors.running.mean[:, -1:, :prey_dim].clone()
-    tensors["running_variance"] = actors.running.variance[:, -1:, :prey_dim].clone()
-    path = policy_path(task, "prey")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path)
+        if round_index % PREY_EVERY:
+            continue
+        prey = prey_of(tensors_of(learner.actors), env.obs_dims[-1])
+        returns = random_returns(Team(task, playing(prey)), [0], PREY_EPISODES)
+        mean, sd = float(returns.mean()), float(returns.std())
+        curve.append([round_index, round(mean, 2), round(sd, 2)])
+        if round_index % (4 * PREY_EVERY) == 0:
+            say(f"{task} prey: round {round_index}, uniform predators return {mean:.2f}")
+        distance = abs(mean - target["return_mean"]) / target["return_sd"]
+        distance += abs(math.log(sd / target["return_sd"]))
+        if distance < best:
+            best = distance
+            facts = {"round": round_index, "random_mean": round(mean, 2), "random_sd": round(sd, 2)}
+            save_policy(policy_path(task, "prey"), prey)
+    return facts | {"curve": curve}
+
+
+def prey_of(tensors: dict[str, Tensor], obs_dim: int) -> dict[str, Tensor]:
+    """The last agent's part of a team's tensors, whose observation has `obs_dim` numbers."""
+    padded = ("w1", "norm_weight", "norm_bias", "running_mean", "running_variance")
+    rows = {name: 2 if name == "w1" else -1 for name in padded}
+    last = {name: tensor[:, -1:] for name, tensor in tensors.items()}
+    return {
+        name: tensor.narrow(rows[name], 0, obs_dim) if name in rows else tensor
+        for name, tensor in last.items()
+    }
+
+
+def random_returns(team: Team, seeds: list[int], episodes: int) -> Tensor:
+    """[M, episodes] returns of uniform random actions."""
+    act = uniform_policy(generators(seeds, "uniform"), team.action_dim)
+    return team.returns(act, generators(seeds, "uniform starts"), episodes)
 
 
 def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
-    """Second stage: five teams; keeps the first snapshot at the medium level and the last one,
-    writes the card.
+    """Second stage: five teams, of which `pick` chooses medium and early; expert is the last.
 
-    The medium level is a share of the way from uniform random actions to the last policy, both with
-    the data's action noise; the shares are those of the released data (`LEVELS`).
+    Returns what the card says, and writes the policies.
     """
     env = load_team(task)
     obs_dims = [env.obs_dim] * env.num_agents
-    snapshots = []
-    scores = []
-    rounds = []
+    snapshots: list[dict[str, Tensor]] = []
+    rounds: list[int] = []
+    scores: list[Tensor] = []
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
-        if round_index % EVALUATE_EVERY == 0:
-            act = noisy(learner.actors.act, generators(SEEDS, f"{task}/eval noise"))
-            scores.append(
-                load_team(task).returns(act, generators(SEEDS, f"{task}/eval"), 40).mean(1)
-            )
-            rounds.append(round_index)
-            snapshots.append(
-                {key: value.clone() for key, value in learner.actors.state_dict().items()}
-            )
-            if len(rounds) % 4 == 0:
-                shown = [round(one, 1) for one in scores[-1].tolist()]
-                say(f"{task}: round {round_index}/{config.rounds}, returns {shown}")
+        if round_index % EVALUATE_EVERY:
+            continue
+        snapshots.append(tensors_of(learner.actors))
+        rounds.append(round_index)
+        scores.append(evaluate(task, snapshots[-1], EVALUATION_EPISODES, "eval").mean(1))
+        if len(rounds) % 50 == 0:
+            shown = [round(one, 1) for one in scores[-1].tolist()]
+            say(f"{task}: round {round_index}/{config.rounds}, returns {shown}")
     curve = torch.stack(scores)  # [snapshots, M]
-    random_act = uniform_policy(generators(SEEDS, f"{task}/random"), env.action_dim)
-    random_return = env.returns(random_act, generators(SEEDS, f"{task}/random starts"), 2000).mean()
-    expert_return = curve[-4:].mean(0)  # the last four snapshots: less noise than one
-    level = random_return + LEVELS.get(task, DEFAULT_LEVEL) * (expert_return - random_return)
-    reached = (curve >= level).float().argmax(0)  # [M] first snapshot at the level
-    chosen = {"medium": reached, "expert": torch.full_like(reached, len(rounds) - 1)}
+    random_return = float(random_returns(env, SEEDS, 2 * CARD_EPISODES).mean())
+    expert_return = float(curve[-20:].mean())  # of all teams: less noise than one snapshot's
+    chosen = {"expert": [len(rounds) - 1] * len(SEEDS)}
     facts: dict[str, Any] = {}
+    for name in LEVELS:
+        level = target_return(task, name, random_return, expert_return)
+        chosen[name] = pick(task, snapshots, curve, level)
+        facts[f"{name}_target"] = round(level, 2)
     for quality, index in chosen.items():
-        picks = [snapshots[i] for i in index.tolist()]
-        state = {
-            key: torch.stack([pick[key][m] for m, pick in enumerate(picks)]) for key in snapshots[0]
+        team = {
+            name: torch.stack([snapshots[i][name][m] for m, i in enumerate(index)])
+            for name in snapshots[0]
         }
-        save_policy(policy_path(task, quality), learner.actors, state)
-        act = noisy(load_policy(task, quality), generators(SEEDS, f"{task}/card noise"))
-        returns = env.returns(act, generators(SEEDS, f"{task}/card"), 1000)
+        save_policy(policy_path(task, quality), team)
+        by_noise = {str(std): measured(task, quality, std) for std in (DATA_NOISE, *OTHER_NOISE)}
         facts[quality] = {
-            "rounds": [rounds[i] for i in index.tolist()],
-            "return_mean": [round(x, 2) for x in returns.mean(1).tolist()],
-            "return_sd": [round(x, 2) for x in returns.std(1).tolist()],
+            "rounds": [rounds[i] for i in index],
+            **by_noise[str(DATA_NOISE)],
+            "noise": by_noise,
         }
+    return facts | {
+        "random_return": round(random_return, 2),
+        "curve_rounds": rounds,
+        "curve": [[round(x, 1) for x in row] for row in curve.tolist()],
+    }
+
+
+def measured(task: str, quality: str, std: float) -> dict[str, list[float]]:
+    """Returns of the shipped teams with some noise, and the share of their actions' coordinates
+    beyond 0.95, one number per seed.
+    """
+    team = load_team(task)
+    shares: list[Tensor] = []
+
+    def act(obs: Tensor) -> Tensor:
+        action = play(obs)
+        shares.append((action.abs() > 0.95).float().mean((1, 2, 3)))
+        return action
+
+    play = noisy(load_policy(task, quality), generators(SEEDS, f"{task}/card noise"), std)
+    returns = team.returns(act, generators(SEEDS, f"{task}/card"), CARD_EPISODES)
+    saturated = torch.stack(shares).mean(0)
+    return {
+        "return_mean": [round(x, 2) for x in returns.mean(1).tolist()],
+        "return_sd": [round(x, 2) for x in returns.std(1).tolist()],
+        "saturated": [round(x, 3) for x in saturated.tolist()],
+    }
+
+
+def evaluate(task: str, team: dict[str, Tensor], episodes: int, purpose: str) -> Tensor:
+    """[M, episodes] returns of a team's tensors with the noise of the data."""
+    act = noisy(playing(team), generators(SEEDS, f"{task}/{purpose} noise"))
+    return load_team(task).returns(act, generators(SEEDS, f"{task}/{purpose}"), episodes)
+
+
+def target_return(task: str, name: str, random_return: float, expert_return: float) -> float:
+    """Return that a snapshot is chosen by: of medium the released data's, where there are some."""
+    twin = released(task, name)
+    if twin:
+        return twin["return_mean"]
+    level = {"medium": MEDIUM_LEVEL, "early": EARLY_LEVEL}[name]
+    return random_return + level * (expert_return - random_return)
+
+
+def pick(task: str, snapshots: list[dict], curve: Tensor, level: float) -> list[int]:
+    """Index of each member's snapshot at a level.
+
+    The training reaches the level where three evaluations in a row have its mean; of the snapshots
+    around the first such place, the one whose return over more episodes is nearest.
+
+    Args:
+        curve: [snapshots, M] returns.
+    """
+    smooth = curve.unfold(0, 3, 1).mean(-1)  # of snapshots i, i + 1, i + 2
+    best = []
+    for member in range(curve.shape[1]):
+        reached = (smooth[:, member] >= level).nonzero()
+        middle = int(reached[0]) + 1 if len(reached) else len(curve) - 1
+        near = range(max(0, middle - NEIGHBOURS), min(len(curve), middle + NEIGHBOURS + 1))
+        returns = [
+            evaluate(task, snapshots[i], CHOICE_EPISODES, "choice")[member].mean() for i in near
+        ]
+        best.append(near[int((torch.stack(returns) - level).abs().argmin())])
+    return best
+
+
+def released(task: str, quality: str) -> dict | None:
+    """Returns of OMAR's released data set, as og-marl's cards have them: the yardstick for ours."""
+    return table(beside(__file__)).get((task, quality))
+
+
+def train_behaviour(task: str, config: BehaviourConfig | None = None, say=print) -> dict:
+    """Trains and ships everything a task needs, from nothing, with its card."""
+    config = config or BehaviourConfig()
+    facts: dict[str, Any] = {}
+    if SCENARIOS[task].learners < SCENARIOS[task].num_agents:
+        facts["prey"] = train_prey(task, config, say)
+    facts |= train_team(task, config, say)
     facts |= {
         "task": task,
         "algorithm": "MATD3",
         "config": asdict(config),
         "seeds": SEEDS,
         "data_noise": DATA_NOISE,
-        "random_return": round(float(random_return), 2),
-        "medium_level": [round(x, 2) for x in level.tolist()],
-        "curve_rounds": rounds,
-        "curve": [[round(x, 1) for x in row] for row in curve.tolist()],
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": numpy.__version__,
         },
     }
-    (POLICIES / task / "card.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_json(POLICIES / task / "card.json", facts)
     return facts
-
-
-def train_behaviour(task: str, config: BehaviourConfig | None = None, say=print) -> dict:
-    """Trains and ships everything a task needs, from nothing."""
-    if config is None:
-        config = BehaviourConfig(rounds=ROUNDS.get(task, LINE_ROUNDS))
-    if SCENARIOS[task].learners < SCENARIOS[task].num_agents:
-        train_prey(task, replace(config, rounds=PREY_ROUNDS), say)
-    return train_team(task, config, say)

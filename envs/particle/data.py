@@ -1,6 +1,7 @@
 """Data sets of the particle worlds: collected by the shipped MATD3 teams, D4RL's keys per agent."""
 
 import platform
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,10 @@ from common.running.files import sha256
 from envs.particle import behaviour
 from envs.particle.batch import by_member, by_world
 from envs.particle.scenarios import EPISODE_STEPS, SCENARIOS
-from envs.released import beside, table
 from envs.storage import FORMAT, DataError, check_arrays, sums_between
 
-GENERATOR = 1  # raise it when a change alters the data
+GENERATOR = 2  # raise it when a change alters the data
 TASKS = tuple(SCENARIOS)
-RELEASED = beside(__file__)
 QUALITIES = ("random", "medium-replay", "medium", "expert")
 SIZES = {
     "smoke": 5_000,
@@ -28,6 +27,35 @@ SMOKE_ROUNDS = 10  # of online training in the smoke size's replay data
 KEYS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 COLLECT_WORLDS = 1000  # episodes collected together, per seed
 train_behaviour = behaviour.train_behaviour
+released = behaviour.released
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who collects a data set.
+
+    Attributes:
+        policy: name of the shipped weights.
+        noise: standard deviation of the Gaussian noise on the actions.
+        sharpness: factor on the policy's outputs before their tanh.
+    """
+
+    policy: str
+    noise: float
+    sharpness: float
+
+
+SHARPNESS = {"": 1.0, "-saturated": 4.0}  # at 4 most actions are -1 or 1
+NOISE = {"": behaviour.DATA_NOISE} | {f"-noise{std}": std for std in behaviour.OTHER_NOISE}
+POLICY = {"medium": "medium", "expert": "expert", "expert-early": "early"}
+# By quality: what is collected by a trained team. "medium" and "expert" are the paper's; "early" is
+# a weaker expert, and the others are the same teams with other actions.
+SOURCES = {
+    quality + shape + noise: Source(policy, NOISE[noise], SHARPNESS[shape])
+    for quality, policy in POLICY.items()
+    for shape in SHARPNESS
+    for noise in NOISE
+}
 
 
 def ships(task: str) -> bool:
@@ -45,8 +73,13 @@ def effort(task: str, quality: str) -> int:
 
 
 def qualities(task: str) -> tuple[str, ...]:
-    """Data qualities of a task."""
+    """Data qualities of a task that the paper has."""
     return QUALITIES
+
+
+def variants(task: str) -> tuple[str, ...]:
+    """Data qualities beside the paper's, which are built only when they are asked for."""
+    return tuple(quality for quality in SOURCES if quality not in QUALITIES)
 
 
 def constants(task: str) -> tuple[float, float]:
@@ -87,7 +120,7 @@ def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[
     """Rolls out one policy per seed; per seed arrays [R, N, ...] with episodes as blocks of 25
     rows.
 
-    random: uniform actions. medium, expert: the shipped policies with N(0, 0.1) action noise.
+    random: uniform actions. Others: the shipped policies with Gaussian action noise (`SOURCES`).
     """
     team = behaviour.load_team(task)
     purpose = f"data/{task}/{quality}"
@@ -95,7 +128,8 @@ def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[
     if quality == "random":
         act = behaviour.uniform_policy(noise, team.action_dim)
     else:
-        act = behaviour.noisy(member_policy(task, quality, seeds), noise)
+        source = SOURCES[quality]
+        act = behaviour.noisy(member_policy(task, source, seeds), noise, source.noise)
     starts = generators(seeds, f"{purpose}/starts")
     pieces = []
     for done in range(0, steps, COLLECT_WORLDS * EPISODE_STEPS):
@@ -115,14 +149,14 @@ def collect(task: str, quality: str, seeds: list[int], steps: int) -> list[dict[
     return [split_rows(torch.cat([piece[m] for piece in pieces]), team) for m in range(len(seeds))]
 
 
-def member_policy(task: str, quality: str, seeds: list[int]):
+def member_policy(task: str, source: Source, seeds: list[int]):
     """The shipped policies of some of the five seeds, as one population."""
     missing = [seed for seed in seeds if seed not in behaviour.SEEDS]
     if missing:
         raise DataError(
             f"no behaviour policy for data seed {missing[0]}, expected one of: {behaviour.SEEDS}"
         )
-    policy = behaviour.load_policy(task, quality)
+    policy = behaviour.load_policy(task, source.policy, sharpness=source.sharpness)
 
     def act(obs: Tensor) -> Tensor:
         everyone = obs.new_zeros(len(behaviour.SEEDS), *obs.shape[1:])
@@ -152,6 +186,8 @@ def split_rows(rows: Tensor, team) -> dict[str, np.ndarray]:
 def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.ndarray]]:
     """The replay buffers of the behaviour training itself, up to each seed's round: the training is
     run again.
+
+    Of a buffer longer than the released data set, the last rows are kept: as many as it has.
     """
     card = behaviour.card(task)
     config = behaviour.BehaviourConfig(**card["config"])
@@ -161,7 +197,14 @@ def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.
         team, [team.obs_dim] * team.num_agents, seeds, config, task, rounds, buffers
     ):
         pass
-    return [split_rows(rows, team) for rows in buffers]
+    capacity = replay_rows(task)
+    return [split_rows(rows[-capacity:] if capacity else rows, team) for rows in buffers]
+
+
+def replay_rows(task: str) -> int | None:
+    """Rows of the released replay data of a task; None where nothing is released."""
+    twin = released(task, "medium-replay")
+    return int(twin["transitions"]) if twin else None
 
 
 def provenance(task: str, quality: str, seed: int, size: str) -> dict:
@@ -186,12 +229,14 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
             "numpy": np.__version__,
         },
     }
-    weights = {"medium": ["medium"], "expert": ["expert"]}.get(quality, [])
+    source = SOURCES.get(quality)
+    weights = [source.policy] if source else []
     weights += ["prey"] if scenario.learners < scenario.num_agents else []
     facts["policies"] = {name: sha256(behaviour.policy_path(task, name)) for name in weights}
-    if quality in ("medium", "expert"):
-        facts["action_noise"] = behaviour.DATA_NOISE
+    if source:
+        facts["collected_by"] = asdict(source)
     if quality == "medium-replay":
+        facts["replay_rows"] = replay_rows(task)
         facts["behaviour_config"] = behaviour.card(task)["config"]
     return facts
 
@@ -254,20 +299,16 @@ def episode_returns(data: dict) -> np.ndarray:
     )
 
 
-def released(task: str, quality: str) -> dict | None:
-    """Figures of OMAR's released data set, see `envs.released`: the yardstick for ours."""
-    return table(RELEASED).get((task, quality))
-
-
 def expected_return(facts: dict) -> tuple[float, float | None, int] | None:
-    """Mean and standard deviation of the behaviour's return, and episodes they are over; None for
-    replay data.
+    """Mean and standard deviation of the behaviour's return, and episodes they are over; None where
+    the card has none.
     """
     card = behaviour.card(facts["task"])
-    if facts["quality"] == "medium-replay":
-        return None
     if facts["quality"] == "random":
         return card["random_return"], None, 1000
-    return *(
-        card[facts["quality"]][key][facts["seed"]] for key in ("return_mean", "return_sd")
-    ), 1000
+    source = SOURCES.get(facts["quality"])
+    if source is None or source.sharpness != 1.0:
+        return None
+    seen = card[source.policy]["noise"][str(source.noise)]
+    mean, spread = (seen[key][facts["seed"]] for key in ("return_mean", "return_sd"))
+    return mean, spread, behaviour.CARD_EPISODES

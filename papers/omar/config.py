@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from common.learning.ranges import Count
 from common.running.cells import Layer, defaults, merged
+from envs.particle.behaviour import DATA_NOISE
 from papers.omar.baselines import (
     BC,
     MACQL,
@@ -42,6 +43,7 @@ class Options:
     """What OMAR's scripts can be run with."""
 
     reading: Literal["released", "text"] = "released"
+    noise: Literal[0.1, 0.3] = DATA_NOISE  # type: ignore[valid-type]  # of medium and expert data
 
 
 @dataclass(frozen=True)

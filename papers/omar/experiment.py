@@ -5,8 +5,8 @@ how they are used.
 from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
-from envs.particle.behaviour import card
-from envs.tasks import num_agents
+from envs.particle.behaviour import DATA_NOISE, card
+from envs.tasks import TASKS, num_agents
 from papers.omar import landscape, timing, training
 from papers.omar.config import (
     REPEATED_EVERY,
@@ -18,6 +18,7 @@ from papers.omar.config import (
 )
 
 AGENTS = (1, 2, 3, 4, 5)  # on the line
+COLLECTED = ("medium", "expert")  # qualities with action noise of a level that is left open
 LINE_QUALITY = "medium-replay"  # of every experiment of Section 3.1
 
 
@@ -32,6 +33,7 @@ def make_cell(
     hyper: dict | None = None,
     sweep: bool = False,
     repeat_minibatches: bool = False,
+    variant: str = "",
 ) -> Cell:
     """A method on a data set.
 
@@ -40,8 +42,11 @@ def make_cell(
             fields).
         sweep: a cell of a large sweep, shorter and with fewer seeds where the preset says so.
         repeat_minibatches: after every evaluation the same minibatches again, as the released code.
+        variant: what follows the quality in the name of the data set (envs.particle.data.SOURCES).
     """
     what = {"task": task, "quality": quality, "method": method, "reading": reading}
+    if variant:
+        what["variant"] = variant
     layers = [
         Layer("this script", what | {"repeat_minibatches": repeat_minibatches}),
         *backbone_layers(task, reading),
@@ -51,6 +56,8 @@ def make_cell(
     words = [task, quality, method]
     if reading != "released":
         words.append(reading)
+    if variant:
+        words.append(variant.strip("-"))
     if repeat_minibatches:
         words.append("repeat_minibatches")
         if preset != "smoke":
@@ -63,9 +70,12 @@ def make_cell(
 
 
 def cell(preset: str, task: str, quality: str, method: str, options: dict, **changes) -> Cell:
-    """A cell of a table script: `options` are the script's (reading, seeds), `changes` as in
+    """A cell of a table script: `options` are the script's (reading, noise, seeds), `changes` as in
     `make_cell`.
     """
+    noise = options.get("noise", DATA_NOISE)
+    if quality in COLLECTED and TASKS[task].name == "particle" and noise != DATA_NOISE:
+        changes["variant"] = changes.get("variant", "") + f"-noise{noise}"
     return make_cell(
         preset,
         task,

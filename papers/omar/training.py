@@ -24,7 +24,7 @@ from papers.omar.omar import Backbone, BackboneConfig
 DATA = datasets.CellData(
     lambda cell: datasets.DataSets(
         cell.config["task"],
-        cell.config["quality"],
+        cell.config["quality"] + cell.config.get("variant", ""),
         {seed: seed for seed in cell.config["seeds"]},  # run seed k uses data set k
         cell.config["data_size"],
     )
