@@ -1,4 +1,4 @@
-"""Ablation: four methods on cooperative navigation by how the same teams act while data are collected.
+"""Ablation: four methods on cooperative navigation by how the teams act that collect the data.
 
 The paper adds noise of an unknown level to the actions. Beside the two levels stand teams whose
 actions are mostly -1 or 1 (the policies' outputs times 4 before their tanh), and a weaker expert,
