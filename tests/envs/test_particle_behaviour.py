@@ -12,13 +12,13 @@ from envs.particle.scenarios import EPISODE_STEPS
 
 def chosen(monkeypatch, curve: list[float], level: float) -> int:
     """The snapshot that `pick` takes of a training whose snapshots return what the curve says."""
-    monkeypatch.setattr(behaviour, "evaluate", lambda task, team, *_: torch.tensor([[team]]))
+    monkeypatch.setattr(behaviour, "evaluate", lambda task, team, *_: torch.tensor([[float(team)]]))
     return behaviour.pick("line", curve, torch.tensor(curve)[:, None], level)[0]
 
 
 def test_the_snapshot_nearest_the_level_is_taken_where_training_first_reaches_it(monkeypatch):
     monkeypatch.setattr(behaviour, "NEIGHBOURS", 2)
-    climbing = [0.0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
+    climbing = [0.0, 10.0, 20.0, 30, 40, 50, 60, 70, 80, 90]
     assert chosen(monkeypatch, climbing, 42) == 4
     falling_again = [*climbing, 50, 43, 42, 42, 42]
     assert chosen(monkeypatch, falling_again, 42) == 4  # not a later visit
