@@ -161,8 +161,13 @@ OTHER_NOISE = (0.3,)
 MEDIUM_LEVEL = 0.32  # where nothing is released: navigation's level in the released data
 EARLY_LEVEL = 0.7  # of "early", a weaker expert to compare with
 LEVELS = ("medium", "early")
-EVALUATE_EVERY = 2  # rounds
+# Rounds on the line, a third of the template's: the curves on the cards are flat by then
+LINE_ROUNDS = 520
+# Rounds between snapshots; one agent on the line learns all it can within twenty
+EVALUATE_EVERY = 2
+LINE_EVALUATE_EVERY = 1
 EVALUATION_EPISODES = 40
+SAY_EVERY = 50  # snapshots
 NEIGHBOURS = 10  # snapshots on either side, among which one is chosen by more episodes
 CHOICE_EPISODES = 400
 CARD_EPISODES = 1000
@@ -175,6 +180,11 @@ PREY_ROUNDS = {"predator_prey": 210, "world": 600}
 PREY_EVERY = 30  # rounds
 PREY_EPISODES = 3000
 POLICIES = Path(__file__).parent / "policies"
+
+
+def on_line(task: str) -> bool:
+    """Whether it is one of the paper's tasks on the line, of which nothing is released."""
+    return task.startswith("spread_1d_")
 
 
 def noisy(act, streams: list[torch.Generator], std: float = DATA_NOISE):
@@ -304,18 +314,19 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     snapshots: list[dict[str, Tensor]] = []
     rounds: list[int] = []
     scores: list[Tensor] = []
+    every = LINE_EVALUATE_EVERY if on_line(task) else EVALUATE_EVERY
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
-        if round_index % EVALUATE_EVERY:
+        if round_index % every:
             continue
         snapshots.append(tensors_of(learner.actors))
         rounds.append(round_index)
         scores.append(evaluate(task, snapshots[-1], EVALUATION_EPISODES, "eval").mean(1))
-        if len(rounds) % 50 == 0:
+        if len(rounds) % SAY_EVERY == 0:
             shown = [round(one, 1) for one in scores[-1].tolist()]
             say(f"{task}: round {round_index}/{config.rounds}, returns {shown}")
     curve = torch.stack(scores)  # [snapshots, M]
     random_return = float(random_returns(env, SEEDS, 2 * CARD_EPISODES).mean())
-    expert_return = float(curve[-20:].mean())  # of all teams: less noise than one snapshot's
+    expert_return = float(curve[-20:].mean())  # of all teams, less noise than one snapshot's
     chosen = {"expert": [len(rounds) - 1] * len(SEEDS)}
     facts: dict[str, Any] = {}
     for name in LEVELS:
@@ -407,7 +418,8 @@ def released(task: str, quality: str) -> dict | None:
 
 def train_behaviour(task: str, config: BehaviourConfig | None = None, say=print) -> dict:
     """Trains and ships everything a task needs, from nothing, with its card."""
-    config = config or BehaviourConfig()
+    if config is None:
+        config = BehaviourConfig(rounds=LINE_ROUNDS) if on_line(task) else BehaviourConfig()
     facts: dict[str, Any] = {}
     if SCENARIOS[task].learners < SCENARIOS[task].num_agents:
         facts["prey"] = train_prey(task, config, say)
