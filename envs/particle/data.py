@@ -187,7 +187,7 @@ def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.
     """The replay buffers of the behaviour training itself, up to each seed's round: the training is
     run again.
 
-    Of a buffer longer than the released data set, the last rows are kept: as many as it has.
+    Of a buffer longer than the released data set a stretch of its length is kept, see `stretch`.
     """
     card = behaviour.card(task)
     config = behaviour.BehaviourConfig(**card["config"])
@@ -197,14 +197,28 @@ def replay(task: str, seeds: list[int], rounds: list[int]) -> list[dict[str, np.
         team, [team.obs_dim] * team.num_agents, seeds, config, task, rounds, buffers
     ):
         pass
-    capacity = replay_rows(task)
-    return [split_rows(rows[-capacity:] if capacity else rows, team) for rows in buffers]
-
-
-def replay_rows(task: str) -> int | None:
-    """Rows of the released replay data of a task; None where nothing is released."""
+    kept = [split_rows(rows, team) for rows in buffers]
     twin = released(task, "medium-replay")
-    return int(twin["transitions"]) if twin else None
+    return [stretch(arrays, twin) for arrays in kept] if twin else kept
+
+
+def stretch(arrays: dict[str, np.ndarray], twin: dict) -> dict[str, np.ndarray]:
+    """The part of a replay buffer that has as many rows as the released replay data, in one piece,
+    and the mean return nearest theirs.
+
+    Args:
+        arrays: [R, N, ...] in the order of the training.
+        twin: the released figures, see `envs.released`.
+    """
+    returns = arrays["rewards"].astype(np.float64).mean(1).reshape(-1, EPISODE_STEPS).sum(1)
+    episodes = int(twin["transitions"]) // EPISODE_STEPS
+    if len(returns) <= episodes:
+        return arrays
+    sums = np.concatenate([[0.0], returns.cumsum()])
+    means = (sums[episodes:] - sums[:-episodes]) / episodes
+    first = int(np.abs(means - twin["return_mean"]).argmin())
+    rows = slice(first * EPISODE_STEPS, (first + episodes) * EPISODE_STEPS)
+    return {key: values[rows] for key, values in arrays.items()}
 
 
 def provenance(task: str, quality: str, seed: int, size: str) -> dict:
@@ -236,7 +250,7 @@ def provenance(task: str, quality: str, seed: int, size: str) -> dict:
     if source:
         facts["collected_by"] = asdict(source)
     if quality == "medium-replay":
-        facts["replay_rows"] = replay_rows(task)
+        facts["stretch_like"] = released(task, quality)
         facts["behaviour_config"] = behaviour.card(task)["config"]
     return facts
 

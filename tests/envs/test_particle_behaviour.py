@@ -62,11 +62,14 @@ def test_another_noise_is_another_data_set_of_the_same_team(load):
     assert [fact["collected_by"]["noise"] for fact in facts] == [behaviour.DATA_NOISE, 0.3]
 
 
-def test_a_replay_has_no_more_rows_than_the_released_one(monkeypatch, load):
-    monkeypatch.setattr(particle, "replay_rows", lambda task: 4 * EPISODE_STEPS)
-    data = load("medium-replay")
-    assert len(data["arrays"]["rewards"]) == 4 * EPISODE_STEPS
-    assert data["provenance"]["replay_rows"] == 4 * EPISODE_STEPS
+def test_of_a_replay_the_stretch_is_kept_that_returns_what_the_released_one_does():
+    returns = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    rewards = np.repeat(returns / EPISODE_STEPS, EPISODE_STEPS)[:, None].repeat(3, 1)
+    twin = {"transitions": 3 * EPISODE_STEPS, "return_mean": 4.9}
+    kept = particle.stretch({"rewards": rewards, "row": np.arange(len(rewards))}, twin)
+    assert kept["row"].tolist() == list(range(4 * EPISODE_STEPS, 7 * EPISODE_STEPS))
+    twin["transitions"] = 20 * EPISODE_STEPS
+    assert len(particle.stretch({"rewards": rewards}, twin)["rewards"]) == len(rewards)
 
 
 @pytest.mark.parametrize("task", particle.TASKS)
