@@ -158,9 +158,9 @@ def train(
 SEEDS = [0, 1, 2, 3, 4]
 DATA_NOISE = 0.1  # standard deviation of the action noise of medium and expert data
 OTHER_NOISE = (0.3,)
-MEDIUM_LEVEL = 0.32  # where nothing is released: navigation's level in the released data
-EARLY_LEVEL = 0.7  # of "early", a weaker expert to compare with
-LEVELS = ("medium", "early")
+MEDIUM_LEVEL = 0.32  # of the line, of which nothing is released: navigation's, by OMAR's constants
+EARLY_LEVEL = 0.7  # of "early" on navigation, a weaker expert to compare with
+EARLY_TASK = "cooperative_navigation"
 # Rounds on the line, a third of the template's: the curves on the cards are flat by then
 LINE_ROUNDS = 520
 # Rounds between snapshots; on the line few agents learn fast
@@ -327,13 +327,13 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
             say(f"{task}: round {round_index}/{config.rounds}, returns {shown}")
     curve = torch.stack(scores)  # [snapshots, M]
     random_return = float(random_returns(env, SEEDS, 2 * CARD_EPISODES).mean())
-    expert_return = float(curve[-20:].mean())  # of all teams, less noise than one snapshot's
+    expert_return = curve[-20:].mean(0)  # [M], less noise than one snapshot's
     chosen = {"expert": [len(rounds) - 1] * len(SEEDS)}
     facts: dict[str, Any] = {}
-    for name in LEVELS:
-        level = target_return(task, name, random_return, expert_return)
-        chosen[name] = pick(task, snapshots, curve, level)
-        facts[f"{name}_target"] = round(level, 2)
+    for name in ("medium", "early") if task == EARLY_TASK else ("medium",):
+        target = random_return + level(task, name) * (expert_return - random_return)
+        chosen[name] = pick(task, snapshots, curve, target)
+        facts[f"{name}_target"] = [round(x, 2) for x in target.tolist()]
     for quality, index in chosen.items():
         team = {
             name: torch.stack([snapshots[i][name][m] for m, i in enumerate(index)])
@@ -346,11 +346,11 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
             **by_noise[str(DATA_NOISE)],
             "noise": by_noise,
         }
-    shown = range(0, len(rounds), -(-len(rounds) // CURVE_POINTS))
+    points = range(0, len(rounds), -(-len(rounds) // CURVE_POINTS))
     return facts | {
         "random_return": round(random_return, 2),
-        "curve_rounds": [rounds[i] for i in shown],
-        "curve": [[round(x, 1) for x in curve[i].tolist()] for i in shown],
+        "curve_rounds": [rounds[i] for i in points],
+        "curve": [[round(x, 1) for x in curve[i].tolist()] for i in points],
     }
 
 
@@ -382,34 +382,39 @@ def evaluate(task: str, team: dict[str, Tensor], episodes: int, purpose: str) ->
     return load_team(task).returns(act, generators(SEEDS, f"{task}/{purpose}"), episodes)
 
 
-def target_return(task: str, name: str, random_return: float, expert_return: float) -> float:
-    """Return that a snapshot is chosen by: of medium the released data's, where there are some."""
-    twin = released(task, name)
-    if twin:
-        return twin["return_mean"]
-    level = {"medium": MEDIUM_LEVEL, "early": EARLY_LEVEL}[name]
-    return random_return + level * (expert_return - random_return)
+def level(task: str, quality: str) -> float:
+    """Share of the way from random to a team's own expert at which a snapshot is taken: that of the
+    released data's means.
+    """
+    if quality == "early":
+        return EARLY_LEVEL
+    random, medium, expert = (released(task, name) for name in ("random", "medium", "expert"))
+    if not (random and medium and expert):
+        return MEDIUM_LEVEL
+    lowest = random["return_mean"]
+    return (medium["return_mean"] - lowest) / (expert["return_mean"] - lowest)
 
 
-def pick(task: str, snapshots: list[dict], curve: Tensor, level: float) -> list[int]:
-    """Index of each member's snapshot at a level.
+def pick(task: str, snapshots: list[dict], curve: Tensor, target: Tensor) -> list[int]:
+    """Index of each member's snapshot at a return.
 
-    The training reaches the level where three evaluations in a row have its mean; of the snapshots
+    The training reaches it where three evaluations in a row have it as their mean; of the snapshots
     around the first such place, the one whose return over more episodes is nearest.
 
     Args:
         curve: [snapshots, M] returns.
+        target: [M].
     """
     smooth = curve.unfold(0, 3, 1).mean(-1)  # of snapshots i, i + 1, i + 2
     best = []
     for member in range(curve.shape[1]):
-        reached = (smooth[:, member] >= level).nonzero()
+        reached = (smooth[:, member] >= target[member]).nonzero()
         middle = int(reached[0]) + 1 if len(reached) else len(curve) - 1
         near = range(max(0, middle - NEIGHBOURS), min(len(curve), middle + NEIGHBOURS + 1))
         returns = [
             evaluate(task, snapshots[i], CHOICE_EPISODES, "choice")[member].mean() for i in near
         ]
-        best.append(near[int((torch.stack(returns) - level).abs().argmin())])
+        best.append(near[int((torch.stack(returns) - target[member]).abs().argmin())])
     return best
 
 

@@ -79,7 +79,12 @@ def qualities(task: str) -> tuple[str, ...]:
 
 def variants(task: str) -> tuple[str, ...]:
     """Data qualities beside the paper's, which are built only when they are asked for."""
-    return tuple(quality for quality in SOURCES if quality not in QUALITIES)
+    shipped = ("medium", "expert", "early") if task == behaviour.EARLY_TASK else QUALITIES
+    return tuple(
+        quality
+        for quality, source in SOURCES.items()
+        if source.policy in shipped and quality not in QUALITIES
+    )
 
 
 def constants(task: str) -> tuple[float, float]:
