@@ -161,11 +161,12 @@ OTHER_NOISE = (0.3,)
 MEDIUM_LEVEL = 0.32  # of the line, of which nothing is released: navigation's, by OMAR's constants
 EARLY_LEVEL = 0.7  # of "early" on navigation, a weaker expert to compare with
 EARLY_TASK = "cooperative_navigation"
-# Rounds on the line, a third of the template's: the curves on the cards are flat by then
-LINE_ROUNDS = 520
-# Rounds between snapshots; on the line few agents learn fast
-EVALUATE_EVERY = 2
-LINE_EVALUATE_EVERY = 1
+# Up to three agents on the line learn faster: after a third of the template's rounds their curves
+# (on the cards) are flat, and medium is passed within a few rounds
+FEW = ("spread_1d_1", "spread_1d_2", "spread_1d_3")
+FEW_ROUNDS = 520
+EVALUATE_EVERY = 2  # rounds between snapshots
+FEW_EVALUATE_EVERY = 1
 EVALUATION_EPISODES = 40
 SAY_EVERY = 50  # snapshots
 CURVE_POINTS = 100  # at most, on the card
@@ -181,11 +182,6 @@ PREY_ROUNDS = {"predator_prey": 210, "world": 600}
 PREY_EVERY = 30  # rounds
 PREY_EPISODES = 3000
 POLICIES = Path(__file__).parent / "policies"
-
-
-def on_line(task: str) -> bool:
-    """Whether it is one of the paper's tasks on the line, of which nothing is released."""
-    return task.startswith("spread_1d_")
 
 
 def noisy(act, streams: list[torch.Generator], std: float = DATA_NOISE):
@@ -315,7 +311,7 @@ def train_team(task: str, config: BehaviourConfig, say=print) -> dict:
     snapshots: list[dict[str, Tensor]] = []
     rounds: list[int] = []
     scores: list[Tensor] = []
-    every = LINE_EVALUATE_EVERY if on_line(task) else EVALUATE_EVERY
+    every = FEW_EVALUATE_EVERY if task in FEW else EVALUATE_EVERY
     for round_index, learner, _ in train(env, obs_dims, SEEDS, config, task):
         if round_index % every:
             continue
@@ -426,8 +422,8 @@ def released(task: str, quality: str) -> dict | None:
 def default_config(task: str) -> BehaviourConfig:
     """How a task's behaviour policies are trained."""
     if task == "spread_1d_1":  # one update a round, or its snapshots would jump over medium
-        return BehaviourConfig(rounds=4 * LINE_ROUNDS, worlds=4, updates_per_round=1)
-    return BehaviourConfig(rounds=LINE_ROUNDS) if on_line(task) else BehaviourConfig()
+        return BehaviourConfig(rounds=4 * FEW_ROUNDS, worlds=4, updates_per_round=1)
+    return BehaviourConfig(rounds=FEW_ROUNDS) if task in FEW else BehaviourConfig()
 
 
 def train_behaviour(task: str, config: BehaviourConfig | None = None, say=print) -> dict:
