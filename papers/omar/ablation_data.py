@@ -8,7 +8,7 @@ stopped at 70 % of the way. Returns differ little, distributions of actions a lo
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs.particle.behaviour import DATA_NOISE, OTHER_NOISE
-from papers.omar.config import METHODS
+from papers.omar.config import COLUMNS
 from papers.omar.experiment import cell
 
 NOISE = {"": DATA_NOISE} | {f"-noise{std}": std for std in OTHER_NOISE}
@@ -33,7 +33,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
             (cell(preset, "cooperative_navigation", quality, method, options, variant=variant),),
         )
         for row, (quality, variant) in ROWS.items()
-        for method in METHODS
+        for method in COLUMNS
     ]
 
 
