@@ -30,6 +30,15 @@ def of_icq(weights: str) -> Effect:
     return Effect("ablation_icq", pairs)
 
 
+NOISE = Effect(
+    "ablation_data",
+    tuple(
+        ((f"{quality}/smooth, noise 0.3", method), (f"{quality}/smooth, noise 0.1", method))
+        for quality in ("medium", "expert")
+        for method in COLUMNS
+    ),
+)
+
 DEPARTURES = [
     Departure(
         "OMAR's coefficient (tau of Eq. 2)",
@@ -38,6 +47,14 @@ DEPARTURES = [
         "released map",
         option="reading=text, coefficient",
         effect=alone("coefficient"),
+    ),
+    Departure(
+        "noise on the actions that collect medium and expert data",
+        "added, level unspecified",
+        "data without their collection",
+        "0.1, by the spread of the released returns",
+        option="noise",
+        effect=NOISE,
     ),
     Departure(
         "discount",

@@ -229,7 +229,7 @@ def test_what_maps_members_to_data_and_scales_scores_decides_numbers():
 
 REGISTRIES = {  # names of methods, and what makes the cells of other modules
     *("BASES", "BUILDERS", "METHODS", "PER_MEMBER", "structure"),
-    *("QUANTILE", "model_layers", "preset_of", "sizes_of"),
+    *("QUANTILE", "CALIBRATION_ROWS", "model_layers", "preset_of", "sizes_of"),
 }
 
 
