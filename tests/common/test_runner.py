@@ -471,7 +471,8 @@ def test_a_script_whose_cells_failed_is_failed_in_sacred(results, monkeypatch, c
     assert stop.value.code == 1 and statuses(results) == ["FAILED"]
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if "ZeroDivisionError" in line]
-    assert len(lines) == 1 and "and 11 more: ZeroDivisionError" in lines[0]
+    others = len(table4.TABLE.cells("smoke")) - 1
+    assert len(lines) == 1 and f"and {others} more: ZeroDivisionError" in lines[0]
     log = lines[0].partition("(traceback in ")[2].removesuffix(")")
     assert "Traceback" not in error and "1 / 0" in open(log).read()
 
@@ -609,7 +610,8 @@ def test_a_diverged_seed_stays_in_the_table_and_changes_no_other(results, capsys
     store.store(chosen[0], result)
     after = show(table, "smoke", {})
     assert (
-        after[1:] == before[1:]
+        [one for one in after[1:] if len(one.cells) == 1]
+        == [one for one in before[1:] if len(one.cells) == 1]
         and after[0].summary.diverged == 1
         and after[0].mean == before[0].seeds[0]
     )

@@ -222,7 +222,7 @@ def test_a_data_set_built_by_other_code_is_built_again_with_the_same_bytes(own_f
     ("file", "old", "new", "stale"),
     [
         ("envs/particle/data.py", "SIZES = {", "SIZES = {  0: 1, ", {"world"}),
-        ("envs/particle/data.py", "GENERATOR = 1", "GENERATOR = 2", {"world"}),
+        ("envs/particle/data.py", "GENERATOR = 2", "GENERATOR = 3", {"world"}),
         ("envs/joint.py", "def transitions", "def others():\n    pass\n\n\ndef transitions",
          {"hopper", "kinematic_predator_prey", "reacher"}),
     ],
