@@ -5,6 +5,7 @@ undisturbed one.
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,12 +129,17 @@ def test_a_single_process_killed_again_and_again_gives_the_same_bytes(table, tmp
     took = time.monotonic() - began
     moments = random.Random(f"{table} alone")
     codes = []
-    for _ in range(FORKED_KILLS):
+    for _ in range(4 * FORKED_KILLS):
         process = forks.start(tmp_path / "killed")
         time.sleep(moments.uniform(0.05, 0.95) * took)
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.kill(process, signal.SIGKILL)
         codes.append(forks.wait())
+        if codes.count(-signal.SIGKILL) == FORKED_KILLS:
+            break
+        if codes[-1] == 0:  # the machine is faster than it was: from nothing, and sooner
+            shutil.rmtree(tmp_path / "killed")
+            took *= 0.6
     assert -signal.SIGKILL in codes
     forks.start(tmp_path / "killed")
     assert forks.wait() == 0
