@@ -7,20 +7,15 @@ print.
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import QUALITIES, TASKS, Options, names
-from papers.omar.experiment import cell
+from papers.omar.config import Options, names
+from papers.omar.experiment import particle_entries
 
 METHODS = ("bc", "ma_td3bc")
 NAMES = names() | {"bc": "BC (published: MADiff)"}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [
-        Entry(f"{quality}/{task}", method, (cell(preset, task, quality, method, options),))
-        for quality in QUALITIES
-        for task in TASKS
-        for method in METHODS
-    ]
+    return particle_entries(preset, METHODS, options)
 
 
 TABLE = Table(

@@ -2,6 +2,8 @@
 how they are used.
 """
 
+from collections.abc import Iterable
+
 from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer
@@ -9,6 +11,7 @@ from envs.particle.behaviour import DATA_NOISE, card
 from envs.tasks import TASKS, num_agents
 from papers.omar import landscape, timing, training
 from papers.omar.config import (
+    QUALITIES,
     REPEATED_EVERY,
     ROBOT,
     SWEEP_PRESETS,
@@ -16,6 +19,7 @@ from papers.omar.config import (
     hyper_layers,
     size_layers,
 )
+from papers.omar.config import TASKS as PARTICLE_TASKS
 
 AGENTS = (1, 2, 3, 4, 5)  # on the line
 COLLECTED = ("medium", "expert")  # qualities with action noise of a level that is left open
@@ -85,6 +89,16 @@ def cell(preset: str, task: str, quality: str, method: str, options: dict, **cha
         options.get("seeds"),
         **changes,
     )
+
+
+def particle_entries(preset: str, methods: Iterable[str], options: dict) -> list[tables.Entry]:
+    """Methods on all data sets of the particle worlds, a row for each quality and task."""
+    return [
+        tables.Entry(f"{quality}/{task}", method, (cell(preset, task, quality, method, options),))
+        for quality in QUALITIES
+        for task in PARTICLE_TASKS
+        for method in methods
+    ]
 
 
 def line_cell(preset: str, agents: int, method: str, options: dict, **changes) -> Cell:

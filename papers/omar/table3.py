@@ -6,17 +6,12 @@ last.
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import METHODS, QUALITIES, TASKS, Options, names
-from papers.omar.experiment import cell
+from papers.omar.config import METHODS, Options, names
+from papers.omar.experiment import particle_entries
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [
-        Entry(f"{quality}/{task}", method, (cell(preset, task, quality, method, options),))
-        for quality in QUALITIES
-        for task in TASKS
-        for method in METHODS
-    ]
+    return particle_entries(preset, METHODS, options)
 
 
 TABLE = Table(
