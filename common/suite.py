@@ -266,7 +266,6 @@ def read(args: argparse.Namespace) -> Request:
             raise BadInput(f"--seeds is {args.seeds!r}, expected {expected}")
         options["seeds"] = checked("--seeds", seeds, SEEDS)
         check_seeds(options["seeds"])
-        script.check_data(planning.cells_of(chosen, args.preset, options))
     if args.jobs is not None:
         checked("--jobs", args.jobs, JOBS)
     device = args.device or "auto"

@@ -91,3 +91,11 @@ def data_seeds(task: str) -> tuple[int, ...]:
     """Seeds of a task's data sets: one behaviour policy each."""
     several = TASKS[task].name in MANY_SEEDS or task == "two_agent_halfcheetah"
     return FIVE if several else (0,)
+
+
+def data_seed(task: str, run: int) -> int:
+    """Which data set a run learns from: run k from data set k. Runs beyond the data sets there are
+    learn from them again, with networks and minibatches of their own.
+    """
+    there = data_seeds(task)
+    return there[run % len(there)]

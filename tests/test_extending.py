@@ -246,4 +246,4 @@ def test_a_table_without_any_imported_data_is_refused(imported, capsys):
     assert "no data of size minari for otc/table1_scores; import one with" in error
     assert "did you mean 'd4rl'?" in error and error.count("\n") == 2
     assert run_main(catalogue.table("omar/table3"), "with", "smoke", "data_size=d4rl") == 2
-    assert "expected 'smoke', 'quick', 'paper' or 'omar'" in capsys.readouterr().err
+    assert "expected 'smoke', 'quick', 'standard', 'paper' or 'omar'" in capsys.readouterr().err

@@ -102,7 +102,6 @@ def read(table: Table, words: list[str]) -> Request:
     if "data_size" in settings and not cells:
         hint = "import one with `python -m envs.datasets import TASK QUALITY --source ...`"
         raise BadInput(f"no data of size {settings['data_size']} for {table.slot}; {hint}")
-    check_data(cells)
     return Request(Running(**running | {"preset": preset}), options, updates, presets)
 
 
@@ -114,14 +113,6 @@ def check_groups_have_values(updates: dict[str, Any], prefix: str = "") -> None:
             raise BadInput(f"{prefix}{key} is {{}}, expected a value; {hint}")
         if isinstance(value, dict):
             check_groups_have_values(value, f"{prefix}{key}.")
-
-
-def check_data(cells: list[Cell]) -> None:
-    """Raises BadInput for a seed that a cell's task has no data of."""
-    for cell in cells:
-        unknown = work.paper(cell.paper).data.unknown_seeds(cell)
-        if unknown:
-            raise BadInput(f"seed {unknown[0]}: there are no data of it for {cell.slot}")
 
 
 def note_jobs(jobs: int | None) -> None:

@@ -50,9 +50,6 @@ class CellData(Protocol):
     def prepare(self, cell: Cell) -> None:
         """Builds what is missing."""
 
-    def unknown_seeds(self, cell: Cell) -> list[int]:
-        """Data seeds of a cell that there are no data of."""
-
     def recipes(self, cell: Cell) -> dict[str, str]:
         """Of a cell's data sets, by seed of the run; {} where they are not known."""
 

@@ -9,12 +9,11 @@ from tqdm import tqdm
 
 from common.running.cells import Cell
 from envs.datasets.building import build
-from envs.datasets.keys import IMPORTED, data_path
+from envs.datasets.keys import data_path
 from envs.datasets.loading import load
 from envs.datasets.recipes import recipe
 from envs.datasets.sizes import sizes_of
 from envs.storage import DataError
-from envs.tasks import data_seeds
 
 
 class DataSets(NamedTuple):
@@ -54,14 +53,6 @@ class CellData:
         if sets:
             seeds = list(dict.fromkeys(sets.seeds.values()))
             build(sets.task, sets.quality, seeds, sets.size, say=tqdm.write)
-
-    def unknown_seeds(self, cell: Cell) -> list[int]:
-        """Data seeds of a cell that its task has no data of; a task has so many policies."""
-        sets = self.of(cell)
-        if not sets or sets.size in IMPORTED:
-            return []
-        there = data_seeds(sets.task)
-        return [seed for seed in sets.seeds.values() if seed not in there]
 
     def recipes(self, cell: Cell) -> dict[str, str]:
         """Recipes of a cell's data sets, by seed of the run; {} where they are not known."""

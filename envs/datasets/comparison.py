@@ -21,7 +21,12 @@ from envs.tasks import TASKS, data_seeds
 
 REASONS = Path(__file__).with_name("deviations.csv")
 CARD = "card"  # in place of a size: not built, known from the card of the behaviour policies
-JUDGED = ("quick", "paper", CARD)  # data of size smoke are only there to see that things run
+JUDGED = (
+    "quick",
+    "standard",
+    "paper",
+    CARD,
+)  # data of size smoke are only there to see that things run
 LEVEL = 10.0  # points
 SPREAD = 2.0  # factor
 LENGTH = 1.5  # factor
@@ -141,7 +146,7 @@ def judged(ours: Ours, share: float = 1.0) -> dict[str, bool]:
             verdict[word] = within(own / other, factor, share)
     if mine.rows is not None and rows is not None and ours.quality.endswith("replay"):
         ratio = mine.rows / rows
-        verdict["rows"] = within(ratio, ROWS) or (ours.size == "quick" and ratio < 1)
+        verdict["rows"] = within(ratio, ROWS) or (ours.size != "paper" and ratio < 1)
     return verdict
 
 

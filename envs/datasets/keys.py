@@ -7,7 +7,7 @@ from common.running.options import hint
 from envs import tasks
 from envs.storage import DataError, data_folder
 
-SIZES = ("smoke", "quick", "paper")
+SIZES = ("smoke", "quick", "standard", "paper")
 IMPORTED = ("d4rl", "minari", "omar")
 REPLAYS = ("snapshots", "exact")  # of robots
 COMMAND = "python -m envs.datasets"

@@ -16,8 +16,8 @@ from envs.storage import FORMAT
 GENERATOR = 1  # raise it when a change alters the data
 TASKS = tuple(SCENARIOS)
 QUALITIES = ("random",)
-SIZES = {"smoke": 5_000, "quick": 100_000, "paper": 1_000_000}
-SHIFTING_SIZES = SIZES | {"paper": 100_000}  # not given in the paper
+SIZES = {"smoke": 5_000, "quick": 100_000, "standard": 200_000, "paper": 1_000_000}
+SHIFTING_SIZES = SIZES | {"standard": 100_000, "paper": 100_000}  # not given in the paper
 COLLECT_WORLDS = 200
 
 

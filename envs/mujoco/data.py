@@ -70,6 +70,7 @@ QUALITIES = (
 SIZES = {
     "smoke": 4_000,
     "quick": 100_000,
+    "standard": 200_000,
     "paper": 1_000_000,
 }  # steps of random, medium and expert data
 COLLECTOR_START = 1_000  # steps before the first update, by rlkit's launchers

@@ -21,6 +21,7 @@ QUALITIES = ("random", "medium-replay", "medium", "expert")
 SIZES = {
     "smoke": 5_000,
     "quick": 100_000,
+    "standard": 200_000,
     "paper": 1_000_000,
 }  # steps of random, medium and expert data
 SMOKE_ROUNDS = 10  # of online training in the smoke size's replay data

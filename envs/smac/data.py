@@ -28,7 +28,7 @@ from envs.storage import FORMAT, DataError, check_arrays
 GENERATOR = 2  # raise it when a change alters the data
 TASKS = tuple(MAPS)
 QUALITIES = ("multi-source", "medium", "expert")
-SIZES = {"smoke": 24, "quick": 1_000, "paper": 3_000}  # episodes
+SIZES = {"smoke": 24, "quick": 1_000, "standard": 2_000, "paper": 3_000}  # episodes
 MEDIUM_SIZES = SIZES | {"paper": 10_000}  # OTC's
 COLLECT_BATTLES = 200
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from common.reporting import tables
 from common.running import experiment, program, work
-from common.running.cells import Cell, Layer
+from common.running.cells import Cell, Layer, flat, merged_pairs
 from envs.particle.behaviour import DATA_NOISE, card
 from envs.tasks import TASKS, num_agents
 from papers.omar import landscape, timing, training
@@ -51,11 +51,15 @@ def make_cell(
     what = {"task": task, "quality": quality, "method": method, "reading": reading}
     if variant:
         what["variant"] = variant
+    own = [*backbone_layers(task, reading), *hyper_layers(method, task, quality, reading)]
+    changes = {"backbone": backbone or {}, "hyper": hyper or {}}
+    usual = merged_pairs(own)
+    changed = any(usual.get(key) != value for key, value in flat(changes).items())
+    varied = changed or reading != "released" or bool(variant) or repeat_minibatches
     layers = [
         Layer("this script", what | {"repeat_minibatches": repeat_minibatches}),
-        *backbone_layers(task, reading),
-        *hyper_layers(method, task, quality, reading),
-        *size_layers(preset, task, quality, sweep),
+        *own,
+        *size_layers(preset, task, quality, varied, sweep),
     ]
     words = [task, quality, method]
     if reading != "released":
@@ -68,7 +72,6 @@ def make_cell(
             layers.append(Layer("released code", {"eval_every": REPEATED_EVERY}))
     if task == ROBOT:  # the released data flag the clock's cut as an end
         layers.append(Layer("released data", {"data_reading": {"terminal_timeouts": True}}))
-    changes = {"backbone": backbone or {}, "hyper": hyper or {}}
     marks = ("sweep",) if sweep and preset in SWEEP_PRESETS else ()
     return Cell.of("omar", preset, words, layers, changes, seeds, marks)
 
@@ -161,21 +164,24 @@ def over_data(results: list[dict]) -> dict[int, float | None]:
 def over_last_policy(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) over the policy at the end of its replay data, with noise."""
     behaviour = card(results[0]["config"]["task"])["medium"]["return_mean"]
-    return {seed: gain(value, behaviour[seed]) for seed, value in raw_return(results).items()}
+    return {
+        seed: gain(value, behaviour[seed % len(behaviour)])
+        for seed, value in raw_return(results).items()
+    }
 
 
 def over_second(results: list[dict]) -> dict[int, float | None]:
     """Per seed the improvement (%) of the first cell's return over the second's."""
     first = raw_return(results[:1])
     second = raw_return(results[1:])
-    return {seed: gain(first[seed], second[seed]) for seed in first}
+    return {seed: gain(first[seed], second[seed]) for seed in first if seed in second}
 
 
 def difference(results: list[dict]) -> dict[int, float | None]:
     """Per seed the first cell's last score minus the second's."""
     first = tables.last_score(results[:1])
     second = tables.last_score(results[1:])
-    pairs = {seed: (first[seed], second[seed]) for seed in first}
+    pairs = {seed: (first[seed], second[seed]) for seed in first if seed in second}
     return {
         seed: None if one is None or other is None else one - other
         for seed, (one, other) in pairs.items()

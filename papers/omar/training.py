@@ -16,19 +16,24 @@ from common.running.cells import Cell
 from common.running.program import Course, Members, Training
 from common.running.sources import module_of, resolve
 from envs import datasets
-from envs.tasks import TASKS
+from envs.tasks import TASKS, data_seed
 from envs.teams import load_team
 from papers.omar.config import METHODS, PER_MEMBER, structure
 from papers.omar.omar import Backbone, BackboneConfig
 
-DATA = datasets.CellData(
-    lambda cell: datasets.DataSets(
-        cell.config["task"],
-        cell.config["quality"] + cell.config.get("variant", ""),
-        {seed: seed for seed in cell.config["seeds"]},  # run seed k uses data set k
-        cell.config["data_size"],
+
+def data_of(cell: Cell) -> datasets.DataSets:
+    """The cell's data sets."""
+    config = cell.config
+    return datasets.DataSets(
+        config["task"],
+        config["quality"] + config.get("variant", ""),
+        {run: data_seed(config["task"], run) for run in config["seeds"]},
+        config["data_size"],
     )
-)
+
+
+DATA = datasets.CellData(data_of)
 # How policies trained on the authors' own data are evaluated, beside what their scores are
 # relative to: their prey ships as a pickle, which is not read, and their robots ran on MuJoCo 2.0
 OURS = {

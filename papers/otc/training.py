@@ -21,7 +21,7 @@ from common.running.cells import Cell
 from common.running.program import Course, Members, Training
 from common.running.sources import module_of, resolve
 from envs import datasets, joint
-from envs.tasks import TASKS, data_seeds
+from envs.tasks import TASKS, data_seed
 from envs.teams import load_team
 from papers.otc.balanced import BalancedConfig, BalancedReplay
 from papers.otc.config import BASES
@@ -43,12 +43,6 @@ def roots(cell: Cell) -> list[str]:
 def program_key(cell: Cell) -> tuple:
     """Cells with equal keys differ in how they choose rows only."""
     return tuple(sorted((key, repr(value)) for key, value in cell.config.items() if key not in OWN))
-
-
-def data_seed(task: str, seed: int) -> int:
-    """Run seed k uses data set k, where a task has several; else all use the only one."""
-    there = data_seeds(task)
-    return seed if len(there) > 1 else there[0]
 
 
 def data_sets(cell: Cell) -> datasets.DataSets:

@@ -205,15 +205,12 @@ def test_every_hyperparameter_can_be_named(table):
         ("omar/table3", ["hyper={}"], "write hyper=VALUE or hyper.NAME=VALUE"),
         ("omar/table3", ["hyper.alpha={}"], "hyper.alpha is {}"),
         ("omar/table3", ["seeds=[1,1]"], "expected every seed once; 1 is there twice"),
-        ("omar/table3", ["seeds=[0,7]"], "seed 7: there are no data of it"),
-        ("omar/table6", ["seeds=[5]"], "seed 5: there are no data of it"),
         ("otc/table1", ["normaliser=minibach"], "did you mean 'minibatch'?"),
         ("otc/table3", ["lr=0.1"], "unknown key 'lr'"),
         ("otc/ablation_readings", ["normaliser=minibatch"], "normaliser cannot be set"),
         ("cast_bcq/figure1", ["behaviour=uniforms"], "did you mean 'uniform'?"),
         ("otc/table1", ["batch_size=9999"], "tuning: batch_size is 9999, but candidates is 256"),
         ("otc/table1", ["pool=8"], "batch_size is 64, but pool is 8"),
-        ("otc/figure6b", ["seeds=[0,5]"], "seed 5: there are no data of it"),
         ("cast_bcq/table1", ["last=99"], "last is 99, but evaluations is 8"),
         ("cast_bcq/table2", ["evaluations=1"], "last is 2, but evaluations is 1"),
         ("cast_bcq/table2", ["weight=1.5"], "expected a number between 0 and 1"),
@@ -225,10 +222,8 @@ def test_what_cannot_be_run_says_what_was_expected(name, words, says):
 
 
 def test_seeds_of_the_suite_are_checked_before_anything_runs(nothing_runs, capsys):
-    for seeds, says in (("0,0", "every seed once"), ("7", "seed 7: there are no data")):
-        only = ["--only", "omar/table1", "--preset", "smoke"]
-        assert suite.main([*only, "--seeds", seeds]) == 2
-        assert says in capsys.readouterr().err
+    assert suite.main(["--only", "omar/table1", "--preset", "smoke", "--seeds", "0,0"]) == 2
+    assert "every seed once" in capsys.readouterr().err
 
 
 # --- Runs ---
