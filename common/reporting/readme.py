@@ -63,14 +63,21 @@ def filled(page: Path) -> str:
         ValueError: a block that nothing makes.
     """
     paper = page.parent.name
+    makers = BLOCKS | of_paper(paper)
 
     def block(match: re.Match) -> str:
         opening, name, closing = match.groups()
-        if name not in BLOCKS:
-            raise ValueError(f"{page} has a block {name!r}, expected one of {', '.join(BLOCKS)}")
-        return f"{opening}\n{BLOCKS[name](paper)}\n\n{closing}"
+        if name not in makers:
+            raise ValueError(f"{page} has a block {name!r}, expected one of {', '.join(makers)}")
+        return f"{opening}\n{makers[name](paper)}\n\n{closing}"
 
     return BLOCK.sub(block, page.read_text())
+
+
+def of_paper(paper: str) -> dict[str, Callable[[str], str]]:
+    """The blocks that a paper makes of its own results: `BLOCKS` of its pages.py."""
+    own = catalogue.module(paper, "pages")
+    return own.BLOCKS if own else {}
 
 
 def stamp() -> list[Path]:

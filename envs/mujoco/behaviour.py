@@ -47,7 +47,7 @@ class Training:
 # uncoordinated data. HalfCheetah's first has ten worlds: it needs steps above all, and updates cost
 TRAININGS = {
     "halfcheetah": (Training(1_000_000, worlds=10, seed=1), Training(750_000)),
-    "hopper": (Training(300_000), Training(300_000, seed=1)),
+    "hopper": (Training(300_000), Training(500_000, seed=1)),
     "walker2d": (Training(600_000), Training(600_000, seed=1)),
     "ant": (Training(1_000_000),),
 }

@@ -143,6 +143,16 @@ def training_return(results: list[dict]) -> dict[int, float | None]:
     }
 
 
+def data_score(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the normalised score of the data's mean return: how good the behaviour was."""
+    scale = results[0]["constants"]
+    return {
+        seed: program.score(value, scale["expert"], scale["random"])
+        for seed, value in tables.mean_of(results, "data_return").items()
+        if value is not None
+    }
+
+
 def points_over_data(results: list[dict]) -> dict[int, float | None]:
     """Per seed the last return minus the mean return of the data, in points of the score."""
     scale = results[0]["constants"]

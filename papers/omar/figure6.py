@@ -1,15 +1,20 @@
 """Figure 6 (appendix): learning curves of Table 3."""
 
 from common.reporting import figures, script
-from common.reporting.tables import Table
-from papers.omar import table3
-from papers.omar.config import Options, names
+from common.reporting.tables import Entry, Table
+from papers.omar.config import METHODS, Options, names
+from papers.omar.experiment import particle_entries
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return particle_entries(preset, METHODS, options)
+
 
 TABLE = Table(
     "omar",
     "figure6",
     "learning curves of Table 3",
-    table3.entries,
+    entries,
     draw=figures.curves,
     options=Options(),
     names=names(),

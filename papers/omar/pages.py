@@ -1,0 +1,263 @@
+"""What OMAR's notes say about Table 3, row by row: every number and reason is read from results.
+
+Reasons are facts that stand beside a difference, not proofs: how good the data are, here and
+released, what methods lose after their best evaluation, how far single runs lie apart, and what the
+ablations say of the same data.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.reporting import catalogue, scores
+from common.reporting.readme import SHOWN, markdown
+from common.reporting.shown import Shown
+from common.reporting.stored import Stored, committed
+from common.running.files import read_csv
+from envs.datasets import comparison
+from envs.tasks import data_seeds
+from papers.omar.config import COLUMNS, QUALITIES, TASKS, TITLES
+
+NEAR = 10.0  # points: differences that are named
+
+
+@dataclass(frozen=True)
+class Row:
+    """A data set of Table 3.
+
+    Attributes:
+        means, sds, published, published_sds: of every method.
+        gaps: ours minus published, of the methods that differ.
+        data: score of the data.
+        curves: of every method its learning curve, mean over runs, by round.
+    """
+
+    task: str
+    quality: str
+    means: dict[str, float]
+    sds: dict[str, float]
+    published: dict[str, float]
+    published_sds: dict[str, float]
+    gaps: dict[str, float]
+    data: float | None
+    curves: dict[str, dict[int, float]]
+
+    @property
+    def name(self) -> str:
+        return f"{self.quality}/{self.task}"
+
+
+def best(name: str) -> tuple[str, Stored] | None:
+    """A table at the largest preset at which all of it is committed."""
+    table = catalogue.table(f"omar/{name}")
+    for preset in reversed(SHOWN):
+        there = committed(table, preset)
+        if there and not there.undone("missing") and not there.undone("stale"):
+            return preset, there
+    return None
+
+
+def rows_of(there: Stored) -> list[Row]:
+    """The rows of a committed Table 3."""
+    table = catalogue.table("omar/table3")
+    entries = {entry.name: entry for entry in there.entries}
+    published = table.published()
+    words = scores.comparisons(there.entries, published, table.published_runs)
+    curves = curves_of(there)
+    rows = []
+    for quality in QUALITIES:
+        for task in TASKS:
+            name = f"{quality}/{task}"
+            shown = {method: entries[name, method] for method in COLUMNS}
+            means = {method: entry.mean or 0.0 for method, entry in shown.items()}
+            printed = {method: published[name, method] for method in COLUMNS}
+            data = entries.get((name, "data"))
+            rows.append(
+                Row(
+                    task,
+                    quality,
+                    means,
+                    {method: entry.std or 0.0 for method, entry in shown.items()},
+                    {method: mean for method, (mean, _) in printed.items()},
+                    {method: sd or 0.0 for method, (_, sd) in printed.items()},
+                    {
+                        method: means[method] - printed[method][0]
+                        for method in COLUMNS
+                        if words[name, method].word == "differs"
+                    },
+                    data.mean if data else None,
+                    {method: curves.get((name, method), {}) for method in COLUMNS},
+                )
+            )
+    return rows
+
+
+def curves_of(there: Stored) -> dict[scores.Name, dict[int, float]]:
+    """Mean learning curves of a committed Table 3, by round."""
+    path = there.folder / "table3.curves.csv"
+    points: dict[scores.Name, dict[int, list[float]]] = {}
+    for row in read_csv(path) if path.exists() else []:
+        if row["score"]:
+            curve = points.setdefault((row["row"], row["column"]), {})
+            curve.setdefault(int(row["round"]), []).append(float(row["score"]))
+    return {
+        name: {at: sum(values) / len(values) for at, values in curve.items()}
+        for name, curve in points.items()
+    }
+
+
+def rows_block(_: str) -> str:
+    """Of every row of Table 3 our and the published numbers, and what is known of what differs."""
+    found = best("table3")
+    if not found:
+        return "Table 3 has not been run."
+    preset, there = found
+    lines = []
+    for row in rows_of(there):
+        numbers = [
+            f"{row.means[method]:.0f} ({row.published[method]:.0f}){'*' * (method in row.gaps)}"
+            for method in COLUMNS
+        ]
+        lines.append([row.name, *numbers, sentence(row)])
+    header = ["data", *(TITLES[name] for name in COLUMNS), f"at {preset}: what differs, and why"]
+    return markdown(lines, header)
+
+
+def sentence(row: Row) -> str:
+    """What is known of a row."""
+    found = "" if row.gaps else "no difference is significant"
+    return "; ".join(filter(None, [found, order(row), *(rule(row) for rule in RULES)]))
+
+
+def named(changes: dict[str, float]) -> str:
+    """Methods with signed numbers."""
+    return ", ".join(f"{TITLES[method]} {change:+.0f}" for method, change in changes.items())
+
+
+def order(row: Row) -> str:
+    """Whether the same method is the best one."""
+    ours = max(COLUMNS, key=row.means.__getitem__)
+    theirs = max(COLUMNS, key=row.published.__getitem__)
+    if ours == theirs:
+        return f"{TITLES[ours]} is best here and there"
+    return f"{TITLES[ours]} is best here, {TITLES[theirs]} there"
+
+
+def of_all(row: Row) -> str:
+    """Whether all methods differ one way: what they share is the task and its data."""
+    if len(row.gaps) < len(COLUMNS) or len({gap > 0 for gap in row.gaps.values()}) > 1:
+        return ""
+    prey = "" if row.task == "cooperative_navigation" else " and the prey"
+    return f"all four differ one way: they share the data{prey}"
+
+
+def of_data(row: Row) -> str:
+    """How good the data are."""
+    theirs = comparison.released(row.task, row.quality).get("return_mean")
+    if row.data is None or theirs is None:
+        return ""
+    return f"the data score {row.data:.0f} (released {comparison.level(row.task, theirs):.0f})"
+
+
+def of_runs(row: Row) -> str:
+    """Methods whose runs lie far apart, where the published ones do not."""
+    wide = [
+        f"{TITLES[method]} {row.sds[method]:.0f} ({row.published_sds[method]:.0f})"
+        for method in row.gaps
+        if row.sds[method] > max(NEAR, 2 * row.published_sds[method])
+    ]
+    return f"sd over runs {', '.join(wide)}" if wide else ""
+
+
+def of_decay(row: Row) -> str:
+    """Methods that lose what they had."""
+    lost = []
+    for method in row.gaps:
+        curve = row.curves[method]
+        peak = max(curve, key=curve.__getitem__, default=None)
+        if peak is not None and curve[peak] - curve[max(curve)] > NEAR:
+            lost.append(f"{TITLES[method]} from {curve[peak]:.0f} at round {peak}")
+    return f"falls: {', '.join(lost)}" if lost else ""
+
+
+def of_noise(row: Row) -> str:
+    """What noisier actions in the data do to the methods that differ."""
+    found = best("ablation_data") if row.task == "cooperative_navigation" else None
+    means = {entry.name: entry.mean for entry in found[1].entries} if found else {}
+    changes = {}
+    for method in row.gaps:
+        before, after = (
+            means.get((f"{row.quality}/smooth, noise {noise}", method)) for noise in (0.1, 0.3)
+        )
+        if before is not None and after is not None and abs(after - before) > NEAR:
+            changes[method] = after - before
+    return f"noise 0.3 in the data changes {named(changes)}" if changes else ""
+
+
+def of_weights(row: Row) -> str:
+    """What MA-ICQ's other weights would do."""
+    concerned = row.task == "cooperative_navigation" and "ma_icq" in row.gaps
+    found = best("ablation_icq") if concerned else None
+    means = {
+        entry.column: entry.mean
+        for entry in (found[1].entries if found else [])
+        if entry.row == row.quality and entry.mean is not None
+    }
+    usual = means.pop("constant", None)
+    if usual is None or not means:
+        return ""
+    name = max(means, key=lambda other: abs(means[other] - usual))
+    change = means[name] - usual
+    called = catalogue.table("omar/ablation_icq").called(name)
+    return f"with weights of {called} MA-ICQ {change:+.0f}" if abs(change) > NEAR else ""
+
+
+RULES: tuple[Callable[[Row], str], ...] = (of_all, of_data, of_runs, of_decay, of_noise, of_weights)
+
+
+def between_data_sets(entries: Iterable[tuple[str, Shown, Shown]]) -> float | None:
+    """Share of the variance of paired differences that lies between data sets, of runs of which
+    several learn from the same one: intraclass correlation of a one-way layout, mean squares summed
+    over rows; None where every run has a data set of its own.
+    """
+    between = within = 0.0
+    runs = 0
+    for task, first, second in entries:
+        there = data_seeds(task)
+        groups: dict[int, list[float]] = {}
+        for seed, value in first.seeds.items():
+            other = second.seeds.get(seed)
+            if value is not None and other is not None:
+                groups.setdefault(seed % len(there), []).append(value - other)
+        runs = min(map(len, groups.values()), default=1)
+        if runs < 2:
+            return None
+        values = np.array([group[:runs] for group in groups.values()])
+        between += runs * values.mean(1).var(ddof=1)
+        within += values.var(axis=1, ddof=1).mean()
+    total = between + (runs - 1) * within
+    return float((between - within) / total) if total else None
+
+
+def runs_block(_: str) -> str:
+    """How much runs on the same data set resemble each other."""
+    found = best("table3")
+    if not found:
+        return "Table 3 has not been run."
+    preset, there = found
+    entries = {entry.name: entry for entry in there.entries}
+    lines = []
+    for other in COLUMNS[:-1]:
+        pairs = [
+            (task, entries[f"{quality}/{task}", "omar"], entries[f"{quality}/{task}", other])
+            for quality in QUALITIES
+            for task in TASKS
+        ]
+        share = between_data_sets(pairs)
+        shown = "one run a data set" if share is None else f"{share:.2f}"
+        lines.append([f"OMAR - {TITLES[other]}", preset, shown])
+    return markdown(lines, ["difference", "preset", "intraclass correlation of data sets"])
+
+
+BLOCKS = {"rows": rows_block, "runs": runs_block}
