@@ -44,7 +44,7 @@ class Options:
 
     observation: Literal["own_joints", "own_joints_torso", "full"] = "own_joints_torso"
     # Uncoordinated agents play policies of different trainings, or different snapshots of one
-    uncoordinated: Literal["runs", "snapshots"] = "snapshots"
+    uncoordinated: Literal["runs", "snapshots"] = "runs"
     others: Others = CASTConfig.others
     latent_clip: Positive = CASTConfig.latent_clip
     weight: Share = Variant.weight

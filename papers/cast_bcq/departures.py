@@ -52,6 +52,14 @@ DEPARTURES = [
         "every combination of medium and expert in equal parts, eight for Hopper",
     ),
     Departure(
+        "A4 whose policies the uncoordinated agents play",
+        "medium and expert of one SAC run",
+        "",
+        "medium and expert of a run an agent: teams of one run's play nearly as well as its own "
+        "(envs/mujoco/policies/*/card.json), so nothing miscoordinates",
+        option="uncoordinated=snapshots",
+    ),
+    Departure(
         "A5 distribution of subteams",
         "a mean",
         "",
