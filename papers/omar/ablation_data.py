@@ -7,11 +7,10 @@ stopped at 70 % of the way. Returns differ little, distributions of actions a lo
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from envs.particle.behaviour import DATA_NOISE, OTHER_NOISE
+from envs.particle.data import NOISE
 from papers.omar.config import COLUMNS
 from papers.omar.experiment import cell
 
-NOISE = {"": DATA_NOISE} | {f"-noise{std}": std for std in OTHER_NOISE}
 SHAPES = {"": "smooth", "-saturated": "saturated"}
 # (quality, variant) of each row
 ROWS = {

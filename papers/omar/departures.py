@@ -2,42 +2,41 @@
 so (common.reporting.departures).
 """
 
+from collections.abc import Iterable
+
 from common.reporting.departures import Departure, Effect
 from papers.omar.ablation_options import SHOWN
 from papers.omar.config import COLUMNS, QUALITIES
-from papers.omar.experiment import AGENTS
+from papers.omar.experiment import AGENTS, COLLECTED
+
+
+def column(table: str, other: str, default: str, rows: Iterable[str] = QUALITIES) -> Effect:
+    """One column of a table against another, row by row."""
+    return Effect(table, tuple(((row, other), (row, default)) for row in rows))
+
+
+def reading(
+    table: str,
+    other: str,
+    default: str,
+    methods: Iterable[str] = COLUMNS,
+    qualities: Iterable[str] = QUALITIES,
+) -> Effect:
+    """The rows of one reading against those of another, method by method."""
+    return Effect(
+        table,
+        tuple(
+            ((f"{quality}/{other}", method), (f"{quality}/{default}", method))
+            for quality in qualities
+            for method in methods
+        ),
+    )
 
 
 def alone(option: str) -> Effect:
     """OMAR on navigation under one of the text's readings."""
-    pairs = tuple(((quality, option), (quality, "released")) for quality in SHOWN)
-    return Effect("ablation_options", pairs)
+    return column("ablation_options", option, "released", SHOWN)
 
-
-TOGETHER = Effect(
-    "ablation_readings",
-    tuple(
-        ((f"{quality}/text", method), (f"{quality}/released", method))
-        for quality in QUALITIES
-        for method in COLUMNS
-    ),
-)
-
-
-def of_icq(weights: str) -> Effect:
-    """MA-ICQ on navigation with other weights."""
-    pairs = tuple(((quality, weights), (quality, "constant")) for quality in QUALITIES)
-    return Effect("ablation_icq", pairs)
-
-
-NOISE = Effect(
-    "ablation_data",
-    tuple(
-        ((f"{quality}/smooth, noise 0.3", method), (f"{quality}/smooth, noise 0.1", method))
-        for quality in ("medium", "expert")
-        for method in COLUMNS
-    ),
-)
 
 DEPARTURES = [
     Departure(
@@ -54,7 +53,9 @@ DEPARTURES = [
         "data without their collection",
         "0.1, by the spread of the released returns",
         option="noise",
-        effect=NOISE,
+        effect=reading(
+            "ablation_data", "smooth, noise 0.3", "smooth, noise 0.1", qualities=COLLECTED
+        ),
     ),
     Departure(
         "discount",
@@ -126,7 +127,7 @@ DEPARTURES = [
         "",
         "released",
         option="reading=text",
-        effect=TOGETHER,
+        effect=reading("ablation_readings", "text", "released"),
     ),
     Departure(
         "updates",
@@ -179,14 +180,7 @@ DEPARTURES = [
         "subtracts the density, a plain bug; the published table has it",
         "subtracts its logarithm",
         option="density=released",
-        effect=Effect(
-            "ablation_density",
-            tuple(
-                ((f"{quality}/released", method), (f"{quality}/log", method))
-                for quality in QUALITIES
-                for method in ("ma_cql", "omar")
-            ),
-        ),
+        effect=reading("ablation_density", "released", "log", methods=("ma_cql", "omar")),
     ),
     Departure(
         "HalfCheetah: the clock's cut",
@@ -245,12 +239,7 @@ DEPARTURES = [
         "not released",
         "backbone, alpha 2.5, no delay or noise",
         option="bc_weight",
-        effect=Effect(
-            "ablation_weights",
-            tuple(
-                ((quality, "bc_weight=10.0"), (quality, "bc_weight=2.5")) for quality in QUALITIES
-            ),
-        ),
+        effect=column("ablation_weights", "bc_weight=10.0", "bc_weight=2.5"),
     ),
     Departure(
         "MA-ICQ",
@@ -265,7 +254,7 @@ DEPARTURES = [
         "nothing, in both of ICQ's",
         "nothing",
         option="temperature=spread",
-        effect=of_icq("spread"),
+        effect=column("ablation_icq", "spread", "constant"),
     ),
     Departure(
         "MA-ICQ: its temperatures on target values and on the policy's likelihood",
@@ -273,7 +262,7 @@ DEPARTURES = [
         "ICQ's: 1000 and 0.1 (several agents), 600 and 600 (one agent)",
         "1000 and 10, the second ours",
         option="target_temperature, policy_temperature",
-        effect=of_icq("multi_agent_release"),
+        effect=column("ablation_icq", "multi_agent_release", "constant"),
     ),
     Departure(
         "MA-ICQ: weights on target values",
@@ -281,7 +270,7 @@ DEPARTURES = [
         "ICQ's: mean one (several agents), halved and at most one (one agent)",
         "mean one",
         option="target_weights=clipped",
-        effect=of_icq("clipped"),
+        effect=column("ablation_icq", "clipped", "constant"),
     ),
     Departure(
         "centralised CQL and OMAR",
