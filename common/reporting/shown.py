@@ -28,7 +28,7 @@ class Shown:
         state: "done", or what is missing.
         summary: over seeds.
         published_mean, published_std: None where nothing was printed.
-        seeds, best: last and best score of every seed.
+        seeds, best: last and best score of every seed, see `by_data_set`.
         rounds, curves: of an entry made of one cell, its learning curve for every seed.
         made: what the entry's JSON says besides: data, extra, seconds, and by cell the hash of its
             configuration, its recipe and the kind of machine; {} while it is not done.
@@ -101,7 +101,7 @@ def show_entry(entry: Entry, published_mean: float | None, published_std: float 
     results = [] if undone else results_of(entry)
     seeds: Seeds = {}
     if results or not (entry.cells or entry.missing):
-        seeds = entry.value(results)
+        seeds = by_data_set(entry, entry.value(results))
     return Shown(
         entry.row,
         entry.column,
@@ -111,10 +111,33 @@ def show_entry(entry: Entry, published_mean: float | None, published_std: float 
         published_mean,
         published_std,
         seeds,
-        **(learned(results) if results else {}),
+        **(learned(entry, results) if results else {}),
         made=made_of(entry, results),
         origin=origin_of(entry, results) if results else {},
     )
+
+
+def by_data_set(entry: Entry, values: Seeds) -> Seeds:
+    """Values by run; where several runs learn from each of several data sets, their mean by data
+    set, None if one of them diverged.
+
+    Data sets of different behaviour policies are then the sample: runs on the same one resemble
+    each other and do not count as independent.
+    """
+    sets = [work.paper(cell.paper).data.of(cell) for cell in entry.cells]
+    learns_from: dict[int, int] = {}
+    for of_cell in filter(None, sets):
+        learns_from |= of_cell.seeds
+    several = 1 < len({*learns_from.values()}) < len(learns_from)
+    if not several or not values.keys() <= learns_from.keys():
+        return values
+    samples: dict[int, list[float | None]] = {}
+    for run, value in values.items():
+        samples.setdefault(learns_from[run], []).append(value)
+    return {
+        data: None if None in sample else sum(value or 0.0 for value in sample) / len(sample)
+        for data, sample in samples.items()
+    }
 
 
 def results_of(entry: Entry) -> list[dict]:
@@ -123,11 +146,11 @@ def results_of(entry: Entry) -> list[dict]:
     return [result for result in results if result is not None]
 
 
-def learned(results: list[dict]) -> dict[str, Any]:
+def learned(entry: Entry, results: list[dict]) -> dict[str, Any]:
     """Best scores, and the learning curves of a single result."""
     facts: dict[str, Any] = {}
     if all("best_score" in seed for result in results for seed in result["seeds"]):
-        facts["best"] = mean_of(results, "best_score")
+        facts["best"] = by_data_set(entry, mean_of(results, "best_score"))
     curved = all("curve" in seed for result in results for seed in result["seeds"])
     if len(results) == 1 and "rounds" in results[0] and curved:
         facts["rounds"] = results[0]["rounds"]

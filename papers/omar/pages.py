@@ -5,18 +5,14 @@ released, what methods lose after their best evaluation, how far single runs lie
 ablations say of the same data.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
 
 from common.reporting import catalogue, scores
 from common.reporting.readme import SHOWN, markdown
-from common.reporting.shown import Shown
 from common.reporting.stored import Stored, committed
 from common.running.files import read_csv
 from envs.datasets import comparison
-from envs.tasks import data_seeds
 from papers.omar.config import COLUMNS, QUALITIES, TASKS, TITLES
 
 NEAR = 10.0  # points: differences that are named
@@ -216,48 +212,4 @@ def of_weights(row: Row) -> str:
 RULES: tuple[Callable[[Row], str], ...] = (of_all, of_data, of_runs, of_decay, of_noise, of_weights)
 
 
-def between_data_sets(entries: Iterable[tuple[str, Shown, Shown]]) -> float | None:
-    """Share of the variance of paired differences that lies between data sets, of runs of which
-    several learn from the same one: intraclass correlation of a one-way layout, mean squares summed
-    over rows; None where every run has a data set of its own.
-    """
-    between = within = 0.0
-    runs = 0
-    for task, first, second in entries:
-        there = data_seeds(task)
-        groups: dict[int, list[float]] = {}
-        for seed, value in first.seeds.items():
-            other = second.seeds.get(seed)
-            if value is not None and other is not None:
-                groups.setdefault(seed % len(there), []).append(value - other)
-        runs = min(map(len, groups.values()), default=1)
-        if runs < 2:
-            return None
-        values = np.array([group[:runs] for group in groups.values()])
-        between += runs * values.mean(1).var(ddof=1)
-        within += values.var(axis=1, ddof=1).mean()
-    total = between + (runs - 1) * within
-    return float((between - within) / total) if total else None
-
-
-def runs_block(_: str) -> str:
-    """How much runs on the same data set resemble each other."""
-    found = best("table3")
-    if not found:
-        return "Table 3 has not been run."
-    preset, there = found
-    entries = {entry.name: entry for entry in there.entries}
-    lines = []
-    for other in COLUMNS[:-1]:
-        pairs = [
-            (task, entries[f"{quality}/{task}", "omar"], entries[f"{quality}/{task}", other])
-            for quality in QUALITIES
-            for task in TASKS
-        ]
-        share = between_data_sets(pairs)
-        shown = "one run a data set" if share is None else f"{share:.2f}"
-        lines.append([f"OMAR - {TITLES[other]}", preset, shown])
-    return markdown(lines, ["difference", "preset", "intraclass correlation of data sets"])
-
-
-BLOCKS = {"rows": rows_block, "runs": runs_block}
+BLOCKS = {"rows": rows_block}

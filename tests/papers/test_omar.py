@@ -17,6 +17,8 @@ from common.learning.losses import softmax_weights
 from common.learning.philox import Streams
 from common.learning.replay import Batch, Replay
 from common.reporting import catalogue, script
+from common.reporting.shown import by_data_set
+from common.reporting.tables import Entry
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from envs import datasets
@@ -861,3 +863,16 @@ def test_table_3_on_the_authors_own_data(tmp_path, monkeypatch, capsys):
         constants = {"expert": 79.5, "random": -6.8, "from": "omar"}
         assert result["constants"] == constants | {"evaluated": "against our prey"}
     datasets.recipe.cache_clear()
+
+
+# --- Runs on the same data set ---
+
+
+def test_runs_on_one_data_set_count_once():
+    ten = Entry("row", "column", (make_cell("standard", "world", "medium", "omar"),))
+    values = {run: float(run) for run in range(10)}
+    assert by_data_set(ten, values) == {data: data + 2.5 for data in range(5)}
+    assert by_data_set(ten, values | {7: None})[2] is None
+    assert by_data_set(ten, dict(enumerate(range(20)))) == dict(enumerate(range(20)))  # no runs
+    five = Entry("row", "column", (make_cell("paper", "world", "medium", "omar"),))
+    assert by_data_set(five, {3: 1.0, 4: None}) == {3: 1.0, 4: None}
