@@ -2,10 +2,13 @@
 
 import importlib
 import sys
+from dataclasses import replace
 
 import pytest
 
 from common.running.provenance import ROOT
+
+VIEW = ("reacher", "leader_only", 11)
 
 
 def benchmark(name):
@@ -23,6 +26,21 @@ def anchors(patch):
     patch.setattr(script, "EPISODES", 2)
     words = ["anchors.py", "--size", "smoke", "--updates", "2", "--robots", "hopper"]
     patch.setattr(sys, "argv", words)
+    script.main()
+
+
+def attention(patch):
+    script = benchmark("attention")
+    for name, least in {
+        "TEAMS": 1,
+        "TRANSITIONS": 20,
+        "TURNS": 1,
+        "SIZES": (32,),
+        "VIEWS": (VIEW,),
+    }.items():
+        patch.setattr(script, name, least)
+    patch.setitem(script.MODELS, "reacher", replace(script.MODELS["reacher"], hidden=16))
+    patch.setattr(script.attention, "native", script.attention.native)
     script.main()
 
 
@@ -80,7 +98,7 @@ def simulators(patch):
 
 
 SCRIPTS = (
-    *(anchors, cast_bcq, icq_temperature, moma_ppo),
+    *(anchors, attention, cast_bcq, icq_temperature, moma_ppo),
     *(otc, population, random_numbers, simulators),
 )
 

@@ -11,6 +11,7 @@ Axes: M members, N agents, T steps of a rollout, B batch, L history, I observati
 agent, O observation, A action, D state; K = 1 where the team has one likelihood ratio, else N.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
@@ -88,13 +89,13 @@ class Experience:
 
         def taken(name: str) -> Tensor:
             tensor = getattr(self, name)
-            axis = self.batch_axis(name)
-            shape = [1] * tensor.ndim
-            shape[0] = len(index)
-            shape[axis] = index.shape[1]
-            expanded = list(tensor.shape)
-            expanded[axis] = index.shape[1]
-            return tensor.gather(axis, index.view(shape).expand(expanded))
+            *lead, count = tensor.shape[: self.batch_axis(name) + 1]
+            networks = math.prod(lead[1:])
+            first = torch.arange(len(index) * networks, device=index.device) * count
+            rows = index.unsqueeze(1) + first.view(len(index), networks, 1)
+            # rows are copied whole: a gather goes number by number, a fifth as fast
+            flat = tensor.flatten(0, len(lead)).index_select(0, rows.flatten())
+            return flat.unflatten(0, (*lead, index.shape[1]))
 
         return Experience(**{field.name: taken(field.name) for field in fields(self)})
 

@@ -2,17 +2,19 @@
 with attention.
 
 One layer of self-attention followed by soft attention, as MOMA-PPO (Barde et al., 2024, section
-3.2) gives every learner.
+3.2) gives every learner. `attention.py` has its CPU form.
 
 Axes: M members, N agents, B batch, L steps of history, I observation and action of one agent, H
 size of the embedding, O observation.
 """
 
+import functools
 import math
 
 import torch
 from torch import Tensor
 
+from common.learning import attention
 from common.learning.population import Parameters
 
 EPS = 1e-5
@@ -65,8 +67,9 @@ def encoder_parameters(
     }
 
 
+@functools.cache
 def positions(length: int, size: int, device="cpu") -> Tensor:
-    """[L, H] sinusoidal positions (Vaswani et al., 2017)."""
+    """[L, H] sinusoidal positions (Vaswani et al., 2017); one tensor for all who ask."""
     rates = POSITION_BASE ** (-torch.arange(0, size, 2, device=device) / size)
     angles = torch.arange(length, device=device)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :size]
@@ -76,6 +79,14 @@ def encode(params: Parameters, history: Tensor) -> Tensor:
     """[M, N, B, H] of histories [M, N, B, L, I], oldest first; steps before an episode's start are
     zeros, not masked.
     """
+    size = params["embed_b"].shape[-1]
+    if not attention.native(history, size):
+        return encode_reference(params, history)
+    return attention.encode(params, history, positions(history.shape[3], size))
+
+
+def encode_reference(params: Parameters, history: Tensor) -> Tensor:
+    """Plain torch form of `encode`."""
     members, agents, batch, length, _ = history.shape
     size = params["embed_b"].shape[-1]
 

@@ -102,6 +102,8 @@ def test_compiled_files_belong_to_the_module_that_compiles_them():
     assert "common/learning/kernels.c" in closure(EXAMPLES["omar, particles"])
     assert "papers/otc/nearest.c" in closure(EXAMPLES["otc, BCQ on robots"])
     assert "common/learning/recurrent.c" in closure(EXAMPLES["cast, battles"])
+    included = {f"common/learning/{name}.c" for name in ("attention", "kernels", "recurrent")}
+    assert included <= set(closure(EXAMPLES["moma, PPO"]))
 
 
 @pytest.mark.parametrize("draw", range(4))
