@@ -19,7 +19,14 @@ MAY_IMPORT = {
     "common.running": ("common.learning", "common.running"),
     "common.reporting": ("common.learning", "common.running", "common.reporting"),
     "envs": ("envs", "common.learning", "common.running"),
-    "papers": ("papers", "envs", "common.learning", "common.running", "common.reporting"),
+    "papers": (
+        "papers",
+        "envs",
+        "common.learning",
+        "common.running",
+        "common.reporting",
+        "common.starting",
+    ),
 }
 
 

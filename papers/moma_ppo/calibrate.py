@@ -12,6 +12,9 @@ import argparse
 import sys
 from dataclasses import replace
 
+import common  # noqa: F401  (finds the environment first)
+
+# isort: split
 import torch
 from tabulate import tabulate
 

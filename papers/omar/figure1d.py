@@ -6,6 +6,9 @@ one, in one step as in the paper, and in ten and a hundred. The picture shows on
 every seed, and the last row the values there.
 """
 
+import common  # noqa: F401  (finds the environment first)
+
+# isort: split
 import numpy as np
 
 from common.reporting import figures, script

@@ -2,6 +2,9 @@
 adaptive alphas.
 """
 
+import common  # noqa: F401  (finds the environment first)
+
+# isort: split
 import numpy as np
 
 from common.reporting import figures, script
