@@ -1,11 +1,11 @@
-"""Proposes l_eps, lambda_g and lambda_r of a data set's world model from held-out rows, and says
-how long rollouts then are.
+"""What l_eps, lambda_g and lambda_r of a data set's world model are where rollouts of an untrained
+team shall last so many steps, and how long those of an untrained MOMA-PPO team do last.
 
     python papers/moma_ppo/calibrate.py reacher expert-mix
-    python papers/moma_ppo/calibrate.py ant medium --preset quick --quantiles 0.9 0.97 0.99
+    python papers/moma_ppo/calibrate.py ant medium --preset quick --lengths 5 7 9
 
-No return is looked at. Rollouts start from held-out rows and follow untrained teams, as those of
-the first epoch do. The world model is trained first if it is not there.
+No return is looked at. Rollouts start from held-out rows, with what agents remember there. The
+world model is trained first if it is not there.
 """
 
 import argparse
@@ -25,24 +25,25 @@ from common.running import work
 from common.running.cells import PRESETS, merged
 from common.running.options import BadInput, nearest
 from papers.moma_ppo import models, tasks
-from papers.moma_ppo.calibration import calibrate
-from papers.moma_ppo.config import LENGTH, QUALITIES, QUANTILE, hyper_layers
+from papers.moma_ppo.calibration import calibrate, untrained
+from papers.moma_ppo.config import LENGTH, QUALITIES, hyper_layers
 from papers.moma_ppo.ensemble import WorldModelConfig, split_rows, tensors_of
 from papers.moma_ppo.limits import HISTORY, LIMITS
 from papers.moma_ppo.sequences import Sequences
 
 DATA = {"reacher": ("expert-mix",), "ant": QUALITIES}
-QUANTILES = (0.5, 0.9, 0.95, 0.97, 0.99)
+LENGTHS = (5.0, 6.0, 7.0, 8.0, 9.0)
 TEAMS = 5
 STARTS = 200
-HEADER = ["quantile", "l_eps", "lambda_g", "lambda_r", "mean rollout length"]
+FREE = {**LIMITS, "adaptive": False, "penalty": 0.0}
+HEADER = ["length asked for", "l_eps", "lambda_g", "lambda_r", "mean rollout length"]
 
 
 def proposals(
-    preset: str, task: str, quality: str, quantiles: list[float], steps: int, device: str = "cpu"
+    preset: str, task: str, quality: str, lengths: list[float], device: str = "cpu"
 ) -> list[list[float]]:
-    """Rows of HEADER: calibration at every quantile, and the mean length of rollouts of at most
-    `steps` steps under it.
+    """Rows of HEADER: calibration for every length, and how long rollouts of untrained teams then
+    last.
     """
     cell = models.model_cell(preset, task, quality)
     work.paper("moma_ppo").data.prepare(cell)
@@ -51,7 +52,8 @@ def proposals(
     data = tensors_of(arrays, device)
     config = WorldModelConfig(**cell.config["model"])
     view = tasks.agents(cell.config)
-    _, held_out = split_rows(len(arrays["rewards"]), config.validation)
+    ends = arrays["terminals"] | arrays["timeouts"]
+    _, held_out = split_rows(ends, config.validation, config.split)
     sequences = Sequences(arrays, view, HISTORY[task], 1.0, device)
     hyper = merged(hyper_layers(preset, task, "moma_ppo"))["hyper"]
     ppo = MAPPOConfig(**hyper)
@@ -59,32 +61,27 @@ def proposals(
     learner = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
     picks = Streams(seeds, "starts", device).integers(len(held_out), (STARTS,))
     state, history = sequences.start(held_out.to(device)[picks])
+    how = cell.config["calibration"]
+    free = models.load_world(cell, result, [FREE], device, "paper", None)
+    seed = cell.config["seeds"][0]
+    eps = untrained(free, data, held_out, how["rows"], how["steps"], how["action_std"], seed)
     world = models.load_world(cell, result, [LIMITS] * TEAMS, device, "paper", None)
-    kept = torch.arange(config.kept)
     rows = []
-    for quantile in quantiles:
-        proposed = calibrate(
-            world.ensemble,
-            kept,
-            data,
-            held_out,
-            quantile,
-            cell.config["calibration_rows"],
-            cell.config["seeds"][0],
-        )
+    for length in lengths:
+        proposed = calibrate(*eps, data["reward"], length)
         l_eps = torch.full((TEAMS,), proposed["l_eps"], device=device)
         world.limits = replace(world.limits, l_clip=l_eps, l_stop=l_eps)
         actions = Streams(seeds, "actions", device)
         of_world = Streams(seeds, "world", device)
-        rollouts = roll(learner, world, view, state, history, steps, actions, of_world)
-        length = float(rollouts.valid.sum() / (TEAMS * STARTS))
+        rollouts = roll(learner, world, view, state, history, how["steps"], actions, of_world)
+        lasted = float(rollouts.valid.sum() / (TEAMS * STARTS))
         numbers = [proposed[name] for name in ("l_eps", "lambda_g", "lambda_r")]
-        rows.append([quantile, *numbers, length])
+        rows.append([length, *numbers, lasted])
     return rows
 
 
 def check(args: argparse.Namespace) -> None:
-    """Whether there is such data, and quantiles and steps are possible.
+    """Whether there is such data, and lengths are possible.
 
     Raises:
         BadInput: with one sentence.
@@ -93,8 +90,8 @@ def check(args: argparse.Namespace) -> None:
         choices = [f"{task} {quality}" for task, all_of in DATA.items() for quality in all_of]
         hint = nearest(f"{args.task} {args.quality}", choices)
         raise BadInput(f"no data {args.task!r} {args.quality!r}; {hint}")
-    if not all(0 < quantile < 1 for quantile in args.quantiles) or args.steps < 1:
-        raise BadInput("quantiles lie between 0 and 1, and a rollout has at least one step")
+    if not all(1 <= length <= LENGTH for length in args.lengths):
+        raise BadInput(f"lengths lie between 1 and {LENGTH}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,23 +101,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("quality", help="of the data")
     parser.add_argument("--preset", default="quick", choices=PRESETS)
     parser.add_argument(
-        "--quantiles",
-        type=float,
-        nargs="+",
-        default=QUANTILES,
-        help="of the held-out one-step uncertainty",
+        "--lengths", type=float, nargs="+", default=LENGTHS, help="of rollouts, in steps"
     )
-    parser.add_argument("--steps", type=int, default=LENGTH, help="of a rollout, at most")
     args = parser.parse_args(arguments)
     try:
         check(args)
-        rows = proposals(args.preset, args.task, args.quality, list(args.quantiles), args.steps)
+        rows = proposals(args.preset, args.task, args.quality, list(args.lengths))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(tabulate(rows, HEADER, floatfmt=("g", ".4g", ".4g", ".4g", ".2f")))
-    print(f"\nof at most {args.steps} steps, untrained teams, preset {args.preset};", end=" ")
-    print(f"the scripts use quantile {QUANTILE}")
+    print(f"\nof at most {LENGTH} steps, untrained teams, preset {args.preset}")
     return 0
 
 

@@ -1,14 +1,16 @@
 """Methods, tasks and presets of MOMA-PPO: which settings go with which experiment."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from common.learning.mappo import MAPPOConfig, Ratio
 from common.learning.mixing import Mixing
-from common.learning.ranges import Count, CountOrZero, NotNegative, Share
+from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
 from common.running.cells import Layer, defaults
 from papers.moma_ppo.ensemble import WorldModelConfig
 from papers.moma_ppo.iql import IQLConfig
+from papers.moma_ppo.limits import Cut, ValueUnits
 from papers.moma_ppo.td3 import TD3Config
 
 GAME = ("iql", "maiql", "ibc", "moma_ppo")  # Table 3's methods
@@ -40,9 +42,8 @@ ENTROPY_TARGET = {
     "ant": -8.0,
 }  # minus the joint action's size
 
-QUANTILE = 0.97  # of held-out one-step uncertainty that is l_eps
-CALIBRATION_ROWS = 10_000  # that it is a quantile of
 LENGTH = 10  # steps of a rollout
+FOLLOWED = 100  # rollouts of an audit
 DEFAULT_VARIANT = "epistemic, adaptive"
 
 
@@ -52,8 +53,20 @@ class Options:
 
     combine: Literal["paper", "released"] = "paper"
     uncertainty: Literal["state", "released"] = "state"
+    cut: Cut = "last"
+    value_units: ValueUnits = "returns"
     ratio: Ratio = MAPPOConfig.ratio
     mixer: Mixing = MAPPOConfig.mixer
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How l_eps is found: such that rollouts of an untrained team last this long on average."""
+
+    length: Positive = 7.0  # steps; without l_eps it would be `steps`
+    steps: Count = LENGTH
+    rows: Count = 2000  # rollouts, from held-out rows
+    action_std: Positive = 1.0  # of an untrained team: MOMA-PPO's first standard deviation
 
 
 @dataclass(frozen=True)
@@ -78,9 +91,9 @@ class Sizes:
     ft_updates: Count
     batch_size: Count
     evaluations: Count
-    episodes: Count
-    quantile: Share
-    calibration_rows: Count  # drawn of the held-out ones, for the quantile
+    averaged: Count  # last evaluations whose mean is the score
+    episodes: Count  # of an evaluation
+    followed: Count  # rollouts that tell true from imagined reward, from the same rows every time
     scaled_model_rewards: bool
 
 
@@ -111,14 +124,15 @@ class AntSizes(Sizes):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
-        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 1, "episodes": 1,
-        "epochs": 2, "transitions": 40,
+        "seeds": [0, 1], "data_size": "smoke", "updates": 4, "evaluations": 1, "averaged": 1,
+        "episodes": 1, "epochs": 2, "transitions": 40,
         "small": {"hidden": 8, "memory": 4}, "ppo": {"minibatch": 20, "passes": 1}, "batch_size": 8,
         "model": {"hidden": 8, "layers": 2, "updates": 5, "batch_size": 16, "ranking_batches": 2},
         "ft_updates": 10,
     },
     "quick": {
-        "seeds": [0, 1], "data_size": "quick", "updates": 200, "evaluations": 2, "episodes": 3,
+        "seeds": [0, 1], "data_size": "quick", "updates": 200, "evaluations": 2,
+        "averaged": 1, "episodes": 3,
         "epochs": 6, "transitions": 2000,
         "small": {"hidden": 64, "memory": 16, "lr": 1e-3}, "batch_size": 64,
         "ppo": {"minibatch": 250, "lr": 3e-4, "value_clip": 0.0, "initial_log_std": -1.0},
@@ -129,7 +143,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {
         "seeds": [0, 1, 2], "data_size": "paper", "updates": 1_000_000, "evaluations": 50,
-        "episodes": 100,
+        "averaged": 1, "episodes": 100,
         "epochs": 10_000, "transitions": 2000,
         "small": {}, "ppo": {}, "batch_size": 256,
         "model": {},
@@ -180,6 +194,14 @@ def preset_of(preset: str, task: str) -> dict:
     if task == "coordination":
         return GAME_PRESETS[preset]
     return PRESETS[preset] | TASK_PRESETS[task].get(preset, {})
+
+
+def calibration_of(preset: str, task: str) -> Calibration:
+    """How l_eps of a task's models is found; the game has none."""
+    first = MAPPOConfig(**preset_of(preset, task)["ppo"]).initial_log_std
+    steps = 1 if task == "coordination" else LENGTH
+    length = min(Calibration.length, steps)
+    return Calibration(length=length, steps=steps, action_std=math.exp(first))
 
 
 def sizes_of(task: str) -> type[Sizes]:

@@ -70,11 +70,62 @@ DEPARTURES = [
         "not given",
         "",
         (
-            "calibrated on held-out rows, never on returns: l_eps is the 97 % quantile of "
-            "one-step eps_g under an untrained policy's actions; an uncertainty at that quantile "
-            "costs half a standard deviation of the data's rewards"
+            "calibrated on held-out rows, never on returns: l_eps is such that ten-step rollouts "
+            "of an untrained team, with the standard deviation that policies start from, last "
+            "seven steps on average; an uncertainty of l_eps costs half a standard deviation of "
+            "the data's rewards. calibrate.py shows other lengths"
         ),
-        option="QUANTILE, LIMITS",
+        option="calibration.length",
+    ),
+    Departure(
+        "what is behind a step that uncertainty cut",
+        '"the value of the last state"; "does not penalize agents"',
+        "the value of the state that was generated there",
+        (
+            "the value of the state before it, the last that the models agreed about. The state "
+            "behind it is never continued, so nothing but itself teaches its value, and teams "
+            "steer to where it is too large. An end there, as MOReL has it, is what the text "
+            "says it is not"
+        ),
+        option="cut=next, cut=end",
+    ),
+    Departure(
+        "units of values",
+        "not given",
+        "raw rewards",
+        (
+            "rewards over the standard deviation of the data's discounted returns: one gradient "
+            "norm is shared by all losses, and with returns of 400 the value's takes it all"
+        ),
+        option="value_units=raw",
+    ),
+    Departure(
+        "loss of the model's means",
+        "likelihood",
+        "",
+        (
+            "paper: likelihood; elsewhere squares, with the deviations fitted beside them: on the "
+            "ant's held-out episodes less wrong about state and reward after one and ten steps, "
+            "where easy numbers own the likelihood's gradient. The rate falls as half a cosine"
+        ),
+        option="model.loss, model.beta, model.falling",
+    ),
+    Departure(
+        "ends in the model's loss",
+        "not given",
+        "every row weighs the same",
+        (
+            "as released; end_weight weighs those that end an episode more. One row in 2,800 of "
+            "the ant's full-replay data does, and held-out ends are hardly ever foreseen"
+        ),
+        option="model.end_weight",
+    ),
+    Departure(
+        "what is held out of the model's data",
+        "not given",
+        "a tenth of the transitions",
+        "a tenth of the episodes, whole: errors of ten steps must be of rows never seen",
+        option="model.split",
     ),
     Departure(
         "inputs and targets of the model",

@@ -13,12 +13,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, silu
 
 from common.learning.heads import ACTION_BOUND
 from common.learning.learner import Learner
@@ -29,6 +30,12 @@ from common.running.files import atomic
 
 SPLIT_SEED = 12345  # of held-out rows, the same for all data
 LEAST_STD = 1e-3  # numbers that hardly vary are scaled by this
+
+# What means are fitted by: the paper's likelihood; the likelihood weighted by sigma^(2 beta)
+# (Seitzer et al., 2022); squares, with the deviation fitted beside them
+ModelLoss = Literal["likelihood", "beta-nll", "squares"]
+Units = Literal["relu", "silu"]
+Split = Literal["episodes", "transitions"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,12 @@ class WorldModelConfig:
     log_std_max: float = 2.0
     scaled: bool = False  # inputs and outputs standardised
     delta: bool = False  # the change of the state is predicted
+    loss: ModelLoss = "likelihood"
+    beta: Share = 0.5  # of beta-nll
+    end_weight: Positive = 1.0  # of rows that end an episode, in the loss of the ends
+    units: Units = "relu"
+    falling: bool = False  # the rate falls to 0 as half a cosine
+    split: Split = "episodes"  # what is held out whole; the authors' code holds out transitions
 
 
 @dataclass(frozen=True)
@@ -113,36 +126,71 @@ def deep_parameters(
     return tensors
 
 
-def apply_deep(params: Mapping[str, Tensor], prefix: str, x: Tensor) -> Tensor:
-    """[E, B, out] of x [E, B, in] or [B, in], ReLU between layers."""
+def apply_deep(
+    params: Mapping[str, Tensor], prefix: str, x: Tensor, units: Units = "relu"
+) -> tuple[Tensor, Tensor]:
+    """Of x [E, B, in] or [B, in] the last layer's inputs [E, B, H] and its outputs [E, B, out]."""
     layer = 0
-    while f"{prefix}w{layer}" in params:
+    while True:
         weight = params[f"{prefix}w{layer}"]
         bias = params[f"{prefix}b{layer}"].unsqueeze(1)
         if layer:
-            x = x.relu()
+            x = silu(x) if units == "silu" else x.relu()
         if x.ndim == 2:
             x = x.expand(len(weight), *x.shape)
-        x = torch.baddbmm(bias, x, weight)
         layer += 1
-    return x
+        output = torch.baddbmm(bias, x, weight)
+        if f"{prefix}w{layer}" not in params:
+            return x, output
+        x = output
 
 
-def likelihood_loss(
-    mean: Tensor, log_std: Tensor, logit: Tensor, target: Tensor, goes_on: Tensor
+def gaussian(
+    params: Mapping[str, Tensor], prefix: str, x: Tensor, config: WorldModelConfig
+) -> tuple[Tensor, Tensor]:
+    """Means and log standard deviations [E, B, D] of a network with 2 D outputs.
+
+    With squares the deviation's gradient stays in the last layer, so that means are fitted as if
+    there were none.
+    """
+    features, output = apply_deep(params, prefix, x, config.units)
+    mean, log_std = output.chunk(2, -1)
+    if config.loss == "squares":
+        last = max(int(name[2:]) for name in params if name.startswith(f"{prefix}w"))
+        half = mean.shape[-1]
+        weight = params[f"{prefix}w{last}"][..., half:]
+        bias = params[f"{prefix}b{last}"][..., half:].unsqueeze(1)
+        log_std = torch.baddbmm(bias, features.detach(), weight)
+    return mean, log_std.clamp(config.log_std_min, config.log_std_max)
+
+
+def model_loss(
+    mean: Tensor,
+    log_std: Tensor,
+    logit: Tensor,
+    target: Tensor,
+    goes_on: Tensor,
+    beta: float = 0.0,
+    end_weight: float = 1.0,
 ) -> Tensor:
-    """[E] negative log likelihood of data, section 3.1, without the Gaussians' constant.
+    """[E] loss of data, section 3.1, without the Gaussians' constant.
 
-        mean_b,d (log sigma_T + z_T^2 / 2) + mean_b (log sigma_r + z_r^2 / 2)
-        + mean_b BCE(p_d),    z = (target - mu) / sigma
+        mean_b,d w_T (log sigma_T + z_T^2 / 2) + mean_b w_r (log sigma_r + z_r^2 / 2)
+        + mean_b w_d BCE(p_d),    z = (target - mu) / sigma,    w = sigma^(2 beta), a constant
+
+    With beta = 0 it is the negative log likelihood. With beta = 1 the gradient in mu is that of
+    half the squared error, whatever sigma is; in log sigma it is sigma^2 - (target - mu)^2.
 
     Args:
         mean, log_std, target: [E, B, D + 1], reward last. The next state's dimensions are
             averaged, as in the authors' code, not summed.
         logit, goes_on: [E, B]; goes_on is 0 where the episode ended, else 1.
+        end_weight: w_d where the episode ended; 1 elsewhere.
     """
-    nll = log_std + 0.5 * ((target - mean) / log_std.exp()).square()
+    weight = (2 * beta * log_std.detach()).exp()
+    nll = weight * (log_std + 0.5 * ((target - mean) / log_std.exp()).square())
     ends = binary_cross_entropy_with_logits(logit, goes_on, reduction="none")
+    ends = ends * (end_weight + (1 - end_weight) * goes_on)
     return nll[..., :-1].mean((1, 2)) + nll[..., -1].mean(1) + ends.mean(1)
 
 
@@ -170,6 +218,7 @@ class Ensemble(Learner):
         if scales is None or not config.scaled:
             scales = Scales.none(width, state_dim + 1)
         self.scales = scales.to(device)
+        self.beta = {"likelihood": 0.0, "beta-nll": config.beta, "squares": 1.0}[config.loss]
         numbers = range(config.members)
         self.batches = Streams(numbers, f"world model batches/{seed}", device)
         self.others["batches"] = self.batches
@@ -200,12 +249,11 @@ class Ensemble(Learner):
         [E, B] of going on.
         """
         x = (x - self.scales.input_mean) / self.scales.input_std
-        state, state_log_std = apply_deep(params, "t", x).chunk(2, -1)
-        reward, reward_log_std = apply_deep(params, "r", x).chunk(2, -1)
+        state, state_log_std = gaussian(params, "t", x, self.config)
+        reward, reward_log_std = gaussian(params, "r", x, self.config)
         log_std = torch.cat([state_log_std, reward_log_std], -1)
-        log_std = log_std.clamp(self.config.log_std_min, self.config.log_std_max)
-        logit = apply_deep(params, "e", x).squeeze(-1)
-        return torch.cat([state, reward], -1), log_std, logit
+        _, logit = apply_deep(params, "e", x, self.config.units)
+        return torch.cat([state, reward], -1), log_std, logit.squeeze(-1)
 
     def targets_of(self, data: Mapping[str, Tensor]) -> Tensor:
         """[R, D + 1] what means are compared with, in scaled units."""
@@ -214,7 +262,8 @@ class Ensemble(Learner):
     def loss(self, rows: Mapping[str, Tensor]) -> Tensor:
         """[E] of rows as `prepared_rows` makes them, with a leading axis E."""
         outputs = self.outputs(self.members(), rows["x"])
-        return likelihood_loss(*outputs, rows["target"], rows["goes_on"])
+        weights = self.beta, self.config.end_weight
+        return model_loss(*outputs, rows["target"], rows["goes_on"], *weights)
 
     def update(self, rows: Mapping[str, Tensor]) -> None:
         """One step of every member on its own minibatch of the training rows; notes the losses
@@ -222,6 +271,9 @@ class Ensemble(Learner):
         """
         index = self.batches.integers(len(rows["x"]), (self.config.batch_size,))
         loss = self.loss({name: tensor[index] for name, tensor in rows.items()})
+        if self.config.falling:
+            adam = self.optimisers["members"]
+            adam.lr.fill_(self.config.lr * falling_share(adam.steps, self.config.updates))
         self.descend(loss, "members")
         self.notes["loss"] = loss.detach()
 
@@ -235,11 +287,35 @@ class Ensemble(Learner):
         return Prediction(mean, log_std.exp() * self.scales.target_std, logit.sigmoid())
 
 
-def split_rows(rows: int, fraction: float) -> tuple[Tensor, Tensor]:
-    """Numbers of the training rows and of the held-out ones: a fixed random split by transition."""
-    order = torch.randperm(rows, generator=generator(SPLIT_SEED, "validation"))
-    held_out = max(1, round(fraction * rows))
-    return order[held_out:], order[:held_out]
+def falling_share(step: int, updates: int) -> float:
+    """Of the learning rate at step number `step` (from 0): half a cosine from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * step / updates))
+
+
+def split_rows(
+    ends: np.ndarray, fraction: float, by: Split = "transitions"
+) -> tuple[Tensor, Tensor]:
+    """Numbers of the training rows and of the held-out ones: a fixed random split.
+
+    Args:
+        ends: [R] bool, last rows of episodes.
+        fraction: of the rows that is held out, at least one row, or of the episodes.
+
+    Raises:
+        ValueError: nothing would be left to learn from.
+    """
+    of_row = np.arange(len(ends))
+    if by == "episodes":
+        of_row = np.concatenate([[0], np.cumsum(ends[:-1])])
+    groups = int(of_row[-1]) + 1
+    if groups < 2:
+        raise ValueError(f"{groups} of {by}, expected two or more: some are held out")
+    order = torch.randperm(groups, generator=generator(SPLIT_SEED, "validation")).numpy()
+    chosen = order[: max(1, round(fraction * groups))]
+    if by == "transitions":
+        return torch.from_numpy(order[len(chosen) :]), torch.from_numpy(chosen)
+    held_out = np.isin(of_row, chosen)
+    return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
 
 
 def tensors_of(arrays: Mapping[str, np.ndarray], device="cpu") -> dict[str, Tensor]:

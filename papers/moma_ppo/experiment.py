@@ -11,6 +11,7 @@ from common.running.cells import Cell, Layer, defaults
 from papers.moma_ppo import models, tasks, training
 from papers.moma_ppo.config import (
     DEFAULT_VARIANT,
+    FOLLOWED,
     GAME_PRESETS,
     LENGTH,
     ModelRollouts,
@@ -31,8 +32,9 @@ def game_cell(
     sizes = GAME_PRESETS[preset]
     what = {"task": "coordination", "quality": setting, "view": "full", "method": method}
     names = ("rows", "seeds", "evaluations")
+    fixed = {"data_seed": tasks.DATA_SEED, "batch_size": 64, "averaged": 1}
     layers = [
-        Layer("this script", what | {"data_seed": tasks.DATA_SEED, "batch_size": 64}),
+        Layer("this script", what | fixed),
         Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": Sizes}),
         *hyper_layers(preset, "coordination", method),
     ]
@@ -70,7 +72,7 @@ def cell(
     sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
     what = {"task": task, "quality": quality, "view": mapped, "method": method}
-    names = ("seeds", "updates", "data_size", "evaluations", "episodes", "batch_size")
+    names = ("seeds", "updates", "data_size", "evaluations", "averaged", "episodes", "batch_size")
     layers = [
         Layer("this script", what),
         Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": sizes_of(task)}),
@@ -86,7 +88,7 @@ def cell(
         words += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
         words += [] if world == "model" else [world]
         changes |= {"length": length}
-        changes |= readings(options, "combine", "uncertainty", "hyper.ratio")
+        changes |= readings(options, "combine", "uncertainty", "cut", "value_units", "hyper.ratio")
     if method == "maiql_ft":
         more = sizes["ft_updates"]
         both = {"ft_updates": more, "updates": sizes["updates"] + more}
@@ -107,8 +109,14 @@ def rollout_layers(preset: str, task: str, length: int) -> list[Layer]:
     """MOMA-PPO's epochs and rollouts."""
     sizes = preset_of(preset, task)
     usual = {"length": length, "world": "model", "variant": DEFAULT_VARIANT}
-    read = {"combine": Options().combine, "uncertainty": Options().uncertainty}
+    own = Options()
+    names = ("combine", "uncertainty", "cut", "value_units")
+    read = {name: getattr(own, name) for name in names}
+    if task == "coordination":  # nothing is cut, and returns are 0 or 1
+        read |= {"value_units": "raw"}
     epochs = {"epochs": sizes["epochs"], "updates": 0, "transitions": sizes["transitions"]}
+    if task != "coordination":
+        epochs["followed"] = 2 if preset == "smoke" else FOLLOWED
     return [Layer(f"preset {preset}", epochs), Layer("MOMA-PPO", usual | read)]
 
 

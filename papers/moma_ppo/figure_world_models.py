@@ -1,8 +1,9 @@
-"""How well the world models predict: error after one and ten open-loop steps under the data's own
-actions.
+"""How well the world models predict: errors after one and ten open-loop steps under the data's own
+actions, on episodes that were held out whole.
 
-In standard deviations of the state, root mean square over its numbers: 1 is as bad as knowing only
-the mean. Also what calibration proposes from held-out data: l_eps and lambda_g.
+In standard deviations of the state, root mean square over its numbers, and of the reward: 1 is as
+bad as knowing only the mean. Also what calibration proposes from held-out data: l_eps and lambda_g.
+The curves are of the error over the number of steps.
 """
 
 import dataclasses
@@ -25,8 +26,10 @@ def error(key: str):
 
 
 COLUMNS = {
-    "error after 1 step": error("error_1"),
-    "error after 10 steps": error("error_10"),
+    "error after 1 step": error("state_error_1"),
+    "error after 10 steps": error("state_error_10"),
+    "of the reward after 1 step": error("reward_error_1"),
+    "of the reward after 10 steps": error("reward_error_10"),
     "l_eps": calibrated("l_eps"),
     "lambda_g": calibrated("lambda_g"),
     "lambda_r": calibrated("lambda_r"),

@@ -2,6 +2,15 @@
 model a variant uses.
 """
 
+from typing import Literal
+
+# What is behind a step that uncertainty cut: the value of the state that was generated there; the
+# value of the state before it, the last that the models agreed about; nothing, as in MOReL
+Cut = Literal["next", "last", "end"]
+# Of rewards in MOMA-PPO's rollouts: as they are, or over the standard deviation of the data's
+# discounted returns
+ValueUnits = Literal["raw", "returns"]
+
 HISTORY = {"coordination": 0, "reacher": 10, "ant": 10}  # steps that agents remember
 
 # How the world model is used: of the rollouts; see world.Limits

@@ -6,26 +6,26 @@ All views of a task share one model, as it predicts the state.
 
 import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from common.running import program, work
-from common.running.cells import Cell, Layer, file_name, flat, read
+from common.running.cells import Cell, Layer, defaults, file_name, flat, read
 from common.running.files import sha256
 from common.running.options import changed
 from common.running.program import Course, Members, Training
 from papers.moma_ppo import tasks
-from papers.moma_ppo.calibration import calibrate, horizon_errors
-from papers.moma_ppo.config import (
-    CALIBRATION_ROWS,
-    QUANTILE,
-    model_layers,
-    preset_of,
-    sizes_of,
+from papers.moma_ppo.calibration import (
+    calibrate,
+    foreseen_ends,
+    horizon_errors,
+    untrained,
+    whole_pieces,
 )
+from papers.moma_ppo.config import calibration_of, model_layers, preset_of, sizes_of
 from papers.moma_ppo.ensemble import (
     Ensemble,
     WorldModelConfig,
@@ -42,7 +42,8 @@ from papers.moma_ppo.world import LearnedWorld, Limits
 HELD_OUT_ROWS = 1000  # whose loss the curve shows
 EVALUATIONS = 10
 ERROR_STEPS = 10
-ERROR_PIECES = 500
+END_ROWS = 20_000  # that do not end, among which false ends are counted
+ERROR_PIECES = 1000
 
 
 def model_cell(preset: str, task: str, quality: str) -> Cell:
@@ -53,9 +54,9 @@ def model_cell(preset: str, task: str, quality: str) -> Cell:
         data = {"rows": sizes["rows"], "data_seed": tasks.DATA_SEED}
     else:
         data = {"data_size": sizes["data_size"]}
-    calibration = {"quantile": QUANTILE, "calibration_rows": CALIBRATION_ROWS}
     layers = [
-        Layer("one for all seeds", what | calibration | {"seeds": [0]}, {"": sizes_of(task)}),
+        Layer("one for all seeds", what | {"seeds": [0]}, {"": sizes_of(task)}),
+        defaults("calibration", calibration_of(preset, task)),
         Layer(f"preset {preset}", data),
         *model_layers(preset, task),
     ]
@@ -115,7 +116,8 @@ def build(members: Members, device: str) -> Training:
     config = WorldModelConfig(**cell.config["model"])
     arrays, checksum = tasks.load(cell.config)
     data = tensors_of(arrays, device)
-    fitted, held_out = split_rows(len(arrays["rewards"]), config.validation)
+    ends = arrays["terminals"] | arrays["timeouts"]
+    fitted, held_out = split_rows(ends, config.validation, config.split)
     dims = data["state"].shape[1], data["action"].shape[1]
     ensemble = Ensemble(members.seeds[0], *dims, config, scales_of(data, config), device)
     rows = prepared_rows(ensemble, data, fitted.to(device))
@@ -126,34 +128,54 @@ def build(members: Members, device: str) -> Training:
         ).items()
     }
 
+    everyone = torch.arange(config.members, device=device)
+    low, high = box_of(data)
+    pieces = whole_pieces(ends, ERROR_STEPS, held_out)
+
+    def errors_of(which: Tensor) -> dict[str, list[float]]:
+        """Of members, on pieces of held-out episodes."""
+        world = free_world(ensemble, which, low, high, device)
+        return horizon_errors(world, data, pieces, ERROR_STEPS, ERROR_PIECES, members.seeds[0])
+
     @torch.no_grad()
     def evaluate(done: int) -> dict[str, list]:
-        """Losses, means over the ensemble: of the last minibatch and on held-out rows."""
-        return {
+        """Means over the ensemble: losses of the last minibatch and on held-out rows; errors of
+        predictions one and ten steps ahead where whole episodes are held out.
+        """
+        errors = errors_of(everyone)
+        ahead = {
+            f"{name}_error_{steps}": [numbers[steps - 1]]
+            for name, numbers in errors.items()
+            for steps in (1, ERROR_STEPS)
+            if numbers
+        }
+        return ahead | {
             "loss": [float(ensemble.notes["loss"].mean())],
             "held_out_loss": [float(ensemble.loss(checked).mean())],
         }
 
     @functools.cache
     def outcome() -> dict:
-        return assess(cell, ensemble, arrays, data, held_out, device)
+        return assess(cell, ensemble, data, held_out, errors_of, device)
 
     def facts(course: Course) -> dict:
         errors = outcome()["errors"]
-        return {
+        ahead = {
+            f"{name}_error_{steps}": numbers[steps - 1] if numbers else None
+            for name, numbers in errors.items()
+            for steps in (1, ERROR_STEPS)
+        }
+        return ahead | {
             "held_out_loss": course.curves["held_out_loss"][-1],
-            "error_1": errors[0] if errors else None,
-            "error_10": errors[-1] if errors else None,
-            "curve": errors,
+            "curve": errors["state"],
         }
 
     def summary(courses: list[Course]) -> dict:
-        curves = courses[0].curves
-        losses = zip(courses[0].rounds, curves["loss"], curves["held_out_loss"], strict=True)
+        course = courses[0]
         return {
-            "rounds": list(range(1, len(outcome()["errors"]) + 1)),
-            "loss_curve": [list(point) for point in losses],
-        } | {name: entry for name, entry in outcome().items() if name != "errors"}
+            "rounds": list(range(1, len(outcome()["errors"]["state"]) + 1)),
+            "training": {"rounds": course.rounds} | course.curves,
+        } | outcome()
 
     return Training(
         learner=ensemble,
@@ -167,39 +189,54 @@ def build(members: Members, device: str) -> Training:
     )
 
 
+def box_of(data: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The data's bounding box: least and largest state and, last, reward, [D + 1]."""
+    states = torch.cat([data["state"], data["next_state"]])
+    low = torch.cat([states.amin(0), data["reward"].amin().view(1)])
+    high = torch.cat([states.amax(0), data["reward"].amax().view(1)])
+    return low, high
+
+
+def free_world(
+    ensemble: Ensemble, which: Tensor, low: Tensor, high: Tensor, device: str
+) -> LearnedWorld:
+    """Of some members, in the data's box, without penalties and cuts."""
+    free = dict.fromkeys(("lambda_r", "lambda_g", "lambda_a"), 0.0)
+    free |= {"l_clip": math.inf, "l_stop": math.inf, "box": True}
+    return LearnedWorld(ensemble, which, low, high, Limits.of([free], device))
+
+
 def assess(
     cell: Cell,
     ensemble: Ensemble,
-    arrays: dict[str, np.ndarray],
     data: dict[str, Tensor],
     held_out: Tensor,
+    errors_of: Callable[[Tensor], dict[str, list[float]]],
     device: str,
 ) -> dict:
     """Keeps the best members of a trained ensemble, in a file; what they are worth.
 
     Returns:
-        For a result: errors of predictions 1, 2, ... steps ahead, of every member, which are kept,
-        the calibration of penalties, and the file's checksum.
+        For a result: errors of predictions 1, 2, ... steps ahead on held-out episodes, of every
+        member, which are kept, the calibration of penalties, and the file's checksum.
     """
     seed = cell.config["seeds"][0]
     order, member_errors = rank_members(ensemble, data, held_out, seed)
     kept = order[: ensemble.config.kept].to(device)
-    states = torch.cat([data["state"], data["next_state"]])
-    low = torch.cat([states.amin(0), data["reward"].amin().view(1)])
-    high = torch.cat([states.amax(0), data["reward"].amax().view(1)])
+    low, high = box_of(data)
     path = file_of(cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_ensemble(path, ensemble, kept, low, high)
-    free = dict.fromkeys(("lambda_r", "lambda_g", "lambda_a"), 0.0)
-    free |= {"l_clip": math.inf, "l_stop": math.inf, "box": True}
-    world = LearnedWorld(ensemble, kept, low, high, Limits.of([free], device))
-    sizes = (cell.config["quantile"], cell.config["calibration_rows"])
-    calibration = calibrate(ensemble, kept, data, held_out, *sizes, seed)
+    how = cell.config["calibration"]
+    world = free_world(ensemble, kept, low, high, device)
+    eps = untrained(world, data, held_out, how["rows"], how["steps"], how["action_std"], seed)
     return {
-        "errors": horizon_errors(world, data, arrays, ERROR_STEPS, ERROR_PIECES, seed),
+        "errors": errors_of(kept),
         "member_errors": member_errors.tolist(),
         "kept": kept.tolist(),
-        "calibration": calibration,
+        "calibration": calibrate(*eps, data["reward"], how["length"]),
+        "largest_reward": float(high[-1]),
+        **foreseen_ends(world, data, held_out, END_ROWS),
         "model_sha256": sha256(path),
     }
 

@@ -6,7 +6,7 @@ The world model is in ensemble.py and world.py, MAPPO in common/learning/mappo.p
 Axes: M members, N agents, B rollouts side by side, T steps, D state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,8 @@ from common.running.program import Members, Training
 from common.running.sources import resolve
 from envs.lockstep import View
 from papers.moma_ppo import models, tasks
-from papers.moma_ppo.limits import GAME_LIMITS, LIMITS, VARIANTS
+from papers.moma_ppo.audit import Audit
+from papers.moma_ppo.limits import GAME_LIMITS, LIMITS, VARIANTS, Cut
 from papers.moma_ppo.tasks import SIMULATED, Setting
 from papers.moma_ppo.training import learner_of
 
@@ -27,16 +28,23 @@ from papers.moma_ppo.training import learner_of
 def build(members: Members, device: str) -> Training:
     """MOMA-PPO: epochs of rollouts from states of the data, and of MAPPO on them (Algorithm 1)."""
     setting = Setting(members, device)
-    learner = MOMAPPO(setting)
     world, checksums = world_of(setting)
+    learner = MOMAPPO(setting, largest_value(setting))
     return setting.training(
         learner,
         act=learner.mappo.act,
         draw=lambda done: imagine(setting, learner.mappo, world, done),
         total=setting.config["epochs"],
         others={},
+        audit=Audit(setting, world, learner.mappo),
         **checksums,
     )
+
+
+def largest_value(setting: Setting) -> float:
+    """Largest value that a state can have: the largest reward of the data for ever."""
+    gamma = setting.config["hyper"]["gamma"]
+    return float(setting.data.reward.max()) / (1 - gamma)
 
 
 def world_of(setting: Setting) -> tuple[Any, dict[str, str]]:
@@ -84,16 +92,34 @@ def imagine(setting: Setting, mappo: MAPPO, world, epoch: int) -> Epoch:
         state, history = setting.data.start(index)
         actions = streams(f"actions/{turn}")
         of_world = streams(f"world/{turn}")
-        rounds.append(roll(mappo, world, setting.view, state, history, steps, actions, of_world))
+        rolled = roll(mappo, world, setting.view, state, history, steps, actions, of_world)
+        scaled = replace(rolled, reward=setting.reward_scale * rolled.reward)
+        rounds.append(cut_as(scaled, config["cut"]))
         have += rounds[-1].valid.flatten(1).sum(1)
     return Epoch(rounds, streams(f"order/{epoch}"))
 
 
-class MOMAPPO:
-    """MAPPO on rollouts in the world model; reports how these went."""
+def cut_as(rollouts: Rollouts, reading: Cut) -> Rollouts:
+    """Rollouts with what is behind steps that uncertainty cut, see `limits.Cut`."""
+    if reading == "next" or "cut" not in rollouts.facts:
+        return rollouts
+    cut = rollouts.facts["cut"].bool()
+    if reading == "last":
+        behind = torch.where(cut, rollouts.value, rollouts.next_value)
+        return replace(rollouts, next_value=behind)
+    return replace(rollouts, alive=rollouts.alive * ~cut)
 
-    def __init__(self, setting: Setting):
+
+class MOMAPPO:
+    """MAPPO on rollouts in the world model; reports how these went.
+
+    Args:
+        largest: value that a state can have.
+    """
+
+    def __init__(self, setting: Setting, largest: float):
         self.setting = setting
+        self.largest = largest
         self.mappo = learner_of(setting)
 
     def update(self, epoch: Epoch) -> dict[str, Tensor]:
@@ -108,7 +134,8 @@ class MOMAPPO:
             hyper.gamma,
             hyper.gae_lambda,
         )
-        return self.mappo.update(steps, epoch.order) | how_it_went(epoch.rounds[0])
+        learned = self.mappo.update(steps, epoch.order)
+        return learned | how_it_went(epoch.rounds[0], setting.reward_scale, self.largest)
 
     def state_dict(self) -> dict:
         return self.mappo.state_dict()
@@ -117,17 +144,25 @@ class MOMAPPO:
         self.mappo.load_state_dict(state)
 
 
-def how_it_went(rollouts: Rollouts) -> dict[str, Tensor]:
-    """[M] mean length of rollouts; means over their steps of uncertainty, penalty and reward."""
+def how_it_went(rollouts: Rollouts, scale: float, largest: float) -> dict[str, Tensor]:
+    """[M] mean length of rollouts; means over their steps of uncertainty, penalty and reward;
+    values, on average and at most, as shares of the largest that a state can have.
+
+    Args:
+        scale: of rewards in them.
+    """
     valid = rollouts.valid.float()
     steps = valid.sum((1, 2))
     means = {
         name: (rollouts.facts[name].nan_to_num() * valid).sum((1, 2)) / steps
-        for name in ("eps_g", "penalty", "size")
+        for name in ("eps_g", "penalty", "size", "cut")
         if name in rollouts.facts
     }
-    reward = (rollouts.reward * valid).sum((1, 2)) / steps
-    return {"length": steps / valid.shape[2]} | means | {"model_reward": reward}
+    reward = (rollouts.reward * valid).sum((1, 2)) / steps / scale
+    value = (rollouts.value * valid).sum((1, 2)) / steps / largest
+    top = rollouts.value.masked_fill(~rollouts.valid, -torch.inf).amax((1, 2)) / largest
+    values = {"model_reward": reward, "value_share": value, "top_value_share": top}
+    return {"length": steps / valid.shape[2]} | means | values
 
 
 def copies_of(view: View, state_dim: int) -> torch.Tensor:

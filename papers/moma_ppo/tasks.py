@@ -2,6 +2,7 @@
 scored.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from envs.lockstep import View, play
 from papers.moma_ppo.limits import HISTORY
 from papers.moma_ppo.sequences import HistoryBatch, Sequences
 
+LEAST_SPREAD = 1e-3  # of returns, that rewards are divided by
 DATA_SEED = 0  # there is one data set of each quality
 CENTRALISED = ("iql",)
 MODELS = "papers.moma_ppo.models"
@@ -93,10 +95,25 @@ def constants(config: dict) -> tuple[float, float]:
     return resolve("envs.mujoco.data:D4RL_CONSTANTS")[config["task"]]
 
 
+def discounted_returns(arrays: dict[str, np.ndarray], gamma: float) -> np.ndarray:
+    """[R] discounted sums of rewards from each row to its episode's end."""
+    ends = arrays["terminals"] | arrays["timeouts"]
+    sums = np.zeros(len(ends))
+    following = 0.0
+    for row in reversed(range(len(ends))):
+        following = arrays["rewards"][row] + gamma * following * (not ends[row])
+        sums[row] = following
+    return sums
+
+
 def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
-    """Of the ant's rewards for IQL and its relatives: 1000 / (largest - smallest return of the
-    data).
+    """Of rewards: for MOMA-PPO one over the standard deviation of the data's discounted returns,
+    where values have that unit; of the ant's for IQL and its relatives 1000 / (largest - smallest
+    return of the data); else 1.
     """
+    if config.get("value_units") == "returns":
+        spread = float(discounted_returns(arrays, config["hyper"]["gamma"]).std())
+        return 1 / max(spread, LEAST_SPREAD)
     if config["task"] != "ant" or config["method"] not in (
         "iql",
         "maiql",
@@ -192,11 +209,21 @@ class Setting:
             return GameJudge(len(self.seeds), self.view, self.device)
         return RobotJudge(self.config, self.seeds, self.view, self.device)
 
-    def training(self, learner, act, draw, total: int, others: dict, **models: str) -> Training:
+    def training(
+        self,
+        learner,
+        act,
+        draw,
+        total: int,
+        others: dict,
+        audit: Callable[[], dict[str, list]] = dict,
+        **models: str,
+    ) -> Training:
         """A training scored in the real environment.
 
         Args:
             act: the greedy population.
+            audit: what else is measured at evaluations, lists [M] by name.
             models: checksums of world models it uses.
         """
         judge = self.judge()
@@ -204,14 +231,14 @@ class Setting:
 
         def evaluate(done: int) -> dict[str, list]:
             measured = vars(judge(act))
-            return {name: numbers for name, numbers in measured.items() if numbers}
+            return {name: numbers for name, numbers in measured.items() if numbers} | audit()
 
         return Training(
             learner=learner,
             draw=draw,
             evaluate=evaluate,
             evaluate_at=program.evenly(total, self.config["evaluations"]),
-            facts=facts,
+            facts=functools.partial(facts, averaged=self.config["averaged"]),
             total=total,
             data=[{"0": self.checksum, **models} for _ in self.members.cells],
             summary=lambda courses: {"constants": {"expert": expert, "random": random}},
@@ -219,16 +246,28 @@ class Setting:
         )
 
 
-def facts(course: Course) -> dict:
-    """What a result says of a seed."""
+def facts(course: Course, averaged: int) -> dict:
+    """What a result says of a seed.
+
+    Args:
+        averaged: last evaluations whose means are its score, return and distance: a team that walks
+            at one may fall at the next.
+    """
     curve = [program.finite(score) for score in course.curves["score"]]
-    reached = [score for score in curve if score is not None]
-    walked = course.curves.get("distance")
+
+    def last(name: str) -> float | None:
+        return program.finite(program.last_mean(course.curves[name], averaged))
+
+    beside = {
+        name: [program.finite(number) for number in numbers]
+        for name, numbers in course.curves.items()
+        if name not in ("score", "raw")
+    }
     return {
-        "last_score": curve[-1],
-        "best_score": max(reached) if reached else None,
-        "last_return": program.finite(course.curves["raw"][-1]),
-        "distance": program.finite(walked[-1]) if walked else None,
+        "last_score": last("score"),
+        "last_return": last("raw"),
+        "distance": last("distance") if "distance" in course.curves else None,
         "curve": curve,
+        "curves": beside,
         "facts": course.reports,
     }

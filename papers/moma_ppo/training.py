@@ -39,7 +39,8 @@ def roots(cell: Cell) -> list[str]:
         modules.append(module_of(learner))
     if method in MODEL_BASED:
         modules.append(MODELS)
-    if method == "maiql_ft" or config.get("world") == "simulator":
+    audited = method == "moma_ppo" and not tasks.is_game(config)  # see audit.py
+    if method == "maiql_ft" or audited:
         modules.append(module_of(SIMULATED))
     return modules
 

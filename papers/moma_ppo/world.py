@@ -182,6 +182,7 @@ class LearnedWorld:
             "eps_g": eps_g,
             "eps_r": eps_r,
             "penalty": cost,
+            "cut": 1 - running.float(),
             "size": following.abs().amax(-1),
         }
         alive = torch.zeros_like(reward) if self.one_step else goes_on.float()

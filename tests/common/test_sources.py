@@ -231,7 +231,7 @@ def test_what_maps_members_to_data_and_scales_scores_decides_numbers():
 
 REGISTRIES = {  # names of methods, and what makes the cells of other modules
     *("BASES", "BUILDERS", "METHODS", "PER_MEMBER", "structure"),
-    *("QUANTILE", "CALIBRATION_ROWS", "model_layers", "preset_of", "sizes_of"),
+    *("calibration_of", "model_layers", "preset_of", "sizes_of"),
 }
 
 

@@ -12,26 +12,34 @@ from pettingzoo.test import parallel_api_test
 
 from common.learning.philox import Streams
 from common.learning.population import generator
-from common.learning.rollouts import ACTION_BOUND, Outcome
+from common.learning.rollouts import ACTION_BOUND, Outcome, Rollouts
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
-from common.running.program import train
+from common.running.program import Course, train
 from envs.coordination import game
 from envs.coordination.parallel import CoordinationEnv
 from envs.lockstep import View
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
-from papers.moma_ppo import calibrate, models, moma_ppo, training
-from papers.moma_ppo.calibration import horizon_errors, penalty_weight, whole_pieces
-from papers.moma_ppo.config import PRESETS, QUANTILE, AntOptions
+from papers.moma_ppo import audit, calibrate, models, moma_ppo, tasks, training
+from papers.moma_ppo.calibration import (
+    cut_lengths,
+    foreseen_ends,
+    horizon_errors,
+    limit_of_length,
+    penalty_weight,
+    whole_pieces,
+)
+from papers.moma_ppo.config import PRESETS, AntOptions
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
     WorldModelConfig,
-    likelihood_loss,
+    falling_share,
     load_ensemble,
+    model_loss,
     prepared_rows,
     rank_members,
     save_ensemble,
@@ -294,7 +302,7 @@ def test_a_saved_model_predicts_the_same(tmp_path, stream):
 
 def test_the_likelihood_by_hand():
     one = torch.ones(1, 1, 3)
-    loss = likelihood_loss(
+    loss = model_loss(
         mean=torch.tensor([[[1.0, 2.0, 3.0]]]),
         log_std=0 * one,
         logit=torch.zeros(1, 1),
@@ -303,6 +311,87 @@ def test_the_likelihood_by_hand():
     )
     # next state: mean of 1/2 and 0; reward: 2; a fair coin: log 2
     assert loss.tolist() == pytest.approx([0.25 + 2 + math.log(2)])
+
+
+def test_weighted_likelihoods_by_hand(stream):
+    """With beta = 1 the gradient in the mean is that of half the squared error, and in the log
+    deviation it is sigma^2 - error^2.
+    """
+    mean = torch.randn(1, 1, 2, generator=stream, requires_grad=True)
+    log_std = torch.randn(1, 1, 2, generator=stream, requires_grad=True)
+    target = torch.randn(1, 1, 2, generator=stream)
+    fixed = torch.zeros(1, 1), target, torch.ones(1, 1)
+    model_loss(mean, log_std, *fixed, beta=1.0).sum().backward()
+    error = (mean - target).detach()
+    assert torch.allclose(mean.grad, error, atol=1e-6)
+    variance = (2 * log_std.detach()).exp()
+    assert torch.allclose(log_std.grad, variance - error.square(), atol=1e-5)
+    # In between the likelihood's gradient is weighted by sigma
+    plain, half = mean.detach().requires_grad_(), mean.detach().requires_grad_()
+    model_loss(plain, log_std.detach(), *fixed).sum().backward()
+    model_loss(half, log_std.detach(), *fixed, beta=0.5).sum().backward()
+    assert torch.allclose(half.grad, variance.sqrt() * plain.grad, atol=1e-5)
+
+
+def test_rows_that_end_weigh_more_where_asked_to():
+    sure = torch.zeros(1, 2, 2)
+    ends = torch.tensor([[0.0, 1.0]])
+    plain, heavy = (
+        model_loss(sure, sure, torch.zeros(1, 2), sure, ends, end_weight=weight)
+        for weight in (1.0, 3.0)
+    )
+    assert plain.tolist() == pytest.approx([math.log(2)])
+    assert heavy.tolist() == pytest.approx([2 * math.log(2)])  # weights 3 and 1
+
+
+def test_ends_that_are_foreseen_and_false_ones(stream):
+    """A world that ends where the first number of the state is positive."""
+
+    class Ending:
+        def step(self, state, action, streams):
+            return Outcome(state, *[torch.zeros(1)] * 1, (state[..., 0] <= 0).float(), None, {})
+
+    data = tensors_of(arrays(stream, rows=4))
+    data["state"][:, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    data["goes_on"] = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    rows = torch.arange(4)
+    assert foreseen_ends(Ending(), data, rows, 5) == {"ends_foreseen": 0.5, "false_ends": 0.5}
+    assert foreseen_ends(Ending(), data, rows[2:], 1) == {"ends_foreseen": None, "false_ends": 1}
+
+
+def test_squares_fit_the_means_as_if_there_were_no_deviations(stream):
+    """Only the last layer's own half learns the deviations."""
+    data = tensors_of(arrays(stream))
+    config = replace(TINY, loss="squares", max_norm=1e9)
+    ensemble = Ensemble(0, 4, 4, config)
+    rows = prepared_rows(ensemble, data, torch.arange(60))
+    rows = {name: tensor.expand(3, *tensor.shape) for name, tensor in rows.items()}
+    ensemble.backward(ensemble.loss(rows), "members")
+    found = {name: leaf.grad.clone() for name, leaf in ensemble.params.tensors.items()}
+    mean, _, logit = ensemble.outputs(ensemble.members(), rows["x"])
+    squares = 0.5 * (mean - rows["target"]).square()
+    ends = torch.nn.functional.binary_cross_entropy_with_logits(
+        logit, rows["goes_on"], reduction="none"
+    )
+    loss = squares[..., :-1].mean((1, 2)) + squares[..., -1].mean(1) + ends.mean(1)
+    ensemble.backward(loss, "members")
+    for name, leaf in ensemble.params.tensors.items():
+        same = torch.allclose(leaf.grad, found[name], atol=1e-6)
+        assert same != (name in ("tw2", "tb2", "rw2", "rb2")), name
+    half = slice(0, 4)
+    assert torch.allclose(
+        ensemble.params["tw2"].grad[..., half], found["tw2"][..., half], atol=1e-6
+    )
+
+
+def test_the_rate_falls_to_nothing(stream):
+    assert [falling_share(step, 4) for step in (0, 2, 4)] == pytest.approx([1, 0.5, 0])
+    ensemble = Ensemble(0, 4, 4, replace(TINY, falling=True, updates=4))
+    rows = prepared_rows(ensemble, tensors_of(arrays(stream)), torch.arange(60))
+    for _ in range(3):
+        ensemble.update(rows)
+    rate = ensemble.optimisers["members"].lr
+    assert rate.tolist() == pytest.approx([TINY.lr * falling_share(2, 4)] * len(rate))
 
 
 def test_members_are_ranked_by_their_errors(stream):
@@ -318,10 +407,15 @@ def test_members_are_ranked_by_their_errors(stream):
 
 
 def test_held_out_rows_are_not_trained_on():
-    training, held_out = split_rows(200, 0.1)
-    assert len(held_out) == 20
-    assert sorted([*training.tolist(), *held_out.tolist()]) == list(range(200))
-    assert torch.equal(split_rows(200, 0.1)[1], held_out)
+    ends = np.arange(200) % 10 == 9
+    for by in ("transitions", "episodes"):
+        fitted, held_out = split_rows(ends, 0.1, by)
+        assert len(held_out) == 20
+        assert sorted([*fitted.tolist(), *held_out.tolist()]) == list(range(200))
+        assert torch.equal(split_rows(ends, 0.1, by)[1], held_out)
+    assert held_out.view(2, 10).diff().eq(1).all() and held_out[0] % 10 == 0  # two whole episodes
+    with pytest.raises(ValueError, match="1 of episodes"):
+        split_rows(np.zeros(9, bool), 0.1, "episodes")
 
 
 def test_limits_of_members_are_those_of_their_rows():
@@ -357,12 +451,14 @@ def test_pieces_of_the_data_lie_in_one_episode():
     assert whole_pieces(ends, 3).tolist() == [0, 3]
     assert whole_pieces(ends, 2).tolist() == [0, 1, 3, 4]
     assert whole_pieces(ends, 4).tolist() == []
+    assert whole_pieces(ends, 9).tolist() == []
+    assert whole_pieces(ends, 2, torch.tensor([1, 2, 3, 4])).tolist() == [1, 3]
 
 
 def test_horizon_errors_of_a_world_that_stands_still(stream):
     class Still:
         def step(self, state, action, streams):
-            return Outcome(state, *[torch.zeros(1)] * 3, {})
+            return Outcome(state, torch.ones(1, 500), *[torch.zeros(1)] * 2, {})
 
     data = arrays(stream, rows=40)
     data["next_observations"][:-1] = data["observations"][1:]
@@ -378,8 +474,93 @@ def test_horizon_errors_of_a_world_that_stands_still(stream):
         )
         for t in range(3)
     ]
-    found = horizon_errors(Still(), tensors, data, 3, 500, 0)
-    assert found == pytest.approx(expected, rel=1e-4)
+    found = horizon_errors(Still(), tensors, starts, 3, 500, 0)
+    assert found["state"] == pytest.approx(expected, rel=1e-4)
+    rewards = data["rewards"]
+    expected = [
+        np.sqrt(((1 - rewards[row + t]) ** 2).mean()) / rewards.std(ddof=1) for t in range(3)
+    ]
+    assert found["reward"] == pytest.approx(expected, rel=1e-4)
+    nowhere = torch.zeros(0, dtype=torch.long)
+    assert horizon_errors(Still(), tensors, nowhere, 3, 500, 0) == {"state": [], "reward": []}
+
+
+def test_l_eps_of_a_length_by_trying_all(stream):
+    eps_g = torch.rand(6, 40, generator=stream)
+    for length in (1.0, 2.5, 4.0, 5.9):
+        limit = limit_of_length(eps_g, length)
+        lasted = [next((t + 1 for t in range(6) if row[t] >= limit), 6) for row in eps_g.T]
+        assert cut_lengths(eps_g, limit).tolist() == lasted
+        assert np.mean(lasted) == pytest.approx(length, abs=1 / 40)
+    assert limit_of_length(eps_g, 6.0) > eps_g.max()
+
+
+def test_what_is_behind_a_step_that_uncertainty_cut(stream):
+    """Values 1, 2, 3 of the states of a rollout and 4 of the one it ends in; step 1 was cut."""
+    rolled = rollouts_of(value=[1.0, 2.0, 3.0], next_value=[2.0, 3.0, 4.0], cut=[0.0, 1.0, 0.0])
+    behind = {name: moma_ppo.cut_as(rolled, name) for name in ("next", "last", "end")}
+    assert behind["next"] is rolled
+    assert behind["last"].next_value.flatten().tolist() == [2, 2, 4]
+    assert behind["last"].alive.flatten().tolist() == [1, 1, 1]
+    assert behind["end"].alive.flatten().tolist() == [1, 0, 1]
+    facts = moma_ppo.how_it_went(behind["last"], scale=0.5, largest=10.0)
+    assert facts["model_reward"].tolist() == [2] and facts["top_value_share"].tolist() == [
+        pytest.approx(0.3)
+    ]
+
+
+def rollouts_of(value, next_value, cut):
+    """One rollout with these numbers at its steps, rewards 1."""
+    column = lambda numbers: torch.tensor(numbers).view(1, -1, 1)  # noqa: E731
+    ones = torch.ones(1, len(value), 1)
+    empty = torch.zeros(1)
+    return Rollouts(
+        *[empty] * 4, column(value), column(next_value), ones, ones, ones, ones.bool(),
+        {"cut": column(cut)},
+    )  # fmt: skip
+
+
+def test_discounted_returns_stop_at_episodes_ends():
+    data = {
+        "rewards": np.array([1.0, 2.0, 4.0]),
+        "terminals": np.array([False, True, False]),
+        "timeouts": np.array([False, False, True]),
+    }
+    assert tasks.discounted_returns(data, 0.5).tolist() == [2, 2, 4]
+    config = {"value_units": "returns", "hyper": {"gamma": 0.5}}
+    assert tasks.reward_scale(config, data) == pytest.approx(1 / np.std([2, 2, 4]))
+
+
+def test_teams_are_followed_until_they_fall():
+    """A world that pays 1 a step and ends the second team's episode at its second step."""
+
+    class Paying:
+        steps = 0
+
+        def reset(self, state):
+            self.steps = 0
+
+        def step(self, state, action, streams):
+            self.steps += 1
+            alive = torch.tensor([[1.0, float(self.steps < 2)]])
+            return Outcome(state, torch.ones(1, 2), alive, torch.ones(1, 2), {})
+
+    def act(obs, history):
+        assert history.shape == (1, 2, 2, 4, 3 + 2)
+        return torch.zeros(1, 2, 2, 2)
+
+    state, history = torch.zeros(1, 2, 4), torch.zeros(1, 2, 2, 4, 5)
+    streams = Streams([0], "w")
+    rewards, alive = audit.followed(act, Paying(), VIEW, state, history, 3, streams)
+    assert rewards[:, 0].tolist() == [[1, 1], [1, 1], [1, 0]]
+    assert alive[:, 0].tolist() == [[1, 1], [1, 0], [1, 0]]
+
+
+def test_the_score_is_the_mean_of_the_last_evaluations():
+    curves = {"score": [0.0, 1.0, 3.0], "raw": [0.0, 10.0, 30.0], "true_10": [1.0, 2.0, 3.0]}
+    found = tasks.facts(Course(0, 0, [1, 2, 3], curves, []), averaged=2)
+    assert found["last_score"] == 2 and found["last_return"] == 20 and found["distance"] is None
+    assert found["curve"] == curves["score"] and found["curves"] == {"true_10": [1, 2, 3]}
 
 
 def test_an_uncertainty_at_its_quantile_costs_half_a_standard_deviation():
@@ -793,18 +974,18 @@ def test_calibration_proposes_what_the_model_was_stored_with_and_says_how_long_r
         "ranking_batches": 2,
     }
     monkeypatch.setitem(PRESETS["smoke"], "model", trained)  # smoke's own is cut everywhere
-    rows = calibrate.proposals("smoke", "reacher", "expert-mix", [0.01, QUANTILE, 0.9999], 5)
+    rows = calibrate.proposals("smoke", "reacher", "expert-mix", [1.0, 7.0, 10.0])
     stored = store.read(models.model_cell("smoke", "reacher", "expert-mix"))["calibration"]
     assert rows[1][1:4] == pytest.approx(
         [stored[key] for key in ("l_eps", "lambda_g", "lambda_r")], rel=1e-4
     )
     lengths = [row[-1] for row in rows]
-    assert 1 <= lengths[0] < 2 and lengths[0] < lengths[1] <= lengths[2] <= 5
-    assert calibrate.main(["reacher", "expert-mix", "--preset", "smoke", "--quantiles", "0.5"]) == 0
+    assert 1 <= lengths[0] < 2 and 5 < lengths[1] < 9 < lengths[2] <= 10
+    assert calibrate.main(["reacher", "expert-mix", "--preset", "smoke", "--lengths", "5"]) == 0
     assert "mean rollout length" in capsys.readouterr().out
     for words, message in (
         (["ant", "medum"], "did you mean 'ant medium'"),
-        (["ant", "random", "--steps", "0"], "one step"),
+        (["ant", "random", "--lengths", "0"], "lengths lie between"),
     ):
         assert calibrate.main(words) == 2
         error = capsys.readouterr().err
