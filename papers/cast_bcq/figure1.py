@@ -7,7 +7,7 @@ goals, and what the methods think of the nine joint actions at (4, 4), where the
 independent learners fail.
 """
 
-import common  # noqa: F401  (finds the environment first)
+import common.reporting  # noqa: F401  (finds the environment first)
 
 # isort: split
 import numpy as np

@@ -12,7 +12,7 @@ import argparse
 import sys
 from dataclasses import replace
 
-import common  # noqa: F401  (finds the environment first)
+import common.reporting  # noqa: F401  (finds the environment first)
 
 # isort: split
 import torch

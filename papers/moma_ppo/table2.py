@@ -5,7 +5,7 @@ Ours are rebuilt from our own behaviour policies; a data set that is not built y
 script.
 """
 
-import common  # noqa: F401  (finds the environment first)
+import common.reporting  # noqa: F401  (finds the environment first)
 
 # isort: split
 import numpy as np

@@ -6,7 +6,7 @@ one, in one step as in the paper, and in ten and a hundred. The picture shows on
 every seed, and the last row the values there.
 """
 
-import common  # noqa: F401  (finds the environment first)
+import common.reporting  # noqa: F401  (finds the environment first)
 
 # isort: split
 import numpy as np

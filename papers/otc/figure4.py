@@ -2,7 +2,7 @@
 adaptive alphas.
 """
 
-import common  # noqa: F401  (finds the environment first)
+import common.reporting  # noqa: F401  (finds the environment first)
 
 # isort: split
 import numpy as np
