@@ -125,6 +125,26 @@ def test_welch_and_holm_by_hand():
     assert scores.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
 
+def test_shares_are_tested_exactly():
+    """Forty of forty: the interval begins at the 40th root of 0.025, 91.2 %."""
+    low, high = scores.exact_interval(40, 40)
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    assert scores.exact_p(40, 40, 0.9) == pytest.approx(2 * 0.9**40)
+    assert scores.exact_p(5, 10, 0.5) == 1.0
+
+    def of(values, **bound):
+        one = Claim("", "a", "x", ((("t", "a"), None),), share=True, **bound)
+        return verdict(one, lambda table: {("t", "a"): dict(enumerate(values))})
+
+    assert of([100.0] * 40, above=90).word == "holds"
+    assert of([100.0] * 20, above=90).word == "undecided"
+    few = of([0.0, 100.0] * 4, below=50)
+    assert few.word == "undecided" and few.low == pytest.approx(15.7, abs=0.1)
+    assert scores.summary([100.0, 0.0], share=True).low == pytest.approx(1.26, abs=0.01)
+    with pytest.raises(ValueError, match="not all 0 or 100"):
+        of([3.0], above=0)
+
+
 def test_words_beside_published_numbers():
     def entry(row, values):
         return Shown(row, "c", ("x",), "done", scores.summary(values))

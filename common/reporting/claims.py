@@ -57,6 +57,7 @@ class Claim:
         above: holds if the mean lies above it; below: or below it; within: or no further than this
             from 0.
         each: every pair must hold by itself, instead of their mean.
+        share: the values of one entry are 0 or 100; interval and test are exact (binomial).
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
     """
@@ -69,6 +70,7 @@ class Claim:
     below: float | None = None
     within: float | None = None
     each: bool = False
+    share: bool = False
     premise: "Claim | None" = None
 
     def __post_init__(self):
@@ -233,6 +235,11 @@ def tested(claim: Claim, samples: list[np.ndarray]) -> tuple[str, float, str]:
     With `each` the claim holds if every pair does (the largest p counts), and is contradicted if
     one pair contradicts it (the smallest, times their number).
     """
+    if claim.share:
+        (sample,) = samples
+        hits, count = scores.hits_of(sample)
+        side = claim.side(100 * hits / count)
+        return side, max(scores.exact_p(hits, count, bound / 100) for bound in claim.bounds), ""
     if not claim.each:
         of_mean = estimate(samples)
         return claim.side(of_mean.mean), claim.p(of_mean), ""
@@ -263,6 +270,8 @@ def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
         return Verdict("not run", why=f"{claim.table} is not complete")
     side, p, why = tested(claim, samples)
     mean, low, high = interval(samples)
+    if claim.share:
+        low, high = (100 * end for end in scores.exact_interval(*scores.hits_of(samples[0])))
     numbers = Verdict(
         side, mean, scores.bound(low), scores.bound(high), sum(map(len, samples)), p, why=why
     )

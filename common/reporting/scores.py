@@ -111,8 +111,40 @@ def interval(sample: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def summary(sample: list[float | None]) -> Summary:
-    """The summary of one value per seed; None and what is not finite diverged."""
+def hits_of(sample: np.ndarray) -> tuple[int, int]:
+    """How many of values that are 0 or 100 are 100, and how many there are.
+
+    Raises:
+        ValueError: there are others.
+    """
+    hits = int((sample == 100).sum())
+    if hits + (sample == 0).sum() < len(sample):
+        raise ValueError(f"values {sorted({*sample.tolist()})} are not all 0 or 100")
+    return hits, len(sample)
+
+
+def exact_interval(hits: int, count: int, level: float = LEVEL) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a share, in [0, 1]."""
+    from scipy import stats
+
+    found = stats.binomtest(hits, count).proportion_ci(level, method="exact")
+    return float(found.low), float(found.high)
+
+
+def exact_p(hits: int, count: int, share: float) -> float:
+    """Two-sided p-value of a true share: twice the smaller tail, as of `exact_interval`."""
+    from scipy import stats
+
+    of_share = stats.binom(count, share)
+    return float(min(1.0, 2 * min(of_share.cdf(hits), of_share.sf(hits - 1))))
+
+
+def summary(sample: list[float | None], share: bool = False) -> Summary:
+    """The summary of one value per seed; None and what is not finite diverged.
+
+    Args:
+        share: values are 0 or 100, and the interval is that of a share.
+    """
     finite = np.array(
         [value for value in sample if value is not None and math.isfinite(value)], float
     )
@@ -120,6 +152,8 @@ def summary(sample: list[float | None]) -> Summary:
     if not len(finite):
         return Summary(len(sample), diverged)
     low, high = map(bound, interval(finite))
+    if share:
+        low, high = (100 * end for end in exact_interval(*hits_of(finite)))
     mean = float(finite.mean())
     return Summary(len(sample), diverged, mean, float(finite.std()), iqm(finite), low, high)
 

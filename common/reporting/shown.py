@@ -13,7 +13,7 @@ from common.running import work
 from common.running.sources import code_hashes
 
 Seeds = dict[int, float | None]  # seed -> value, None where it diverged
-MADE = ("extra", "data", "config", "recipe", "kind", "seconds")
+MADE = ("extra", "data", "config", "recipe", "kind", "seconds", "share")
 # what decides whether two machines round alike
 KIND = ("processor", "cpu_capability", "device", "kernels", "matmul_precision")
 
@@ -77,7 +77,7 @@ def of_json(facts: dict, seeds: Seeds) -> Shown:
         seeds: its rows of the table's seeds CSV.
     """
     made = {key: facts[key] for key in MADE if key in facts}
-    summary = scores.summary(list(seeds.values()))
+    summary = scores.summary(list(seeds.values()), facts.get("share", False))
     cells = tuple(facts["cells"])
     return Shown(
         facts["row"], facts["column"], cells, facts["state"], summary, seeds=seeds, made=made
@@ -107,7 +107,7 @@ def show_entry(entry: Entry, published_mean: float | None, published_std: float 
         entry.column,
         tuple(states),
         entry.missing or "; ".join(undone) or "done",
-        scores.summary(list(seeds.values())),
+        scores.summary(list(seeds.values()), entry.share),
         published_mean,
         published_std,
         seeds,
@@ -170,6 +170,7 @@ def made_of(entry: Entry, results: list[dict]) -> dict[str, Any]:
         "recipe": {cell.slot: work.paper(cell.paper).data.recipes(cell) for cell in entry.cells},
         "kind": ", ".join(sorted({kind_of(result) for result in results})),
         "seconds": sum(result["seconds"] for result in results),
+        **({"share": True} if entry.share else {}),
     }
 
 

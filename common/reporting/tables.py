@@ -62,6 +62,7 @@ class Entry:
         cells: what it is computed from; none for a number of the code's configuration.
         value: results of the cells -> one number per seed.
         missing: why there is no such number here; shown in its place.
+        share: values are 0 or 100, and their interval is Clopper and Pearson's.
     """
 
     row: str
@@ -69,6 +70,7 @@ class Entry:
     cells: tuple[Cell, ...]
     value: Callable[[list[dict]], dict[int, float | None]] = last_score
     missing: str | None = None
+    share: bool = False
 
     def under(self, changes: dict[str, Any]) -> "Entry":
         """The entry with hyperparameters of its cells set; missing where those are to learn from
