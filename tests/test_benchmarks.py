@@ -44,6 +44,12 @@ def attention(patch):
     script.main()
 
 
+def battle_power(patch):
+    script = benchmark("battle_power")
+    patch.setattr(script, "METHODS", ("i_bcq",))
+    script.main()
+
+
 def cast_bcq(patch):
     script = benchmark("cast_bcq")
     patch.setattr(script, "LEAST", 1e-3)
@@ -56,6 +62,14 @@ def icq_temperature(patch):
     script = benchmark("icq_temperature")
     for name, least in {"MAPS": ("3m",), "PRESET": "smoke", "UPDATES": 1, "MINIBATCHES": 1}.items():
         patch.setattr(script, name, least)
+    script.main()
+
+
+def icq_weights(patch):
+    script = benchmark("icq_weights")
+    patch.setattr(script, "ROBOTS", ("hopper",))
+    patch.setattr(script, "PRESET", "smoke")
+    patch.setattr(script, "SHORT", {"data_size": "smoke"})
     script.main()
 
 
@@ -98,7 +112,8 @@ def simulators(patch):
 
 
 SCRIPTS = (
-    *(anchors, attention, cast_bcq, icq_temperature, moma_ppo),
+    *(anchors, attention, battle_power, cast_bcq, icq_temperature, icq_weights),
+    moma_ppo,
     *(otc, population, random_numbers, simulators),
 )
 

@@ -57,7 +57,7 @@ def step(states: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def collect(episodes: int, behaviour: str, stream: torch.Generator) -> dict[str, np.ndarray]:
     """Transitions of random behaviour, row by row in order of time: state, action [R, 2], reward,
-    next_state, terminal.
+    next_state, terminal, timeout (the clock ran out after a row that is not terminal).
 
     Args:
         behaviour: "uniform" over actions, or "dirichlet": every trajectory has, per agent, its own
@@ -78,14 +78,15 @@ def collect(episodes: int, behaviour: str, stream: torch.Generator) -> dict[str,
                 generator=stream
             )  # normalised exponentials are Dirichlet(1, 1, 1)
         state = START
-        for _ in range(HORIZON):
+        for number in range(1, HORIZON + 1):
             action = torch.multinomial(weights, 1, generator=stream)[:, 0].numpy()
             following, reward, over = step(np.array([state]), action[None])
-            rows.append((state, action, reward[0], following[0], over[0]))
+            timeout = number == HORIZON and not over[0]
+            rows.append((state, action, reward[0], following[0], over[0], timeout))
             if over[0]:
                 break
             state = int(following[0])
-    names = ("state", "action", "reward", "next_state", "terminal")
+    names = ("state", "action", "reward", "next_state", "terminal", "timeout")
     columns = (np.array(column) for column in zip(*rows, strict=True))
     return dict(zip(names, columns, strict=True))
 

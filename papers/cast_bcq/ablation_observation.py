@@ -1,22 +1,46 @@
-"""Uncoordinated data with everybody observing everything: the second setting of ambiguity A1.
+"""Uncoordinated data under other readings of what agents observe (ambiguity A1).
 
-The paper's text gives agents their own body parts; drafts of its code gave CAST-BCQ and MABCQ the
-whole state and independent methods their own joints and the torso. Here all decentralised methods
-see the same: everything.
+The main comparison lets everybody observe everything. The paper's text gives agents their own body
+parts; the authors' archive gave CAST-BCQ and MABCQ the whole state, I-BCQ and ICQ-MA their own
+joints and the torso. Joint BCQ and MABCQ observe everything under every reading, so that under the
+text's only the others can be compared.
 """
 
-from common.reporting import script
-from common.reporting.tables import Table
-from papers.cast_bcq.config import Options
-from papers.cast_bcq.figure4 import entries
+from common.reporting import figures, script
+from common.reporting.tables import Entry, Table
+from papers.cast_bcq.config import ALWAYS_FULL, METHODS, ROBOTS, Options
+from papers.cast_bcq.experiment import average_return, cell
+
+READINGS = {
+    "own": ("own_joints_torso", tuple(name for name in METHODS if name not in ALWAYS_FULL)),
+    "archive": ("archive", tuple(METHODS)),
+}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(
+            f"{name}/{robot}",
+            method,
+            (cell(preset, task, "uncoordinated", method, options | {"observation": reading}),),
+            average_return,
+        )
+        for name, (reading, methods) in READINGS.items()
+        for task, robot in ROBOTS.items()
+        for method in methods
+    ]
+
 
 TABLE = Table(
     "cast_bcq",
     "ablation_observation",
-    "uncoordinated data, full observation",
+    "uncoordinated data, other observations",
     entries,
     unit="return",
-    options=Options(observation="full"),
+    options=Options(),
+    decided=("observation",),
+    draw=figures.curves,
+    x="updates",
 )
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from papers.cast_bcq.generators import (
 )
 from papers.cast_bcq.individual import ContinuousValues, DiscreteValues, RecurrentValues
 from papers.cast_bcq.recurrent import MapSizes, Memory, RecurrentConfig
+from papers.cast_bcq.rows import JointBatch
+from papers.cast_bcq.yardsticks import chosen, spread
 
 
 class ContinuousCAST(CAST):
@@ -33,6 +35,7 @@ class ContinuousCAST(CAST):
     """
 
     generator: VAEGenerator
+    critic: JointCritic
     individual: ContinuousValues
 
     def __init__(
@@ -65,10 +68,37 @@ class ContinuousCAST(CAST):
     def act(self, obs: Tensor, streams: Streams) -> Tensor:
         """[M, N, B, A]: every agent's best of `act_samples` proposals for obs [M, N, B, O]."""
         proposals = self.generator.propose((obs,), self.act_samples, streams)
-        repeated = obs.repeat_interleave(self.act_samples, dim=2)
+        return chosen(proposals, self.judged(obs, proposals))
+
+    def judged(self, obs: Tensor, proposals: Tensor) -> Tensor:
+        """[M, N, B, K] individual values of proposals [M, N, B, K, A]."""
+        repeated = obs.repeat_interleave(proposals.shape[3], dim=2)
         values = self.individual.values(repeated, proposals.flatten(2, 3))
-        best = values.unflatten(2, (-1, self.act_samples)).argmax(-1)
-        return proposals.take_along_dim(best[..., None, None], dim=3).squeeze(3)
+        return values.unflatten(2, (-1, proposals.shape[3]))
+
+    @torch.no_grad()
+    def control(self, way: str, obs: Tensor, streams: Streams) -> Tensor:
+        """[M, N, B, A] for obs [M, N, B, O] a random proposal, the worst by individual values, or
+        what the generator decodes from zero ("cloning").
+        """
+        if way == "cloning":
+            zeros = obs.new_zeros(*obs.shape[:-1], self.generator.latent)
+            return self.generator.vae.decode(obs, zeros)
+        if way == "random":
+            return self.generator.propose((obs,), 1, streams).squeeze(3)
+        proposals = self.generator.propose((obs,), self.act_samples, streams)
+        return chosen(proposals, self.judged(obs, proposals), worst=True)
+
+    @torch.no_grad()
+    def value_on_data(self, batch: JointBatch) -> Tensor:
+        """[M] mean joint value (Eq. 10) of the data's actions."""
+        action = batch.action.transpose(1, 2)
+        return self.critic.values(batch.state, action, self.networks["critic"]).mean(1)
+
+    @torch.no_grad()
+    def spread(self, obs: Tensor, streams: Streams) -> Tensor:
+        """[M] standard deviation of what the generators propose for an observation."""
+        return spread(self.generator.propose((obs,), self.act_samples, streams))
 
 
 class DiscreteCAST(CAST):

@@ -1,5 +1,5 @@
 """The methods CAST-BCQ is compared with on robots: MABCQ and ICQ-MA. Joint and independent BCQ are
-`common.learning.bcq` on other views.
+`proposing.py` on other views.
 
     MABCQ   Jiang and Lu, "Offline Decentralized Multi-Agent Reinforcement Learning",
             arXiv 2108.01832
@@ -10,12 +10,14 @@ Axes: M members, N agents, B batch, K sampled actions, D state, O observation, A
 Z latent.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from common.learning.bcq import BCQ, BCQConfig
+from common.learning.bcq import BCQConfig
 from common.learning.learner import Learner
 from common.learning.losses import gaussian_log_prob, softmax_weights
 from common.learning.networks import apply_mlp, mlp_parameters
@@ -24,9 +26,11 @@ from common.learning.population import Parameters, generators, mean_over_batch
 from common.learning.ranges import Count, Positive, Share
 from common.learning.replay import Batch
 from common.learning.vae import ConditionalVAE
+from papers.cast_bcq.proposing import ProposingBCQ
 from papers.cast_bcq.rows import JointBatch
 
 LOG_STD_RANGE = (-6.0, 0.0)
+TargetWeights = Literal["state", "minibatch", "halved"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def transition_normalisation(mean: Tensor, mean_with_next: Tensor, epsilon: floa
     return within(log_ratio.clamp(-20, 20).exp(), epsilon)
 
 
-class MABCQ(BCQ):
+class MABCQ(ProposingBCQ):
     """BCQ of every agent by itself on the full state, with reweighted transitions.
 
     Args:
@@ -125,7 +129,12 @@ class ICQMAConfig:
     tau: Share = 0.005
     policy_temperature: Positive = 100.0  # of the policy's batch weights
     target_temperature: Positive = 1000.0  # of the target's
-    value_samples: Count = 4  # K, actions behind the advantage's baseline
+    # w of the target: "state", relative to the next state's other actions and at most 1 (ICQ's
+    # Z(s), and its release for one robot); "minibatch", relative to the minibatch's other states
+    # (its release for several agents, whose returns are at most 20: on robots values diverge);
+    # "halved", half of that and at most 1 (the other release for one robot)
+    target_weights: TargetWeights = "state"
+    value_samples: Count = 4  # K, actions behind Z(s) and the advantage's baseline
     max_norm: Positive = 20.0  # of gradients
 
 
@@ -135,18 +144,25 @@ def linear_mixture(outputs: Tensor, agents_axis: int) -> Tensor:
     return k / (k.sum(agents_axis, keepdim=True) + 1e-6)
 
 
+def state_weights(following: Tensor, sampled: Tensor, temperature: float) -> Tensor:
+    """ICQ's weights exp(Q' / T) / Z(s') of values [M, B], at most 1: [M, B].
+
+    Z(s') is the mean of exp(Q' / T) over K actions of the policy in the same state, sampled
+    [M, B, K]. Weights above 1 / gamma would make the target no contraction.
+    """
+    log_z = (sampled / temperature).logsumexp(-1) - math.log(sampled.shape[-1])
+    return (following / temperature - log_z).exp().clamp_max(1.0)
+
+
 def icq_target(
-    reward: Tensor, terminal: Tensor, following: Tensor, gamma: float, temperature: float
+    reward: Tensor, terminal: Tensor, following: Tensor, weights: Tensor, gamma: float
 ) -> Tensor:
     """ICQ's implicit constraint: r + gamma (1 - d) w Q'(s', a'), a' the data's next action, [M, B].
 
-    w is the batch softmax of Q' / temperature, with mean 1.
-
     Args:
-        following: [M, B], Q_tot of the target networks at the data's next actions.
+        following: [M, B], Q_tot of the target networks at the data's next actions; weights: its w.
     """
-    trusted = softmax_weights(following, temperature) * following
-    return reward + gamma * (1 - terminal) * trusted
+    return reward + gamma * (1 - terminal) * weights * following
 
 
 class ICQMA(Learner):
@@ -209,26 +225,41 @@ class ICQMA(Learner):
         k = self.coefficients(state, networks["mixer"])
         return (k * self.values(obs, action, networks["critic"])).sum(1)
 
-    def mean_value(self, obs: Tensor) -> Tensor:
-        """[M, N, B] mean value of K actions of the policy, the advantage's baseline."""
+    def sampled(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """K actions of the policy for every observation, with it: [M, N, B K, ...]."""
         samples = self.config.value_samples
         mean, log_std = self.distribution(obs)
         repeated = obs.repeat_interleave(samples, dim=2)
         noise = self.normal(*repeated.shape[1:-1], self.action_dim)
         action = mean.repeat_interleave(samples, dim=2) + log_std.exp() * noise
-        values = self.values(repeated, action.clamp(-1, 1), self.networks["critic"])
-        return values.unflatten(-1, (-1, samples)).mean(-1)
+        return repeated, action.clamp(-1, 1)
+
+    def mean_value(self, obs: Tensor) -> Tensor:
+        """[M, N, B] mean value of K actions of the policy, the advantage's baseline."""
+        values = self.values(*self.sampled(obs), self.networks["critic"])
+        return values.unflatten(-1, (-1, self.config.value_samples)).mean(-1)
+
+    def target(self, batch: JointBatch) -> Tensor:
+        """[M, B] what Q_tot regresses on."""
+        config = self.config
+        following = self.total(batch.next_state, batch.next_obs, batch.next_action, self.targets)
+        if config.target_weights == "state":
+            samples = config.value_samples
+            states = batch.next_state.repeat_interleave(samples, dim=1)
+            others = self.total(states, *self.sampled(batch.next_obs), self.targets)
+            others = others.unflatten(-1, (-1, samples))
+            weights = state_weights(following, others, config.target_temperature)
+        else:
+            weights = softmax_weights(following, config.target_temperature)
+        if config.target_weights == "halved":
+            weights = (0.5 * weights).clamp_max(1.0)
+        return icq_target(batch.reward, batch.terminal, following, weights, config.gamma)
 
     def update(self, batch: JointBatch) -> None:
         """One step of critics and mixer, and of the policies."""
         config = self.config
         with torch.no_grad():
-            following = self.total(
-                batch.next_state, batch.next_obs, batch.next_action, self.targets
-            )
-            target = icq_target(
-                batch.reward, batch.terminal, following, config.gamma, config.target_temperature
-            )
+            target = self.target(batch)
         total = self.total(batch.state, batch.obs, batch.action, self.networks)
         self.descend(mean_over_batch((total - target).square(), 1), "critic", "mixer")
 
@@ -245,3 +276,8 @@ class ICQMA(Learner):
     def act(self, obs: Tensor, streams: Streams | None = None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.distribution(obs)[0].clamp(-1, 1)
+
+    @torch.no_grad()
+    def value_on_data(self, batch: JointBatch) -> Tensor:
+        """[M] mean Q_tot of the data's actions."""
+        return self.total(batch.state, batch.obs, batch.action, self.networks).mean(1)

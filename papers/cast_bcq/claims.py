@@ -1,73 +1,181 @@
 """The paper's claims: paired differences between methods on the same data set and seed, and the
 ledger built on them.
 
-In % of the way from the random to the expert return of the robot, so that robots can be averaged.
-Everything comes from the cells of Tables 1 and 2, Figures 1, 5 and 6 and `ablation_observation.py`;
-nothing is trained for this alone. In battles differences are of win rates, in points of per cent.
+In % of the way from the random to the expert return of the robot; robots are strata. Everything
+comes from the cells of Tables 1 and 2, Figures 1, 5 and 6, `ablation_observation.py` and
+`controls.py`; nothing is trained for this alone. In battles differences are of win rates, in points
+of per cent.
 """
+
+from collections.abc import Iterable, Sequence
 
 from common.reporting import script
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
 from papers.cast_bcq.config import (
+    CHOOSING,
+    DECENTRALISED,
     MAPS,
+    METHODS,
     MORE_TRAJECTORIES,
+    PERTURBED,
     QUALITIES,
     ROBOTS,
     VARIANTS,
     Options,
 )
 from papers.cast_bcq.experiment import battle_cell, cell, grid_cell
+from papers.cast_bcq.yardsticks import WAYS
 
-DECENTRALISED = ("i_bcq", "icq_ma")
-CENTRALISED = ("bcq", "mabcq")
+Seeds = dict[int, float | None]
+COORDINATED = ("medium", "expert")
+BASELINES = tuple(method for method in METHODS if method != "ours")
+LOCAL = ("i_bcq", "icq_ma", "mabcq")  # decentralised in the paper's words; MABCQ sees the state
+TITLES = {"bcq": "joint BCQ", "i_bcq": "I-BCQ", "mabcq": "MABCQ", "icq_ma": "ICQ-MA"}
+READINGS = {"": "full", ", own observations": "own_joints_torso", ", archive": "archive"}
+
+
+def beyond(key: str):
+    """Per seed the score of one result beyond another of its facts."""
+
+    def differences(results: list[dict]) -> Seeds:
+        (result,) = results
+        pairs = {seed["seed"]: (seed["average_score"], seed[key]) for seed in result["seeds"]}
+        return {seed: None if None in pair else pair[0] - pair[1] for seed, pair in pairs.items()}
+
+    return differences
+
+
+def by_seed(results: list[dict]) -> list[tuple[int, list[float | None]]]:
+    """Of every seed the scores of all results, in their order."""
+    seeds = [seed["seed"] for seed in results[0]["seeds"]]
+    scores = [{one["seed"]: one["average_score"] for one in result["seeds"]} for result in results]
+    return [(seed, [score[seed] for score in scores]) for seed in seeds]
+
+
+def first_beyond_others(results: list[dict]) -> Seeds:
+    """Per seed the difference of the first two results beyond the mean of the other pairs'."""
+    gaps: Seeds = {}
+    for seed, sample in by_seed(results):
+        fine = [score for score in sample if score is not None]
+        if len(fine) < len(sample):
+            gaps[seed] = None
+            continue
+        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)]
+        gaps[seed] = pairs[0] - sum(pairs[1:]) / len(pairs[1:])
+    return gaps
+
+
+def share_first_is_best(size: int):
+    """Per seed in how many % of the groups of `size` results the first is above all others."""
+
+    def shares(results: list[dict]) -> Seeds:
+        found: Seeds = {}
+        for seed, sample in by_seed(results):
+            groups = [sample[start : start + size] for start in range(0, len(sample), size)]
+            best = [
+                first is not None and all(other is None or first > other for other in others)
+                for first, *others in groups
+            ]
+            found[seed] = 100 * sum(best) / len(best)
+        return found
+
+    return shares
+
+
+def robot_entries(preset: str, options: dict) -> list[Entry]:
+    """Differences on robots: method, variant or reading against another, robot by robot."""
+
+    def one(task: str, quality: str, method: str, variant: str = "ours", **change) -> Cell:
+        return cell(preset, task, quality, method, options | change, variant)
+
+    shown = []
+    for task, robot in ROBOTS.items():
+        mixed = one(task, "uncoordinated", "ours")
+        for quality in QUALITIES:
+            ours = one(task, quality, "ours")
+            for method in BASELINES:
+                pair = (ours, one(task, quality, method))
+                column = f"{quality}/{robot}"
+                shown.append(Entry(f"ours - {method}", column, pair, paired("average_score")))
+        for name, reading in list(READINGS.items())[1:]:
+            methods = BASELINES if reading == "archive" else DECENTRALISED
+            for method in methods:
+                pair = (
+                    one(task, "uncoordinated", "ours", observation=reading),
+                    one(task, "uncoordinated", method, observation=reading),
+                )
+                column = f"uncoordinated{name}/{robot}"
+                shown.append(Entry(f"ours - {method}", column, pair, paired("average_score")))
+        for method in PERTURBED:
+            pair = (mixed, one(task, "uncoordinated", method, perturbation=0.0))
+            row = f"ours - {method}, no perturbation"
+            shown.append(Entry(row, f"uncoordinated/{robot}", pair, paired("average_score")))
+        for variant in VARIANTS:
+            if variant != "ours":
+                pair = (mixed, one(task, "uncoordinated", "ours", variant))
+                shown.append(
+                    Entry(
+                        f"ours - {variant}",
+                        f"uncoordinated/{robot}",
+                        pair,
+                        paired("average_score"),
+                    )
+                )
+        for method in CHOOSING:
+            alone = (one(task, "uncoordinated", method),)
+            for way in WAYS:
+                row = f"{method} - {way}"
+                shown.append(Entry(row, f"uncoordinated/{robot}", alone, beyond(f"{way}_score")))
+        for method in METHODS:
+            apart = [
+                (one(task, quality, method), one(task, "uncoordinated", method))
+                for quality in COORDINATED
+            ]
+            cells = tuple(cell for pair in apart for cell in pair)
+            shown.append(Entry("coordinated - uncoordinated", f"{method}/{robot}", cells, mean_gap))
+        alone = (one(task, "uncoordinated", "icq_ma"),)
+        shown.append(Entry("icq_ma - data", f"uncoordinated/{robot}", alone, beyond("data_score")))
+    first = [*reversed(ROBOTS)]  # Walker2d
+    for variant in ("w/o ST", "w/o CD"):
+        cells = tuple(
+            one(task, "uncoordinated", "ours", name) for task in first for name in ("ours", variant)
+        )
+        row = f"ours - {variant}"
+        shown.append(Entry(row, "Walker2d beyond the others", cells, first_beyond_others))
+    cells = tuple(
+        one(task, quality, method)
+        for quality in COORDINATED
+        for task in ROBOTS
+        for method in ("ours", *LOCAL)
+    )
+    best = share_first_is_best(1 + len(LOCAL))
+    shown.append(Entry("ours is best", "coordinated data sets, %", cells, best))
+    return shown
+
+
+def mean_gap(results: list[dict]) -> Seeds:
+    """Per seed the mean difference between results 0 and 1, 2 and 3, ..."""
+    gaps: Seeds = {}
+    for seed, sample in by_seed(results):
+        fine = [score for score in sample if score is not None]
+        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)] if fine else []
+        gaps[seed] = sum(pairs) / len(pairs) if len(fine) == len(sample) else None
+    return gaps
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    def pairs(quality: str, first: tuple, second: tuple, **change) -> tuple[Cell, ...]:
-        """Both (method, variant) on all robots, alternating; `change` of options."""
-        read = options | change
-        return tuple(
-            cell(preset, task, quality, spec[0], read, spec[1])
-            for task in ROBOTS
-            for spec in (first, second)
-        )
-
-    shown = []
-    for quality in QUALITIES:
-        for method in (*DECENTRALISED, *CENTRALISED):
-            cells = pairs(quality, ("ours", "ours"), (method, "ours"))
-            shown.append(Entry(f"ours - {method}", quality, cells, paired("average_score")))
-    for method in (*DECENTRALISED, *CENTRALISED):
-        cells = pairs("uncoordinated", ("ours", "ours"), (method, "ours"), observation="full")
-        shown.append(
-            Entry(
-                f"ours - {method}",
-                "uncoordinated, full observation",
-                cells,
-                paired("average_score"),
-            )
-        )
-    for variant in VARIANTS:
-        if variant != "ours":
-            cells = pairs("uncoordinated", ("ours", "ours"), ("ours", variant))
-            shown.append(
-                Entry(f"ours - {variant}", "uncoordinated", cells, paired("average_score"))
-            )
+    shown = robot_entries(preset, options)
     for method in ("i_bcq", "i_icq"):
         both = tuple(grid_cell(preset, name, {}, MORE_TRAJECTORIES) for name in ("ours", method))
         shown.append(Entry(f"ours - {method}", "grid, 1000 trajectories", both, paired("success")))
-    for method in ("bc", "i_bcq", "mabcq", "icq_ma"):
-        cells = tuple(
-            battle_cell(preset, name, spec, {}) for name in MAPS for spec in ("ours", method)
-        )
-        shown.append(Entry(f"ours - {method}", "battles", cells, paired("win_rate")))
-    for method in ("bc", "i_bcq"):
-        cells = tuple(
-            battle_cell(preset, name, spec, {}) for name in MAPS for spec in ("icq_ma", method)
-        )
-        shown.append(Entry(f"icq_ma - {method}", "battles", cells, paired("win_rate")))
+    pairs = [("ours", method) for method in ("bc", "i_bcq", "mabcq", "icq_ma")]
+    pairs += [("icq_ma", method) for method in ("bc", "i_bcq")]
+    for first, second in pairs:
+        for name in MAPS:
+            both = tuple(battle_cell(preset, name, method, {}) for method in (first, second))
+            shown.append(Entry(f"{first} - {second}", f"battles/{name}", both, paired("win_rate")))
     return shown
 
 
@@ -78,126 +186,203 @@ TABLE = Table(
     entries,
     unit="points of normalised score",
     options=Options(),
+    decided=("observation", "perturbation"),
 )
 
 
-def difference(method: str, column: str) -> tuple:
-    """An entry of the table above."""
-    return (((f"ours - {method}", column), None),)
+def on(row: str, place: str, names: Iterable[str]) -> tuple:
+    """Values of the table above, one for each robot or map."""
+    return tuple(((row, f"{place}/{name}"), None) for name in names)
+
+
+def on_robots(row: str, place: str = "uncoordinated") -> tuple:
+    return on(row, place, ROBOTS.values())
+
+
+CHOOSES = Claim(
+    "",
+    "ours beats a random one of its own proposals",
+    "claims",
+    on_robots("ours - random"),
+    above=0,
+)
+
+
+def claim(where: str, says: str, pairs: tuple, **bound) -> Claim:
+    return Claim(where, says, "claims", pairs, **bound)
+
+
+def beats(reading: str, said: str, methods: Sequence[str], suffix: str = "") -> list[Claim]:
+    """On uncoordinated data, each by itself."""
+    return [
+        claim(
+            "4.1, Table 2, Figure 4",
+            f"on uncoordinated data ours beats {TITLES[method]}{said}",
+            on_robots(f"ours - {method}{suffix}", f"uncoordinated{reading}"),
+            above=0,
+        )
+        for method in methods
+    ]
 
 
 ROBOT_ROWS = tuple(f"medium-expert/{robot}" for robot in ROBOTS.values())
+MORE = f"success, {MORE_TRAJECTORIES} trajectories"
 CLAIMS = [
     Claim(
-        "2.3, Figure 1",
-        "ours solves the grid world",
+        "2.3, Figure 1 (1,000 trajectories)",
+        "independent BCQ fails on the grid world: it solves less than half of the data sets",
         "figure1",
-        ((("success", "ours"), None),),
-        above=90,
+        (((MORE, "i_bcq"), None),),
+        below=50,
+        share=True,
+    ),
+    Claim(
+        "2.3, Figure 1 (1,000 trajectories)",
+        "independent ICQ fails on the grid world: it solves less than half of the data sets",
+        "figure1",
+        (((MORE, "i_icq"), None),),
+        below=50,
+        share=True,
     ),
     Claim(
         "2.3, Figure 1",
-        "independent BCQ does not",
+        "so do both of them on the paper's 100 trajectories: independent BCQ",
         "figure1",
         ((("success", "i_bcq"), None),),
         below=50,
+        share=True,
     ),
     Claim(
         "2.3, Figure 1",
-        "independent ICQ does not",
+        "and independent ICQ",
         "figure1",
         ((("success", "i_icq"), None),),
         below=50,
+        share=True,
     ),
     Claim(
-        "2.3, Figure 1",
-        "ours beats independent BCQ where data suffice",
-        "claims",
-        difference("i_bcq", "grid, 1000 trajectories"),
-        above=0,
-    ),
-    Claim(
-        "2.3, Figure 1",
-        "ours beats independent ICQ where data suffice",
-        "claims",
-        difference("i_icq", "grid, 1000 trajectories"),
-        above=0,
+        "2.3, Figure 1 (our addition)",
+        "ours solves nine of ten data sets of 1,000 trajectories",
+        "figure1",
+        (((MORE, "ours"), None),),
+        above=90,
+        share=True,
     ),
     *(
-        Claim(
-            "4.1, Table 2, Figure 4",
-            f"on uncoordinated data ours beats {name}",
-            "claims",
-            difference(key, "uncoordinated"),
+        claim(
+            "2.3, Figure 1 (our addition)",
+            f"there ours beats {name}",
+            (((f"ours - {method}", "grid, 1000 trajectories"), None),),
             above=0,
         )
-        for key, name in (
-            ("bcq", "joint BCQ"),
-            ("i_bcq", "I-BCQ"),
-            ("mabcq", "MABCQ"),
-            ("icq_ma", "ICQ-MA"),
-        )
+        for method, name in (("i_bcq", "independent BCQ"), ("i_icq", "independent ICQ"))
     ),
+    *beats("", "", BASELINES),
     Claim(
         "4.1, Table 2",
         "on uncoordinated data ours is best on every robot",
         "table2",
-        **over("ours", ("bcq", "i_bcq", "mabcq", "icq_ma"), ROBOT_ROWS),
+        **over("ours", BASELINES, ROBOT_ROWS),
         each=True,
     ),
+    *beats(", own observations", ", both with own observations", DECENTRALISED),
+    *beats(", archive", " as the authors' archive let them observe", BASELINES),
+    *beats("", " without its perturbation (our addition)", PERTURBED, ", no perturbation"),
+    claim(
+        "4.1 (our addition)",
+        "what ours chooses beats a random one of its own proposals",
+        CHOOSES.pairs,
+        above=0,
+    ),
+    claim(
+        "4.1 (our addition)",
+        "and plain cloning by its own generator",
+        on_robots("ours - cloning"),
+        above=0,
+    ),
     *(
-        Claim(
-            "4.3.3, Table 2",
-            f"on coordinated {quality} data ours beats {name}",
-            "claims",
-            difference(key, quality),
+        claim(
+            "4.1 (our addition)",
+            f"what {TITLES[method]} chooses beats a random one of its own proposals",
+            on_robots(f"{method} - random"),
             above=0,
         )
-        for quality in ("medium", "expert")
-        for key, name in (("i_bcq", "I-BCQ"), ("icq_ma", "ICQ-MA"))
+        for method in PERTURBED
     ),
-    Claim(
+    claim(
+        "4.1, Table 2",
+        "ICQ-MA performs poorly on uncoordinated data: below the data's own return",
+        on_robots("icq_ma - data"),
+        below=0,
+    ),
+    *(
+        claim(
+            "4.3.3, Table 2",
+            f"on coordinated {quality} data ours beats {TITLES[method]}",
+            on_robots(f"ours - {method}", quality),
+            above=0,
+        )
+        for quality in COORDINATED
+        for method in LOCAL
+    ),
+    claim(
+        "4.1, 4.3.3, Table 2",
+        "ours is the best but joint BCQ on most coordinated data sets",
+        ((("ours is best", "coordinated data sets, %"), None),),
+        above=50,
+    ),
+    *(
+        claim(
+            "4.3.3, Table 2",
+            f"coordinated data are easier than uncoordinated data for {name}",
+            on("coordinated - uncoordinated", method, ROBOTS.values()),
+            above=0,
+        )
+        for method, name in (TITLES | {"ours": "ours"}).items()
+    ),
+    claim(
         "4.3.1, Figure 6",
         "without counterfactuals and subteams it is worse",
-        "claims",
-        difference("w/o CSAA", "uncoordinated"),
+        on_robots("ours - w/o CSAA"),
         above=0,
+        premise=CHOOSES,
     ),
-    Claim(
+    claim(
         "4.3.1, Figure 6",
         "without subteams it works well, too (within 10 points)",
-        "claims",
-        difference("w/o ST", "uncoordinated"),
+        on_robots("ours - w/o ST"),
         within=10,
+        premise=CHOOSES,
     ),
-    Claim(
+    claim(
         "4.3.1, Figure 6",
-        "subteams help on Walker2d",
-        "figure6",
-        **over("ours", ["w/o ST"], ["walker2d_2x3"]),
+        "subteams help on Walker2d more than on the other robots",
+        ((("ours - w/o ST", "Walker2d beyond the others"), None),),
+        above=0,
+        premise=CHOOSES,
     ),
-    Claim(
+    claim(
         "4.3.2, Figure 6",
         "without clipped double Q-learning it drops",
-        "claims",
-        difference("w/o CD", "uncoordinated"),
+        on_robots("ours - w/o CD"),
         above=0,
+        premise=CHOOSES,
     ),
-    Claim(
+    claim(
         "4.3.2, Figure 6",
-        "and on Walker2d above all",
-        "figure6",
-        **over("ours", ["w/o CD"], ["walker2d_2x3"]),
+        "and on Walker2d more than on the other robots",
+        ((("ours - w/o CD", "Walker2d beyond the others"), None),),
+        above=0,
+        premise=CHOOSES,
     ),
     *(
-        Claim(
+        claim(
             "4.2, Table 1, Figure 5",
-            f"in battles ours beats {name}",
-            "claims",
-            difference(key, "battles"),
+            f"in battles ours beats {TITLES[method]}",
+            on(f"ours - {method}", "battles", MAPS),
             above=0,
         )
-        for key, name in (("i_bcq", "I-BCQ"), ("mabcq", "MABCQ"), ("icq_ma", "ICQ-MA"))
+        for method in LOCAL
     ),
     Claim(
         "4.2, Table 1",
@@ -221,6 +406,12 @@ CLAIMS = [
         tuple(((name, "mabcq"), None) for name in MAPS),
         below=20,
         each=True,
+    ),
+    Claim(
+        "4.2, Table 1",
+        "on 3s_vs_3z ICQ-MA beats ours",
+        "table1",
+        **over("icq_ma", ["ours"], ["3s_vs_3z"]),
     ),
     Claim(
         "4.2, Table 1",

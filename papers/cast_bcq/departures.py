@@ -3,17 +3,24 @@
 """
 
 from common.reporting.departures import Departure, Effect
-from papers.cast_bcq.ablation_battles import SHOWN
+from papers.cast_bcq.config import MAPS, PERTURBED, ROBOTS
 
 
-def on_hopper(name: str) -> Effect:
+def on_hopper(name: str, default: str = "default") -> Effect:
     """Another reading on Hopper's uncoordinated data."""
-    return Effect("ablation_ambiguities", ((("hopper_3x1", name), ("hopper_3x1", "default")),))
+    return Effect("ablation_ambiguities", ((("hopper_3x1", name), ("hopper_3x1", default)),))
+
+
+def without_perturbation() -> Effect:
+    """BCQ, I-BCQ and MABCQ without their perturbation, on uncoordinated data."""
+    rows = [f"{robot}/{method}" for robot in ROBOTS.values() for method in PERTURBED]
+    pairs = tuple(((f"{row}, no perturbation", "method"), (row, "method")) for row in rows)
+    return Effect("controls", pairs)
 
 
 def in_battles(name: str) -> Effect:
-    """Another reading on the maps of the ablation."""
-    pairs = tuple(((place, name), (place, "default")) for place in SHOWN)
+    """Another reading on all maps."""
+    pairs = tuple(((place, name), (place, "default")) for place in MAPS)
     return Effect("ablation_battles", pairs)
 
 
@@ -23,11 +30,13 @@ DEPARTURES = [
         "own body parts",
         "",
         (
-            "own joints and the torso's five numbers: with joints alone Hopper and Walker2d can "
-            "hardly be balanced. Joint BCQ and MABCQ always see everything"
+            "everything, all methods: like is compared with like, and with own joints alone "
+            "Hopper and Walker2d can hardly be balanced. Own joints and the torso's five numbers "
+            "beside it, and the archive's reading (CAST-BCQ and MABCQ everything, I-BCQ and "
+            "ICQ-MA own joints and torso)"
         ),
-        option="observation=full",
-        effect=on_hopper("A1: full observation"),
+        option="observation=own_joints_torso",
+        effect=on_hopper("A1: own joints and torso"),
     ),
     Departure(
         "A2 what unmasked agents do in Eq. 8",
@@ -70,7 +79,9 @@ DEPARTURES = [
         "A6 target networks",
         "copied each step in the listing",
         "",
-        "Polyak 0.005",
+        "Polyak with tau = 200 / updates at every preset, where BCQ's code has 0.005 for a "
+        "million updates: a critic then knows 86 % of a discounted return, at 0.005 and the "
+        "archive's 20,000 updates 63 %, at a tenth of these 10 %",
         option="tau",
     ),
     Departure(
@@ -85,14 +96,20 @@ DEPARTURES = [
     ),
     Departure(
         "A8 the grid's data",
-        "100 random trajectories",
+        "100 trajectories of random policies",
         "",
         (
-            "each trajectory's agents have their own random (Dirichlet) policies, one data set "
-            "for each seed; the number of goals is in every result; also 1,000 trajectories, see "
-            "Figure 1"
+            "uniformly random actions, forty data sets; 1,000 trajectories beside the 100, which "
+            "leave most joint actions unseen. The other reading, policies drawn for every "
+            "trajectory from a Dirichlet distribution, hides what the figure is about"
         ),
-        option="behaviour=uniform",
+        option="behaviour=dirichlet",
+    ),
+    Departure(
+        "the grid: CAST-BCQ",
+        "not in Figure 1",
+        "",
+        "beside I-BCQ and I-ICQ, our addition",
     ),
     Departure(
         "A9 default action",
@@ -118,7 +135,9 @@ DEPARTURES = [
         'A12 "average score"',
         "",
         "",
-        "mean return of the last evaluations, five of twenty at paper, two of four at quick",
+        "mean return of the last evaluations, five of twenty at paper, five of ten at standard, "
+        "two of four at quick; every evaluation has its own start states, the same for all "
+        "methods",
         option="last",
     ),
     Departure(
@@ -135,10 +154,55 @@ DEPARTURES = [
         option="preset",
     ),
     Departure(
-        "perturbation of proposals",
-        "0.001 in one draft",
+        "perturbation of CAST-BCQ's proposals",
+        "in the background of BCQ only; 0.001 in the archive",
         "",
-        "none for CAST-BCQ",
+        "none",
+    ),
+    Departure(
+        "perturbation of the baselines' proposals",
+        "in the background of BCQ",
+        "",
+        "BCQ's 0.05; it ends near its bound, and is wider than what proposals differ by. An arm "
+        "without it stands beside every baseline (controls.py)",
+        option="perturbation=0",
+        effect=without_perturbation(),
+    ),
+    Departure(
+        "lambda of Eq. 10 and of the baselines' targets",
+        "in [0, 1]",
+        "",
+        "0.9 for CAST-BCQ and 0.75 for BCQ, I-BCQ and MABCQ, both from the archive, the second "
+        "also BCQ's code",
+        option="weight=0.75",
+        effect=on_hopper("lambda 0.75"),
+    ),
+    Departure(
+        "weight of the generator's divergence (Eq. 3)",
+        "1, of sums",
+        "",
+        "BCQ's code: 0.5, of means. Proposals then differ little for an observation "
+        "(diagnosis.py); smaller weights spread them, and no way of acting on them does well",
+        option="vae_kl_weight",
+    ),
+    Departure(
+        "ICQ-MA: weights of its target",
+        "of ICQ: exp(Q / alpha) / Z(s), Z over the behaviour's actions in the state",
+        "",
+        "that, with four actions of the policy for the behaviour's, and at most 1, as in ICQ's "
+        "release for one robot. Its release for several agents puts the minibatch in the place "
+        "of Z; there returns are at most 20 at a temperature of 1000, on robots weights pass "
+        "1 / gamma and values diverge",
+        option="target_weights=minibatch",
+        effect=on_hopper("ICQ-MA: weights over the minibatch", "ICQ-MA"),
+    ),
+    Departure(
+        "ICQ-MA: the other release for one robot",
+        "",
+        "",
+        "not taken: half the minibatch's weights and at most 1 is a discount of about a half",
+        option="target_weights=halved",
+        effect=on_hopper("ICQ-MA: halved weights", "ICQ-MA"),
     ),
     Departure(
         "joint candidates",
@@ -207,7 +271,9 @@ DEPARTURES = [
         "its code",
         "",
         (
-            "TD(0.75), linear mixer, weights at 0.1 (10 at quick, see the notes); plain Q outputs, "
+            "TD(0.75), linear mixer, target weights over the minibatch (returns are at most 20 "
+            "at a temperature of 1000, so they stay near one), policy weights at 0.1 (10 below "
+            "paper, see the notes); plain Q outputs, "
             "one critic step a minibatch, Adam, greedy tests, where the code has a V+A head, a "
             "step per time index, RMSprop and samples"
         ),
@@ -224,6 +290,17 @@ DEPARTURES = [
         option="lanes",
     ),
     Departure(
+        "battles at standard",
+        "",
+        "",
+        (
+            "3,000 episodes, 4,000 updates, agents of 64, critics of 128, learning rate 1e-3, "
+            "targets copied every 20 updates, eight seeds, the last five of ten evaluations of 64 "
+            "battles"
+        ),
+        option="BATTLES",
+    ),
+    Departure(
         "battles at quick",
         "",
         "",
@@ -233,6 +310,17 @@ DEPARTURES = [
             "of eight evaluations, 32 battles each"
         ),
         option="BATTLES",
+    ),
+    Departure(
+        "preset standard, robots",
+        "",
+        "",
+        (
+            "200,000 rows, minibatches of 128, networks of 64, 8,000 updates, learning rate 2e-3, "
+            "20 proposals, ten seeds, five of ten evaluations of ten episodes: the smallest "
+            "budget at which critics have the horizon and clones have settled (see Budget)"
+        ),
+        option="PRESETS",
     ),
     Departure(
         "preset quick",

@@ -2,7 +2,9 @@
 for how they are used.
 """
 
+import functools
 from dataclasses import asdict
+from typing import Any
 
 from common.reporting import tables
 from common.running import experiment, program, work
@@ -13,8 +15,11 @@ from envs.tasks import num_agents
 from papers.cast_bcq import data
 from papers.cast_bcq.config import (
     ALWAYS_FULL,
+    ARCHIVE_FULL,
     BATTLE_OPTIONS_OF,
+    CHOOSING,
     MAPS,
+    PERTURBED,
     TRAJECTORIES,
     BattleOptions,
     GridOptions,
@@ -33,25 +38,35 @@ def chosen(options: dict, known) -> dict:
     return {key: options.get(key, default) for key, default in asdict(known).items()}
 
 
+def observed(method: str, reading: str) -> str:
+    """The view of a method's agents under a reading of `Options.observation`."""
+    if reading == "archive":
+        return "full" if method in ARCHIVE_FULL else "own_joints_torso"
+    return "full" if method in ALWAYS_FULL else reading
+
+
 def cell(
     preset: str, task: str, quality: str, method: str, options: dict, variant: str = "ours"
 ) -> Cell:
     """A method on a robot's data set.
 
     Args:
-        options: of the script, see `Options`; `observation` is that of decentralised methods,
-            `uncoordinated` of the data of that name, the rest is CAST-BCQ's own.
+        options: of the script, see `Options`; a method takes those that it knows.
         variant: key of VARIANTS, of the method "ours".
     """
     read = chosen(options, Options())
-    full = method in ALWAYS_FULL
-    observation = "full" if full else Options().observation
-    what = {"task": task, "quality": quality, "method": method, "observation": observation}
+    what = {"task": task, "quality": quality, "method": method, "observation": "full"}
     layers = [Layer("this script", what), *robot_layers(preset, method, variant)]
-    changes = {} if full else {"observation": read["observation"]}
+    changes: dict[str, Any] = {"observation": observed(method, read["observation"])}
     if quality == "uncoordinated":
         layers.append(Layer("Options", {"uncoordinated": Options().uncoordinated}))
         changes["uncoordinated"] = read["uncoordinated"]
+    if method in CHOOSING and read["vae_hidden"]:
+        changes["hyper.vae_hidden"] = read["vae_hidden"]
+    if method in PERTURBED:
+        changes["hyper.perturbation"] = float(read["perturbation"])
+    if method == "icq_ma":
+        changes["hyper.target_weights"] = read["target_weights"]
     if method == "ours":
         changes |= {
             "hyper.others": read["others"],
@@ -101,6 +116,11 @@ def win_rate(results: list[dict]) -> dict[int, float | None]:
 def average_return(results: list[dict]) -> dict[int, float | None]:
     """Per seed the mean return of the last evaluations, the paper's "average score"."""
     return tables.mean_of(results, "average_return")
+
+
+def of_seed(key: str):
+    """Per seed one of the facts of a result."""
+    return functools.partial(tables.mean_of, key=key)
 
 
 def success(results: list[dict]) -> dict[int, float | None]:
@@ -192,5 +212,5 @@ PAPER = work.Paper(
     train=train,
     record=experiment.record_cell,
     cost=cost,
-    max_members={"paper": 20},
+    max_members={"standard": 10, "paper": 20},
 )

@@ -36,6 +36,11 @@ def data_set(cell_config: dict, seed: int) -> tuple[dict[str, np.ndarray], str, 
     return data, digest, int((data["next_state"] == world.GOAL).sum())
 
 
+def usable_rows(data: dict[str, np.ndarray], successors: bool) -> np.ndarray:
+    """Numbers of all rows; with `successors` without those whose next action the clock cut off."""
+    return np.flatnonzero(~data["timeout"] if successors else np.ones(len(data["state"]), bool))
+
+
 def encode(encoding: str) -> Tensor:
     """[cells + 1, O] what agents see in every cell; the cliff's row, never bootstrapped from, is
     zeros.
@@ -66,6 +71,8 @@ class Grid:
         self.seeds = members.seeds
         drawn = [data_set(config, seed) for seed in self.seeds]
         self.data, self.checksums, self.goals = zip(*drawn, strict=True)
+        successors = config["method"] == "i_icq"
+        self.usable = [usable_rows(data, successors) for data in self.data]
         self.streams = Streams(self.seeds, "minibatches", device)
         self.seen = encode(config["encoding"]).to(device)
         size = self.seen.shape[1]
@@ -80,9 +87,10 @@ class Grid:
 
     def draw(self) -> DiscreteBatch:
         """A fresh minibatch for every member, from its own data."""
-        sizes = [len(data["state"]) for data in self.data]
+        sizes = [len(usable) for usable in self.usable]
         index = self.streams.integers(sizes, (self.config["batch_size"],)).cpu().numpy()
-        rows = [self.rows(data, own) for data, own in zip(self.data, index, strict=True)]
+        members = zip(self.data, self.usable, index, strict=True)
+        rows = [self.rows(data, usable[own]) for data, usable, own in members]
         drawn = {
             name: torch.stack([torch.from_numpy(one[name]) for one in rows]).to(self.device)
             for name in rows[0]
@@ -105,7 +113,9 @@ class Grid:
         )
 
     def rows(self, data: dict[str, np.ndarray], index: np.ndarray) -> dict[str, np.ndarray]:
-        """Rows of a data set with these numbers [B], and the actions of the rows behind them."""
+        """Rows of a data set with these numbers [B], and the actions of the rows behind them;
+        behind terminal rows, and those that the clock cut, it is another trajectory's.
+        """
         following = np.minimum(index + 1, len(data["state"]) - 1)
         names = ("state", "action", "reward", "next_state", "terminal")
         return {name: data[name][index] for name in names} | {

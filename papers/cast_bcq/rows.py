@@ -69,6 +69,8 @@ class JointRows:
         for data in datasets:
             rows = torch.cat([data[name].flatten(1) for name in FIELDS], -1)
             blocks.append(rows[data["has_next_action"]] if successors else rows)
+        # Of the first data set, which rows are there
+        self.kept = datasets[0]["has_next_action"] if successors else None
         first = datasets[0]
         self.widths = [first[name].flatten(1).shape[1] for name in FIELDS]
         self.rows = torch.cat(blocks).to(device)

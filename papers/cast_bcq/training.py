@@ -2,6 +2,8 @@
 data set. Methods differ in what agents observe and in their learner.
 """
 
+import torch
+
 from common.learning.philox import Streams
 from common.learning.population import generators
 from common.running import program
@@ -14,6 +16,7 @@ from envs.mujoco.views import view
 from papers.cast_bcq.config import METHODS
 from papers.cast_bcq.data import DATA
 from papers.cast_bcq.rows import JointRows
+from papers.cast_bcq.yardsticks import WAYS, looked_at, returns_to_go
 
 JOINT = ("ours", "icq_ma")  # learn from the rows of the whole team
 
@@ -53,35 +56,78 @@ def build(members: Members, device: str) -> Training:
     (loaded,), _, checksums = DATA.load(members.cells)
     data = joint.transitions(loaded["arrays"], single(robot))
     streams = Streams(seeds, "minibatches", device)
-    rows = JointRows([data], [0] * len(seeds), streams, agents, method == "icq_ma", device)
+    successors = method == "icq_ma"
+    rows = JointRows([data], [0] * len(seeds), streams, agents, successors, device)
     learner = learner_of(members, agents, data["obs"].shape[-1], device)
     team = RobotTeam(robot, agents, device=device)
     constants = datasets.scale(robot, config["data_size"])
-    expert = constants["expert"]
-    random = constants["random"]
+    ways = () if method == "icq_ma" else WAYS
+    known, of_data = yardstick(loaded, data, rows, config["hyper"]["gamma"])
 
     def draw(done: int):
         batch = rows.draw(config["batch_size"])
         return batch if method in JOINT else batch.separate()
 
-    def evaluate(done: int) -> dict[str, list]:
-        """Mean returns; start states are the same at every evaluation."""
-        acting = Streams(seeds, f"acting/{done}", device)
-        starts = generators(seeds, "evaluation")
-        returns = team.returns(lambda obs: learner.act(obs, acting), starts, config["episodes"])
-        return {"return": returns.double().mean(1).tolist()}
+    def returns(act, done: int) -> list[float]:
+        """Mean returns [M] of a policy; starts are the same for whoever plays after `done`
+        updates.
+        """
+        starts = generators(seeds, f"evaluation/{done}")
+        return team.returns(act, starts, config["episodes"]).double().mean(1).tolist()
 
-    def facts(course: Course) -> dict:
-        curve = course.curves["return"]
+    def controlled(way: str, done: int):
+        """A policy that does not choose, see `WAYS`."""
+        drawn = Streams(seeds, f"acting/{done}/{way}", device)
+        return lambda obs: learner.control(way, obs, drawn)
+
+    def evaluate(done: int) -> dict[str, list]:
+        """Mean returns, of the controls too where the score is measured; what critic and generator
+        make of the data.
+        """
+        acting = Streams(seeds, f"acting/{done}", device)
+        measured = {"return": returns(lambda obs: learner.act(obs, acting), done)}
+        if known is not None:
+            measured["value"] = learner.value_on_data(known).tolist()
+            proposing = Streams(seeds, f"proposing/{done}", device)
+            for name in ("spread", "correction"):
+                if hasattr(learner, name):
+                    measured[name] = getattr(learner, name)(known.obs, proposing).tolist()
+        number = done * config["evaluations"] // config["updates"]
+        if number > config["evaluations"] - config["last"]:
+            measured |= {way: returns(controlled(way, done), done) for way in ways}
+        return measured
+
+    def scored(curve: list[float], name: str) -> dict:
+        """Mean of the last evaluations, as a return and as a score."""
         fine = program.all_finite(curve)
         average = program.last_mean(curve, config["last"])
+        ends = constants["expert"], constants["random"]
         return {
-            "average_return": average if fine else None,
-            "average_score": program.score(average, expert, random) if fine else None,
-            "last_return": curve[-1] if fine else None,
-            "best_return": max(curve) if fine else None,
-            "curve": [program.finite(value) for value in curve],
+            f"{name}_return": average if fine else None,
+            f"{name}_score": program.score(average, *ends) if fine else None,
         }
+
+    def facts(course: Course) -> dict:
+        curves = course.curves
+        last = {
+            name: program.finite(curves[name][-1]) if name in curves else None
+            for name in ("value", "spread", "correction")
+        }
+        about = scored(curves["return"], "average")
+        for way in ways:
+            about |= scored(curves[way], way)
+        return (
+            about
+            | last
+            | of_data
+            | {
+                "data_score": program.score(
+                    of_data["data_return"], constants["expert"], constants["random"]
+                ),
+                "curve": [program.finite(value) for value in curves["return"]],
+                "values": [program.finite(value) for value in curves.get("value", [])],
+            }
+        )
 
     return Training(
         learner=learner,
@@ -94,3 +140,24 @@ def build(members: Members, device: str) -> Training:
         summary=lambda courses: {"constants": constants},
         others={"minibatches": streams},
     )
+
+
+def yardstick(loaded: dict, data: dict, rows: JointRows, gamma: float) -> tuple:
+    """The rows that critics and generators are looked at on, for every member, None where all are
+    near a cut; and what is known of the data: mean return-to-go of these rows, mean return of
+    episodes, standard deviation of actions.
+    """
+    arrays = loaded["arrays"]
+    numbers = looked_at(arrays)
+    ends = arrays["terminals"] | arrays["timeouts"]
+    to_go = returns_to_go(arrays["rewards"], ends, gamma)[numbers]
+    about = {
+        "return_to_go": float(to_go.mean()) if len(numbers) else None,
+        "data_return": float(joint.episode_returns(arrays).mean()),
+        "action_spread": float(arrays["actions"].std(0).mean()),
+    }
+    if not len(numbers):
+        return None, about
+    if rows.kept is not None:
+        numbers = (rows.kept.cumsum(0) - 1)[numbers].numpy()
+    return rows.gather(rows.starts + torch.from_numpy(numbers)), about

@@ -6,6 +6,7 @@ import copy
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +26,7 @@ from papers.cast_bcq.baselines import (
     ICQMAConfig,
     MABCQConfig,
     icq_target,
+    state_weights,
     transition_normalisation,
     value_deviation,
 )
@@ -39,6 +41,8 @@ from papers.cast_bcq.cast import (
     joint_errors,
     joint_target,
 )
+from papers.cast_bcq.claims import beyond, first_beyond_others, mean_gap, share_first_is_best
+from papers.cast_bcq.config import METHODS, PRESETS
 from papers.cast_bcq.contributions import (
     Subteams,
     all_subteams,
@@ -58,9 +62,11 @@ from papers.cast_bcq.discrete_baselines import (
 )
 from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
 from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_inverse
-from papers.cast_bcq.grid import Grid, data_set, encode
+from papers.cast_bcq.grid import Grid, data_set, encode, usable_rows
+from papers.cast_bcq.proposing import ProposingBCQ
 from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch, JointRows
+from papers.cast_bcq.yardsticks import away_from_the_clock, returns_to_go
 
 SMALL = CASTConfig(hidden=16, vae_hidden=16, candidates=3, act_samples=4)
 
@@ -296,12 +302,73 @@ def test_mabcq_weights_by_hand():
 
 
 def test_icq_targets_by_hand():
-    """Weights e^0 and e^ln 3, scaled to mean 1: 1/2 and 3/2."""
-    following = torch.tensor([[0.0, 2 * torch.tensor(3.0).log()]])
-    reward, terminal = torch.ones(1, 2), torch.zeros(1, 2)
-    target = icq_target(reward, terminal, following, 0.5, temperature=2.0)
-    torch.testing.assert_close(target, 1 + 0.5 * torch.tensor([[0.5, 1.5]]) * following)
-    assert icq_target(reward, 1 + terminal, following, 0.5, 2.0).tolist() == [[1, 1]]
+    reward, terminal = torch.ones(1, 2), torch.tensor([[0.0, 1.0]])
+    weights, following = torch.tensor([[0.5, 0.5]]), torch.tensor([[4.0, 4.0]])
+    assert icq_target(reward, terminal, following, weights, 0.5).tolist() == [[2, 1]]
+
+
+def test_icq_weights_are_relative_to_the_state_and_at_most_one():
+    """Z = (1 + 3) / 2 = 2: the action worth e^0 has weight 1/2, that of 3 would have 3/2."""
+    log_3 = torch.tensor(3.0).log()
+    sampled = 2 * torch.tensor([[[0.0, log_3], [0.0, log_3], [100.0, 100.0]]])
+    following = 2 * torch.tensor([[0.0, log_3, 100.0]])
+    weights = state_weights(following, sampled, 2.0)
+    torch.testing.assert_close(weights, torch.tensor([[0.5, 1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("kind", ["state", "halved"])
+def test_icq_values_stay_below_what_rewards_allow(stream, kind):
+    """Weights of at most 1 leave the target a contraction, also where values differ by thousands
+    of temperatures; over the minibatch they do not.
+    """
+
+    def largest(weights):
+        config = ICQMAConfig(
+            hidden=16, mixer_hidden=16, gamma=0.9, tau=0.5, lr=1e-2, target_temperature=1.0
+        )
+        agent = ICQMA([0], [3, 3], 5, 2, replace(config, target_weights=weights))
+        batch = joint_batch(1, 2, torch.Generator().manual_seed(0), rows=32)
+        batch = replace(batch, reward=torch.ones_like(batch.reward) + (batch.reward > 0))
+        for _ in range(400):
+            agent.update(batch)
+        return agent.value_on_data(batch).item()
+
+    assert largest(kind) < 2 / (1 - 0.9) < largest("minibatch")
+
+
+def test_controls_take_the_best_the_worst_and_the_middle(stream):
+    """An individual value that likes large actions chooses the largest proposal, the control the
+    smallest; cloning is what latents of zero decode to.
+    """
+    agents = {
+        "cast": ContinuousCAST([0], [3, 3], 5, 2, SMALL, [Variant()]),
+        "bcq": ProposingBCQ([0], [3, 3], 2, BCQConfig(hidden=16, act_samples=4)),
+    }
+    obs = torch.randn(1, 2, 6, 3, generator=stream)
+    for kind, agent in agents.items():
+        best = agent.act(obs, Streams([0], "acting"))
+        worst = agent.control("worst", obs, Streams([0], "acting"))
+        judge = agent.individual.values if kind == "cast" else agent.q
+        assert (judge(obs, best) >= judge(obs, worst)).all() and not torch.equal(best, worst)
+        one = agent.control("random", obs, Streams([0], "acting"))
+        assert one.shape == best.shape
+        vae = agent.generator.vae if kind == "cast" else agent.vae
+        middle = agent.control("cloning", obs, Streams([0], "acting"))
+        assert torch.equal(middle, vae.decode(obs, torch.zeros(1, 2, 6, 4)))
+        assert (agent.spread(obs, Streams([0], "x")) > 0).all()
+    still = ProposingBCQ([0], [3, 3], 2, BCQConfig(hidden=16, act_samples=4, perturbation=0.0))
+    assert still.correction(obs, Streams([0], "x")).item() == 0
+    assert 0 < agents["bcq"].correction(obs, Streams([0], "x")).item() <= 0.05
+
+
+def test_returns_to_go_and_rows_away_from_the_clock_by_hand():
+    rewards = np.array([1.0, 2.0, 4.0, 8.0, 16.0])
+    terminals = np.array([False, True, False, False, False])
+    timeouts = np.array([False, False, False, True, False])
+    to_go = returns_to_go(rewards, terminals | timeouts, 0.5)
+    assert to_go.tolist() == [1 + 1, 2, 4 + 4, 8, 16]
+    far = away_from_the_clock(terminals, timeouts, 1)
+    assert far.tolist() == [True, True, True, False, False]  # the last row's episode was cut
 
 
 def test_independent_targets_and_advantages_by_hand(stream):
@@ -453,6 +520,7 @@ def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
             "terminal": over,
         }
     ]
+    team.usable = [np.arange(len(states))]
     for _ in range(2500):
         team.learner.update(team.draw())
     assert team.evaluate() == {"return": [5.0], "success": [100.0]}
@@ -470,6 +538,18 @@ def test_grid_data_of_a_seed_are_its_own_and_goals_are_counted():
     assert (first[0]["state"] == world.START).sum() >= 100
     with pytest.raises(ValueError, match="expected 'position' or 'onehot'"):
         encode("pixels")
+
+
+def test_rows_that_the_clock_cut_are_not_for_learners_of_next_actions():
+    random = torch.Generator().manual_seed(0)
+    data = world.collect(3000, "uniform", random)
+    cut = np.flatnonzero(data["timeout"])
+    assert len(cut) and not data["terminal"][cut].any()
+    assert np.array_equal(usable_rows(data, False), np.arange(len(data["state"])))
+    kept = usable_rows(data, True)
+    assert not np.isin(cut, kept).any() and len(kept) == len(data["state"]) - len(cut)
+    inner = kept[~data["terminal"][kept]]
+    assert np.array_equal(data["state"][inner + 1], data["next_state"][inner])
 
 
 def test_grid_cells_are_trained_and_say_what_they_saw(tmp_path):
@@ -508,17 +588,61 @@ def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(
     assert together[0]["seeds"] == alone[0]["seeds"]
 
 
+@pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
+def test_target_rates_follow_the_budget(preset):
+    for method in METHODS:
+        config = cell(preset, "hopper", "medium", method, {}).config
+        assert 160 <= config["updates"] * config["hyper"]["tau"] <= 300
+        assert config["hyper"]["gamma"] == 0.99
+    config = grid_cell(preset, "ours", {}).config
+    assert 160 <= config["updates"] * config["hyper"]["tau"] <= 300
+
+
+def test_robots_say_what_critics_know_and_what_controls_get(folders, tmp_path):
+    made = [cell("smoke", "hopper", "uncoordinated", name, {}) for name in ("ours", "icq_ma")]
+    PAPER.data.prepare(made[0])
+    ours, icq = (train(training.build, [one], "cpu", tmp_path / "c.pt")[0] for one in made)
+    seed = ours["seeds"][0]
+    assert len(seed["values"]) == len(seed["curve"]) == PRESETS["smoke"]["evaluations"]
+    assert seed["value"] == seed["values"][-1] and 0 < seed["spread"] < seed["action_spread"]
+    assert all(seed[f"{way}_score"] is not None for way in training.WAYS)
+    assert icq["seeds"][0]["return_to_go"] == seed["return_to_go"]  # the same rows
+    assert "random_score" not in icq["seeds"][0]
+
+
+def scored(*scores, **facts):
+    """A result whose seeds have these scores."""
+    seeds = [{"seed": number, "average_score": score} for number, score in enumerate(scores)]
+    return {"seeds": [seed | facts for seed in seeds]}
+
+
+def test_differences_of_the_ledger_by_hand():
+    assert beyond("random_score")([scored(5.0, None, random_score=2.0)]) == {0: 3.0, 1: None}
+    walker, others = (
+        [scored(9.0), scored(5.0)],
+        [scored(3.0), scored(1.0), scored(2.0), scored(2.0)],
+    )
+    assert first_beyond_others(walker + others) == {0: 4.0 - (2.0 + 0.0) / 2}
+    assert mean_gap(walker + others) == {0: (4.0 + 2.0 + 0.0) / 3}
+    assert mean_gap([scored(None), scored(1.0)]) == {0: None}
+    groups = [scored(3.0), scored(1.0), scored(2.0), scored(3.0), scored(9.0), scored(None)]
+    assert share_first_is_best(3)(groups) == {0: 50.0}
+
+
 def test_observations_are_named_and_joint_methods_always_see_everything():
-    seen = {
-        method: cell("quick", "hopper", "medium", method, {}).config["observation"]
-        for method in ("bcq", "i_bcq", "mabcq", "ours")
-    }
-    assert seen == {
-        "bcq": "full",
-        "i_bcq": "own_joints_torso",
-        "mabcq": "full",
-        "ours": "own_joints_torso",
-    }
+    def seen(reading):
+        return {
+            method: cell("quick", "hopper", "medium", method, reading).config["observation"]
+            for method in METHODS
+        }
+
+    own = "own_joints_torso"
+    assert set(seen({}).values()) == {"full"}
+    assert seen({"observation": own}) == {
+        "bcq": "full", "i_bcq": own, "mabcq": "full", "icq_ma": own, "ours": own,
+    }  # fmt: skip
+    archive = seen({"observation": "archive"})
+    assert archive == seen({"observation": own}) | {"ours": "full"}
     changed = cell("quick", "hopper", "medium", "ours", {"latent_clip": 0.05, "others": "data"})
     assert (
         changed.slot.endswith("others=data/latent_clip=0.05")
