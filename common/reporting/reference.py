@@ -17,6 +17,8 @@ SEES = (
     "code, data and machine are the same, any change of any seed is found."
 )
 
+IN_PARTS = ("standard", "paper")  # presets whose tables are accepted cell by cell
+
 
 def diff(chosen: list[Table], preset: str) -> int:
     """Compares fresh results with the committed reference, see `regression`; returns 4 if an entry
@@ -59,15 +61,15 @@ def accept(chosen: list[Table], preset: str) -> int:
     """Copies finished tables (CSV and JSON) into results/reference; refuses tables with cells that
     are not done, and returns 1 if there was one.
 
-    At preset paper, where cells take hours, a table in progress is accepted too: its open entries
-    stay empty and its JSON says which cells are missing. The finished cells themselves are kept as
-    well, for `adopt`.
+    At presets standard and paper, which take hours, a table in progress is accepted too: its open
+    entries stay empty and its JSON says which cells are missing. The finished cells themselves are
+    kept as well, for `adopt`.
     """
     refused = [
         table.slot for table in chosen if not table.unavailable and not accept_table(table, preset)
     ]
     write_ledgers()
-    if preset == "paper":
+    if preset in IN_PARTS:
         for cell in planning.cells_of(chosen, preset):
             if work.paper(cell.paper).state(cell) == "done":
                 kept_at = stored.REFERENCE / preset / cell.paper / "cells" / cell.path.name
@@ -85,7 +87,7 @@ def write_ledgers() -> None:
 def accept_table(table: Table, preset: str) -> bool:
     """Copies one table; False if it is not finished, which is said."""
     counts = planning.states(table, preset, {})
-    partial = preset == "paper" and counts["done"]
+    partial = preset in IN_PARTS and counts["done"]
     if (counts["missing"] or counts["stale"]) and not partial:
         missing = f"{counts['missing']} cells missing and {counts['stale']} stale at {preset}"
         print(f"{table.slot}: not accepted, {missing}")
