@@ -170,6 +170,7 @@ class RecurrentCAST(CAST):
             config.exact_up_to,
             config.others,
             [Variant(weight=config.weight) for _ in seeds],
+            config.shared,
         )
 
     def memory(self, battles: int) -> Memory:

@@ -201,6 +201,8 @@ class CAST:
         candidates: n; subteams: M, drawn for a team of more than `exact_up_to`.
         others: what unmasked agents do in Eq. 8: the joint policy, or what they did in the data.
         variants: one per member.
+        shared: Eq. 7's joint policy is that of the target network, found on the way in Eq. 6; only
+            where the situations that follow a minibatch's are those of the minibatch.
     """
 
     def __init__(
@@ -215,6 +217,7 @@ class CAST:
         exact_up_to: int,
         others: str,
         variants: list[Variant],
+        shared: bool = False,
     ):
         if others not in ("policy", "data"):
             raise ValueError(f"others is {others!r}, expected 'policy' or 'data'")
@@ -225,6 +228,7 @@ class CAST:
         self.agents = agents
         self.candidates = candidates
         self.others = others
+        self.shared = shared
         self.subteams = subteams
         self.exact_up_to = exact_up_to
         self.subteam_streams = Streams(learner.seeds, "subteams", learner.device)
@@ -242,12 +246,16 @@ class CAST:
         now, following = self.generator.update(batch)  # line 4
         action = self.generator.taken(batch)
         with torch.no_grad():
-            _, best = self.joint_policy(following, self.learner.targets["critic"])  # lines 5 and 6
+            target = self.learner.targets["critic"]
+            best_action, best = self.joint_policy(following, target)  # lines 5 and 6
         self.critic.update(batch, action, best)  # lines 6 and 7
 
         with torch.no_grad():
             others = action
-            if self.others == "policy":
+            if self.others == "policy" and self.shared:
+                assert now is following
+                others = best_action
+            elif self.others == "policy":
                 others, _ = self.joint_policy(now, self.learner.networks["critic"])  # Eq. 7
             delta = self.contributions(now.state, action, others)  # lines 9 and 10, Eq. 8
         self.individual.update(batch, delta)  # line 11

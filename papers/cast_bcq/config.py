@@ -63,6 +63,7 @@ class BattleOptions:
 
     default: Default = RecurrentConfig.default
     others: Others = RecurrentConfig.others
+    shared: bool = RecurrentConfig.shared
     trace: Share = RecurrentConfig.trace
     threshold: Share = RecurrentConfig.threshold
     weight: Share = Variant.weight  # of CAST-BCQ; RecurrentConfig's is the baselines'
@@ -75,7 +76,7 @@ BATTLE_OPTIONS_OF = {
     "icq_ma": (),
     "i_bcq": ("threshold",),
     "mabcq": ("threshold", "transitions"),
-    "ours": ("default", "others", "trace", "threshold", "weight"),
+    "ours": ("default", "others", "shared", "trace", "threshold", "weight"),
 }
 
 

@@ -47,6 +47,14 @@ DEPARTURES = [
         effect=on_hopper("A2: others from the data"),
     ),
     Departure(
+        "battles: whose joint policy Eq. 7 has",
+        "the joint policy's",
+        "",
+        "the online network's, by candidates of its own; with the option the target network's, "
+        "whose best candidate Eq. 6 has found already",
+        option="shared=True",
+    ),
+    Departure(
         "A3 range of latents",
         "not given",
         "",
@@ -150,8 +158,9 @@ DEPARTURES = [
         "networks",
         "BCQ's",
         "",
-        "two hidden layers of one width: 400 for critics and values, 752 for VAEs",
-        option="preset",
+        "two hidden layers of one width: 400 for critics and values, 752 for VAEs; VAEs of 256 "
+        "are what makes preset paper affordable (benchmarks/cast_bcq.txt)",
+        option="vae_hidden=256",
     ),
     Departure(
         "perturbation of CAST-BCQ's proposals",

@@ -28,6 +28,7 @@ from papers.cast_bcq.config import (
     grid_layers,
     robot_layers,
 )
+from papers.cast_bcq.yardsticks import WAYS
 
 SIMULATOR = simulator()
 OF_EACH_MEMBER = ("variant", "seeds")  # the rest of a configuration is shared by a program
@@ -191,7 +192,7 @@ def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     if on_grid(cell):
-        return 2 + 1e-3 * config["updates"]
+        return 2 + 8e-4 * config["updates"] * len(config["seeds"])
     if in_battle(cell):
         return battle_cost(config)
     width = config["hyper"].get("hidden", 64) / 64
@@ -200,7 +201,10 @@ def cost(cell: Cell) -> float:
     acting = 0.4e-3 * width * config["hyper"].get("act_samples", 5) / 20
     episode = 1000 * (5e-5 + acting)
     learning = config["updates"] * update
-    playing = config["evaluations"] * config["episodes"] * episode
+    plays = config["evaluations"]
+    if config["method"] in CHOOSING:
+        plays += len(WAYS) * config["last"]
+    playing = plays * config["episodes"] * episode
     return 1 + len(config["seeds"]) * (learning + playing)
 
 

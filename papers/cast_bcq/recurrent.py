@@ -51,6 +51,7 @@ class RecurrentConfig:
     weight: Share = 0.75  # lambda of the twin target; 0.9 for CAST-BCQ
     default: Default = "zero"
     others: Literal["policy", "data"] = "policy"  # whose actions unmasked agents take in Eq. 8
+    shared: bool = False  # CAST-BCQ's joint policy of Eq. 7 is the target network's, at no cost
     trace: Share = 0.0  # CAST-BCQ's share of the data's return in Eq. 6; 0 as in the paper
     epsilon: Share = 0.8  # how far from 1 MABCQ's weights may be
     transitions: bool = True  # MABCQ's transition normalisation, next to its value deviation

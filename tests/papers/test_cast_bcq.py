@@ -749,6 +749,30 @@ def flat(agent):
     return named | targets
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_shared_joint_policy_is_the_one_of_the_target(stream, monkeypatch, shared):
+    config = RecurrentConfig(hidden=16, critic_hidden=16, subteams=3, shared=shared)
+    agent = RecurrentCAST([0, 1], SIZES, config)
+    found, used = [], []
+    joint_policy, contributions = agent.joint_policy, agent.contributions
+
+    def noted_policy(situation, params):
+        result = joint_policy(situation, params)
+        found.append((params, result[0]))
+        return result
+
+    def noted_contributions(state, action, others):
+        used.append(others)
+        return contributions(state, action, others)
+
+    monkeypatch.setattr(agent, "joint_policy", noted_policy)
+    monkeypatch.setattr(agent, "contributions", noted_contributions)
+    agent.update(lanes_of(2, stream).draw())
+    assert len(found) == (1 if shared else 2)
+    assert found[0][0] is agent.learner.targets["critic"]
+    assert used[0] is found[-1][1]
+
+
 @pytest.mark.parametrize("kind", ["continuous", "discrete", "recurrent"])
 def test_every_step_changes_its_own_networks_only(stream, kind):
     """Eq. 3 the generator, Eq. 6 the critics, Eq. 9 the individual values, then the target."""
