@@ -14,9 +14,11 @@ MEASURED = Path(__file__).parent / "sizes.csv"  # written by `measure`
 
 
 def steps_of(task: str, quality: str, size: str) -> int:
-    """Steps (episodes of battles) that a data set of a size has; replay data may have others."""
+    """Steps (episodes of battles) that a data set of a size has."""
     module = family(task)
     kind = TASKS[task].name
+    if kind == "robots":
+        return module.size_of(task, quality, size)
     if kind == "battles":
         return module.size_of(quality, size)
     return module.size_of(task, size) if kind == "kinematic" else module.SIZES[size]

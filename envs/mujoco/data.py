@@ -139,7 +139,7 @@ def generate(
 ) -> list[tuple[dict, dict]]:
     """Arrays by name in the file, and provenance, of the data set of each seed."""
     if task in TASK_VIEWS:
-        data = team_rows(task, quality, seeds, SIZES[size])
+        data = team_rows(task, quality, seeds, size_of(task, quality, size))
     else:
         data = [rows(task, quality, seed, size, replay) for seed in seeds]
     return [
@@ -176,15 +176,23 @@ def team_rows(task: str, quality: str, seeds: list[int], steps: int) -> list[dic
                 team, policies[i], noise, [seed], f"data/{task}/{quality}/{i}", wanted
             )[0]
 
-        per_seed.append(join(in_proportion(until, replay_rows(task, quality, steps), play)))
+        per_seed.append(join(in_proportion(until, steps, play)))
     return per_seed
 
 
-def replay_rows(task: str, quality: str, steps: int) -> int:
-    """Rows of replay data where other data have so many: the released number at size paper, and its
-    share of the size at the others.
+def replay_rows(task: str, quality: str, size: str) -> int:
+    """Rows of replay data: the released number at every size but smoke, which has its share.
+
+    A replay is short of itself, and less of one is another data set: a training cut into a tenth
+    of its rows leaves every policy a handful of episodes.
     """
-    return steps * int(table(RELEASED)[task, quality]["transitions"]) // SIZES["paper"]
+    released_rows = int(table(RELEASED)[task, quality]["transitions"])
+    return released_rows * SIZES[size] // SIZES["paper"] if size == "smoke" else released_rows
+
+
+def size_of(task: str, quality: str, size: str) -> int:
+    """Steps of a data set."""
+    return replay_rows(task, quality, size) if quality == "medium-replay" else SIZES[size]
 
 
 def shares(warmup: int, snapshots: list[int], end: int) -> list[float]:
@@ -269,7 +277,7 @@ def play_team(
 
 def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str, np.ndarray]:
     """The arrays of one data set, by name in the file."""
-    steps = SIZES[size]
+    steps = size_of(task, quality, size)
     purpose = f"data/{task}/{quality}"
     if quality == "medium-expert":
         medium, expert = (rows(task, part, seed, size, replay) for part in ("medium", "expert"))
@@ -278,8 +286,6 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
         )  # of medium's last whole episode
         return join([join([medium], last), expert])
     if quality in REPLAY_QUALITIES:
-        if quality == "medium-replay":
-            steps = replay_rows(task, quality, steps)
         if replay == "exact":
             return exact_replay(task, quality)
         return snapshot_replay(task, quality, seed, steps)

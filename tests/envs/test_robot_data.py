@@ -468,6 +468,9 @@ def test_every_teams_medium_is_the_snapshot_nearest_to_the_released_one(monkeypa
             torch.testing.assert_close(tensor[team], expected.half().float())
 
 
-def test_replay_data_have_the_released_rows_or_their_share():
-    assert robots.replay_rows("hopper", "medium-replay", 1_000_000) == 402_000
-    assert robots.replay_rows("two_agent_halfcheetah", "medium-replay", 100_000) == 46_000
+def test_replay_data_have_the_released_rows_at_every_size_but_smoke():
+    assert robots.replay_rows("hopper", "medium-replay", "paper") == 402_000
+    assert robots.replay_rows("hopper", "medium-replay", "quick") == 402_000
+    assert robots.replay_rows("hopper", "medium-replay", "smoke") == 1608
+    assert robots.replay_rows("two_agent_halfcheetah", "medium-replay", "quick") == 460_000
+    assert robots.size_of("hopper", "medium", "quick") == 100_000
