@@ -13,13 +13,14 @@ policy parameters.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from common.learning.kernels import stacked_mlp_reference
+from common.learning.kernels import stacked_mlp, stacked_mlp_reference
 from common.learning.learner import Learner
-from common.learning.networks import apply_mlp, mlp_parameters
+from common.learning.networks import apply_mlp, first_layer, layers, mlp_parameters
 from common.learning.philox import Streams
 from common.learning.population import generators, mean_over_batch
 from common.learning.ranges import Count, Positive, Share
@@ -166,8 +167,7 @@ class BREMEN(Learner):
 
     def model_outputs(self, obs: Tensor, action: Tensor) -> Tensor:
         """[M, N, E, B, O + 1] standardised change and reward by every model."""
-        rows = torch.cat([self.standardise(obs), action], -1)
-        return apply_mlp(self.networks["model"], rows, None)
+        return apply_mlp(self.networks["model"], self.model_inputs(obs, action), None)
 
     def predict(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Next observations [M, N, E, B, O] and rewards [M, N, E, B] by every model."""
@@ -176,19 +176,39 @@ class BREMEN(Learner):
         return obs.unsqueeze(2) + change * self.scale.unsqueeze(2), reward.squeeze(-1)
 
     def model_loss(self, batch: Batch) -> Tensor:
-        """[M, N] squared errors of standardised change and of reward, summed over models."""
-        outputs = self.model_outputs(batch.obs, batch.action)
+        """[M, N] squared errors of standardised change and of reward, summed over models: each on
+        its own share of the rows, in the order of the models.
+        """
+        models = self.networks["model"]
+        inputs = self.model_inputs(batch.obs, batch.action)
+        outputs = stacked_mlp(self.shared_out(inputs), *layers(models, first_layer(models, None)))
         change = (batch.next_obs - batch.obs) / self.scale
-        target = torch.cat([change, batch.reward.unsqueeze(-1)], -1).unsqueeze(2)
+        target = self.shared_out(torch.cat([change, batch.reward.unsqueeze(-1)], -1))
         return mean_over_batch((outputs - target).square().mean(-1).sum(2))
 
+    def shared_out(self, rows: Tensor) -> Tensor:
+        """Rows [M, N, E B, F] by model, [M, N, E, B, F]."""
+        return rows.unflatten(2, (self.config.models, -1)).contiguous()
+
+    def model_inputs(self, obs: Tensor, action: Tensor) -> Tensor:
+        """[M, N, B, O + A] what models see."""
+        return torch.cat([self.standardise(obs), action], -1)
+
     def update(self, batch: Batch) -> None:
-        """One step of the models; in the offline phase also one of behaviour cloning."""
+        """One step of the models; in the offline phase also one of behaviour cloning, on the first
+        model's rows.
+        """
         self.descend(self.model_loss(batch), "model")
         if self.notes["cloning"]:
-            error = self.mean_action(batch.obs) - batch.action
+            rows = batch.obs.shape[2] // self.minibatches
+            error = self.mean_action(batch.obs[:, :, :rows]) - batch.action[:, :, :rows]
             self.descend(mean_over_batch(error.square()), "actor")
         self.notes["last_obs"] = batch.obs
+
+    @property
+    def minibatches(self) -> int:
+        """Minibatches of an update, side by side in its batch: one for every model."""
+        return self.config.models
 
     def mean_action(self, obs: Tensor) -> Tensor:
         """[M, N, B, A] the policy's mean, not clipped."""
@@ -303,6 +323,13 @@ class BREMEN(Learner):
     def act(self, obs: Tensor, streams: Streams | None = None) -> Tensor:
         """[M, N, B, A] the policy's mean actions."""
         return self.mean_action(obs).clamp(-1, 1)
+
+    def part(self, members: slice) -> Self:
+        """As `Learner.part`, with the part's own moments."""
+        some = super().part(members)
+        some.mean = self.mean[members]
+        some.scale = self.scale[members]
+        return some
 
 
 def side_by_side(steps: Tensor) -> Tensor:

@@ -101,6 +101,15 @@ class MergedData:
         which = self.which.to(self.device)
         return per_set.mean(1)[which], per_set.std(1)[which]
 
+    def spread_of_change(self) -> Tensor:
+        """Standard deviation [M, N, O] of next_obs - obs over every member's offline data."""
+        width = self.widths[0]
+        offline = self.offline * (int(self.which.max()) + 1)
+        numbers = self.rows[:offline]
+        change = numbers[:, :, -1 - width : -1] - numbers[:, :, :width]
+        per_set = change.unflatten(0, (-1, self.offline))  # [sets, R, N, O]
+        return per_set.std(1)[self.which.to(self.device)]
+
     def state_dict(self) -> dict:
         """The online rows; the offline ones are read from their files."""
         return {"online": self.online, "rows": self.rows[int(self.first_online[0]) :].clone()}

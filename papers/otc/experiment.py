@@ -7,6 +7,7 @@ from dataclasses import asdict
 from common.reporting import tables
 from common.running import experiment, work
 from common.running.cells import Cell, Layer, merged
+from envs.datasets.sizes import known_sizes
 from envs.tasks import num_agents
 from papers.otc import timing, training
 from papers.otc.config import METHODS, Options, layers
@@ -20,14 +21,14 @@ def make_cell(
     method: str,
     seeds: list[int] | None = None,
     fixed_alpha: float | None = None,
-    tuning: dict | None = None,
+    changes: dict | None = None,
 ) -> Cell:
     """One cell with everything resolved.
 
     Args:
         method: key of METHODS.
         fixed_alpha: an exponent that Eq. 4 does not adapt.
-        tuning: what differs from the defaults of `TuningConfig`: the readings.
+        changes: what differs from the defaults, by group of the configuration: the readings.
     """
     strategy, alpha, adaptive = METHODS[method]
     words = [task, quality, base, method]
@@ -38,7 +39,7 @@ def make_cell(
     what = {"task": task, "quality": quality, "base": base, "strategy": strategy}
     rule = {"alpha": alpha, "adaptive": adaptive}
     defaults = [Layer("this script", what | rule), *layers(preset, base, task)]
-    return Cell.of("otc", preset, words, defaults, {"tuning": tuning or {}}, seeds)
+    return Cell.of("otc", preset, words, defaults, changes or {}, seeds)
 
 
 def cell(
@@ -47,9 +48,13 @@ def cell(
     """A cell of a table script: `options` are the script's (OPTIONS, seeds), `changes` as in
     `make_cell`.
     """
-    readings = {key: options.get(key, default) for key, default in asdict(Options()).items()}
+    chosen = {key: options.get(key, default) for key, default in asdict(Options()).items()}
+    readings = {
+        "embedding": {"target": chosen.pop("embedding_target")},
+        "tuning": chosen,
+    }
     return make_cell(
-        preset, task, quality, base, method, options.get("seeds"), tuning=readings, **changes
+        preset, task, quality, base, method, options.get("seeds"), changes=readings, **changes
     )
 
 
@@ -61,6 +66,7 @@ def timing_cell(preset: str, options: dict) -> Cell:
         "offline_updates": 2,
         "embedding": {"updates": 2},
         "eval_episodes": 1,
+        "final_episodes": 1,
     }
     above = [Layer("this script", short)]
     if preset != "smoke":
@@ -86,10 +92,14 @@ def last_return(results: list[dict]) -> dict[int, float | None]:
 
 
 MAP = "5m_vs_6m"  # of Figure 6d
-# Seconds per agent-update of one member, one core, at the paper's sizes
-UNIT_COST = {"bcq": 1.2e-3, "awac": 0.6e-3, "td3bc": 3e-3, "bremen": 6e-3, "cql": 1.5e-3}
-CHOICE_COST = {"embedding": 1.0e-3, "value": 4.0e-3, "uniform": 0.2e-3}  # of an update's rows
-ROBOT_EPISODE_COST = 0.15  # of 1,000 steps
+# Seconds of one core, per agent-update of one member of fifteen, at the paper's sizes; of BREMEN,
+# CQL and TD3+BC guessed from their sizes
+UNIT_COST = {"bcq": 0.8e-3, "awac": 0.3e-3, "td3bc": 2e-3, "bremen": 6e-3, "cql": 1.5e-3}
+CHOICE_COST = {"embedding": 0.3e-3, "value": 0.6e-3, "uniform": 0.1e-3}  # of an update's rows
+PROPOSAL_COST = 0.26e-3  # of each action in V(s'), of 1,024 rows
+EMBEDDING_COST = 0.35e-3  # of an update of the embedding
+STEP_COST = 22e-6  # of a robot and its policy
+CANDIDATE_COST = 0.62e-6  # of each action that BCQ chooses from
 
 
 def cost(cell: Cell) -> float:
@@ -97,18 +107,38 @@ def cost(cell: Cell) -> float:
     config = cell.config
     if config.get("timing"):
         return {"smoke": 2, "paper": 60}.get(cell.preset, 20)
-    update = UNIT_COST.get(config["base"], UNIT_COST["bcq"])
-    update *= config["tuning"]["batch_size"] / 128
-    choice = CHOICE_COST.get(config["strategy"], CHOICE_COST["uniform"])
-    choice *= config["tuning"]["candidates"] / 512
-    offline = config["offline_updates"] * update / 3  # shared by the variants of a seed
-    tuning = config["deployments"] * config["tuning_updates"] * (update + choice)
-    learning = num_agents(config["task"]) * (offline + tuning)
-    playing = 0.0
-    if training.uses_robot(cell):
-        episodes = config["eval_episodes"] * (config["deployments"] + 1)
-        playing = episodes * ROBOT_EPISODE_COST
-    return 1 + len(config["seeds"]) * (learning + playing)
+    tuning = config["tuning"]
+    strategy = config["strategy"]
+    update = UNIT_COST.get(config["base"], UNIT_COST["bcq"]) * tuning["batch_size"] / 128
+    choice = CHOICE_COST.get(strategy, CHOICE_COST["uniform"])
+    if strategy == "value":
+        choice += PROPOSAL_COST * tuning["value_samples"]
+    choice *= tuning["candidates"] / 512
+    offline = config["offline_updates"] * update * 1.3 / 3  # shared by the variants of a seed
+    seconds = offline + config["deployments"] * config["tuning_updates"] * (update + choice)
+    if strategy == "embedding":
+        embedding = config["embedding"]
+        seconds += embedding["updates"] * EMBEDDING_COST * embedding["batch_size"] / 128
+    playing = robot_steps(cell) * (STEP_COST + CANDIDATE_COST * candidates_of(config))
+    return 1 + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
+
+
+def robot_steps(cell: Cell) -> int:
+    """Steps of a robot that a member plays at most, to be evaluated and to collect."""
+    if not training.uses_robot(cell):
+        return 0
+    config = cell.config
+    between = config["deployments"] - 1
+    ends = config["final_episodes"] * 4 / 3  # before the first deployment, once for all variants
+    episodes = ends + between * config["eval_episodes"]
+    size = known_sizes().get((config["task"], config["quality"], config["data_size"]))
+    brought = int(config["deployment_share"] * size.steps) if size else 0
+    return round(1000 * episodes) + config["deployments"] * brought
+
+
+def candidates_of(config: dict) -> int:
+    """Actions of which BCQ takes the best; others have one."""
+    return config["hyper"].get("act_samples", 1)
 
 
 def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
@@ -125,5 +155,6 @@ PAPER = work.Paper(
     train=train,
     record=experiment.record_cell,
     cost=cost,
-    max_members={"paper": 60},  # small networks, and variants share their offline phase
+    # small networks, and variants share their offline phase
+    max_members=dict.fromkeys(("quick", "standard", "paper"), 60),
 )

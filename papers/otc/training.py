@@ -67,6 +67,14 @@ def horizon(task: str) -> int:
     return resolve("envs.mujoco.robots:robot")(task).horizon
 
 
+def whole(steps: int, horizon: int) -> int:
+    """So many steps, down to whole episodes of the horizon; less than one episode stays as it is.
+
+    A part of an episode would be its start, which a deployment then has seen too often.
+    """
+    return max(1, steps - steps % horizon if steps > horizon else steps)
+
+
 def transitions(task: str, data: dict) -> dict[str, torch.Tensor]:
     """Tensors [R, N, ...] of a loaded data set, of battles too."""
     if in_battle(task):
@@ -128,6 +136,7 @@ class OnlineTuning:
     Attributes:
         learner: one member per seed while offline, one per member of the program afterwards.
         alphas: per deployment [M, N].
+        rankings: what distances rank first after the first and the last deployment.
     """
 
     def __init__(self, members: Members, device: str):
@@ -141,13 +150,14 @@ class OnlineTuning:
         self.data = loaded.checksums
         rows = [transitions(config["task"], one) for one in loaded.sets]
         sets = [{name: one[name] for name in FIELDS} for one in rows]
-        self.steps = max(1, int(config["deployment_share"] * len(sets[0]["obs"])))
+        share = int(config["deployment_share"] * len(sets[0]["obs"]))
+        self.steps = share if in_battle(config["task"]) else whole(share, horizon(config["task"]))
         deployments = config["deployments"]
         self.experience = MergedData(sets, loaded.members, deployments, self.steps, device)
         self.team = load_team(config["task"], device)
         first = [self.seeds.index(seed) for seed in self.unique]
         assert first == list(range(len(first)))  # the first cell has every seed once
-        self.learner = self.learner_of(self.unique, first)
+        self.learner = self.learner_of(self.unique, first, config["offline_rate"])
         self.minibatches = Streams(self.unique, "minibatches", device)
         self.embedding: Any = None  # of the members whose strategy needs one
         self.balanced: Any = None
@@ -163,15 +173,19 @@ class OnlineTuning:
             deployments,
         )
         self.alphas: list[list] = []
+        self.rankings: list[dict[str, list]] = []
 
-    def learner_of(self, seeds: list[int], members: list[int]):
-        """An untrained learner for these seeds, whose data sets are those of these members."""
+    def learner_of(self, seeds: list[int], members: list[int], rate: float):
+        """An untrained learner for these seeds, whose data sets are those of these members; its
+        learning rates are the configuration's times `rate`.
+        """
         kind, config = BASES[self.config["base"]]
         dims = [self.team.obs_dim] * self.team.num_agents
-        options = {
+        options: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in self.config["hyper"].items()
         }
+        options |= {key: options[key] * rate for key in options if key.endswith("lr")}
         extra: tuple = ()
         if self.config["base"] in ("td3bc", "bremen"):
             moments = [moment[members] for moment in self.experience.moments("obs")]
@@ -184,7 +198,8 @@ class OnlineTuning:
         """From one learner per seed to one per member, all copies of their seed's."""
         copies = [self.unique.index(seed) for seed in self.seeds]
         state = members_of(self.learner.state_dict(), copies)
-        self.learner = self.learner_of(self.seeds, list(range(len(self.seeds))))
+        everyone = list(range(len(self.seeds)))
+        self.learner = self.learner_of(self.seeds, everyone, self.config["tuning_rate"])
         self.learner.load_state_dict(state)
         if "balanced" in self.strategies:
             where = span(self.strategies, "balanced")
@@ -208,7 +223,7 @@ class OnlineTuning:
         """The minibatch of update number `done`, after a deployment where one begins."""
         stage = self.schedule.stage(done)
         if stage.name == "offline":
-            size = self.config["tuning"]["batch_size"]
+            size = self.minibatches_of_update * self.config["tuning"]["batch_size"]
             index = self.experience.draw(size, self.minibatches, 0, self.experience.offline)
             return stage, self.experience.gather(index, slice(0, len(self.unique)))
         if stage.name == "embedding":
@@ -217,9 +232,15 @@ class OnlineTuning:
             self.deploy(stage.deployment)
         return stage, self.chosen()
 
+    @property
+    def minibatches_of_update(self) -> int:
+        """How many the learner wants: one, or one for each of its models."""
+        return getattr(self.learner, "minibatches", 1)
+
     def chosen(self) -> Batch:
         """The rows that every member's strategy chooses."""
-        return self.experience.gather(self.sampler.choose())
+        chosen = [self.sampler.choose() for _ in range(self.minibatches_of_update)]
+        return self.experience.gather(torch.cat(chosen, -1))
 
     def update(self, drawn: tuple[Stage, Batch]) -> None:
         """Learns from a minibatch of a stage; its last one ends the stage."""
@@ -247,6 +268,8 @@ class OnlineTuning:
             self.balanced.add_latest()
         self.sampler.adapt(deployment)
         self.alphas.append(self.sampler.alpha.tolist())
+        if self.sampler.compared and deployment in (1, self.schedule.deployments):
+            self.rankings.append(self.sampler.ranking())
 
     def collect(self, policy, streams: list[torch.Generator]) -> dict[str, torch.Tensor]:
         """What a deployment brings: tensors [M, steps, N, ...]. In battles agents explore in turn,
@@ -274,17 +297,30 @@ class OnlineTuning:
         return lambda obs: self.learner.act(obs, streams)
 
     def evaluate(self, done: int) -> dict[str, list]:
-        """Mean return of the present policies, over episodes that are not learnt from."""
+        """Mean return of the present policies, over episodes that are not learnt from; more of them
+        before the first and after the last deployment, which are compared.
+        """
         deployment = (done - self.schedule.before) // self.schedule.tuning
         self.shift(max(1, deployment))
-        streams = generators(self.seeds, "evaluation")
-        episodes = self.config["eval_episodes"]
-        returns = self.team.returns(self.policy("evaluation"), streams, episodes)
-        return {"return": returns.double().mean(1).tolist()}
+        ends = deployment in (0, self.schedule.deployments)
+        episodes = self.config["final_episodes" if ends else "eval_episodes"]
+        if deployment:
+            return {"return": self.returns(self.seeds, episodes)}
+        of_seed = dict(zip(self.unique, self.returns(self.unique, episodes), strict=True))
+        return {"return": [of_seed[seed] for seed in self.seeds]}
+
+    def returns(self, seeds: list[int], episodes: int) -> list[float]:
+        """Mean return of the first members, whose seeds are these, over so many episodes."""
+        learner = self.learner.part(slice(0, len(seeds)))
+        acting = Streams(seeds, "acting/evaluation", self.device)
+        streams = generators(seeds, "evaluation")
+        returns = self.team.returns(lambda obs: learner.act(obs, acting), streams, episodes)
+        return returns.double().mean(1).tolist()
 
     def state_dict(self) -> dict:
         return {
             "alphas": self.alphas,
+            "rankings": self.rankings,
             "learner": self.learner.state_dict(),
             "experience": self.experience.state_dict(),
             "minibatches": self.minibatches.state_dict(),
@@ -294,6 +330,7 @@ class OnlineTuning:
 
     def load_state_dict(self, state: dict) -> None:
         self.alphas = state["alphas"]
+        self.rankings = state["rankings"]
         self.experience.load_state_dict(state["experience"])
         self.minibatches.load_state_dict(state["minibatches"])
         if state["sampler"]:
@@ -324,12 +361,21 @@ def build(members: Members, device: str) -> Training:
             "improvement": 100 * (curve[-1] - curve[0]) / abs(curve[0])
             if fine and curve[0]
             else None,
+            "first_score": first if fine else None,
             "last_score": last,
             "score_gain": last - first if fine and last is not None else None,
             "curve": [program.finite(level) for level in curve],
             "alpha": [alpha[course.place] for alpha in tuning.alphas],  # [K, N]
             "alpha_guard_hits": tuning.sampler.guard_hits[course.place].tolist(),
         }
+        if tuning.strategies[course.place] in tuning.sampler.compared:
+            said["ranking"] = {
+                name: [
+                    [program.finite(number) for number in numbers[name][course.place]]
+                    for numbers in tuning.rankings
+                ]  # [2, N]
+                for name in tuning.rankings[0]
+            }
         if tuning.strategies[course.place] == "embedding":
             row = course.place - span(tuning.strategies, "embedding").start
             said["embedding"] = {key: rows[row] for key, rows in tuning.embedding.facts.items()}

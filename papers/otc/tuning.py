@@ -17,12 +17,15 @@ from torch import Tensor
 
 from common.learning.philox import Streams
 from common.learning.ranges import Count, Positive
-from papers.otc import otc
+from papers.otc import otc, ranking
 from papers.otc.balanced import BalancedReplay
 from papers.otc.embedding import Embedding
 from papers.otc.experience import MergedData
 
-# Of d_q: means over the minibatch, or expectations given (s, a_i) as in MABCQ
+# Of d_q: expectations given (s, a_i), as the authors' MABCQ writes E V(s'), or means over the
+# minibatch. Matches have about equal values, so means over the minibatch divide both sides by about
+# the same number, which no rank sees; "the deviation from the expected value, which can mitigate
+# the influence of absolute value" can only be the first.
 Normaliser = Literal["minibatch", "conditional"]
 
 
@@ -34,7 +37,7 @@ class TuningConfig:
     pool: Count = 2000  # |D|
     batch_size: Count = 128
     value_samples: Count = 10  # actions in V(s') = E Q(s', a)
-    normaliser: Normaliser = "minibatch"
+    normaliser: Normaliser = "conditional"
     replacement: bool = False  # of the prioritised draw
     distance_draws: Count = 40  # minibatches behind D_i^k of Eq. 4
     alpha_range: tuple[Positive, Positive] = (0.1, 5.0)  # a guard of ours, hits are counted
@@ -75,6 +78,8 @@ def by_value(
     matched = experience.gather(pool.gather(-1, match), members)
     next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)
     next_values = learner.value(next_obs, streams, sampler.config.value_samples)
+    # nothing follows a terminal state, as in the learners' own targets
+    next_values = next_values * (1 - torch.cat([rows.terminal, matched.terminal], dim=2))
     value, matched_value = next_values.chunk(2, dim=-1)
     if sampler.config.normaliser == "minibatch":
         return otc.value_distance(value, matched_value)
@@ -96,6 +101,9 @@ STRATEGIES: dict[str, Distance | None] = {
     "online": None,
     "balanced": None,
 }
+
+
+PURPOSES = ("values", "distance values", "ranking values")  # random numbers of a strategy
 
 
 class Sampler:
@@ -130,12 +138,12 @@ class Sampler:
         device = experience.device
         self.streams = {
             purpose: Streams(seeds, f"tuning/{purpose}", device)
-            for purpose in ("candidates", "pool", "gumbel", "distance")
+            for purpose in ("candidates", "pool", "gumbel", "distance", "ranking")
         }
         self.compared = [name for name in self.groups if STRATEGIES[name]]
         for name in self.compared:
             own = seeds[self.groups[name]]
-            for purpose in ("values", "distance values"):
+            for purpose in PURPOSES:
                 self.streams[f"{purpose}/{name}"] = Streams(own, f"tuning/{purpose}", device)
         prioritised = torch.tensor([name in self.compared for name in strategies])
         start = torch.tensor(alpha) * prioritised  # 0 draws uniformly
@@ -154,7 +162,7 @@ class Sampler:
         has none.
 
         Args:
-            purpose: of random numbers, "values" or "distance values".
+            purpose: of random numbers, one of PURPOSES.
         """
         distances = torch.zeros(candidates.shape, device=candidates.device)
         for name in self.compared:
@@ -220,6 +228,20 @@ class Sampler:
             distances = self.distances(candidates, pool, "distance values")
             total = total + distances.mean(-1).cpu()
         return total / config.distance_draws
+
+    def ranking(self) -> dict[str, list]:
+        """What the distances rank first now, [M][N] by name, see `ranking.facts`; it changes
+        nothing.
+        """
+        config, experience = self.config, self.experience
+        streams = self.streams["ranking"]
+        older = experience.size - experience.steps
+        candidates = experience.draw(config.candidates, streams, 0, older)
+        pools = [experience.draw_latest(config.pool, streams) for _ in range(2)]
+        distances = [self.distances(candidates, pool, "ranking values") for pool in pools]
+        return ranking.facts(
+            experience, self.learner, candidates, distances, streams, config.value_samples
+        )
 
     def state_dict(self) -> dict:
         """Everything that choosing and adapting change."""

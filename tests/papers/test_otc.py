@@ -3,9 +3,11 @@ end.
 """
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
@@ -13,12 +15,13 @@ from common.learning import kernels
 from common.learning.philox import Streams
 from common.learning.replay import Batch
 from common.running.program import Program
-from papers.otc import bremen, otc, table3, training, tuning
+from papers.otc import bremen, otc, ranking, table3, training, tuning
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.config import METHODS
 from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
+from papers.otc.embedding import effective_dims
 from papers.otc.experience import MergedData
 from papers.otc.experiment import PAPER, make_cell
 from papers.otc.nearest import nearest_l1, nearest_l1_reference
@@ -72,6 +75,41 @@ def test_value_distance_by_hand():
     torch.testing.assert_close(
         otc.value_distance(ours, 10 * ours), torch.zeros(1, 1, 2)
     )  # scale-free
+
+
+def test_effective_dimensions_do_not_count_copies_nor_see_scale(stream):
+    one = torch.randn(20_000, 1, 1, generator=stream)
+    four = torch.randn(20_000, 1, 4, generator=stream)
+    assert float(effective_dims(one.repeat(1, 1, 10))) == pytest.approx(1)
+    assert float(effective_dims(four)) == pytest.approx(4, rel=0.01)
+    assert float(effective_dims(1e-3 * four)) == pytest.approx(4, rel=0.01)
+    uneven = four[..., :2] * torch.tensor([1.0, 2.0])
+    assert float(effective_dims(uneven)) == pytest.approx(25 / 17, rel=0.02)
+
+
+def test_rank_correlation_equals_scipys(stream):
+    first, second = (torch.randn(2, 3, 30, generator=stream) for _ in range(2))
+    for place in np.ndindex(2, 3):
+        theirs = scipy.stats.spearmanr(first[place], second[place]).statistic
+        assert float(ranking.rank_correlation(first, second)[place]) == pytest.approx(theirs)
+
+
+def test_the_value_of_the_first_quarter_by_hand():
+    distance = torch.tensor([[[3.0, 0.0, 2.0, 1.0]]])
+    value = torch.tensor([[[1.0, 5.0, 3.0, 3.0]]])
+    assert float(ranking.value_of_first(distance, value)) == pytest.approx(2 / (8 / 3) ** 0.5)
+
+
+def test_the_others_deviation_leaves_out_ones_own():
+    class Still:
+        def act(self, obs, streams):
+            return torch.zeros(*obs.shape[:-1], 1)
+
+    experience, _ = toy_experience(agents=3)
+    index = torch.tensor([0, 20]).expand(2, 3, 2)
+    far = ranking.deviation_of_others(experience, Still(), index, Streams([0, 1], "x"))
+    torch.testing.assert_close(far[0, :, 0], torch.tensor([300.0, 200.0, 100.0]))
+    torch.testing.assert_close(far[1, 0], torch.tensor([300.0, 300.04]))
 
 
 def test_priorities_are_inverse_ranks():
@@ -488,10 +526,33 @@ def test_variants_of_a_seed_share_their_offline_phase_and_uniform_has_no_alpha(f
     assert [seed["first_return"] for seed in ours] == [seed["first_return"] for seed in uniform]
     assert all(value == 0 for seed in uniform for point in seed["alpha"] for value in point)
     assert all(seed["alpha"][0] == [1.0, 1.0] and seed["alpha"][1] != [1.0, 1.0] for seed in ours)
-    assert all(seed["embedding"]["active_dims"] is not None for seed in ours)
+    assert all(1 <= dims <= 10 for seed in ours for dims in seed["embedding"]["effective_dims"])
     assert ours[0]["improvement"] == pytest.approx(
         100 * (ours[0]["curve"][-1] - ours[0]["curve"][0]) / abs(ours[0]["curve"][0])
     )
+
+
+def test_deployments_are_whole_episodes_where_they_hold_one():
+    assert training.whole(2_020, 1000) == 2000
+    assert training.whole(1_000, 1000) == 1000
+    assert training.whole(40, 1000) == 40
+    assert training.whole(0, 25) == 1
+
+
+def test_the_offline_phase_and_tuning_have_learning_rates_of_their_own(folders):
+    cell = program(["uniform"])[0]
+    rates = {"offline_rate": 10.0, "tuning_rate": 4.0}
+    run = Program([replace(cell, config=cell.config | rates)], "cpu", training.build)
+    tuned = run.training.learner
+    rate = cell.config["hyper"]["critic_lr"]
+
+    def now():
+        return float(tuned.learner.optimisers["critic"].lr.flatten()[0])
+
+    assert now() == pytest.approx(10 * rate)
+    for _ in run.updates():
+        pass
+    assert now() == pytest.approx(4 * rate)
 
 
 def test_fixed_alpha_stays(folders, tmp_path):
@@ -499,10 +560,18 @@ def test_fixed_alpha_stays(folders, tmp_path):
     assert all(point == [2.0, 2.0] for seed in result["seeds"] for point in seed["alpha"])
 
 
-@pytest.mark.parametrize("tuning", [{"normaliser": "conditional"}, {"replacement": True}])
-def test_readings_run_and_change_the_result(folders, tmp_path, tuning):
-    plain = training.train(program(["d_q"]), "cpu", tmp_path / "e")[0]["seeds"]
-    other = training.train(program(["d_q"], tuning=tuning), "cpu", tmp_path / "f")[0]["seeds"]
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("d_q", {"tuning": {"normaliser": "minibatch"}}),
+        ("d_q", {"tuning": {"replacement": True}}),
+        ("d_e", {"embedding": {"target": "next_state"}}),
+        ("d_e", {"embedding": {"target": "transition"}}),
+    ],
+)
+def test_readings_run_and_change_the_result(folders, tmp_path, method, changes):
+    plain = training.train(program([method]), "cpu", tmp_path / "e")[0]["seeds"]
+    other = training.train(program([method], changes=changes), "cpu", tmp_path / "f")[0]["seeds"]
     assert [seed["curve"] for seed in plain] != [seed["curve"] for seed in other]
 
 
@@ -551,10 +620,28 @@ def test_conjugate_gradients_solve_every_members_own_system(stream):
 def small_bremen(seeds, **changes):
     config = BREMENConfig(
         **{"hidden": 32, "horizon": 4, "rollouts": 16, "iterations": 2, "initial_std": 0.5}
+        | {"models": 4}  # 12 and 128 rows can be shared out
         | changes
     )
     shape = (len(seeds), 2, 3)
     return BREMEN(seeds, [3, 3], 1, config, (torch.zeros(shape), torch.ones(shape)))
+
+
+def test_every_model_learns_from_rows_of_its_own(stream):
+    """Other rows for the last model change the last model and no other."""
+    agents = [small_bremen([0]), small_bremen([0])]
+    rows = small_batch(1, 2, stream, obs=3, act=1)
+    other = small_batch(1, 2, stream, obs=3, act=1)
+    fields = ("obs", "action", "reward", "next_obs", "terminal")
+
+    def but_last(name):
+        mine, theirs = getattr(rows, name), getattr(other, name)
+        return torch.cat([mine[:, :, :9], theirs[:, :, 9:]], 2)
+
+    agents[0].update(rows)
+    agents[1].update(Batch(*(but_last(name) for name in fields)))
+    first, second = (agent.networks["model"]["w2"][0, 0] for agent in agents)
+    assert [torch.equal(a, b) for a, b in zip(first, second, strict=True)] == [True] * 3 + [False]
 
 
 def test_a_trust_region_step_improves_within_its_region(stream):
