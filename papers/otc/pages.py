@@ -1,0 +1,139 @@
+"""What OTC's notes say about Table 1's four pairs and about every figure, computed from results.
+
+The four comparisons of Table 1 (two base learners, two distances) are one family of their own here:
+mean over data sets as strata, Holm over the four, and beside it on how many data sets the mean is
+positive. "On every data set" cannot be decided: not even the authors' numbers, of five seeds, do it
+in 22 of 34 pairs.
+"""
+
+from common.reporting import catalogue, claims, scores
+from common.reporting.readme import SHOWN, markdown
+from common.reporting.scores import LEVEL
+from common.reporting.stored import Stored, committed
+from papers.otc.claims import BASES, DISTANCES, places
+from papers.otc.config import STANDING
+
+# Of every figure: the column of the paper's method; all others are compared with it
+FIGURES = {
+    "figure3": ("d_e+bcq", "d_q+bcq"),
+    "figure4": ("adaptive",),
+    "figure5": ("otc",),
+    "figure6a": ("otc",),
+    "figure6b": ("otc",),
+    "figure6c": ("otc",),
+    "figure6d": ("otc",),
+    "figure7": ("otc",),
+    "figure8": ("adaptive", "otc"),
+}
+
+
+def best(name: str) -> tuple[str, Stored] | None:
+    """A table at the largest preset at which all of it is committed."""
+    table = catalogue.table(f"otc/{name}")
+    for preset in reversed(SHOWN):
+        there = committed(table, preset)
+        if there and not there.undone("missing") and not there.undone("stale"):
+            return preset, there
+    return None
+
+
+def interval(estimate: claims.Estimate) -> str:
+    """mean [low, high]."""
+    low, high = estimate.interval()
+    return f"{estimate.mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def pairs_block(_: str) -> str:
+    """Table 1's four pairs."""
+    there = best("claims")
+    per_cent = best("table1")
+    seeds = claims.finite(there[1]) if there else {}
+    names = [(base, distance) for base in BASES for distance in DISTANCES]
+    samples = [found for name in names if (found := strata(seeds, *name))]
+    if not there or not per_cent or len(samples) < len(names):
+        return "Table 1's pairs have not been run data set by data set."
+    preset = there[0]
+    estimates = [claims.estimate(one) for one in samples]
+    corrected = scores.holm([one.student.p(one.mean) for one in estimates])
+    lines = []
+    for (base, distance), one, p, of_sets in zip(names, estimates, corrected, samples, strict=True):
+        won = sum(sample.mean() > 0 for sample in of_sets)
+        lines.append(
+            [
+                f"{distance} - uniform, {base.upper()}",
+                interval(one),
+                f"{p:.2g}" + "*" * (p < 1 - LEVEL),
+                f"{won} of {len(of_sets)}",
+                improvement(claims.finite(per_cent[1]), seeds, base, distance),
+            ]
+        )
+    header = [
+        f"pair, at {preset}",
+        "points, mean over data sets [95 %]",
+        "p (Holm, four pairs)",
+        "data sets won",
+        f"%, data sets with R_0 from {STANDING:g} points",
+    ]
+    return markdown(lines, header)
+
+
+def strata(seeds: claims.Seeds, base: str, distance: str) -> list | None:
+    """Differences to uniform sampling, seed by seed, of every data set; None without the table."""
+    row = f"{base}: {distance} - uniform"
+    return claims.differences(tuple(((row, place), None) for place in places(base)), seeds)
+
+
+def improvement(percent: claims.Seeds, seeds: claims.Seeds, base: str, distance: str) -> str:
+    """Mean difference of the improvement in per cent, over data sets that move."""
+    row = f"{base}: score of the offline policies"
+    levels = {place: list(seeds[row, place].values()) for place in places(base)}
+    moving = [place for place, level in levels.items() if sum(level) / len(level) >= STANDING]
+    pairs = tuple(((place, f"{distance}+{base}"), (place, base)) for place in moving)
+    found = claims.differences(pairs, percent) if pairs else None
+    return f"{interval(claims.estimate(found))}, {len(moving)} sets" if found else "none moves"
+
+
+def findings_block(_: str) -> str:
+    """Every figure's finding, a line each."""
+    return markdown(
+        [[name, *finding(name)] for name in FIGURES],
+        ["figure", "preset", "finding: ahead (beyond chance), behind (beyond chance)"],
+    )
+
+
+def finding(name: str) -> list[str]:
+    """How often the paper's methods are ahead of each other column, panel by panel; beyond chance
+    at 5 % each.
+    """
+    found = best(name)
+    if not found:
+        return ["-", "not run"]
+    preset, there = found
+    seeds = claims.finite(there)
+    rows = list(dict.fromkeys(row for row, _ in seeds))
+    said = []
+    for ours in FIGURES[name]:
+        for other in dict.fromkeys(column for _, column in seeds if column not in FIGURES[name]):
+            compared = [
+                sample
+                for row in rows
+                for sample in claims.differences((((row, ours), (row, other)),), seeds) or []
+            ]
+            if compared:
+                said.append(f"{ours} - {other}: {counted(compared)}")
+    levels = [sum(values.values()) / len(values) for values in seeds.values() if values]
+    still = "" if max(levels) - min(levels) > 0 else "; all returns are equal: it says nothing"
+    return [preset, "; ".join(said) + still]
+
+
+def counted(samples: list) -> str:
+    """ahead (beyond chance), behind (beyond chance)."""
+    words = []
+    for word, sign in (("ahead", 1), ("behind", -1)):
+        there = [claims.estimate([sample]) for sample in samples if sign * sample.mean() > 0]
+        sure = sum(one.student.p(one.mean) < 1 - LEVEL for one in there if one.student.error)
+        words.append(f"{word} in {len(there)} of {len(samples)} ({sure})")
+    return ", ".join(words)
+
+
+BLOCKS = {"pairs": pairs_block, "findings": findings_block}
