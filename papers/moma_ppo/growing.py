@@ -59,15 +59,24 @@ def fine_tuned(setting: Setting) -> Source:
     """MAIQL-ft: one rollout at a time in the simulator; rows are drawn as they come."""
     config = setting.config
     fine_tuning = config["ft_updates"]
-    rows = len(setting.data)
     return Source(
         world=resolve(SIMULATED)(config["task"], device=setting.device),
         scale=setting.reward_scale,
         starts=1,
         first=config["updates"] - fine_tuning,
         capacity=-(-fine_tuning // config["rollouts"]["every"]),
-        real=lambda steps: rows / (rows + steps),
+        real=lambda steps: offline_share(steps, fine_tuning),
     )
+
+
+def offline_share(steps: int, total: int) -> float:
+    """Of a minibatch's rows: 1 / (1 + progress), from all to one half at the end of fine-tuning.
+
+    The authors' code has offline rows / (all rows), which is the same where fine-tuning makes as
+    many steps as there are offline rows, as in the paper; with fewer steps it would end with hardly
+    any online rows, and the paper says that there are as many.
+    """
+    return 1 / (1 + min(steps / total, 1.0))
 
 
 def imagined(setting: Setting) -> Source:

@@ -23,7 +23,18 @@ from envs.lockstep import View
 from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
-from papers.moma_ppo import audit, calibrate, models, moma_ppo, tasks, training
+from papers.moma_ppo import (
+    audit,
+    calibrate,
+    growing,
+    models,
+    moma_ppo,
+    table4_budgets,
+    table4a,
+    table4b,
+    tasks,
+    training,
+)
 from papers.moma_ppo.calibration import (
     cut_lengths,
     foreseen_ends,
@@ -32,7 +43,7 @@ from papers.moma_ppo.calibration import (
     penalty_weight,
     whole_pieces,
 )
-from papers.moma_ppo.config import PRESETS, AntOptions
+from papers.moma_ppo.config import PRESETS, AntOptions, gradient_steps
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
@@ -554,6 +565,32 @@ def test_teams_are_followed_until_they_fall():
     rewards, alive = audit.followed(act, Paying(), VIEW, state, history, 3, streams)
     assert rewards[:, 0].tolist() == [[1, 1], [1, 1], [1, 0]]
     assert alive[:, 0].tolist() == [[1, 1], [1, 0], [1, 0]]
+
+
+def test_fine_tuning_ends_with_as_many_rows_of_its_own():
+    shares = [growing.offline_share(steps, 1000) for steps in (0, 500, 1000, 2000)]
+    assert shares == pytest.approx([1, 2 / 3, 1 / 2, 1 / 2])
+    rows = 10**6  # the authors' formula where fine-tuning is as long as the data
+    assert growing.offline_share(1000, rows) == pytest.approx(rows / (rows + 1000))
+
+
+def test_methods_of_a_table_make_as_many_gradient_steps():
+    for preset in ("quick", "standard"):
+        for table in (table4a, table4b):
+            cells = [c for entry in table.entries(preset, ANT_OPTIONS) for c in entry.cells]
+            offline = {
+                gradient_steps(c.config) - c.config.get("ft_updates", 0) * (c.config["updates"] > 0)
+                for c in cells
+            }
+            assert len(offline) == 1, (preset, table.TABLE.name, offline)
+
+
+def test_the_gain_of_a_curves_last_quarter():
+    assert table4_budgets.gain_of([0.0, 5.0, 1.0, 2.0, 3.0]) == 1
+    assert table4_budgets.gain_of([0, 0, 0, 0, 1.0, 2.0, 3.0, 4.0]) == 2
+    assert table4_budgets.gain_of([1.0, 2.0]) is None
+    assert table4_budgets.gain_of([1.0, None, 2.0, 3.0]) == 1
+    assert table4_budgets.gain_of([1.0, 2.0, 3.0, None]) is None
 
 
 def test_the_score_is_the_mean_of_the_last_evaluations():

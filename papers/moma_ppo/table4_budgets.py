@@ -1,0 +1,72 @@
+"""What every method of Table 4 was given: gradient steps, seconds, and whether its curve was flat.
+
+All methods of a task make the same number of gradient steps. A curve is flat if the mean of its
+last quarter is less than 0.05 above that of the quarter before it; what is not flat yet was cut
+short, whoever it is. Seconds are of one seed on one core, beside whatever else the machine did.
+"""
+
+import numpy as np
+
+from common.reporting import script
+from common.reporting.tables import Entry, Table
+from papers.moma_ppo import table4a, table4b
+from papers.moma_ppo.config import AntOptions, gradient_steps
+
+LEAST_POINTS = 4  # of a curve that has quarters
+
+
+def steps(results: list[dict]) -> dict[int, float | None]:
+    """Gradient steps of every result."""
+    return {i: float(gradient_steps(result["config"])) for i, result in enumerate(results)}
+
+
+def seconds(results: list[dict]) -> dict[int, float | None]:
+    """Seconds of a seed, of every result."""
+    return {i: result["seconds"] / len(result["seeds"]) for i, result in enumerate(results)}
+
+
+def gain(results: list[dict]) -> dict[int, float | None]:
+    """What the last quarter of a curve is above the one before, of every seed of every result."""
+    curves = [seed["curve"] for result in results for seed in result["seeds"]]
+    return dict(enumerate(gain_of(curve) for curve in curves))
+
+
+def gain_of(curve: list[float | None]) -> float | None:
+    """Mean of a curve's last quarter minus that of the quarter before it; None where it has too few
+    points, or one that is not finite.
+    """
+    quarter = len(curve) // LEAST_POINTS
+    last = [score for score in curve[len(curve) - 2 * quarter :] if score is not None]
+    if not quarter or len(last) < 2 * quarter:
+        return None
+    return float(np.mean(last[quarter:]) - np.mean(last[:quarter]))
+
+
+COLUMNS = {"gradient steps": steps, "seconds a seed": seconds, "gain of the last quarter": gain}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    by_method: dict[str, list] = {}
+    for task, table in (("reacher", table4a), ("ant", table4b)):
+        for entry in table.entries(preset, options):
+            if entry.cells:
+                by_method.setdefault(f"{task}, {entry.column}", []).extend(entry.cells)
+    return [
+        Entry(row, column, tuple(cells), value)
+        for row, cells in by_method.items()
+        for column, value in COLUMNS.items()
+    ]
+
+
+TABLE = Table(
+    "moma_ppo",
+    "table4_budgets",
+    "what the methods of Table 4 were given",
+    entries,
+    unit="as the column says",
+    decimals=2,
+    options=AntOptions(),
+)
+
+if __name__ == "__main__":
+    script.main(TABLE)

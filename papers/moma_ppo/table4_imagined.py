@@ -1,0 +1,62 @@
+"""What MOMA-PPO's teams earn in the world model and, from the same states of the data, in the
+simulator: the quantity that learning in a model stands or falls with.
+
+Rewards a step over 10 and 50 steps of greedy teams, penalties left out, 0 after an episode's end;
+the share of teams that have not fallen after 50 steps in the simulator; values as shares of the
+largest that a state can have, on average and at most. Means of the last evaluations.
+"""
+
+from collections.abc import Callable
+
+from common.reporting import script
+from common.reporting.tables import Entry, Table
+from common.running.program import last_mean
+from papers.moma_ppo import table4a, table4b
+from papers.moma_ppo.config import AntOptions
+
+AUDITED = ("imagined_10", "true_10", "imagined_50", "true_50", "upright_50")
+REPORTED = ("value_share", "top_value_share", "length")
+LAST = 5  # evaluations
+
+
+def audited(name: str) -> Callable[[list[dict]], dict[int, float | None]]:
+    """Of the last evaluations' audits."""
+    return lambda results: {
+        seed["seed"]: last_mean(seed["curves"][name], LAST)
+        for result in results
+        for seed in result["seeds"]
+    }
+
+
+def reported(name: str) -> Callable[[list[dict]], dict[int, float | None]]:
+    """Of rollouts since the last evaluation but one."""
+    return lambda results: {
+        seed["seed"]: seed["facts"][-1][name] for result in results for seed in result["seeds"]
+    }
+
+
+COLUMNS = {name: audited(name) for name in AUDITED} | {name: reported(name) for name in REPORTED}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(f"{task}, {entry.row}", column, entry.cells, value)
+        for task, table in (("reacher", table4a), ("ant", table4b))
+        for entry in table.entries(preset, options)
+        if entry.column == "moma_ppo"
+        for column, value in COLUMNS.items()
+    ]
+
+
+TABLE = Table(
+    "moma_ppo",
+    "table4_imagined",
+    "true and imagined reward of MOMA-PPO's teams",
+    entries,
+    unit="reward a step, or as the column says",
+    decimals=2,
+    options=AntOptions(),
+)
+
+if __name__ == "__main__":
+    script.main(TABLE)
