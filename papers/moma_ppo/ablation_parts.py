@@ -46,7 +46,8 @@ def entries(preset: str, options: dict) -> list[Entry]:
     found = []
     for name, view in (("fo", "full"), ("po", "po")):
         for label, change in VARIANTS.items():
-            chosen = cell(preset, "ant", view, "full-replay", "moma_ppo", options, **change)
+            place = (preset, "ant", view, "full-replay", "moma_ppo", options)
+            chosen = cell(*place, **change, ablation=True)
             found.append(Entry(name, label, (chosen,)))
             found.append(Entry(f"{name}, length", label, (chosen,), rollout_length))
             if change.get("world") != "simulator":

@@ -90,7 +90,8 @@ def ablated_ant(preset: str, options: dict, name: str, view: str) -> list[Entry]
     """What the parts of MOMA-PPO are worth: Figure 6's and section 6.3's ablations."""
 
     def ablated(**change) -> Cell:
-        return cell(preset, "ant", view, "full-replay", "moma_ppo", options, **change)
+        place = (preset, "ant", view, "full-replay", "moma_ppo", options)
+        return cell(*place, **change, ablation=True)
 
     pairs = {}
     for variant in SHOWN[2:]:

@@ -3,7 +3,10 @@ table4a.py for how they are used.
 """
 
 import functools
+import math
 from typing import Any
+
+import numpy as np
 
 from common.reporting import tables
 from common.running import experiment, program, work
@@ -60,6 +63,7 @@ def cell(
     length: int = LENGTH,
     world: str = "model",
     scaled_rewards: bool = True,
+    ablation: bool = False,
 ) -> Cell:
     """A method on a robot's data set.
 
@@ -68,6 +72,7 @@ def cell(
         variant: key of limits.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
             rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
+        ablation: as long as ablations are, where these are shorter.
     """
     sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
@@ -85,9 +90,14 @@ def cell(
     if method == "moma_ppo":
         layers += rollout_layers(preset, task, LENGTH)
         layers.append(Layer("this script", {"variant": variant, "world": world}))
+        if ablation and "ablation" in sizes:
+            layers.append(Layer(f"preset {preset}, ablations", sizes["ablation"]))
+            words.append("ablation")
+        elif "ppo_evaluations" in sizes:
+            layers.append(Layer(f"preset {preset}", {"evaluations": sizes["ppo_evaluations"]}))
         words += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
         words += [] if world == "model" else [world]
-        changes |= {"length": length}
+        changes["length"] = length
         changes |= readings(options, "combine", "uncertainty", "cut", "value_units", "hyper.ratio")
     if method == "maiql_ft":
         more = sizes["ft_updates"]
@@ -139,22 +149,22 @@ def program_key(cell: Cell) -> tuple:
     )
 
 
-# Seconds per update and member on one core at hidden 64, memory 16, batch 128, and per agent; see
-# benchmarks/moma_ppo.py
+# Seconds per update and member of four agents on one quiet core, at widths of 64, 128 and 256 with
+# memories of 16, 32 and 128 and minibatches of 64, 128 and 256; see benchmarks/moma_ppo_costs.py
+WIDTHS = (64, 128, 256)
 UNIT_COST = {
-    "iql": 4e-3,
-    "maiql": 4e-3,
-    "maiql_ft": 5e-3,
-    "ibc": 1.2e-3,
-    "matd3bc": 2.5e-3,
-    "itd3bc": 2e-3,
-    "icql": 6e-3,
-    "iomar": 7e-3,
-    "moma_iql": 8e-3,
+    "iql": (7e-3, 20e-3, 160e-3),  # of one agent, so a quarter of it
+    "maiql": (6.4e-3, 14.7e-3, 144e-3),
+    "ibc": (1.4e-3, 3.7e-3, 32e-3),
+    "itd3bc": (3.5e-3, 6.9e-3, 92e-3),
+    "matd3bc": (3.5e-3, 6.9e-3, 92e-3),
+    "icql": (10.8e-3, 42e-3, 369e-3),
+    "iomar": (11e-3, 47e-3, 509e-3),
+    "moma_ppo": (5.6e-3, 12.5e-3, 86e-3),  # of 250 rows
 }
-
-
-FLOPS = 4e10  # a second on one core
+LIKE = {"maiql_ft": ("maiql", 1.15), "moma_iql": ("maiql", 1.5)}  # with rollouts of their own
+FLOPS = 1e11  # of a world model, a second on one core
+STEP_COST = 2.3e-4  # seconds of a step of the ant with its policies, at a width of 128
 
 
 def cost(cell: Cell) -> float:
@@ -164,38 +174,53 @@ def cost(cell: Cell) -> float:
     if method == "world_model":
         return model_cost(config["model"])
     members = len(config["seeds"])
-    agents = tasks.agents(config).num_agents
-    width = config["hyper"].get("hidden", 64) / 64
+    width = config["hyper"]["hidden"]
     if tasks.is_game(config):
         steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
-        return 1 + steps * (1.5e-3 + members * 1e-4 * width)
-    size = max(0.3, width) ** 2 * (1 if width <= 1 else 0.6)
+        return 1 + steps * (1.5e-3 + members * 1e-4 * width / 64)
     if method == "moma_ppo":
-        learning = config["epochs"] * epoch_cost(config, agents, size)
+        learning = config["epochs"] * epoch_cost(config)
     else:
-        update = UNIT_COST.get(method, UNIT_COST["maiql"]) / 2 * agents * size
-        learning = config["updates"] * update * config["batch_size"] / 128
-    steps = 50 if config["task"] == "reacher" else 1000
-    playing = config["evaluations"] * config["episodes"] * steps * 1e-4 * agents
-    return 2 + members * (learning + playing)
+        learning = config["updates"] * update_cost(config, method, config["batch_size"])
+    robot = 0.05 if config["task"] == "reacher" else 1.0  # its episodes' steps, in thousands
+    step = STEP_COST * max(1.0, width / 128)
+    playing = config["evaluations"] * config["episodes"] * robot * 1000 * step
+    following = config["evaluations"] * config.get("followed", 0) * 100 * step
+    return 2 + members * (learning + playing + following)
+
+
+def update_cost(config: dict, method: str, rows: int) -> float:
+    """Estimated seconds of a member's update on so many rows: on a line between measured widths, in
+    logarithms.
+    """
+    like, factor = LIKE.get(method, (method, 1.0))
+    units = np.log(UNIT_COST.get(like, UNIT_COST["maiql"]))
+    width = min(max(config["hyper"]["hidden"], WIDTHS[0] / 4), WIDTHS[-1])
+    unit = float(np.exp(np.interp(math.log(width), np.log(WIDTHS), units)))
+    usual = 250 if method == "moma_ppo" else max(width, WIDTHS[0])
+    agents = tasks.agents(config).num_agents
+    return factor * unit * rows / usual * agents / 4
 
 
 def model_cost(model: dict) -> float:
     """Estimated seconds of a world model's training."""
-    weights = model["hidden"] ** 2 * (2 * model["layers"] + model["end_layers"])
     rows = model["members"] * model["batch_size"]
-    return 3 + model["updates"] * (2e-3 + 6 * rows * weights / FLOPS)
+    return 10 + model["updates"] * (2e-3 + 6 * rows * weights_of(model) / FLOPS)
 
 
-def epoch_cost(config: dict, agents: int, size: float) -> float:
+def weights_of(model: dict) -> int:
+    """Of a member, nearly."""
+    return model["hidden"] ** 2 * (2 * model["layers"] + model["end_layers"])
+
+
+def epoch_cost(config: dict) -> float:
     """Estimated seconds of a member's epoch of MOMA-PPO: rollouts in the model, then updates."""
     hyper = config["hyper"]
     model = config["model"]
-    weights = model["hidden"] ** 2 * (2 * model["layers"] + 2)
-    rolling = 2 * config["transitions"] * model["kept"] * weights / FLOPS
-    updates = config["transitions"] // hyper["minibatch"] * hyper["passes"]
-    update = 3e-3 * agents * size * hyper["minibatch"] / 250
-    return rolling + 0.1 * agents * size + updates * update
+    rolling = 2 * config["transitions"] * model["kept"] * weights_of(model) / FLOPS
+    rows = config["transitions"] * hyper["passes"]
+    update = update_cost(config, "moma_ppo", rows)
+    return 0.03 + rolling + update
 
 
 PAPER = work.Paper(

@@ -18,13 +18,12 @@ SHOWN = (
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    return [
-        Entry(
-            name, variant, (cell(preset, "ant", view, "full-replay", "moma_ppo", options, variant),)
-        )
-        for name, view in (("fo", "full"), ("po", "po"))
-        for variant in SHOWN
-    ]
+    listed = []
+    for name, view in (("fo", "full"), ("po", "po")):
+        place = (preset, "ant", view, "full-replay", "moma_ppo", options)
+        for variant in SHOWN:
+            listed.append(Entry(name, variant, (cell(*place, variant, ablation=True),)))
+    return listed
 
 
 TABLE = Table(

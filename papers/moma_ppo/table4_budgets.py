@@ -1,8 +1,8 @@
 """What every method of Table 4 was given: gradient steps, seconds, and whether its curve was flat.
 
-All methods of a task make the same number of gradient steps. A curve is flat if the mean of its
-last quarter is less than 0.05 above that of the quarter before it; what is not flat yet was cut
-short, whoever it is. Seconds are of one seed on one core, beside whatever else the machine did.
+A curve is flat if the mean of its last quarter is less than 0.05 above that of the quarter before
+it; what is not flat yet was cut short, whoever it is. Seconds are of one seed on one core, beside
+whatever else the machine did. Why methods get what they get is in config.py.
 """
 
 import numpy as np
@@ -51,11 +51,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
         for entry in table.entries(preset, options):
             if entry.cells:
                 by_method.setdefault(f"{task}, {entry.column}", []).extend(entry.cells)
-    return [
-        Entry(row, column, tuple(cells), value)
-        for row, cells in by_method.items()
-        for column, value in COLUMNS.items()
-    ]
+    return [shown(row, column, cells) for row, cells in by_method.items() for column in COLUMNS]
+
+
+def shown(row: str, column: str, cells: list) -> Entry:
+    """A number of a method; curves of few points have no quarters."""
+    points = min(cell.config["evaluations"] for cell in cells)
+    if COLUMNS[column] is gain and points < LEAST_POINTS:
+        return Entry(row, column, (), missing=f"fewer than {LEAST_POINTS} evaluations")
+    return Entry(row, column, tuple(cells), COLUMNS[column])
 
 
 TABLE = Table(

@@ -575,8 +575,8 @@ def test_fine_tuning_ends_with_as_many_rows_of_its_own():
 
 
 def test_methods_of_a_table_make_as_many_gradient_steps():
-    for preset in ("quick", "standard"):
-        for table in (table4a, table4b):
+    for preset, tables in (("quick", (table4a, table4b)), ("standard", (table4a,))):
+        for table in tables:
             cells = [c for entry in table.entries(preset, ANT_OPTIONS) for c in entry.cells]
             offline = {
                 gradient_steps(c.config) - c.config.get("ft_updates", 0) * (c.config["updates"] > 0)
