@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from common.reporting import (
+    arrivals,
     catalogue,
     claims,
     departures,
@@ -71,17 +72,17 @@ def run(request: Request) -> int:
     """Runs the suite; returns the exit code."""
     experiment.observers()  # what is wrong with them is said now, not after training
     experiment.tidy()
-    cells = planning.cells_of(request.chosen, request.preset, request.options)
+    tables = planning.headlines_first(request.chosen, request.preset, request.options)
+    cells = planning.cells_of(tables, request.preset, request.options)
     if request.force:
         work.forget(cells)
+    pages = arrivals.Arrivals(tables, request.preset, request.options)
     if request.executor == "local":
         title = f"suite, preset {request.preset}"
-        failures = work.run(cells, request.jobs, request.device, title)
+        failures = work.run(cells, request.jobs, request.device, title, pages.next)
     else:
         failures = executors.run(cells, request.executor, request.jobs, request.device)
-    for table in request.chosen:
-        script.present(table, request.preset, request.options)
-        print()
+    pages.rest()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     if writable(runs_folder()):

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from common import suite
-from common.reporting import catalogue, readme
+from common.reporting import catalogue, readme, report
 from common.reporting.tables import REFERENCE
 from common.running.provenance import ROOT
 
@@ -30,11 +30,43 @@ def test_generated_tables_are_what_the_reference_says():
     assert not readme.stale(), hint
 
 
+def test_the_results_page_is_what_the_reference_says():
+    hint = "run ./run_all.sh readme"
+    assert not report.is_stale(), hint
+
+
+def test_a_changed_number_makes_the_results_page_stale(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "REPORT", tmp_path / "results" / "report.html")
+    assert report.is_stale()
+    page = report.build(catalogue.find("otc/table2"), report.of_the_reference(draw=False))[0]
+    with_picture = page.replace("</figure>", '<img alt="a" src="data:,">\n</figure>')
+    assert report.compared(page) == report.compared(with_picture)
+    assert "<script" not in page and "http" not in page.replace("http-equiv", "")
+    assert report.compared(page) != report.compared(page.replace("<b>", "<b>1", 1))
+
+
+def test_the_results_page_leads_to_files_and_places_that_there_are():
+    page = report.REPORT.read_text()
+    places = {*re.findall(r'id="?([\w-]+)', page)}
+    missing = [
+        target
+        for target in re.findall(r'href="([^"]+)"', page)
+        if (
+            target[1:] not in places
+            if target[0] == "#"
+            else not (report.REPORT.parent / target).exists()
+        )
+    ]
+    assert not missing
+    assert all(f'id="{table.slot.replace("/", "-")}"' in page for table in catalogue.find())
+
+
 def test_a_changed_number_makes_a_page_stale(tmp_path, monkeypatch):
     page = tmp_path / "README.md"
     page.write_text("# x\n\n<!-- generated: state -->\n| typed |\n<!-- end -->\n")
     monkeypatch.setattr(readme, "pages", lambda: [page])
     monkeypatch.setattr(readme, "stamp", list)
+    monkeypatch.setattr(report, "write_reference", lambda: None)
     assert readme.stale() == [page] == readme.write()
     assert readme.stale() == [] == readme.write() and "| typed |" not in page.read_text()
     page.write_text(page.read_text().replace("hold", "held"))

@@ -2,8 +2,11 @@
 updates and measured files.
 """
 
+import textwrap
+
 from tabulate import tabulate
 
+from common.reporting.catalogue import natural
 from common.reporting.tables import Table
 from common.running import work
 from common.running.cells import PRESETS, Cell
@@ -23,9 +26,11 @@ SIZING_NOTE = (
     "what can run side by side, so no number of cores is faster than the longest one. GPUs: not "
     "measured, no GPU has run this yet."
 )
+WIDTH = 100  # columns of a terminal
+SHOWS = 36  # columns of what a script shows
 LIST_NOTE = (
-    "Estimates from measured costs per update and measured files, each script alone; scripts "
-    "share cells and data."
+    "Of every preset the time on one core and the size of the data. Estimates from measured costs "
+    "per update and measured files, each script alone; scripts share cells and data."
 )
 
 
@@ -41,6 +46,14 @@ def duration(seconds: float) -> str:
 def gigabytes(size: int) -> str:
     """Bytes for people."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e9:.2f} GB"
+
+
+def headlines_first(chosen: list[Table], preset: str, options: dict) -> list[Table]:
+    """The papers' tables, then their figures, then the rest; of each kind what takes least comes
+    first.
+    """
+    costs = {table.slot: seconds_of(table.cells(preset, options)) for table in chosen}
+    return sorted(chosen, key=lambda table: (natural(table.name)[0], costs[table.slot]))
 
 
 def cells_of(chosen: list[Table], preset: str, options: dict | None = None) -> list[Cell]:
@@ -76,15 +89,14 @@ def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
         list_row(table, preset, {name: cells[table.slot, name] for name in PRESETS})
         for table in chosen
     ]
-    takes = [f"{name}, 1 core, data" for name in PRESETS]
-    header = ["script", "shows", f"cells ({preset})", *takes]
-    print(tabulate(rows, header, disable_numparse=True))
+    print(tabulate(rows, ["script", f"cells ({preset})", *PRESETS], disable_numparse=True))
     together = {
         name: list(dict.fromkeys(cell for table in chosen for cell in cells[table.slot, name]))
         for name in PRESETS
     }
-    total = [f"{name} {needs(together[name])}" for name in PRESETS]
-    print(f"\nTogether: {', '.join(total)}.\n{LIST_NOTE}")
+    takes = [[name, *needs(together[name])] for name in PRESETS]
+    print(f"\n{tabulate(takes, ['together', 'one core', 'data'], disable_numparse=True)}")
+    print(f"\n{textwrap.fill(LIST_NOTE, WIDTH)}")
 
 
 def list_row(table: Table, preset: str, cells: dict[str, list[Cell]]) -> list[str]:
@@ -93,17 +105,19 @@ def list_row(table: Table, preset: str, cells: dict[str, list[Cell]]) -> list[st
     Args:
         cells: by preset.
     """
+    shows = textwrap.fill(table.title, SHOWS)
+    about = f"{table.slot}\n{textwrap.indent(shows, '  ')}"
     if table.unavailable:
-        return [table.slot, table.title, table.unavailable.split(":")[0], *"-" * len(PRESETS)]
+        return [about, textwrap.fill(table.unavailable.split(":")[0], 16), *"-" * len(PRESETS)]
     counts = count_states(cells[preset])
-    state = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    takes = [needs(cells[name]) for name in PRESETS]
-    return [table.slot, table.title, state, *takes]
+    state = "\n".join(f"{count} {name}" for name, count in counts.items() if count)
+    takes = ["\n".join(needs(cells[name])) for name in PRESETS]
+    return [about, state, *takes]
 
 
-def needs(cells: list[Cell]) -> str:
+def needs(cells: list[Cell]) -> tuple[str, str]:
     """Time on one core and gigabytes of data of some cells."""
-    return f"{duration(seconds_of(cells))}, {gigabytes(data_bytes(cells))}"
+    return duration(seconds_of(cells)), gigabytes(data_bytes(cells))
 
 
 def data_bytes(cells: list[Cell]) -> int:

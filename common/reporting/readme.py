@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from common.reporting import catalogue, claims, departures, regression
+from common.reporting import catalogue, claims, departures, regression, report
 from common.reporting.stored import Stored, committed, short, state_of
 from common.reporting.tables import REFERENCE, Table
 from common.running.cells import PRESETS
@@ -48,7 +48,8 @@ def write() -> list[Path]:
         if content != page.read_text():
             write_text(page, content)
             changed.append(page)
-    return changed
+    results = report.write_reference()
+    return [*changed, results] if results else changed
 
 
 def stale() -> list[Path]:

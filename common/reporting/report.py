@@ -1,64 +1,55 @@
-"""One offline report: the state of everything, the claims ledger, every table beside the published
-numbers, pictures.
+"""The results page: what of every paper reproduced, its tables and figures beside the published
+ones, claims, departures and cost, all from files that runs wrote.
 
-One HTML file without scripts or anything from the network, and the same as Markdown. Every number
-says which file it is from and which command made it.
+One HTML file without scripts or anything from the network, and the same as Markdown. There are two
+of it: of this machine's results (`./run_all.sh report`), and `results/report.html` of the committed
+reference (`./run_all.sh readme`). Of every table the best preset comes first: the largest one that
+is complete, else the largest that was begun.
 """
 
-import base64
-import html as escape
+import io
+import json
 import os
 import re
 import tempfile
-import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tabulate import tabulate
 
 from common.reporting import catalogue, claims, departures, figures, planning, scores, writer
+from common.reporting.markup import (
+    Page,
+    document,
+    fold,
+    framed,
+    link,
+    shares,
+    text,
+)
 from common.reporting.shown import Shown
-from common.reporting.stored import HERE, Stored, state_of, stored
-from common.reporting.tables import Table
+from common.reporting.stored import (
+    HERE,
+    Source,
+    Stored,
+    committed,
+    here,
+    judged,
+    state_of,
+    stored,
+)
+from common.reporting.tables import PUBLISHED, Table
 from common.running.cells import PRESETS, runs_folder
-from common.running.files import write_text
+from common.running.files import read_csv, write_text
+from common.running.provenance import ROOT
 
-STYLE = """
-:root {
-  color-scheme: light dark;
-  --line: #8886; --soft: #8882; --good: #0a7a3d; --bad: #b3261e; --open: #7a5c00;
-}
-@media (prefers-color-scheme: dark) {
-  :root { --good: #5fd38d; --bad: #ff8a80; --open: #e0c060; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; }
-h1 { line-height: 1.2; } h3 { margin-top: 2rem; }
-h2 { margin-top: 3rem; border-bottom: 2px solid var(--line); }
-nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; }
-.scroll { overflow-x: auto; margin: .5rem 0 1rem; } .scroll:focus { outline: 2px solid; }
-table { border-collapse: collapse; font-size: 14px; }
-caption { text-align: left; padding: .3rem 0; opacity: .85; }
-th, td { border: 1px solid var(--line); padding: .25rem .5rem; }
-th, td { text-align: left; vertical-align: top; }
-thead th { background: var(--soft); }
-td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-.holds { color: var(--good); font-weight: 600; }
-.contradicted, .differs { color: var(--bad); font-weight: 600; }
-.undecided, .stale, .missing, .too, .not { color: var(--open); }
-img { max-width: 100%; height: auto; background: #fff; }
-.facts { font-size: 14px; opacity: .85; } code { font-size: 90%; overflow-wrap: anywhere; }
-summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 2px solid; }
-@media print {
-  details > * { display: block; } .scroll { overflow: visible; }
-  body { max-width: none; font-size: 11px; } table { font-size: 9px; }
-}
-"""
 TITLE = "offline-marl-zoo: reproduced beside published"
-NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( \+- [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
 WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after correction"}
-UNDONE = ("stale", "missing")  # first words of states
 SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
+FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
+COLORS = 64  # of a picture, which makes it a third as large
+REPORT = ROOT / "results" / "report.html"
 CLAIM_HEADER = [
     "where",
     "claim",
@@ -72,115 +63,337 @@ CLAIM_HEADER = [
     "why",
 ]
 INTRODUCTION = (
-    "Every number below was computed from files that runs wrote; nothing is typed in. Preset quick "
-    "is a small budget (minutes on two CPU cores), preset paper the papers' own. Numbers of this "
-    "machine whose code, data or settings have changed since are stale and left out; those of the "
-    "committed reference say which commit made them, and whether its code is older. A verdict on a "
-    "claim comes from a t test at 5 % for all claims of a paper and preset together (Holm); the "
-    "intervals are 95 % each (Student's t). At quick most differences to published scores have the "
-    "budget as their reason, orderings are what carries."
+    "Four papers on offline multi-agent reinforcement learning, run again from one checkout. Every "
+    "number below was computed from files that runs wrote; nothing is typed in."
+)
+READING = (
+    "Preset quick is a small budget (minutes on two CPU cores), standard the smallest protocol "
+    "that can decide a paper's claims, paper the papers' own sizes. At quick most differences to "
+    "published scores have the budget as their reason; orderings are what carries.",
+    "A verdict on a claim comes from a t test at 5 % for all claims of a paper and preset together "
+    "(Holm): it holds, is contradicted, or is undecided where the numbers leave both open. The "
+    "intervals are 95 % each (Student's t).",
+    "Numbers of this machine whose code, data or settings have changed since are stale and left "
+    "out. Those of the committed reference say which commit made them.",
 )
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
+LEGEND = (
+    "Ours above published, ± the sd over runs. Green: consistent with the published number; red "
+    "and ≠: differs beyond chance; yellow: too few runs to tell."
+)
 
 
-class Page:
-    """HTML and Markdown, written side by side."""
+@dataclass(frozen=True)
+class Edition:
+    """What a page is made from.
 
-    def __init__(self) -> None:
-        self.html: list[str] = []
-        self.markdown: list[str] = []
-
-    def heading(self, level: int, text: str, anchor: str = "") -> None:
-        name = f' id="{anchor}"' if anchor else ""
-        self.html.append(f"<h{level}{name}>{escape.escape(text)}</h{level}>")
-        self.markdown.append(f"\n{'#' * level} {plain(text)}\n")
-
-    def paragraph(self, text: str, kind: str = "") -> None:
-        self.html.append(f"<p{f' class={kind}' if kind else ''}>{escape.escape(text)}</p>")
-        self.markdown.append(f"{plain(text)}\n")
-
-    def table(
-        self,
-        rows: Sequence[Sequence],
-        header: list[str],
-        caption: str,
-        folded: bool = False,
-        links: Sequence[str] = (),
-    ) -> None:
-        table = html_table(rows, header, caption, links)
-        if folded:
-            table = f"<details><summary>{escape.escape(caption)}</summary>{table}</details>"
-        self.html.append(table)
-        escaped = [[plain(cell) for cell in row] for row in rows]
-        titles = [plain(title) for title in header]
-        text = tabulate(escaped, titles, tablefmt="github", disable_numparse=True)
-        self.markdown.append(f"{text}\n")
-
-    def picture(self, path: Path, says: str) -> None:
-        """A PNG inside the page; in HTML only."""
-        data = base64.b64encode(path.read_bytes()).decode()
-        name = escape.escape(says, quote=True)
-        source = f"data:image/png;base64,{data}"
-        self.html.append(f'<img alt="{name}" loading="lazy" src="{source}">')
-
-
-def plain(value: object) -> str:
-    """Text as Markdown that shows it as it is: no HTML, no column of its own."""
-    return escape.escape(str(value), quote=False).replace("|", "\\|")
-
-
-def html_cell(value: object, link: str = "") -> str:
-    """A cell of a table; words of verdict and numbers get their class."""
-    text = str(value)
-    kind = "number" if NUMBER.fullmatch(text) else ""
-    if text in WORDS or text.startswith(UNDONE):
-        kind = text.split()[0].rstrip(":")
-    content = escape.escape(text)
-    if link:
-        content = f'<a href="{quoted(link)}">{content}</a>'
-    return f"<td{f' class={kind}' if kind else ''}>{content}</td>"
-
-
-def html_table(
-    rows: Sequence[Sequence], header: list[str], caption: str, links: Sequence[str] = ()
-) -> str:
-    """A table that scrolls by itself and that a screen reader can name.
-
-    Args:
-        links: of every row, the file that its number in column "ours" comes from.
+    Attributes:
+        folder: of the page, which links start from.
+        source: where tables are read.
+        ledger: where claims are read, the first first.
+        draw: whether pictures are drawn that no file has; takes a minute.
     """
 
-    def line(row: Sequence, link: str) -> str:
-        columns = zip(header, row, strict=True)
-        return "".join(html_cell(v, link if title == "ours" else "") for title, v in columns)
+    folder: Path
+    source: Source
+    ledger: tuple[Source, ...]
+    draw: bool = True
 
-    name = escape.escape(caption, quote=True)
-    titles = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
-    of_row = links or [""] * len(rows)
-    body = "".join(f"<tr>{line(row, link)}</tr>" for row, link in zip(rows, of_row, strict=True))
-    head = f"<caption>{name}</caption><thead><tr>{titles}</tr></thead>"
-    table = f"<table>{head}<tbody>{body}</tbody></table>"
-    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
+    def relative(self, path: Path) -> str:
+        """A file's path from the page's folder."""
+        return os.path.relpath(path, self.folder)
 
 
-def facts_line(table: Table, there: Stored, preset: str) -> str:
-    """One line of provenance."""
-    facts = there.facts
-    machine = facts.get("machine") or {}
-    seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    kind = "runs" if there.source == HERE else "reference"
-    made_by = f"made by {there.maker}; "
-    if there.outdated:
-        count = f"{len(there.outdated)} of {len(there.entries)} entries"
-        reasons = ", ".join(dict.fromkeys(there.outdated.values()))
-        made_by = f"made by {there.maker} ({count}: {reasons}); "
-    return (
-        f"preset {preset}, from {there.source} (results/{kind}/{preset}/{table.slot}.json); "
-        f"{made_by}{facts['unit']}; {facts['score']}; {planning.duration(seconds)} of one core on "
-        f"{machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
-        f"{machine.get('kernels', '?')}); {versions}"
+def of_this_machine(draw: bool = True) -> Edition:
+    """Results of this machine, where there are none of the reference."""
+    return Edition(runs_folder(), stored, (here, judged), draw)
+
+
+def of_the_reference(draw: bool = True) -> Edition:
+    """The committed reference alone, whatever the present code is."""
+    return Edition(REPORT.parent, committed, (committed,), draw)
+
+
+# --- The page ---
+
+
+def write(chosen: list[Table], draw: bool = True) -> Path:
+    """Writes the HTML and Markdown of this machine's results; returns the HTML's path."""
+    html, markdown = build(chosen, of_this_machine(draw))
+    write_text(runs_folder() / "report.md", markdown)
+    write_text(runs_folder() / "report.html", html)
+    return runs_folder() / "report.html"
+
+
+def write_reference() -> Path | None:
+    """Writes the page of the reference where it is stale; its path, None where it was not."""
+    if not is_stale():
+        return None
+    write_text(REPORT, build(catalogue.find(), of_the_reference())[0])
+    return REPORT
+
+
+def is_stale() -> bool:
+    """Whether the committed page is not what the reference says now; pictures and estimates aside,
+    which differ between machines.
+    """
+    if not REPORT.exists():
+        return True
+    now = build(catalogue.find(), of_the_reference(draw=False))[0]
+    return compared(now) != compared(REPORT.read_text())
+
+
+def compared(html: str) -> str:
+    """A page without pictures and without estimates."""
+    bare = re.sub(r"(<img [^>]*>|<!-- no picture.*?-->)\n?", "", html)
+    return re.sub(r"<(span|section) class=estimate>.*?</\1>", "", bare, flags=re.DOTALL)
+
+
+def build(chosen: list[Table], edition: Edition | None = None) -> tuple[str, str]:
+    """The page as HTML and as Markdown."""
+    edition = edition or of_this_machine()
+    page = Page([*WORDS])
+    papers = list(dict.fromkeys(table.paper for table in chosen))
+    lines = claims.ledger(papers, sources=edition.ledger)
+    front(page, chosen, lines, edition)
+    for paper in papers:
+        begin_paper(page, paper, lines, edition)
+        for table in chosen:
+            if table.paper == paper:
+                show_table(page, table, edition)
+    others(page, edition)
+    states_of(page, chosen, edition)
+    ending(page, chosen, edition)
+    html = document(TITLE, contents(chosen), "\n".join(page.html))
+    return html, "\n".join(page.markdown) + "\n"
+
+
+def anchor(table: Table) -> str:
+    """A table's name within the page."""
+    return table.slot.replace("/", "-")
+
+
+def label(table: Table) -> str:
+    """What people call a script: Table 3, Figure 1b; else its name."""
+    match = re.fullmatch(r"(table|figure)(\d\w*)", table.name)
+    if match:
+        return f"{match[1].capitalize()} {match[2].replace('_', ' ')}"
+    if table.name == "claims":
+        return "Paired differences"
+    return table.name.replace("_", " ").capitalize()
+
+
+def contents(chosen: list[Table]) -> str:
+    """The list of everything on the page, HTML."""
+    groups = ['<a href="#top"><b>Results</b></a><a href="#reading">How to read this</a>']
+    for paper in dict.fromkeys(table.paper for table in chosen):
+        links = [(f"{paper}-claims", "Claims"), (f"{paper}-departures", "Departures")]
+        links += [(anchor(table), label(table)) for table in chosen if table.paper == paper]
+        items = "".join(f'<li><a href="#{place}">{text(name)}</a></li>' for place, name in links)
+        title = text(catalogue.title(paper))
+        groups.append(f'<a href="#{paper}"><b>{title}</b></a><ul>{items}</ul>')
+    groups.append('<a href="#others"><b>Other runs</b></a>')
+    groups.append('<a href="#state"><b>State of every table</b></a><a href="#cost"><b>Cost</b></a>')
+    return "".join(groups)
+
+
+def front(page: Page, chosen: list[Table], lines: list[claims.Line], edition: Edition) -> None:
+    """What reproduced, a card for each paper; then how to read the page, and the states."""
+    page.heading(1, TITLE)
+    page.paragraph(INTRODUCTION, "lead")
+    papers = list(dict.fromkeys(table.paper for table in chosen))
+    page.raw("<div class=cards>")
+    for paper in papers:
+        card(page, paper, [line for line in lines if line.paper == paper])
+    page.raw("</div>")
+    words = ("holds", "contradicted", "undecided", "not run")
+    marks = " ".join(
+        f"<span><span class='dot {word.split()[0]}'></span>{word}</span>" for word in words
     )
+    page.raw(f"<p class=facts>Claims of a paper at its best preset: {marks}</p>")
+    headline(page, chosen, edition)
+    items = [f'<li><a href="#{paper}">{text(catalogue.title(paper))}</a></li>' for paper in papers]
+    items += ['<li><a href="#state">every table</a></li>', '<li><a href="#cost">cost</a></li>']
+    page.raw(f'<nav class=index aria-label="sections"><ul>{"".join(items)}</ul></nav>')
+    page.heading(2, "How to read this", "reading")
+    for paragraph in READING:
+        page.paragraph(paragraph, "lead")
+
+
+def headline(page: Page, chosen: list[Table], edition: Edition) -> None:
+    """One picture: of the papers' main tables the one that was run at the largest preset, the one
+    of most numbers if there are several.
+    """
+    places = []
+    for table in chosen:
+        if table.ours and table.published():
+            there_are = [(preset, edition.source(table, preset)) for preset in SHOWN_PRESETS]
+            results = {preset: there for preset, there in there_are if there}
+            for preset in best_first(results)[:1]:
+                size = (-SHOWN_PRESETS.index(preset), len(results[preset].entries))
+                places.append((size, table, preset, results[preset]))
+    if places:
+        _, table, preset, there = max(places, key=lambda place: place[0])
+        name = f"{catalogue.title(table.paper)}, {label(table)}: {table.title}, preset {preset}"
+        title = f'<a href="#{anchor(table)}">{text(name)}</a>; diamonds are published.'
+        page.raw(f"<figure><figcaption>{title}</figcaption>")
+        show_picture(page, table, full(table, there), preset, edition)
+        page.raw("</figure>")
+
+
+def states_of(page: Page, chosen: list[Table], edition: Edition) -> None:
+    """How much there is of every table at each preset."""
+    page.heading(2, "State of every table", "state")
+    presets = SHOWN_PRESETS[::-1]
+    states = {
+        table.slot: [state(table, name, edition.source) for name in presets] for table in chosen
+    }
+    rows = [[table.slot, table.title, *states[table.slot]] for table in chosen]
+    page.only_markdown(rows, ["script", "shows", *presets])
+    body = "".join(
+        f'<tr><td><a href="#{anchor(table)}">{table.slot}</a></td><td>{text(table.title)}</td>'
+        + "".join(page.cell(word) for word in states[table.slot])
+        + "</tr>"
+        for table in chosen
+    )
+    titles = "".join(f"<th scope=col>{name}</th>" for name in ("script", "shows", *presets))
+    content = f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>"
+    page.raw(framed(content, "What has been run, here or committed"))
+
+
+def state(table: Table, preset: str, source: Source = stored) -> str:
+    """How much of a table there is at a preset, on this machine or committed."""
+    there = source(table, preset)
+    words = state_of(table, there)
+    if there is None or there.source == HERE:
+        return words
+    return f"{words}, by {there.maker}"
+
+
+# --- What reproduced ---
+
+
+def best_lines(lines: Iterable[claims.Line]) -> list[claims.Line]:
+    """Of every claim the line of its largest preset that says something."""
+    order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
+    best: dict[tuple, claims.Line] = {}
+    for line in lines:
+        key = (line.paper, line.where, line.claim)
+        known = best.get(key)
+        if known is None or rank(line, order) < rank(known, order):
+            best[key] = line
+    return [*best.values()]
+
+
+def rank(line: claims.Line, order: dict[str, int]) -> tuple[bool, int]:
+    """Sorts lines of one claim: those that were run first, the largest preset first."""
+    return line.verdict in ("not run", "stale"), order[line.preset]
+
+
+def tally(lines: Sequence[claims.Line]) -> dict[str, int]:
+    """How many claims have which verdict."""
+    return {
+        word: sum(line.verdict == word for line in lines)
+        for word in claims.VERDICTS
+        if word in ("holds", "contradicted", "undecided") or any(x.verdict == word for x in lines)
+    }
+
+
+def sentence(lines: Sequence[claims.Line]) -> str:
+    """What reproduced at each preset, in words; the best preset first."""
+    parts: list[str] = []
+    for preset in SHOWN_PRESETS:
+        tested = [
+            line
+            for line in lines
+            if line.preset == preset and line.verdict in ("holds", "contradicted", "undecided")
+        ]
+        if not tested:
+            continue
+        counts = tally(tested)
+        one = f"{counts['holds']} of {len(tested)} claims hold" if not parts else ""
+        one = one or f"{counts['holds']} of {len(tested)}"
+        wrong = counts["contradicted"]
+        open_ones = counts["undecided"]
+        parts.append(
+            f"At preset {preset} {one}, {wrong or 'none'} {'is' if wrong < 2 else 'are'} "
+            f"contradicted, {open_ones or 'none'} undecided."
+        )
+    return " ".join(parts) or "Nothing has been run yet."
+
+
+def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
+    """The claim with this verdict that chance explains least, those of the best preset first;
+    numbers without any spread, which have no chance to them, come last.
+    """
+    decided = [line for line in lines if line.verdict == verdict and line.p]
+    if not decided:
+        return None
+    order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
+    return min(decided, key=lambda line: (not float(line.p), order[line.preset], float(line.p)))
+
+
+def evidence(line: claims.Line) -> str:
+    """A claim's numbers, in words."""
+    chance = f"p = {line.p}" if float(line.p) else "no spread"
+    return f"{line.interval}, n = {line.n}, {chance}, preset {line.preset}"
+
+
+def card(page: Page, paper: str, lines: list[claims.Line]) -> None:
+    """What reproduced of a paper, with the strongest evidence on either side."""
+    best = best_lines(lines)
+    says = sentence(lines)
+    parts = [f'<h3><a href="#{paper}">{text(catalogue.title(paper))}</a></h3>']
+    parts += [shares(tally(best)), f"<p>{text(says)}</p>"]
+    page.markdown.append(f"{catalogue.title(paper)}: {says}\n")
+    for verdict, title in (("holds", "Clearest"), ("contradicted", "Against the paper")):
+        line = strongest(best, verdict)
+        if line:
+            where = f"{text(line.claim)} <small>({text(line.where)})</small>"
+            numbers = f"<small>{text(evidence(line))}</small>"
+            parts.append(f"<p><b class={verdict}>{title}:</b> {where}<br>{numbers}</p>")
+    page.raw(f"<article class=card>{''.join(parts)}</article>")
+
+
+def begin_paper(page: Page, paper: str, lines: list[claims.Line], edition: Edition) -> None:
+    """A paper's claims and departures."""
+    name = catalogue.title(paper)
+    of_paper = [line for line in lines if line.paper == paper]
+    page.heading(2, name, paper)
+    page.paragraph(sentence(of_paper), "lead")
+    readme = edition.relative(ROOT / "papers" / paper / "README.md")
+    notes = edition.relative(ROOT / "papers" / paper / "notes.md")
+    page.raw(f"<p class=facts>{link(readme, 'README')}, {link(notes, 'notes')}</p>")
+    title = f"Claims of {name}: {len(claims.of_paper(paper))}"
+    page.heading(3, title, f"{paper}-claims")
+    best = best_lines(of_paper)
+    page.raw(claims_table(best, f"{title}, each at the best preset that has been run"))
+    rest = [line for line in of_paper if line not in best]
+    if rest:
+        caption = "The same claims at the other presets"
+        page.raw(fold(caption, claims_table(rest, caption)))
+    page.only_markdown(claim_rows(lines, paper), CLAIM_HEADER)
+    header, rows = departures.table_of(paper, departures.ledger([paper], sources=edition.ledger))
+    if rows:
+        measured = sum(departure.effect is not None for departure in departures.of_paper(paper))
+        title = f"Differences between text, released code and this package: {len(rows)}"
+        page.heading(3, "Departures", f"{paper}-departures")
+        page.table(rows, header, f"{title}, {measured} of them run both ways", folded=True)
+
+
+def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
+    """Claims with verdict and numbers, HTML."""
+    titles = ("verdict", "claim", "mean [95 % interval]", "n", "p (Holm)", "made by", "why")
+    head = "".join(f"<th scope=col>{title}</th>" for title in titles)
+    body = "".join(
+        f'<tr><td class="verdict {line.verdict.split()[0]}">{text(line.verdict)}</td>'
+        f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small></td>"
+        f"<td class=number>{text(line.interval)}</td><td class=number>{line.n or ''}</td>"
+        f"<td class=number>{text(line.p)}</td>"
+        f"<td>{text(line.preset)}<small>{text(line.maker)}</small></td><td>{text(line.why)}</td></tr>"
+        for line in lines
+    )
+    return framed(f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", caption, "claims")
 
 
 def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
@@ -203,143 +416,244 @@ def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
     ]
 
 
-def write(chosen: list[Table]) -> Path:
-    """Writes the HTML and Markdown report over all presets that have results; returns the HTML's
-    path.
-    """
-    html, markdown = build(chosen)
-    write_text(runs_folder() / "report.md", markdown)
-    write_text(runs_folder() / "report.html", html)
-    return runs_folder() / "report.html"
+# --- A table ---
 
 
-def build(chosen: list[Table]) -> tuple[str, str]:
-    """The report as HTML and as Markdown."""
-    page = Page()
-    papers = list(dict.fromkeys(table.paper for table in chosen))
-    lines = claims.ledger(papers)
-    front(page, chosen, lines)
-    for paper in papers:
-        begin_paper(page, paper, lines)
-        for table in chosen:
-            if table.paper == paper:
-                show_table(page, table)
-    head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{STYLE}</style></head><body><main>"
-    )
-    html = "\n".join(page.html)
-    return f"{head}{html}</main></body></html>\n", "\n".join(page.markdown) + "\n"
+def best_first(results: dict[str, Stored]) -> list[str]:
+    """Presets, the complete ones first, then those that were begun; the largest first of each."""
+
+    def complete(there: Stored) -> bool:
+        return not (there.undone("missing") or there.undone("stale"))
+
+    return sorted(results, key=lambda preset: not complete(results[preset]))
 
 
-def front(page: Page, chosen: list[Table], lines: list[claims.Line]) -> None:
-    """State of every table, and how many claims hold."""
-    papers = list(dict.fromkeys(table.paper for table in chosen))
-    page.heading(1, TITLE)
-    page.paragraph(INTRODUCTION)
-    links = "".join(f'<li><a href="#{paper}">{catalogue.title(paper)}</a></li>' for paper in papers)
-    page.html.append(f'<nav aria-label="papers"><ul>{links}</ul></nav>')
-    page.heading(2, "Claims of the papers")
-    page.table(claims.counts(lines), claims.COUNTS, "How many claims have which verdict")
-    page.heading(2, "State of every table")
-    presets = SHOWN_PRESETS[::-1]
-    rows = [
-        [table.slot, table.title, *(state(table, name) for name in presets)] for table in chosen
-    ]
-    title = "Results there are, from this machine or committed"
-    page.table(rows, ["script", "shows", *presets], title)
-    page.heading(2, "What preset paper takes")
-    page.table(planning.sizing_rows(chosen), planning.SIZING, "Hours and gigabytes, estimated")
-    page.paragraph(planning.SIZING_NOTE, "facts")
-
-
-def state(table: Table, preset: str) -> str:
-    """How much of a table there is at a preset, on this machine or committed."""
-    there = stored(table, preset)
-    words = state_of(table, there)
-    if there is None or there.source == HERE:
-        return words
-    return f"{words}, by {there.maker}"
-
-
-def begin_paper(page: Page, paper: str, lines: list[claims.Line]) -> None:
-    """A paper's claims and departures."""
-    name = catalogue.title(paper)
-    page.heading(2, name, paper)
-    title = f"Claims of {name}: {len(claims.of_paper(paper))}"
-    page.table(claim_rows(lines, paper), CLAIM_HEADER, title, folded=True)
-    header, rows = departures.table_of(paper, departures.ledger([paper]))
-    if rows:
-        measured = sum(departure.effect is not None for departure in departures.of_paper(paper))
-        title = f"Differences between text, released code and this package: {len(rows)}"
-        page.table(rows, header, f"{title}, {measured} of them run both ways", folded=True)
-
-
-def show_table(page: Page, table: Table) -> None:
-    """A table at all presets that have results."""
-    page.heading(3, f"{table.slot}: {table.title}")
-    page.html.append(f"<p class=facts><code>python papers/{table.slot}.py</code></p>")
-    results = {preset: stored(table, preset) for preset in SHOWN_PRESETS}
-    if not any(results.values()):
+def show_table(page: Page, table: Table, edition: Edition) -> None:
+    """A table at all presets that have results, the best one unfolded."""
+    page.heading(3, f"{label(table)}: {table.title}", anchor(table))
+    there_are = {preset: edition.source(table, preset) for preset in SHOWN_PRESETS}
+    results = {preset: full(table, there) for preset, there in there_are.items() if there}
+    if not results:
+        script = edition.relative(ROOT / "papers" / f"{table.slot}.py")
+        page.raw(f"<p class=facts>{link(script, f'python papers/{table.slot}.py')}</p>")
         page.paragraph(table.unavailable or "not run yet")
-    for preset, there in results.items():
-        if there:
-            show_preset(page, table, preset, there)
+        return
+    first, *rest = best_first(results)
+    show_preset(page, table, first, results[first], edition)
+    for preset in rest:
+        page.raw(f"<details><summary>The same at preset {preset}</summary>")
+        show_preset(page, table, preset, results[preset], edition)
+        page.raw("</details>")
 
 
-def show_preset(page: Page, table: Table, preset: str, there: Stored) -> None:
+def full(table: Table, there: Stored) -> Stored:
+    """With the published numbers and learning curves that a reference's entries are stored
+    without.
+    """
+    if there.source == HERE:
+        return there
+    published = table.published()
+    path = there.folder / f"{table.name}.curves.csv"
+    curves: dict[scores.Name, dict[int, list[float | None]]] = {}
+    rounds: dict[scores.Name, dict[int, None]] = {}
+    for row in read_csv(path) if path.exists() else []:
+        name = (row["row"], row["column"])
+        score = float(row["score"]) if row["score"] else None
+        curves.setdefault(name, {}).setdefault(int(row["seed"]), []).append(score)
+        rounds.setdefault(name, {})[int(row["round"])] = None
+    entries = [
+        replace(
+            entry,
+            published_mean=published.get(entry.name, (None, None))[0],
+            published_std=published.get(entry.name, (None, None))[1],
+            curves=curves.get(entry.name, {}),
+            rounds=[*rounds.get(entry.name, {})],
+        )
+        for entry in there.entries
+    ]
+    return replace(there, entries=entries)
+
+
+def show_preset(page: Page, table: Table, preset: str, there: Stored, edition: Edition) -> None:
     """A table at one preset."""
-    page.paragraph(facts_line(table, there, preset), "facts")
-    page.html.append(files_line(table, there))
+    page.raw(made_line(table, there, preset, edition))
+    page.markdown.append(f"{facts_line(table, there, preset)}\n")
     entries = there.entries
-    links = [file_of(table, entry, there.folder) for entry in entries]
+    links = [file_of(table, entry, there.folder, edition) for entry in entries]
     title = f"{table.slot} at preset {preset}: {len(entries)} entries"
     rows = writer.rows_of(table, entries)
-    page.table(rows, writer.HEADER, title, folded=len(rows) > 16, links=links)
+    grid = grid_of(table, there, f"{label(table)}, {table.unit}, preset {preset}")
+    if grid:
+        page.raw(grid)
+    undone = there.undone("stale")
+    if undone:
+        page.paragraph(f"No picture: {len(undone)} entries are stale.", "stale")
+    else:
+        page.raw("<figure>")
+        show_picture(page, table, there, preset, edition)
+        page.raw("</figure>")
+    page.table(rows, writer.HEADER, title, folded=bool(grid), links=links)
     if table.ours:
-        show_aggregates(page, table, there, preset)
-    picture = there.folder / f"{table.name}.png"
-    if there.undone("stale"):
-        page.paragraph(f"No picture: {len(there.undone('stale'))} entries are stale.", "stale")
-    elif picture.exists():
-        page.picture(picture, f"{table.slot} at preset {preset}: {table.title}")
+        show_aggregates(page, table, there, preset, edition)
 
 
-def quoted(path: str) -> str:
-    """A relative path as an address."""
-    return urllib.parse.quote(path)
+def made_line(table: Table, there: Stored, preset: str, edition: Edition) -> str:
+    """Command, commit, minutes, gigabytes and files of a table, HTML."""
+    command = f"python papers/{table.slot}.py with {preset}"
+    script = edition.relative(ROOT / "papers" / f"{table.slot}.py")
+    seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
+    size = planning.gigabytes(planning.data_bytes(table.cells(preset)))
+    published = PUBLISHED / table.paper / f"{table.name}.csv"
+    theirs = f" Published: {link(edition.relative(published), published.name)}."
+    return (
+        f"<p class=facts><b>{preset}</b>, {text(state_of(table, there))}. "
+        f"<code>{link(script, command)}</code>, "
+        f"{text(planning.duration(seconds))} of one core"
+        f"<span class=estimate>, {text(size)} of data</span>. "
+        f"{files_line(table, there, edition)}{theirs if published.exists() else ''}</p>"
+        f"<details class=facts><summary>How it was made</summary>"
+        f"{text(facts_line(table, there, preset))}</details>"
+    )
 
 
-def relative(path: Path) -> str:
-    """A file's path from the report's folder."""
-    return os.path.relpath(path, runs_folder())
+def facts_line(table: Table, there: Stored, preset: str) -> str:
+    """One line of provenance."""
+    facts = there.facts
+    machine = facts.get("machine") or {}
+    seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    kind = "runs" if there.source == HERE else "reference"
+    made_by = f"made by {there.maker}; "
+    if there.outdated:
+        count = f"{len(there.outdated)} of {len(there.entries)} entries"
+        reasons = ", ".join(dict.fromkeys(there.outdated.values()))
+        made_by = f"made by {there.maker} ({count}: {reasons}); "
+    return (
+        f"preset {preset}, from {there.source} (results/{kind}/{preset}/{table.slot}.json); "
+        f"{made_by}{facts['unit']}; {facts['score']}; {planning.duration(seconds)} of one core on "
+        f"{machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
+        f"{machine.get('kernels', '?')}); {versions}"
+    )
 
 
-def file_of(table: Table, entry: Shown, folder: Path) -> str:
+def grid_of(table: Table, there: Stored, caption: str) -> str:
+    """The table in its paper's rows and columns, ours above published, HTML; "" where most places
+    would be empty.
+    """
+    rows, columns = figures.labels(there.entries)
+    if len(columns) < 2 or len(there.entries) < FULL * len(rows) * len(columns):
+        return ""
+    compared_to = scores.comparisons(there.entries, writer.spreads(table), table.published_runs)
+    of_name = {entry.name: entry for entry in there.entries}
+
+    def place(row: str, column: str) -> str:
+        entry = of_name.get((row, column))
+        if entry is None:
+            return "<td class=none></td>"
+        return grid_cell(table, entry, compared_to.get(entry.name))
+
+    head = "".join(f"<th scope=col>{text(table.called(column))}</th>" for column in columns)
+    body = "".join(
+        f"<tr><th scope=row>{text(table.called(row))}</th>"
+        + "".join(place(row, column) for column in columns)
+        + "</tr>"
+        for row in rows
+    )
+    legend = f". {LEGEND}" if table.published() else ". Ours, ± the sd over runs."
+    content = f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
+    return framed(content, caption + legend, "grid")
+
+
+def grid_cell(table: Table, entry: Shown, compared_to: scores.Comparison | None) -> str:
+    """One number of a grid: ours above published, coloured by what is to be thought of it."""
+    facts = entry.summary
+    if facts.mean is None:
+        return f"<td class=none>{text(entry.state.split(':')[0])}{theirs_of(table, entry)}</td>"
+    ours = writer.plus_minus(facts.mean, facts.std, table.decimals).replace("+-", "±")
+    word = compared_to.word if compared_to else ""
+    kind = {"consistent": "same", "differs": "differs"}.get(word, "open" if word else "")
+    says = [f"95 % interval {writer.interval(facts.low, facts.high, table.decimals)}"]
+    says += [f"n = {facts.n}", f"{facts.diverged} diverged" if facts.diverged else "", word]
+    title = text(", ".join(filter(None, says)))
+    lost = f" <small>{facts.diverged} diverged</small>" if facts.diverged else ""
+    return (
+        f'<td{f" class={kind}" if kind else ""} title="{title}"><b>{ours}</b>'
+        f"{theirs_of(table, entry)}{lost}</td>"
+    )
+
+
+def theirs_of(table: Table, entry: Shown) -> str:
+    """The published number below ours, HTML; nothing where there is none."""
+    mean, std = table.published().get(entry.name, (None, None))
+    if mean is None:
+        return ""
+    return f"<small>{writer.plus_minus(mean, std, table.decimals).replace('+-', '±')}</small>"
+
+
+def file_of(table: Table, entry: Shown, folder: Path, edition: Edition) -> str:
     """The file an entry's number comes from: its cell's where it is made of one and was run here,
     else the table's seeds.
     """
     cells = [folder / "cells" / f"{slot.replace('/', '__')}.json" for slot in entry.cells]
     if len(cells) == 1 and cells[0].exists():
-        return relative(cells[0])
-    return relative(folder / f"{table.name}.seeds.csv")
+        return edition.relative(cells[0])
+    return edition.relative(folder / f"{table.name}.seeds.csv")
 
 
-def files_line(table: Table, there: Stored) -> str:
+def files_line(table: Table, there: Stored, edition: Edition) -> str:
     """Links to a table's files, HTML."""
     folder = there.folder
-    title = "files of the stale run" if there.undone("stale") else "files"
+    title = "Files of the stale run" if there.undone("stale") else "Files"
     names = [f"{table.name}.{kind}" for kind in writer.KINDS]
     links = [
-        f'<a href="{quoted(relative(folder / name))}">{name}</a>'
+        link(edition.relative(folder / name), name.removeprefix(f"{table.name}."))
         for name in names
         if (folder / name).exists()
     ]
-    return f"<p class=facts>{title}: {', '.join(links)}</p>"
+    return f"{title}: {', '.join(links)}."
 
 
-def show_aggregates(page: Page, table: Table, there: Stored, preset: str) -> None:
+# --- Pictures ---
+
+
+def show_picture(page: Page, table: Table, there: Stored, preset: str, edition: Edition) -> None:
+    """The table's picture in the paper's layout: the file beside the results, else drawn from the
+    stored numbers and curves.
+    """
+    says = f"{table.slot} at preset {preset}: {table.title}"
+    path = there.folder / f"{table.name}.png"
+    if path.exists():
+        page.picture(small(path.read_bytes()), says)
+        return
+    if not edition.draw or not any(entry.mean is not None for entry in there.entries):
+        return
+    draw = table.draw or figures.bars
+    try:
+        page.picture(small(drawn(draw, table, there.entries, preset=preset)), says)
+    except Exception as error:  # of a table that older code stored
+        reason = f"{type(error).__name__}: {error}"
+        page.raw(f"<!-- no picture of {text(says)}: {text(reason).replace('--', '- -')} -->")
+
+
+def drawn(draw: Callable, *what, preset: str) -> bytes:
+    """What a function of `figures` writes to a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        draw(*what, path, preset)
+        return path.read_bytes()
+
+
+def small(png: bytes) -> bytes:
+    """A picture in few colours."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+    content = io.BytesIO()
+    picture.save(content, format="PNG", optimize=True)
+    return content.getvalue()
+
+
+def show_aggregates(page: Page, table: Table, there: Stored, preset: str, edition: Edition) -> None:
     """Over a table's tasks: the probability of improvement of the paper's method, and performance
     profiles.
     """
@@ -348,8 +662,11 @@ def show_aggregates(page: Page, table: Table, there: Stored, preset: str) -> Non
         for name, sample in claims.finite(there).items()
         if sample
     }
-    title = f"Probability that a run of {table.ours} beats one of another method on the same task"
-    page.table(improvement_rows(table, runs), IMPROVEMENT, title)
+    rows = improvement_rows(table, runs)
+    if rows:
+        ours = table.called(table.ours or "")
+        title = f"Probability that a run of {ours} beats one of another method on the same task"
+        page.table(rows, IMPROVEMENT, title)
     tasks = [row for row, column in runs if column == table.ours]
     methods = [
         method
@@ -357,14 +674,11 @@ def show_aggregates(page: Page, table: Table, there: Stored, preset: str) -> Non
         if all((row, method) in runs for row in tasks)
     ]
     # raw returns of different tasks do not compare
-    if len(tasks) < 2 or len(methods) < 2 or "return" in table.unit:
+    if len(tasks) < 2 or len(methods) < 2 or "return" in table.unit or not edition.draw:
         return
     by_method = {method: [runs[row, method] for row in tasks] for method in methods}
     says = f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks, preset {preset}"
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "profile.png"
-        figures.profiles(table, by_method, picture, preset)
-        page.picture(picture, says)
+    page.picture(small(drawn(figures.profiles, table, by_method, preset=preset)), says)
 
 
 def improvement_rows(table: Table, runs: dict[scores.Name, np.ndarray]) -> list[list]:
@@ -378,3 +692,47 @@ def improvement_rows(table: Table, runs: dict[scores.Name, np.ndarray]) -> list[
             mean, low, high = scores.probability_of_improvement(pairs)
             rows.append([other, f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]", len(tasks)])
     return rows
+
+
+# --- What is not one of the tables ---
+
+
+def others(page: Page, edition: Edition) -> None:
+    """Runs of this machine that are no evidence: preset smoke, and other seeds or settings."""
+    page.heading(2, "Other runs", "others")
+    says = "Runs at preset smoke, and with seeds or settings of their own (results/runs): "
+    rows = other_rows(edition) if edition.source is not committed else []
+    page.paragraph(f"{says}{len(rows) or 'none'} entries, which decide nothing above.", "facts")
+    header = ["table", "preset", "row", "column", "mean", "n"]
+    if rows:
+        page.table(rows, header, "Numbers of these runs, as their files have them", folded=True)
+
+
+def other_rows(edition: Edition) -> list[list]:
+    """Entries of tables that no section above shows."""
+    names = {*catalogue.scripts()}
+    rows = []
+    for path in sorted(runs_folder().glob("*/*/*.json")):
+        preset, paper, name = *path.relative_to(runs_folder()).parts[:2], path.stem
+        slot = f"{paper}/{name}"
+        if preset not in PRESETS or (slot in names and preset in SHOWN_PRESETS):
+            continue
+        try:
+            entries = json.loads(path.read_text())["entries"]
+            rows += [
+                [slot, preset, entry["row"], entry["column"], f"{entry['mean']:.4g}", entry["n"]]
+                for entry in entries
+                if entry.get("mean") is not None
+            ]
+        except (ValueError, KeyError, TypeError):
+            continue  # no table's JSON
+    return rows
+
+
+def ending(page: Page, chosen: list[Table], edition: Edition) -> None:
+    """What preset paper takes."""
+    page.heading(2, "What preset paper takes", "cost")
+    page.raw("<section class=estimate>")
+    page.table(planning.sizing_rows(chosen), planning.SIZING, "Hours and gigabytes, estimated")
+    page.raw("</section>")
+    page.paragraph(planning.SIZING_NOTE, "facts")

@@ -26,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from common.running import cells as store
-from common.running import faults, files, interrupt, workers
+from common.running import faults, files, interrupt, progress, workers
 from common.running.cells import Cell
 from common.running.checkpoint import forget_checkpoint
 from common.running.faults import Busy
@@ -321,7 +321,7 @@ def program_lock(cells: list[Cell]) -> filelock.BaseFileLock:
 def run_program(
     cells: list[Cell],
     device: str,
-    progress: Callable[[float], None],
+    move: Callable[[float], None],
     wait: bool,
     attempt: Attempt | None = None,
 ) -> bool:
@@ -329,8 +329,7 @@ def run_program(
     is off.
 
     Args:
-        progress: called with the seconds of estimated cost that were just worked off by this
-            process.
+        move: called with the seconds of estimated cost that were just worked off by this process.
         attempt: what the workers of a command know of the program.
     """
     attempt = attempt or Attempt([False], 0)
@@ -343,16 +342,16 @@ def run_program(
         todo = [] if attempt.is_over else pending(cells)
         checkpoint = checkpoint_path(cells)
         if todo:
-            keep(todo, train(todo, device, checkpoint, progress))
+            keep(todo, train(todo, device, checkpoint, move))
         if not attempt.is_over:
             forget_program(checkpoint)
     return True
 
 
 def train(
-    cells: list[Cell], device: str, checkpoint: Path, progress: Callable[[float], None]
+    cells: list[Cell], device: str, checkpoint: Path, move: Callable[[float], None]
 ) -> list[dict]:
-    """A result per cell of one program, its data built first; `progress` as of `run_program`."""
+    """A result per cell of one program, its data built first; `move` as of `run_program`."""
     about = paper(cells[0].paper)
     for cell in cells:
         about.data.prepare(cell)
@@ -361,7 +360,7 @@ def train(
 
     def step(done: int, total: int) -> None:
         nonlocal last
-        progress(cost * (done - last) / total)
+        move(cost * (done - last) / total)
         last = done
 
     return about.train(cells, device, checkpoint, step)
@@ -370,7 +369,7 @@ def train(
 def work(
     groups: list[list[Cell]],
     device: str,
-    progress: Callable[[float], None],
+    move: Callable[[float], None],
     failed: Any = None,
     start: int = 0,
 ) -> list[Failure]:
@@ -395,11 +394,12 @@ def work(
         for place in todo:
             group = groups[place]
             try:
-                if not run_program(group, device, progress, wait, Attempt(failed, place)):
+                if not run_program(group, device, move, wait, Attempt(failed, place)):
                     busy.append(place)
             except Exception as error:  # one failed program must not take the others with it
                 slots = [cell.slot for cell in group]
                 failures.append(Failure(slots, faults.one_line(error)))
+            move(0.0)  # its results are stored
     return failures
 
 
@@ -407,24 +407,28 @@ def share_of(
     index: int,
     tell: Callable[[float], None],
     groups: list[list[Cell]],
-    jobs: int,
     device: str,
     failed: Any,
 ) -> list[Failure]:
-    """What one of several workers does: all programs, from a place of its own in the list on, so
-    that workers meet late.
+    """What one of several workers does: all programs, the first ones first as they were asked for;
+    those that another worker holds come last.
     """
-    return work(groups, device, tell, failed, index * len(groups) // jobs)
+    return work(groups, device, tell, failed, min(index, len(groups) - 1))
 
 
 def run(
-    cells: list[Cell], jobs: int | None = None, device: str = "auto", title: str = ""
+    cells: list[Cell],
+    jobs: int | None = None,
+    device: str = "auto",
+    title: str = "",
+    watch: progress.Watch | None = None,
 ) -> list[str]:
-    """Runs whatever is not done; returns what failed, a line each.
+    """Runs whatever is not done, the first cells first; returns what failed, a line each.
 
     Args:
         jobs: processes of one thread each; the number of cores by default, 1 on a GPU.
         title: shown before the progress bar.
+        watch: asked now and then what is to be printed above the bar.
 
     Raises:
         Interrupted: by a signal, after every process has written its checkpoint.
@@ -433,7 +437,7 @@ def run(
     """
     interrupt.listen()
     device = pick_device(device)
-    return exclusively(cells, lambda todo: run_locally(todo, jobs, device, title))
+    return exclusively(cells, lambda todo: run_locally(todo, jobs, device, title, watch))
 
 
 def exclusively(cells: list[Cell], go: Callable[[list[Cell]], list[str]]) -> list[str]:
@@ -453,32 +457,23 @@ def exclusively(cells: list[Cell], go: Callable[[list[Cell]], list[str]]) -> lis
     return failures
 
 
-def run_locally(todo: list[Cell], jobs: int | None, device: str, title: str) -> list[str]:
+def run_locally(
+    todo: list[Cell],
+    jobs: int | None,
+    device: str,
+    title: str,
+    watch: progress.Watch | None = None,
+) -> list[str]:
     """Runs cells in processes of this machine, under a bar; returns what failed, a line each."""
     check_room(todo)
     groups = programs(todo)
     jobs = min(jobs or (1 if device == "cuda" else os.cpu_count() or 1), len(groups))
-    with progress_bar(todo, title) as bar:
-        move = functools.partial(advance, bar)
+    cost = sum(paper(cell.paper).cost(cell) for cell in todo)
+    with progress.shown(cost, len(todo), jobs, title, watch) as shown:
         if jobs == 1:
-            return sentences(work(groups, device, move))
-        return run_in_workers(todo, groups, jobs, device, move)
-
-
-def progress_bar(todo: list[Cell], title: str) -> tqdm:
-    """A bar on stderr of the estimated seconds that cells take."""
-    return tqdm(
-        total=sum(paper(cell.paper).cost(cell) for cell in todo),
-        desc=f"{title} ({len(todo)} cells)",
-        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left",
-        file=sys.stderr,
-        mininterval=1,
-    )
-
-
-def advance(bar: tqdm, cost: float) -> None:
-    """Moves the bar, not beyond its end: costs are estimates."""
-    bar.update(min(cost, bar.total - bar.n))
+            with progress.heard_by(shown.hear):
+                return sentences(work(groups, device, shown.hear))
+        return run_in_workers(todo, groups, jobs, device, shown.hear)
 
 
 def run_in_workers(
@@ -486,7 +481,7 @@ def run_in_workers(
     groups: list[list[Cell]],
     jobs: int,
     device: str,
-    move: Callable[[float], None],
+    move: Callable[[float | str], None],
 ) -> list[str]:
     """Runs programs in several processes; what a worker held that died goes on from its
     checkpoint, once.
@@ -504,10 +499,10 @@ def run_in_workers(
 
 
 def one_pass(
-    groups: list[list[Cell]], jobs: int, device: str, move: Callable[[float], None]
+    groups: list[list[Cell]], jobs: int, device: str, move: Callable[[float | str], None]
 ) -> tuple[list[Failure], int]:
     """What failed, and how many workers died without a word."""
     failed = workers.flags(len(groups))
-    share = functools.partial(share_of, groups=groups, jobs=jobs, device=device, failed=failed)
+    share = functools.partial(share_of, groups=groups, device=device, failed=failed)
     heard = workers.share(jobs, share, move)
     return [failure for answer in heard.answers for failure in answer], heard.died

@@ -67,12 +67,13 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def share(jobs: int, work: Callable[..., Any], tell: Callable[[float], None]) -> Heard:
+def share(jobs: int, work: Callable[..., Any], tell: Callable[[Any], None]) -> Heard:
     """Runs work in some processes and waits for all of them.
 
     Args:
         work: can be pickled; called with (index of the process, a function that sends a number to
             `tell`); what it returns is the process's answer.
+        tell: called with the numbers, and with every line that a worker prints.
 
     Raises:
         KeyboardInterrupt: of this process, after the workers were told to end and have saved.
@@ -110,9 +111,12 @@ def flags(count: int):
 
 def _run(index: int, work: Callable[..., Any], sender) -> None:
     """A worker process."""
+    from common.running import progress  # not before this process ends with its parent
+
     interrupt.listen(relay_only=True)
     try:
-        answer = work(index, lambda number: sender.send(number) if number else None)
+        with progress.heard_by(sender.send):
+            answer = work(index, sender.send)
     except interrupt.Interrupted as stop:
         raise SystemExit(stop.code) from None
     sender.send([answer])
@@ -126,8 +130,8 @@ def _end(workers: list) -> None:
         worker.join(SAVING_SECONDS)
 
 
-def _listen(receivers: list[Connection], tell: Callable[[float], None]) -> Heard:
-    """Passes numbers on until every worker has ended."""
+def _listen(receivers: list[Connection], tell: Callable[[Any], None]) -> Heard:
+    """Passes numbers and lines on until every worker has ended."""
     answers: list[Any] = []
     died = 0
     talking = list(receivers)

@@ -580,9 +580,7 @@ def test_a_program_that_failed_is_not_tried_again_by_another_worker(results, mon
 
     monkeypatch.setattr(work, "train", train)
     failed = workers.flags(2)
-    share = functools.partial(
-        work.share_of, groups=[[bad], [good]], jobs=8, device="cpu", failed=failed
-    )
+    share = functools.partial(work.share_of, groups=[[bad], [good]], device="cpu", failed=failed)
     failures = [failure for index in range(8) for failure in share(index, lambda cost: None)]
     assert sorted(tried) == sorted([bad.slot, good.slot]) and len(failures) == 2
     assert [*failed] == [True, True]

@@ -1,0 +1,247 @@
+"""HTML and Markdown of the results page: headings, tables, pictures, and how they look.
+
+Offline: no script, nothing from the network. Dark where the reader's machine is, one column on a
+phone, no side bar on paper.
+"""
+
+import base64
+import html as escape
+import re
+import urllib.parse
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --line: #8884; --soft: #8881; --page: #fff; --text: #1b1f24; --quiet: #5b6470; --link: #0b5cad;
+  --good: #0a6b35; --bad: #a8201a; --open: #735600;
+  --good-soft: #0a7a3d22; --bad-soft: #b3261e22; --open-soft: #c9a2272b;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #14181d; --text: #e3e7ec; --quiet: #9aa5b1; --link: #7ab7ff;
+    --good: #67d692; --bad: #ff938a; --open: #e3c463;
+    --good-soft: #5fd38d26; --bad-soft: #ff8a8026; --open-soft: #e0c06022;
+  }
+}
+* { box-sizing: border-box; }
+html { scroll-behavior: smooth; scroll-padding-top: .5rem; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: var(--page);
+  color: var(--text); }
+a { color: var(--link); text-decoration-thickness: 1px; text-underline-offset: 2px; }
+.frame { display: grid; grid-template-columns: 15.5rem minmax(0, 1fr); max-width: 96rem;
+  margin: 0 auto; }
+.side { position: sticky; top: 0; height: 100vh; overflow-y: auto; padding: 1.2rem .8rem;
+  border-right: 1px solid var(--line); font-size: 14px; }
+.side ul { list-style: none; margin: 0 0 .8rem; padding: 0; }
+.side > a { display: block; } .side li { padding: .1rem 0; } .side a { text-decoration: none; }
+.side b { display: block; margin-top: .5rem; }
+.index { display: none; }
+main { padding: 1.2rem clamp(.8rem, 2.5vw, 2.5rem) 4rem; }
+h1 { line-height: 1.15; font-size: 1.9rem; margin: .2rem 0 .6rem; }
+h2 { margin: 3rem 0 .6rem; padding-bottom: .2rem; border-bottom: 2px solid var(--line); }
+h3 { margin: 2.4rem 0 .3rem; line-height: 1.25; } h4 { margin: 1.4rem 0 .2rem; }
+h2 .up, h3 .up { float: right; font-size: 13px; font-weight: 400; text-decoration: none; }
+.lead { max-width: 48rem; } .facts { font-size: 13.5px; color: var(--quiet); max-width: 62rem; }
+.cards { display: grid; gap: 1rem; margin: 1.2rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); }
+.card { border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem; }
+.card h3 { margin: 0 0 .3rem; } .card p { margin: .4rem 0; font-size: 15px; }
+.bar { display: block; width: 100%; height: 12px; border-radius: 3px; }
+.bar .holds, .dot.holds { fill: var(--good); background: var(--good); }
+.bar .contradicted, .dot.contradicted { fill: var(--bad); background: var(--bad); }
+.bar .undecided, .dot.undecided { fill: #b99a2f; background: #b99a2f; }
+.bar .not, .bar .stale, .dot.not { fill: #8886; background: #8886; }
+.dot { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .3em 0 0; }
+.scroll { overflow-x: auto; margin: .5rem 0 1rem; } .scroll:focus { outline: 2px solid; }
+table { border-collapse: collapse; font-size: 14px; }
+caption { text-align: left; padding: .3rem 0; color: var(--quiet); }
+th, td { border: 1px solid var(--line); padding: .25rem .5rem; }
+th, td { text-align: left; vertical-align: top; }
+thead th { background: var(--soft); }
+td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.grid th[scope=row] { font-weight: 500; }
+.grid td { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.grid td small { display: block; color: var(--quiet); font-size: 12.5px; }
+.grid td.same { background: var(--good-soft); } .grid td.differs { background: var(--bad-soft); }
+.grid td.open { background: var(--open-soft); } .grid td.none { color: var(--quiet); }
+.grid td.differs b::after { content: " \\2260"; }
+.claims { min-width: 44rem; } .claims small { display: block; color: var(--quiet); }
+.claims td.verdict { white-space: nowrap; }
+.holds { color: var(--good); font-weight: 600; }
+.contradicted, .differs { color: var(--bad); font-weight: 600; }
+.undecided, .stale, .missing, .too, .not { color: var(--open); }
+.grid td.differs { color: inherit; font-weight: 400; }
+figure { margin: .6rem 0; } figcaption { font-size: 14px; padding-bottom: .3rem; }
+img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+code { font-size: 90%; overflow-wrap: anywhere; }
+details { margin: .4rem 0; }
+summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 2px solid; }
+@media (max-width: 900px) {
+  .frame { display: block; } .side { display: none; } .index { display: block; }
+  .index > ul { columns: 2; padding-left: 1.1rem; font-size: 15px; }
+  h1 { font-size: 1.5rem; } h2 { margin-top: 2.2rem; }
+  h2 .up, h3 .up { float: none; margin-left: .5rem; }
+}
+@media print {
+  .frame { display: block; } .side, .index, .up { display: none; }
+  .scroll { overflow: visible; } body { font-size: 10.5px; } table { font-size: 8.5px; }
+  .claims { min-width: 0; } h2 { break-before: page; } h3 { break-after: avoid; }
+  tr, img, .card { break-inside: avoid; } img { max-height: 9cm; width: auto; }
+  main { padding: 0; } * { print-color-adjust: exact; }
+}
+"""
+NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( (\+-|±) [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
+UNDONE = ("stale", "missing")  # first words of states
+
+
+class Page:
+    """HTML and Markdown, written side by side.
+
+    Attributes:
+        words: cells of tables that get their first word as a class.
+    """
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = {*words}
+        self.html: list[str] = []
+        self.markdown: list[str] = []
+
+    def raw(self, html: str) -> None:
+        """In HTML only."""
+        self.html.append(html)
+
+    def heading(self, level: int, text: str, anchor: str = "") -> None:
+        name = f' id="{anchor}"' if anchor else ""
+        up = '<a class=up href="#top" aria-label="to the top">&uarr; top</a>' if anchor else ""
+        self.html.append(f"<h{level}{name}>{escape.escape(text)}{up}</h{level}>")
+        self.markdown.append(f"\n{'#' * level} {plain(text)}\n")
+
+    def paragraph(self, text: str, kind: str = "") -> None:
+        self.html.append(f"<p{f' class={kind}' if kind else ''}>{escape.escape(text)}</p>")
+        self.markdown.append(f"{plain(text)}\n")
+
+    def table(
+        self,
+        rows: Sequence[Sequence],
+        header: list[str],
+        caption: str,
+        folded: bool = False,
+        links: Sequence[str] = (),
+    ) -> None:
+        """A table in both; folded in HTML under its caption."""
+        table = self.html_table(rows, header, caption, links)
+        if folded:
+            table = fold(caption, table)
+        self.html.append(table)
+        self.only_markdown(rows, header)
+
+    def only_markdown(self, rows: Sequence[Sequence], header: list[str]) -> None:
+        """A table in Markdown, where HTML has another form of it."""
+        escaped = [[plain(cell) for cell in row] for row in rows]
+        titles = [plain(title) for title in header]
+        text = tabulate(escaped, titles, tablefmt="github", disable_numparse=True)
+        self.markdown.append(f"{text}\n")
+
+    def picture(self, png: bytes, says: str) -> None:
+        """A PNG inside the page; in HTML only."""
+        data = base64.b64encode(png).decode()
+        name = escape.escape(says, quote=True)
+        source = f"data:image/png;base64,{data}"
+        self.html.append(f'<img alt="{name}" loading="lazy" src="{source}">')
+
+    def html_table(
+        self, rows: Sequence[Sequence], header: list[str], caption: str, links: Sequence[str] = ()
+    ) -> str:
+        """A table that scrolls by itself and that a screen reader can name.
+
+        Args:
+            links: of every row, the file that its number in column "ours" comes from.
+        """
+
+        def line(row: Sequence, link: str) -> str:
+            columns = zip(header, row, strict=True)
+            return "".join(self.cell(v, link if title == "ours" else "") for title, v in columns)
+
+        of_row = links or [""] * len(rows)
+        body = "".join(
+            f"<tr>{line(row, link)}</tr>" for row, link in zip(rows, of_row, strict=True)
+        )
+        titles = "".join(f'<th scope="col">{escape.escape(title)}</th>' for title in header)
+        return framed(f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>", caption)
+
+    def cell(self, value: object, link: str = "") -> str:
+        """A cell of a table; words of verdict and numbers get their class."""
+        text = str(value)
+        kind = "number" if NUMBER.fullmatch(text) else ""
+        if text in self.words or text.startswith(UNDONE):
+            kind = text.split()[0].rstrip(":")
+        content = escape.escape(text)
+        if link:
+            content = f'<a href="{address(link)}">{content}</a>'
+        return f"<td{f' class={kind}' if kind else ''}>{content}</td>"
+
+
+def framed(content: str, caption: str, kind: str = "") -> str:
+    """A table of this content, in a frame that scrolls."""
+    name = escape.escape(caption, quote=True)
+    table = f"<table{f' class={kind}' if kind else ''}><caption>{name}</caption>{content}</table>"
+    return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
+
+
+def fold(title: str, html: str) -> str:
+    """HTML that opens at a click."""
+    return f"<details><summary>{escape.escape(title)}</summary>{html}</details>"
+
+
+def plain(value: object) -> str:
+    """Text as Markdown that shows it as it is: no HTML, no column of its own."""
+    return escape.escape(str(value), quote=False).replace("|", "\\|")
+
+
+def text(value: object) -> str:
+    """Text in HTML."""
+    return escape.escape(str(value))
+
+
+def address(path: str) -> str:
+    """A relative path as an address."""
+    return urllib.parse.quote(path)
+
+
+def link(path: str, says: str) -> str:
+    """A link to a file."""
+    return f'<a href="{address(path)}">{escape.escape(says)}</a>'
+
+
+def shares(counts: dict[str, int]) -> str:
+    """A bar of counts by word, as SVG."""
+    whole = sum(counts.values()) or 1
+    parts = []
+    begin = 0.0
+    for word, count in counts.items():
+        width = 100 * count / whole
+        kind = word.split()[0]
+        parts.append(
+            f'<rect class={kind} x="{begin:.2f}" y="0" width="{width:.2f}" height="10">'
+            f"<title>{count} {word}</title></rect>"
+        )
+        begin += width
+    says = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return (
+        f'<svg class=bar viewBox="0 0 100 10" preserveAspectRatio="none" role="img" '
+        f'aria-label="{says}">{"".join(parts)}</svg>'
+    )
+
+
+def document(title: str, side: str, content: str) -> str:
+    """A whole page."""
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body id=top><div class=frame>"
+        f"<nav class=side aria-label=contents>{side}</nav><main>\n"
+        f"{content}\n</main></div></body></html>\n"
+    )
