@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import urllib.parse
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_the_results_page_leads_to_files_and_places_that_there_are():
         if (
             target[1:] not in places
             if target[0] == "#"
-            else not (report.REPORT.parent / target).exists()
+            else not (report.REPORT.parent / urllib.parse.unquote(target)).exists()
         )
     ]
     assert not missing

@@ -68,7 +68,8 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 .grid td.same { background: var(--good-soft); } .grid td.differs { background: var(--bad-soft); }
 .grid td.open { background: var(--open-soft); } .grid td.none { color: var(--quiet); }
 .grid td.differs b::after { content: " \\2260"; }
-.claims { min-width: 44rem; } .claims small { display: block; color: var(--quiet); }
+.claims td:nth-child(2) { min-width: min(20rem, 58vw); } .claims td:last-child { min-width: 13rem; }
+.claims small { display: block; color: var(--quiet); }
 .claims td.verdict { white-space: nowrap; }
 .holds { color: var(--good); font-weight: 600; }
 .contradicted, .differs { color: var(--bad); font-weight: 600; }
@@ -88,7 +89,7 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
 @media print {
   .frame { display: block; } .side, .index, .up { display: none; }
   .scroll { overflow: visible; } body { font-size: 10.5px; } table { font-size: 8.5px; }
-  .claims { min-width: 0; } h2 { break-before: page; } h3 { break-after: avoid; }
+  .claims td { min-width: 0 !important; } h2 { break-before: page; } h3 { break-after: avoid; }
   tr, img, .card { break-inside: avoid; } img { max-height: 9cm; width: auto; }
   main { padding: 0; } * { print-color-adjust: exact; }
 }

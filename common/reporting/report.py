@@ -388,7 +388,9 @@ def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
     body = "".join(
         f'<tr><td class="verdict {line.verdict.split()[0]}">{text(line.verdict)}</td>'
         f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small></td>"
-        f"<td class=number>{text(line.interval)}</td><td class=number>{line.n or ''}</td>"
+        f"<td class=number>{text(line.mean)}"
+        f"<small>{text(line.interval.partition(' ')[2])}</small></td>"
+        f"<td class=number>{line.n or ''}</td>"
         f"<td class=number>{text(line.p)}</td>"
         f"<td>{text(line.preset)}<small>{text(line.maker)}</small></td><td>{text(line.why)}</td></tr>"
         for line in lines
