@@ -146,12 +146,16 @@ class Page:
         text = tabulate(escaped, titles, tablefmt="github", disable_numparse=True)
         self.markdown.append(f"{text}\n")
 
-    def picture(self, png: bytes, says: str) -> None:
-        """A PNG inside the page; in HTML only."""
-        data = base64.b64encode(png).decode()
+    def picture(self, source: str, says: str, key: str = "") -> None:
+        """A picture inside the page; in HTML only.
+
+        Args:
+            source: its address, see `inline`.
+            key: of what it was drawn from.
+        """
         name = escape.escape(says, quote=True)
-        source = f"data:image/png;base64,{data}"
-        self.html.append(f'<img alt="{name}" loading="lazy" src="{source}">')
+        drawn_from = f' data-of="{key}"' if key else ""
+        self.html.append(f'<img alt="{name}"{drawn_from} loading="lazy" src="{source}">')
 
     def html_table(
         self, rows: Sequence[Sequence], header: list[str], caption: str, links: Sequence[str] = ()
@@ -183,6 +187,11 @@ class Page:
         if link:
             content = f'<a href="{address(link)}">{content}</a>'
         return f"<td{f' class={kind}' if kind else ''}>{content}</td>"
+
+
+def inline(png: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def framed(content: str, caption: str, kind: str = "") -> str:

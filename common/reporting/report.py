@@ -7,13 +7,14 @@ reference (`./run_all.sh readme`). Of every table the best preset comes first: t
 is complete, else the largest that was begun.
 """
 
+import hashlib
 import io
 import json
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from common.reporting.markup import (
     document,
     fold,
     framed,
+    inline,
     link,
     shares,
     text,
@@ -50,6 +52,7 @@ SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
 COLORS = 64  # of a picture, which makes it a third as large
 REPORT = ROOT / "results" / "report.html"
+KEPT = r'<img [^>]*data-of="(\w+)"[^>]*src="([^"]*)"'
 CLAIM_HEADER = [
     "where",
     "claim",
@@ -92,12 +95,14 @@ class Edition:
         source: where tables are read.
         ledger: where claims are read, the first first.
         draw: whether pictures are drawn that no file has; takes a minute.
+        kept: pictures of the page as it was, by the key of what they were drawn from.
     """
 
     folder: Path
     source: Source
     ledger: tuple[Source, ...]
     draw: bool = True
+    kept: dict[str, str] = field(default_factory=dict)
 
     def relative(self, path: Path) -> str:
         """A file's path from the page's folder."""
@@ -111,7 +116,8 @@ def of_this_machine(draw: bool = True) -> Edition:
 
 def of_the_reference(draw: bool = True) -> Edition:
     """The committed reference alone, whatever the present code is."""
-    return Edition(REPORT.parent, committed, (committed,), draw)
+    pictures = re.findall(KEPT, REPORT.read_text()) if draw and REPORT.exists() else []
+    return Edition(REPORT.parent, committed, (committed,), draw, dict(pictures))
 
 
 # --- The page ---
@@ -625,16 +631,27 @@ def show_picture(page: Page, table: Table, there: Stored, preset: str, edition: 
     says = f"{table.slot} at preset {preset}: {table.title}"
     path = there.folder / f"{table.name}.png"
     if path.exists():
-        page.picture(small(path.read_bytes()), says)
+        page.picture(inline(small(path.read_bytes())), says)
         return
     if not edition.draw or not any(entry.mean is not None for entry in there.entries):
         return
     draw = table.draw or figures.bars
+    key = key_of(table, there)
     try:
-        page.picture(small(drawn(draw, table, there.entries, preset=preset)), says)
+        if key not in edition.kept:
+            edition.kept[key] = inline(small(drawn(draw, table, there.entries, preset=preset)))
+        page.picture(edition.kept[key], says, key)
     except Exception as error:  # of a table that older code stored
         reason = f"{type(error).__name__}: {error}"
         page.raw(f"<!-- no picture of {text(says)}: {text(reason).replace('--', '- -')} -->")
+
+
+def key_of(table: Table, there: Stored) -> str:
+    """Changes with the files that a picture of a table is drawn from, and with what draws it."""
+    paths = [there.folder / f"{table.name}.{kind}" for kind in writer.KINDS]
+    paths += [ROOT / "papers" / f"{table.slot}.py", Path(figures.__file__)]
+    content = b"".join(path.read_bytes() for path in paths if path.exists())
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def drawn(draw: Callable, *what, preset: str) -> bytes:
@@ -680,7 +697,11 @@ def show_aggregates(page: Page, table: Table, there: Stored, preset: str, editio
         return
     by_method = {method: [runs[row, method] for row in tasks] for method in methods}
     says = f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks, preset {preset}"
-    page.picture(small(drawn(figures.profiles, table, by_method, preset=preset)), says)
+    key = f"{key_of(table, there)}profiles"
+    if key not in edition.kept:
+        picture = drawn(figures.profiles, table, by_method, preset=preset)
+        edition.kept[key] = inline(small(picture))
+    page.picture(edition.kept[key], says, key)
 
 
 def improvement_rows(table: Table, runs: dict[scores.Name, np.ndarray]) -> list[list]:
