@@ -43,7 +43,7 @@ def test_lines_of_a_process_are_handed_on_whole(capsys):
     heard = []
     with progress.heard_by(heard.append):
         print("one")
-        print("two", "three\nfour", end="", file=sys.stderr)
+        print("two", "three\nfour", end="")
     assert heard == ["one", "two three"] and capsys.readouterr() == ("", "")
 
 

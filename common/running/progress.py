@@ -1,8 +1,7 @@
 """What a command shows while it runs: one bar at the foot of the screen, lines and tables above it,
 and the same lines with the time in a log file.
 
-Whatever is printed meanwhile, in this process or in a worker, goes through here, so that nothing
-breaks the bar.
+What a worker prints goes through here, so that it does not break the bar.
 """
 
 import contextlib
@@ -63,7 +62,8 @@ class Progress:
         if isinstance(message, str):
             note(message)
             with contextlib.suppress(OSError):  # the terminal is gone
-                tqdm.write(message, file=self.screen)
+                tqdm.write(message, file=self.pages)
+                self.pages.flush()
         else:
             self.bar.update(min(message, self.bar.total - self.bar.n))  # costs are estimates
         self.look()
@@ -122,11 +122,8 @@ class Lines(io.TextIOBase):
 
 @contextlib.contextmanager
 def heard_by(hear: Callable[[str], None]) -> Iterator[None]:
-    """What this process prints meanwhile is handed on, a line each."""
-    with (
-        contextlib.redirect_stdout(Lines(hear)),  # type: ignore[type-var]
-        contextlib.redirect_stderr(Lines(hear)),  # type: ignore[type-var]
-    ):
+    """What this process prints to stdout meanwhile is handed on, a line each."""
+    with contextlib.redirect_stdout(Lines(hear)):  # type: ignore[type-var]
         yield
 
 

@@ -471,8 +471,7 @@ def run_locally(
     cost = sum(paper(cell.paper).cost(cell) for cell in todo)
     with progress.shown(cost, len(todo), jobs, title, watch) as shown:
         if jobs == 1:
-            with progress.heard_by(shown.hear):
-                return sentences(work(groups, device, shown.hear))
+            return sentences(work(groups, device, shown.hear))
         return run_in_workers(todo, groups, jobs, device, shown.hear)
 
 
