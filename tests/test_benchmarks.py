@@ -73,6 +73,14 @@ def icq_weights(patch):
     script.main()
 
 
+def inference(patch):
+    script = benchmark("inference")
+    least = {"DATA_SIZE": "smoke", "UPDATES": {16: 1}, "STARTS": 4, "STEPS": 2, "TURNS": 1}
+    for name, value in least.items():
+        patch.setattr(script, name, value)
+    script.main()
+
+
 def moma_ppo(patch):
     script = benchmark("moma_ppo")
     for name, least in {"TEAMS": 1, "STARTS": 2, "STEPS": 1, "REPEATS": 1}.items():
@@ -113,7 +121,7 @@ def simulators(patch):
 
 SCRIPTS = (
     *(anchors, attention, battle_power, cast_bcq, icq_temperature, icq_weights),
-    moma_ppo,
+    *(inference, moma_ppo),
     *(otc, population, random_numbers, simulators),
 )
 

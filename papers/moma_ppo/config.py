@@ -57,6 +57,7 @@ class Options:
     value_units: ValueUnits = "returns"
     ratio: Ratio = MAPPOConfig.ratio
     mixer: Mixing = MAPPOConfig.mixer
+    inference: Literal["float32", "bfloat16"] = "float32"  # of the world model, in rollouts
 
 
 @dataclass(frozen=True)

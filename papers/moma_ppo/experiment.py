@@ -27,6 +27,8 @@ from papers.moma_ppo.config import (
     sizes_of,
 )
 
+PRECISION = Layer("MOMA-PPO", {"inference": Options().inference})
+
 
 def game_cell(
     preset: str, setting: str, method: str, options: dict, data_seed: int = tasks.DATA_SEED
@@ -44,6 +46,7 @@ def game_cell(
     changes = {"data_seed": data_seed}
     if method == "moma_ppo":
         layers += rollout_layers(preset, "coordination", length=1)
+        layers.append(PRECISION)
         layers += model_layers(preset, "coordination")
         changes |= readings(options, "combine", "hyper.ratio", "hyper.mixer")
     else:
@@ -89,12 +92,14 @@ def cell(
         layers += model_layers(preset, task)
     if method == "moma_ppo":
         layers += rollout_layers(preset, task, LENGTH)
+        layers.append(PRECISION)
         layers.append(Layer("this script", {"variant": variant, "world": world}))
         if ablation and "ablation" in sizes:
             layers.append(Layer(f"preset {preset}, ablations", sizes["ablation"]))
             words.append("ablation")
         elif "ppo_evaluations" in sizes:
             layers.append(Layer(f"preset {preset}", {"evaluations": sizes["ppo_evaluations"]}))
+        changes |= readings(options, "inference")
         words += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
         words += [] if world == "model" else [world]
         changes["length"] = length

@@ -248,6 +248,7 @@ def load_world(
     device: str,
     combine: str,
     copies: torch.Tensor | None,
+    inference: str = "float32",
 ) -> LearnedWorld:
     """The world that a model's file describes, for policies with these limits (see
     limits.LIMITS), one for each.
@@ -276,5 +277,5 @@ def load_world(
     kept = torch.arange(config["model"]["kept"], device=device)
     one_step = config["task"] == "coordination"
     return LearnedWorld(
-        ensemble, kept, low, high, Limits.of(rows, device), combine, copies, one_step
+        ensemble, kept, low, high, Limits.of(rows, device), combine, copies, one_step, inference
     )

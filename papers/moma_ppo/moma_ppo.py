@@ -59,7 +59,8 @@ def world_of(setting: Setting) -> tuple[Any, dict[str, str]]:
     copies = None
     if config["uncertainty"] == "released":
         copies = copies_of(setting.view, setting.data.state_dim).to(setting.device)
-    world = models.load_world(cell, result, limits, setting.device, config["combine"], copies)
+    read = (config["combine"], copies, config["inference"])
+    world = models.load_world(cell, result, limits, setting.device, *read)
     return world, {"world_model": result["model_sha256"]}
 
 

@@ -85,6 +85,9 @@ COMBINE: dict[str, Callable[[Prediction, Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
+INFERENCE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 def covariance_norm(predictions: Tensor, copies: Tensor | None = None) -> Tensor:
     """[R] eps_g: Frobenius norm of the ensemble's unbiased covariance of predictions [E, R, F].
 
@@ -131,6 +134,8 @@ class LearnedWorld:
         combine: key of COMBINE.
         copies: [D + 1] see `covariance_norm`; the released code's observations repeat the state.
         one_step: every step ends the episode (the coordination game).
+        inference: "bfloat16" for products of 8 significant bits, sums in 24: twice as fast or more
+            where they are wide and the processor has them.
     """
 
     def __init__(
@@ -143,11 +148,17 @@ class LearnedWorld:
         combine: str = "paper",
         copies: Tensor | None = None,
         one_step: bool = False,
+        inference: str = "float32",
     ):
         if combine not in COMBINE:
             raise ValueError(f"unknown combine {combine!r}, expected one of: {', '.join(COMBINE)}")
         self.ensemble = ensemble
-        self.params = ensemble.members(kept)
+        if inference not in INFERENCE:
+            known = ", ".join(INFERENCE)
+            raise ValueError(f"unknown inference {inference!r}, expected one of: {known}")
+        self.dtype = INFERENCE[inference]
+        members = ensemble.members(kept)
+        self.params = {name: tensor.to(self.dtype) for name, tensor in members.items()}
         self.kept = len(kept)
         self.low = low
         self.high = high
@@ -164,7 +175,9 @@ class LearnedWorld:
         """One step from states [M, B, D] with joint actions [M, B, U]; rewards come penalised."""
         shape = state.shape[:2]
         limits = self.limits.of_rows(shape[1])
-        said = self.ensemble.predict(self.params, state.flatten(0, 1), action.flatten(0, 1))
+        fewer_bits = self.dtype != torch.float32
+        with torch.autocast(state.device.type, self.dtype, enabled=fewer_bits):
+            said = self.ensemble.predict(self.params, state.flatten(0, 1), action.flatten(0, 1))
         # The mean of states need not look like any state, so each row takes one member's.
         assert streams is not None  # a learned world draws
         drawn = self.draw_members(shape[1], streams)

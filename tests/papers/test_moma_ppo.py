@@ -278,6 +278,28 @@ def test_what_the_world_takes_from_which_member(stream):
         world_of(ensemble, combine="mean")
 
 
+def test_a_world_in_bfloat16_says_nearly_the_same(stream):
+    ensemble = Ensemble(0, 4, 4, replace(TINY, hidden=32))
+    state = torch.randn(1, 200, 4, generator=stream)
+    action = torch.randn(1, 200, 4, generator=stream).tanh()
+    box = torch.full((5,), -100.0), torch.full((5,), 100.0)
+
+    def said(inference):
+        world = LearnedWorld(ensemble, torch.arange(3), *box, limits(), inference=inference)
+        return world.step(state, action, Streams([0], "w"))
+
+    exact = said("float32")
+    near = said("bfloat16")
+    assert near.state.dtype == near.reward.dtype == torch.float32
+    for name in ("state", "reward"):
+        numbers = getattr(exact, name)
+        change = (getattr(near, name) - numbers).square().mean().sqrt()
+        assert 0 < change < 0.01 * numbers.std()
+    assert torch.equal(said("float32").state, exact.state)
+    with pytest.raises(ValueError, match="unknown inference"):
+        said("float16")
+
+
 def test_the_bounding_box_and_its_absence(stream):
     ensemble = Ensemble(0, 4, 4, TINY)
     state, action = (
