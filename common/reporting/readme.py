@@ -154,8 +154,9 @@ def complete(tables: list[Table], preset: str) -> str:
         return f"all {len(states)} scripts{made_by}"
     if not whole and not begun:
         return "not run"
-    partly = f"; in part: {', '.join(begun)}" if begun else ""
-    return f"{len(whole)} of {len(states)} scripts: {', '.join(whole)}{partly}{made_by}"
+    parts = [f"{len(whole)} of {len(states)} scripts: {', '.join(whole)}"] if whole else []
+    parts += [f"in part: {', '.join(begun)}"] if begun else []
+    return f"{'; '.join(parts)}{made_by}"
 
 
 def made_at(tables: list[Stored]) -> str:
