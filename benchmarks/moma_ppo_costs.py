@@ -19,6 +19,7 @@ from papers.moma_ppo import models, training
 from papers.moma_ppo.config import AntOptions
 from papers.moma_ppo.experiment import PAPER, cell
 
+PRESET = "quick"
 SEEDS = [0, 1, 2]
 SIZES = ((64, 16, 64), (128, 32, 128), (256, 128, 256))  # hidden, memory, minibatch
 METHODS = ("maiql", "ibc", "itd3bc", "icql", "iomar")
@@ -26,7 +27,7 @@ MODELS = ((128, 2), (256, 4))  # hidden, layers
 UPDATES = 10
 
 
-def seconds(one: Cell, updates: int = UPDATES) -> float:
+def seconds(one: Cell, updates: int) -> float:
     """Of an update of a member; the first is not counted."""
     started = training.build(Members([one]), "cpu")
     started.learner.update(started.draw(0))
@@ -39,7 +40,7 @@ def seconds(one: Cell, updates: int = UPDATES) -> float:
 def ant(method: str, changes: dict) -> Cell:
     """A method on the partly observed ant."""
     options = asdict(AntOptions()) | {"seeds": SEEDS}
-    return changed(cell("quick", "ant", "po", "full-replay", method, options), changes)
+    return changed(cell(PRESET, "ant", "po", "full-replay", method, options), changes)
 
 
 def main() -> None:
@@ -47,14 +48,16 @@ def main() -> None:
     PAPER.data.prepare(ant("ibc", {}))
     for hidden, memory, rows in SIZES:
         own = {"hyper.hidden": hidden, "hyper.memory": memory}
-        took = {method: seconds(ant(method, own | {"batch_size": rows})) for method in METHODS}
+        took = {
+            method: seconds(ant(method, own | {"batch_size": rows}), UPDATES) for method in METHODS
+        }
         text = ", ".join(f"{method} {1e3 * each:.1f}" for method, each in took.items())
         epoch = seconds(ant("moma_ppo", own), 2)
         print(f"{hidden}/{memory}, {rows} rows: {text} ms; an epoch {epoch:.2f} s", flush=True)
     for hidden, layers in MODELS:
-        usual = models.model_cell("quick", "ant", "full-replay")
+        usual = models.model_cell(PRESET, "ant", "full-replay")
         one = changed(usual, {"model.hidden": hidden, "model.layers": layers})
-        print(f"world models {hidden}x{layers}: {1e3 * seconds(one):.1f} ms", flush=True)
+        print(f"world models {hidden}x{layers}: {1e3 * seconds(one, UPDATES):.1f} ms", flush=True)
 
 
 if __name__ == "__main__":

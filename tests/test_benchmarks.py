@@ -73,6 +73,14 @@ def icq_weights(patch):
     script.main()
 
 
+def moma_ppo_costs(patch):
+    script = benchmark("moma_ppo_costs")
+    least = {"PRESET": "smoke", "SEEDS": [0], "SIZES": ((16, 16, 8),), "MODELS": ((16, 1),)}
+    for name, value in (least | {"UPDATES": 1}).items():
+        patch.setattr(script, name, value)
+    script.main()
+
+
 def inference(patch):
     script = benchmark("inference")
     least = {"DATA_SIZE": "smoke", "UPDATES": {16: 1}, "STARTS": 4, "STEPS": 2, "TURNS": 1}
@@ -121,7 +129,7 @@ def simulators(patch):
 
 SCRIPTS = (
     *(anchors, attention, battle_power, cast_bcq, icq_temperature, icq_weights),
-    *(inference, moma_ppo),
+    *(inference, moma_ppo, moma_ppo_costs),
     *(otc, population, random_numbers, simulators),
 )
 

@@ -19,7 +19,7 @@ import torch
 
 from common import suite
 from common.reporting import script
-from common.running import cells, checkpoint, experiment, files, work
+from common.running import cells, checkpoint, experiment, files, progress, work
 from common.running.files import read_csv, write_json
 from common.running.provenance import ROOT
 from envs.datasets import commands
@@ -78,13 +78,13 @@ def interrupted(ground):
         path.unlink()
     calls = []
 
-    def stop(bar, cost):
-        calls.append(cost)
+    def stop(shown, message):
+        calls.append(message)
         if len(calls) == 3:
             raise KeyboardInterrupt
 
     with ground.patch.context() as patch:
-        patch.setattr(work, "advance", stop)
+        patch.setattr(progress.Progress, "hear", stop)
         patch.setattr(checkpoint, "CHECKPOINT_SECONDS", -1)
         with pytest.raises(KeyboardInterrupt):
             work.run(table1.TABLE.cells("smoke"), 1, "cpu")

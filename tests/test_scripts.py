@@ -262,7 +262,7 @@ def test_the_command_readme_fills_the_pages(tmp_path, monkeypatch, capsys):
     page.write_text("<!-- generated: state -->\n<!-- end -->\n")
     monkeypatch.setattr(readme, "pages", lambda: [page])
     assert suite.main(["readme"]) == 0
-    assert str(page) in capsys.readouterr().out and "all" in page.read_text()
+    assert str(page) in capsys.readouterr().out and "scripts" in page.read_text()
 
 
 def test_the_usage_names_every_command():

@@ -160,8 +160,11 @@ def mean_gap(results: list[dict]) -> Seeds:
     gaps: Seeds = {}
     for seed, sample in by_seed(results):
         fine = [score for score in sample if score is not None]
-        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)] if fine else []
-        gaps[seed] = sum(pairs) / len(pairs) if len(fine) == len(sample) else None
+        if len(fine) < len(sample):
+            gaps[seed] = None
+            continue
+        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)]
+        gaps[seed] = sum(pairs) / len(pairs)
     return gaps
 
 

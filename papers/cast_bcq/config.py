@@ -229,7 +229,8 @@ def hyper_layers(preset: str, method: str) -> list[Layer]:
     known = asdict(own)
     names = ("hidden", "vae_hidden", "act_samples", "candidates")
     changed = {name: sizes[name] for name in names if name in known}
-    changed["tau"] = following_rate(sizes["updates"])
+    if "tau" in known:
+        changed["tau"] = following_rate(sizes["updates"])
     if sizes["lr"]:
         changed |= {name: sizes["lr"] for name in known if name.endswith("lr")}
     if "target_samples" in known:

@@ -61,7 +61,7 @@ def build(members: Members, device: str) -> Training:
     learner = learner_of(members, agents, data["obs"].shape[-1], device)
     team = RobotTeam(robot, agents, device=device)
     constants = datasets.scale(robot, config["data_size"])
-    ways = () if method == "icq_ma" else WAYS
+    ways = WAYS if hasattr(learner, "control") else ()
     known, of_data = yardstick(loaded, data, rows, config["hyper"]["gamma"])
 
     def draw(done: int):
@@ -86,7 +86,7 @@ def build(members: Members, device: str) -> Training:
         """
         acting = Streams(seeds, f"acting/{done}", device)
         measured = {"return": returns(lambda obs: learner.act(obs, acting), done)}
-        if known is not None:
+        if known is not None and hasattr(learner, "value_on_data"):  # a method of one's own may not
             measured["value"] = learner.value_on_data(known).tolist()
             proposing = Streams(seeds, f"proposing/{done}", device)
             for name in ("spread", "correction"):

@@ -169,6 +169,7 @@ UNIT_COST = {
 }
 LIKE = {"maiql_ft": ("maiql", 1.15), "moma_iql": ("maiql", 1.5)}  # with rollouts of their own
 FLOPS = 1e11  # of a world model, a second on one core
+USUAL_WIDTH = 64  # of a method that says nothing of its own
 STEP_COST = 2.3e-4  # seconds of a step of the ant with its policies, at a width of 128
 
 
@@ -179,7 +180,7 @@ def cost(cell: Cell) -> float:
     if method == "world_model":
         return model_cost(config["model"])
     members = len(config["seeds"])
-    width = config["hyper"]["hidden"]
+    width = config["hyper"].get("hidden", USUAL_WIDTH)
     if tasks.is_game(config):
         steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
         return 1 + steps * (1.5e-3 + members * 1e-4 * width / 64)
@@ -200,7 +201,7 @@ def update_cost(config: dict, method: str, rows: int) -> float:
     """
     like, factor = LIKE.get(method, (method, 1.0))
     units = np.log(UNIT_COST.get(like, UNIT_COST["maiql"]))
-    width = min(max(config["hyper"]["hidden"], WIDTHS[0] / 4), WIDTHS[-1])
+    width = min(max(config["hyper"].get("hidden", USUAL_WIDTH), WIDTHS[0] / 4), WIDTHS[-1])
     unit = float(np.exp(np.interp(math.log(width), np.log(WIDTHS), units)))
     usual = 250 if method == "moma_ppo" else max(width, WIDTHS[0])
     agents = tasks.agents(config).num_agents

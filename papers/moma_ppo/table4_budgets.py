@@ -5,6 +5,9 @@ it; what is not flat yet was cut short, whoever it is. Seconds are of one seed o
 whatever else the machine did. Why methods get what they get is in config.py.
 """
 
+import common.reporting  # noqa: F401  (finds the environment first)
+
+# isort: split
 import numpy as np
 
 from common.reporting import script

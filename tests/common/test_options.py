@@ -288,7 +288,7 @@ def test_show_lists_the_cells_and_prints_one_with_its_origins(nothing_runs, caps
 
 def test_show_says_command_line_of_what_a_scripts_own_option_decided(nothing_runs, capsys):
     table = suite.find("otc/table1")[0]
-    for words, origin in (([], "TuningConfig"), (["normaliser=conditional"], "command line")):
+    for words, origin in (([], "TuningConfig"), (["normaliser=minibatch"], "command line")):
         cell = script.read(table, ["smoke", *words]).options
         slot = table.cells("smoke", cell)[0].slot
         assert run_main(table, "show", slot, "with", "smoke", *words) == 0
