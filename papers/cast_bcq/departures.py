@@ -3,7 +3,7 @@
 """
 
 from common.reporting.departures import Departure, Effect
-from papers.cast_bcq.config import MAPS, PERTURBED, ROBOTS
+from papers.cast_bcq.config import MAPS, METHODS, PERTURBED, ROBOTS
 
 
 def on_hopper(name: str, default: str = "default") -> Effect:
@@ -75,6 +75,14 @@ DEPARTURES = [
         "medium and expert of a run an agent: teams of one run's play nearly as well as its own "
         "(envs/mujoco/policies/*/card.json), so nothing miscoordinates",
         option="uncoordinated=snapshots",
+        effect=Effect(
+            "ablation_data",
+            tuple(
+                ((f"one run/{robot}", method), (f"two runs/{robot}", method))
+                for robot in ROBOTS.values()
+                for method in METHODS
+            ),
+        ),
     ),
     Departure(
         "A5 distribution of subteams",
@@ -294,7 +302,8 @@ DEPARTURES = [
         "",
         (
             "whole episodes laid end to end into lanes as long as the longest one, 16 lanes or "
-            "about 34 episodes (4 or 8 at quick): no padding that depends on who else is trained"
+            "about 34 episodes (2 or 4 at quick, 4 or 8 at standard): no padding that depends on "
+            "who else is trained"
         ),
         option="lanes",
     ),
@@ -303,9 +312,9 @@ DEPARTURES = [
         "",
         "",
         (
-            "3,000 episodes, 4,000 updates, agents of 64, critics of 128, learning rate 1e-3, "
-            "targets copied every 20 updates, eight seeds, the last five of ten evaluations of 64 "
-            "battles"
+            "3,000 episodes, 4,000 updates, agents and critics of 64, learning rate 1e-3, targets "
+            "copied every 20 updates, eight seeds (readings five), the last five of ten "
+            "evaluations of 64 battles"
         ),
         option="BATTLES",
     ),
@@ -314,9 +323,9 @@ DEPARTURES = [
         "",
         "",
         (
-            "800 updates, agents of 32, critics of 64, learning rate 2e-3, targets copied every "
-            "10 updates, five candidates, four subteams; score: mean win rate of the last four "
-            "of eight evaluations, 32 battles each"
+            "800 updates, two lanes, agents and critics of 32, learning rate 2e-3, targets copied "
+            "every 10 updates, five candidates, four subteams; score: mean win rate of the last "
+            "four of eight evaluations, 32 battles each"
         ),
         option="BATTLES",
     ),
@@ -326,8 +335,9 @@ DEPARTURES = [
         "",
         (
             "200,000 rows, minibatches of 128, networks of 64, 8,000 updates, learning rate 2e-3, "
-            "20 proposals, ten seeds, five of ten evaluations of ten episodes: the smallest "
-            "budget at which critics have the horizon and clones have settled (see Budget)"
+            "20 proposals, ten seeds (five on coordinated data and on one run's), five of ten "
+            "evaluations of ten episodes: the smallest budget at which critics have the horizon "
+            "and clones have settled (see Budget)"
         ),
         option="PRESETS",
     ),
@@ -336,8 +346,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "minibatches of 128, networks of 64, 2,000 updates, learning rate 2e-3, 20 "
-            "proposals, three seeds"
+            "minibatches of 64, networks of 64, 1,000 updates, learning rate 2e-3, 20 proposals, "
+            "three seeds (two beside the main comparison)"
         ),
         option="PRESETS",
     ),

@@ -31,7 +31,8 @@ from papers.cast_bcq.config import (
 from papers.cast_bcq.yardsticks import WAYS
 
 SIMULATOR = simulator()
-OF_EACH_MEMBER = ("variant", "seeds")  # the rest of a configuration is shared by a program
+# On robots the rest of a configuration is shared by a program
+OF_EACH_MEMBER = ("variant", "seeds", "quality", "uncoordinated")
 
 
 def chosen(options: dict, known) -> dict:
@@ -57,7 +58,8 @@ def cell(
     """
     read = chosen(options, Options())
     what = {"task": task, "quality": quality, "method": method, "observation": "full"}
-    layers = [Layer("this script", what), *robot_layers(preset, method, variant)]
+    beside = quality != "uncoordinated" or read["uncoordinated"] != Options().uncoordinated
+    layers = [Layer("this script", what), *robot_layers(preset, method, variant, beside)]
     changes: dict[str, Any] = {"observation": observed(method, read["observation"])}
     if quality == "uncoordinated":
         layers.append(Layer("Options", {"uncoordinated": Options().uncoordinated}))
@@ -99,10 +101,11 @@ def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
     read = chosen(options, BattleOptions())
     usual = asdict(BattleOptions())
     names = BATTLE_OPTIONS_OF[method]
+    beside = any(read[name] != usual[name] for name in names)
     what = {"task": map_name, "quality": "multi-source", "method": method}
     layers = [
         Layer("this script", what),
-        *battle_layers(preset),
+        *battle_layers(preset, beside),
         Layer("BattleOptions", {"hyper": {name: usual[name] for name in names}}),
     ]
     changes = {"hyper": {name: read[name] for name in names}}
@@ -171,40 +174,53 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
     return program.train(build, cells, device, checkpoint, progress)
 
 
-# Seconds per update and member on one core, at batch 64, hidden 64; see benchmarks/cast_bcq.py
-UNIT_COST = {"bcq": 0.7e-3, "i_bcq": 1.1e-3, "mabcq": 1.6e-3, "icq_ma": 0.5e-3, "ours": 1.2e-3}
+# Seconds per update, member and row of a minibatch on one core of a busy machine, by width of the
+# networks: 64, and preset paper's (benchmarks/cast_bcq.py)
+UNIT_COST = {
+    64: {"bcq": 1.2e-5, "i_bcq": 2.1e-5, "mabcq": 2.7e-5, "icq_ma": 1.3e-5, "ours": 2.3e-5},
+    400: {"bcq": 2.4e-4, "i_bcq": 7.6e-4, "mabcq": 9.4e-4, "icq_ma": 1.3e-4, "ours": 8.9e-4},
+}
+UPDATE_COST = 4e-4  # of an update and member, however small
+EPISODE_COST = 0.05  # of physics, half of it Hopper's and Walker2d's longer steps
+ACTING_COST = 0.01  # of an episode with 20 proposals of a generator of 64
 
-# The same for three members of battles at once, on 2s3z, hidden 32, four lanes
-BATTLE_COST = {"bc": 0.025, "i_bcq": 0.055, "mabcq": 0.08, "icq_ma": 0.045, "ours": 0.1}
+# Milliseconds per update and member on a map at hidden 32, two lanes, critics of 32
+BATTLE_COST = {"bc": 1.4, "i_bcq": 3.9, "mabcq": 5.6, "icq_ma": 4.4, "ours": 7.6}
+MAP_COST = {"3s_vs_3z": 1.2, "2s3z": 1.6, "MMM": 3.3, "10m_vs_11m": 3.0}  # relative
 
 
 def battle_cost(config: dict) -> float:
     """Estimated seconds of a cell of battles."""
-    agents = num_agents(config["task"])
-    size = config["lanes"] / 4 * agents / 5 * config["hyper"]["hidden"] / 32
-    update = BATTLE_COST[config["method"]] * (0.4 + 0.6 * size)
-    learning = config["updates"] * update
-    playing = config["evaluations"] * config["episodes"] * 4e-3 * agents
-    return 8 + len(config["seeds"]) * (learning + playing) / 3
+    size = MAP_COST[config["task"]] * config["lanes"] / 2
+    width = config["hyper"]["hidden"] / 32
+    update = 1e-3 * BATTLE_COST[config["method"]] * size * width
+    playing = config["evaluations"] * config["episodes"] * 1.5e-3 * num_agents(config["task"])
+    return 8 + len(config["seeds"]) * (config["updates"] * update + playing)
+
+
+def grid_cost(config: dict) -> float:
+    """Estimated seconds of a cell of the grid world."""
+    update = {"i_bcq": 4.5e-4, "i_icq": 3.6e-4}.get(config["method"], 1.2e-3)
+    return 2 + len(config["seeds"]) * update * config["updates"]
 
 
 def cost(cell: Cell) -> float:
     """Estimated seconds on one core."""
     config = cell.config
     if on_grid(cell):
-        return 2 + 8e-4 * config["updates"] * len(config["seeds"])
+        return grid_cost(config)
     if in_battle(cell):
         return battle_cost(config)
-    width = config["hyper"].get("hidden", 64) / 64
-    size = max(0.2, config["batch_size"] / 64 * width**2)
-    update = UNIT_COST.get(config["method"], UNIT_COST["ours"]) * size
-    acting = 0.4e-3 * width * config["hyper"].get("act_samples", 5) / 20
-    episode = 1000 * (5e-5 + acting)
-    learning = config["updates"] * update
+    hyper = config["hyper"]
+    of_width = UNIT_COST[400 if hyper["hidden"] > 128 else 64]
+    row = of_width.get(config["method"], of_width["ours"])
+    learning = config["updates"] * (UPDATE_COST + config["batch_size"] * row)
     plays = config["evaluations"]
     if config["method"] in CHOOSING:
         plays += len(WAYS) * config["last"]
-    playing = plays * config["episodes"] * episode
+    generator = (hyper.get("vae_hidden") or hyper["hidden"]) / 64
+    acting = ACTING_COST * hyper.get("act_samples", 0) / 20 * generator**2
+    playing = plays * config["episodes"] * (EPISODE_COST + acting)
     return 1 + len(config["seeds"]) * (learning + playing)
 
 

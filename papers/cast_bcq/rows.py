@@ -6,6 +6,7 @@ Axes: M members, N agents, B batch, R rows, D state, O observation, A an agent's
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,8 +70,9 @@ class JointRows:
         for data in datasets:
             rows = torch.cat([data[name].flatten(1) for name in FIELDS], -1)
             blocks.append(rows[data["has_next_action"]] if successors else rows)
-        # Of the first data set, which rows are there
-        self.kept = datasets[0]["has_next_action"] if successors else None
+        # Of every data set, which rows are there
+        self.kept = [data["has_next_action"] for data in datasets] if successors else None
+        self.which = which
         first = datasets[0]
         self.widths = [first[name].flatten(1).shape[1] for name in FIELDS]
         self.rows = torch.cat(blocks).to(device)
@@ -83,6 +85,18 @@ class JointRows:
     def draw(self, batch_size: int) -> JointBatch:
         """A fresh minibatch for every member, uniform with replacement as in BCQ's code."""
         return self.gather(self.starts + self.streams.integers(self.sizes, (batch_size,)))
+
+    def at(self, numbers: list[np.ndarray]) -> JointBatch:
+        """For every member rows of its data set, by their numbers [B] there, one array a data set;
+        of rows that are left out the last one before.
+        """
+        if self.kept is not None:
+            numbers = [
+                (kept.cumsum(0) - 1)[own].clamp_min(0).numpy()
+                for kept, own in zip(self.kept, numbers, strict=True)
+            ]
+        index = np.stack([numbers[d] for d in self.which])
+        return self.gather(self.starts + torch.from_numpy(index).to(self.starts.device))
 
     def gather(self, index: Tensor) -> JointBatch:
         """Rows with these numbers [M, B]."""

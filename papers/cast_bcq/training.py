@@ -1,8 +1,6 @@
-"""What is trained for cells on the robots: members are the seeds, and for CAST the variants, of one
-data set. Methods differ in what agents observe and in their learner.
+"""What is trained for cells on the robots: members are the seeds, and for CAST the variants, on one
+or several data sets of a robot. Methods differ in what agents observe and in their learner.
 """
-
-import torch
 
 from common.learning.philox import Streams
 from common.learning.population import generators
@@ -15,10 +13,12 @@ from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from papers.cast_bcq.config import METHODS
 from papers.cast_bcq.data import DATA
+from papers.cast_bcq.playing import EpisodeStreams, returns
 from papers.cast_bcq.rows import JointRows
-from papers.cast_bcq.yardsticks import WAYS, looked_at, returns_to_go
+from papers.cast_bcq.yardsticks import WAYS, yardstick
 
 JOINT = ("ours", "icq_ma")  # learn from the rows of the whole team
+METHOD = "method"  # the way of acting that is not a control
 
 
 def single(robot: str) -> View:
@@ -53,64 +53,71 @@ def build(members: Members, device: str) -> Training:
     robot = config["task"]
     method = config["method"]
     agents = single(robot) if method == "bcq" else view(robot, config["observation"])
-    (loaded,), _, checksums = DATA.load(members.cells)
-    data = joint.transitions(loaded["arrays"], single(robot))
+    loaded = DATA.load(members.cells)
+    sets = [joint.transitions(one["arrays"], single(robot)) for one in loaded.sets]
+    sizes = [len(cell.config["seeds"]) for cell in members.cells]
+    which = [d for d, size in zip(loaded.members, sizes, strict=True) for _ in range(size)]
     streams = Streams(seeds, "minibatches", device)
     successors = method == "icq_ma"
-    rows = JointRows([data], [0] * len(seeds), streams, agents, successors, device)
-    learner = learner_of(members, agents, data["obs"].shape[-1], device)
+    rows = JointRows(sets, which, streams, agents, successors, device)
+    learner = learner_of(members, agents, sets[0]["obs"].shape[-1], device)
     team = RobotTeam(robot, agents, device=device)
     constants = datasets.scale(robot, config["data_size"])
     ways = WAYS if hasattr(learner, "control") else ()
-    known, of_data = yardstick(loaded, data, rows, config["hyper"]["gamma"])
+    yardsticks = [yardstick(one["arrays"], config["hyper"]["gamma"]) for one in loaded.sets]
+    known = rows.at([one.numbers for one in yardsticks])
 
     def draw(done: int):
         batch = rows.draw(config["batch_size"])
         return batch if method in JOINT else batch.separate()
 
-    def returns(act, done: int) -> list[float]:
-        """Mean returns [M] of a policy; starts are the same for whoever plays after `done`
-        updates.
+    def played(way: str, done: int) -> list[float]:
+        """Mean returns [M] of the policy, or of one that does not choose ("method", or see `WAYS`);
+        starts are the same for whoever plays after `done` updates.
         """
+        purpose = f"acting/{done}" if way == METHOD else f"acting/{done}/{way}"
+        drawn = EpisodeStreams(seeds, purpose, config["episodes"], device)
         starts = generators(seeds, f"evaluation/{done}")
-        return team.returns(act, starts, config["episodes"]).double().mean(1).tolist()
 
-    def controlled(way: str, done: int):
-        """A policy that does not choose, see `WAYS`."""
-        drawn = Streams(seeds, f"acting/{done}/{way}", device)
-        return lambda obs: learner.control(way, obs, drawn)
+        def act(obs):
+            return learner.act(obs, drawn) if way == METHOD else learner.control(way, obs, drawn)
+
+        return returns(team, act, drawn, starts).double().mean(1).tolist()
 
     def evaluate(done: int) -> dict[str, list]:
         """Mean returns, of the controls too where the score is measured; what critic and generator
         make of the data.
         """
-        acting = Streams(seeds, f"acting/{done}", device)
-        measured = {"return": returns(lambda obs: learner.act(obs, acting), done)}
-        if known is not None and hasattr(learner, "value_on_data"):  # a method of one's own may not
+        measured = {"return": played(METHOD, done)}
+        proposing = Streams(seeds, f"proposing/{done}", device)
+        if hasattr(learner, "value_on_data"):  # a method of one's own may not
             measured["value"] = learner.value_on_data(known).tolist()
-            proposing = Streams(seeds, f"proposing/{done}", device)
-            for name in ("spread", "correction"):
-                if hasattr(learner, name):
-                    measured[name] = getattr(learner, name)(known.obs, proposing).tolist()
+        for name in ("spread", "correction"):
+            if hasattr(learner, name):
+                measured[name] = getattr(learner, name)(known.obs, proposing).tolist()
         number = done * config["evaluations"] // config["updates"]
         if number > config["evaluations"] - config["last"]:
-            measured |= {way: returns(controlled(way, done), done) for way in ways}
+            measured |= {way: played(way, done) for way in ways}
         return measured
+
+    def score(value: float) -> float | None:
+        return program.score(value, constants["expert"], constants["random"])
 
     def scored(curve: list[float], name: str) -> dict:
         """Mean of the last evaluations, as a return and as a score."""
         fine = program.all_finite(curve)
         average = program.last_mean(curve, config["last"])
-        ends = constants["expert"], constants["random"]
         return {
             f"{name}_return": average if fine else None,
-            f"{name}_score": program.score(average, *ends) if fine else None,
+            f"{name}_score": score(average) if fine else None,
         }
 
     def facts(course: Course) -> dict:
-        curves = course.curves
+        of_data = yardsticks[which[course.place]]
+        judged = of_data.return_to_go is not None  # else values have nothing beside them
+        curves = course.curves if judged else course.curves | {"value": []}
         last = {
-            name: program.finite(curves[name][-1]) if name in curves else None
+            name: program.finite(curves[name][-1]) if curves.get(name) else None
             for name in ("value", "spread", "correction")
         }
         about = scored(curves["return"], "average")
@@ -119,11 +126,11 @@ def build(members: Members, device: str) -> Training:
         return (
             about
             | last
-            | of_data
             | {
-                "data_score": program.score(
-                    of_data["data_return"], constants["expert"], constants["random"]
-                ),
+                "return_to_go": of_data.return_to_go,
+                "data_return": of_data.data_return,
+                "data_score": score(of_data.data_return),
+                "action_spread": of_data.action_spread,
                 "curve": [program.finite(value) for value in curves["return"]],
                 "values": [program.finite(value) for value in curves.get("value", [])],
             }
@@ -136,28 +143,7 @@ def build(members: Members, device: str) -> Training:
         evaluate_at=program.evenly(config["updates"], config["evaluations"]),
         facts=facts,
         total=config["updates"],
-        data=checksums,
+        data=loaded.checksums,
         summary=lambda courses: {"constants": constants},
         others={"minibatches": streams},
     )
-
-
-def yardstick(loaded: dict, data: dict, rows: JointRows, gamma: float) -> tuple:
-    """The rows that critics and generators are looked at on, for every member, None where all are
-    near a cut; and what is known of the data: mean return-to-go of these rows, mean return of
-    episodes, standard deviation of actions.
-    """
-    arrays = loaded["arrays"]
-    numbers = looked_at(arrays)
-    ends = arrays["terminals"] | arrays["timeouts"]
-    to_go = returns_to_go(arrays["rewards"], ends, gamma)[numbers]
-    about = {
-        "return_to_go": float(to_go.mean()) if len(numbers) else None,
-        "data_return": float(joint.episode_returns(arrays).mean()),
-        "action_spread": float(arrays["actions"].std(0).mean()),
-    }
-    if not len(numbers):
-        return None, about
-    if rows.kept is not None:
-        numbers = (rows.kept.cumsum(0) - 1)[numbers].numpy()
-    return rows.gather(rows.starts + torch.from_numpy(numbers)), about

@@ -3,11 +3,14 @@
 Axes: R rows of a data set, M members, N agents, B rows, K proposals, A an agent's action.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from common.learning.population import generator
+from envs import joint
 
 WAYS = ("random", "worst", "cloning")  # controls of a choice among proposals
 CUT = 300  # steps before the clock's cut that miss more than 5 % of a return at gamma 0.99
@@ -34,15 +37,38 @@ def away_from_the_clock(terminals: np.ndarray, timeouts: np.ndarray, steps: int)
     return terminals[end] | (end - np.arange(len(terminals)) >= steps)
 
 
-def looked_at(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """[B] numbers of rows that critics are judged on, the same for everyone; none where all are
-    near a cut.
+class Yardstick(NamedTuple):
+    """What is known of a data set.
+
+    Attributes:
+        numbers: [B] of the rows that critics and generators are looked at on, the same for
+            everyone.
+        return_to_go: mean of these rows, None where all are near a cut.
+        data_return: mean of episodes.
+        action_spread: standard deviation of actions.
     """
+
+    numbers: np.ndarray
+    return_to_go: float | None
+    data_return: float
+    action_spread: float
+
+
+def yardstick(arrays: dict[str, np.ndarray], gamma: float) -> Yardstick:
+    """Of a robot's data, as they are in the file."""
     rows = np.flatnonzero(away_from_the_clock(arrays["terminals"], arrays["timeouts"], CUT))
-    if not len(rows):
-        return rows
+    fair = len(rows) > 0
+    rows = rows if fair else np.arange(len(arrays["rewards"]))
     drawn = torch.randint(len(rows), (ROWS,), generator=generator(0, "yardstick"))
-    return rows[drawn.numpy()]
+    numbers = rows[drawn.numpy()]
+    ends = arrays["terminals"] | arrays["timeouts"]
+    to_go = returns_to_go(arrays["rewards"], ends, gamma)[numbers]
+    return Yardstick(
+        numbers,
+        float(to_go.mean()) if fair else None,
+        float(joint.episode_returns(arrays).mean()),
+        float(arrays["actions"].std(0).mean()),
+    )
 
 
 def spread(actions: Tensor) -> Tensor:

@@ -15,8 +15,11 @@ from common.learning.bcq import BCQConfig
 from common.learning.episodes import EpisodeStore, mean_filled, softmax_over_filled, traced_targets
 from common.learning.learner import Learner
 from common.learning.philox import Streams
+from common.learning.population import generators
+from common.running import work
 from common.running.program import Members, Program, train
 from envs.grid import world
+from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from papers.cast_bcq import battles, grid, training
 from papers.cast_bcq.agents import ContinuousCAST, DiscreteCAST, RecurrentCAST
@@ -63,6 +66,7 @@ from papers.cast_bcq.discrete_baselines import (
 from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
 from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_inverse
 from papers.cast_bcq.grid import Grid, data_set, encode, usable_rows
+from papers.cast_bcq.playing import EpisodeStreams, acted_for, returns
 from papers.cast_bcq.proposing import ProposingBCQ
 from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch, JointRows
@@ -588,6 +592,40 @@ def test_ablations_are_members_of_one_program_and_change_nothing_for_the_others(
     assert together[0]["seeds"] == alone[0]["seeds"]
 
 
+@pytest.mark.parametrize("kind", [ContinuousCAST, ProposingBCQ])
+def test_returns_are_the_same_where_only_running_episodes_are_acted_for(kind):
+    seeds = [3, 4]
+    robot = view("hopper", "full")
+    if kind is ContinuousCAST:
+        agent = kind(seeds, robot.obs_dims, 11, 1, SMALL, [Variant()] * 2)
+    else:
+        agent = kind(seeds, robot.obs_dims, 1, BCQConfig(hidden=16, act_samples=4))
+    team = RobotTeam("hopper", robot)
+    asked = []
+
+    def acting(drawn):
+        def act(obs):
+            asked.append(obs.shape[2])
+            return agent.act(obs, drawn)
+
+        return act
+
+    everyone = Streams(seeds, "acting")
+    expected = team.returns(acting(everyone), generators(seeds, "starts"), 5)
+    assert set(asked) == {5}
+    asked.clear()
+    drawn = EpisodeStreams(seeds, "acting", 5)
+    found = returns(team, acting(drawn), drawn, generators(seeds, "starts"))
+    assert same(found, expected)
+    assert asked == sorted(asked, reverse=True) and min(asked) < 5
+
+
+def test_whoever_runs_is_acted_for():
+    running = np.array([1, 4, 5])  # of two members' three episodes
+    places = acted_for(running, 2, 3)
+    assert places.tolist() == [[1, 0], [1, 2]]
+
+
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_target_rates_follow_the_budget(preset):
     for method in METHODS:
@@ -596,6 +634,23 @@ def test_target_rates_follow_the_budget(preset):
         assert config["hyper"]["gamma"] == 0.99
     config = grid_cell(preset, "ours", {}).config
     assert 160 <= config["updates"] * config["hyper"]["tau"] <= 300
+
+
+def test_data_sets_of_one_program_change_nothing_for_each_other(folders, tmp_path):
+    for method in ("ours", "icq_ma"):
+        readings = {"uncoordinated": "snapshots"}
+        cells = [
+            cell("smoke", "hopper", "medium", method, {}),
+            cell("smoke", "hopper", "uncoordinated", method, readings | {"seeds": [1, 5]}),
+        ]
+        for one in cells:
+            PAPER.data.prepare(one)
+        assert len(work.programs(cells)) == 1
+        together = train(training.build, cells, "cpu", tmp_path / "none.pt")
+        for one, result in zip(cells, together, strict=True):
+            (alone,) = train(training.build, [one], "cpu", tmp_path / "none.pt")
+            assert alone["seeds"] == result["seeds"] and alone["data"] == result["data"]
+        assert together[0]["data"] != together[1]["data"]
 
 
 def test_robots_say_what_critics_know_and_what_controls_get(folders, tmp_path):
