@@ -16,11 +16,10 @@ from papers.cast_bcq.generators import (
     CategoricalGenerator,
     RecurrentGenerator,
     VAEGenerator,
-    allowed,
     best_allowed,
 )
 from papers.cast_bcq.individual import ContinuousValues, DiscreteValues, RecurrentValues
-from papers.cast_bcq.recurrent import MapSizes, Memory, RecurrentConfig
+from papers.cast_bcq.recurrent import Choice, MapSizes, Memory, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch
 from papers.cast_bcq.yardsticks import chosen, spread
 
@@ -179,10 +178,14 @@ class RecurrentCAST(CAST):
         return networks[0].memory(battles) | networks[1].memory(battles)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
-        """[M, E, N] every agent's best allowed action, see `HistoryNetwork.step`; available is
-        [M, E, N, U].
+    def choose(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Choice:
+        """Every agent's best allowed action, see `HistoryNetwork.step`; available is [M, E, N,
+        U].
         """
         logits = self.generator.network.step(obs, last, memory)
-        mask = allowed(logits, available, self.generator.threshold)
-        return best_allowed(self.individual.network.step(obs, last, memory), mask)
+        values = self.individual.network.step(obs, last, memory)
+        return self.generator.choice(values, logits, available)
+
+    def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
+        """[M, E, N] what they choose."""
+        return self.choose(obs, available, last, memory).action

@@ -1,5 +1,6 @@
 """What is trained for cells on the battles: members are the seeds of a method on a map's data."""
 
+import numpy as np
 import torch
 
 from common.learning.episodes import EpisodeStore
@@ -11,7 +12,7 @@ from envs.smac.core import Battles
 from envs.smac.team import advance
 from envs.smac.units import FAMILY, VERSION
 from papers.cast_bcq.data import BATTLE_LEARNERS, DATA
-from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
+from papers.cast_bcq.recurrent import Choice, MapSizes, RecurrentConfig
 
 JUDGE = 30_000  # battles of evaluation are numbered apart from those of training
 
@@ -25,7 +26,8 @@ ENVIRONMENT = {
 
 @torch.no_grad()
 def play(learner, battles: list[Battles], device: str) -> dict[str, list]:
-    """Win rate in % and mean return [M] over greedy episodes, the same battles every time.
+    """Win rate in % and mean return [M] over greedy episodes, the same battles every time; of a
+    learner that says so, what it chooses from (`Habits`).
 
     Args:
         battles: each member's own.
@@ -37,6 +39,7 @@ def play(learner, battles: list[Battles], device: str) -> dict[str, list]:
     memory = learner.memory(count)
     returns = torch.zeros(len(battles), count)
     last = torch.full((len(battles), count, battles[0].agents), -1, device=device)
+    habits = Habits(len(battles), device)
 
     def seen(columns) -> torch.Tensor:
         return torch.stack([torch.from_numpy(column) for column in columns]).to(device).float()
@@ -44,11 +47,60 @@ def play(learner, battles: list[Battles], device: str) -> dict[str, list]:
     while not all(one.over.all() for one in battles):
         obs = seen(one.obs() for one in battles)
         available = seen(one.available() for one in battles)
-        last = learner.act(obs, available, last, memory)
+        if hasattr(learner, "choose"):
+            choice = learner.choose(obs, available, last, memory)
+            habits.note(choice, available, seen(~one.over for one in battles))
+            last = choice.action
+        else:
+            last = learner.act(obs, available, last, memory)
         returns += advance(battles, last.cpu())[0]
     return {
         "win_rate": [100 * float(one.won.mean()) for one in battles],
         "return": returns.mean(1).tolist(),
+        **habits.means(),
+    }
+
+
+class Habits:
+    """What living agents choose from: means over decisions, of every member.
+
+    How many actions are available, how many allowed, and in how many % of decisions they do what
+    cloning would.
+    """
+
+    NAMES = ("available", "allowed", "as_cloned")
+
+    def __init__(self, members: int, device: str):
+        self.sums = torch.zeros(len(self.NAMES), members, device=device)
+        self.decisions = torch.zeros(members, device=device)
+
+    def note(self, choice: Choice, available: torch.Tensor, going_on: torch.Tensor) -> None:
+        """Adds one step of battles; available is [M, E, N, U], going_on [M, E]."""
+        living = (available[..., 0] < 0.5) * going_on.unsqueeze(-1)  # no-op is for the dead
+        same = 100.0 * (choice.action == choice.cloned)
+        counts = (available.sum(-1), choice.allowed.sum(-1), same)
+        self.sums += torch.stack([(living * one).sum((1, 2)) for one in counts])
+        self.decisions += living.sum((1, 2))
+
+    def means(self) -> dict[str, list[float]]:
+        """[M] by name; nothing where nothing was noted."""
+        if not self.decisions.any():
+            return {}
+        return dict(zip(self.NAMES, (self.sums / self.decisions).tolist(), strict=True))
+
+
+def about_data(arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    """Win rate of a map's data, the best of the teams they are from, and its share of the battles;
+    all in %.
+    """
+    won = arrays["won"] > 0
+    teams, source = np.unique(arrays["source"], return_inverse=True)
+    by_team = [100 * float(won[source == team].mean()) for team in range(len(teams))]
+    best = int(np.argmax(by_team))
+    return {
+        "data_win_rate": 100 * float(won.mean()),
+        "best_team_win_rate": by_team[best],
+        "best_team_share": 100 * float((source == best).mean()),
     }
 
 
@@ -63,10 +115,8 @@ def build(members: Members, device: str) -> Training:
     sizes = MapSizes(one.obs_dim, one.state_dim, one.agents, one.n_actions)
     hyper = RecurrentConfig(**config["hyper"])
     learner = resolve(BATTLE_LEARNERS[config["method"]])(seeds, sizes, hyper, device)
-    of_data = {
-        "data_win_rate": 100 * float(loaded["arrays"]["won"].mean()),
-        "data_return": float(datasets.episode_returns(loaded).mean()),
-    }
+    of_data = about_data(loaded["arrays"])
+    of_data["data_return"] = float(datasets.episode_returns(loaded).mean())
 
     def facts(course: Course) -> dict:
         wins = course.curves["win_rate"]
@@ -78,6 +128,8 @@ def build(members: Members, device: str) -> Training:
             "average_return": program.last_mean(returns, config["last"]) if fine else None,
             "curve": wins,
             "returns": returns,
+            **{name: course.curves[name][-1] for name in Habits.NAMES if name in course.curves},
+            **of_data,
         }
 
     return Training(

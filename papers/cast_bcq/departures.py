@@ -18,9 +18,9 @@ def without_perturbation() -> Effect:
     return Effect("controls", pairs)
 
 
-def in_battles(name: str) -> Effect:
+def in_battles(name: str, default: str = "default") -> Effect:
     """Another reading on all maps."""
-    pairs = tuple(((place, name), (place, "default")) for place in MAPS)
+    pairs = tuple(((place, name), (place, default)) for place in MAPS)
     return Effect("ablation_battles", pairs)
 
 
@@ -257,6 +257,17 @@ DEPARTURES = [
         ),
         option="threshold=0.5",
         effect=in_battles("threshold 0.5"),
+    ),
+    Departure(
+        "battles: what I-BCQ chooses from",
+        "its generator's actions",
+        "",
+        (
+            "the same threshold for all methods; without one I-BCQ is independent Q-learning on "
+            "available actions, and its generator for nothing"
+        ),
+        option="threshold=0",
+        effect=in_battles("I-BCQ, threshold 0", "I-BCQ"),
     ),
     Departure(
         "battles: joint targets",

@@ -20,7 +20,7 @@ from common.learning.population import generators, mean_over_batch
 from common.learning.vae import ConditionalVAE
 from papers.cast_bcq.cast import CASTConfig, Situation
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
-from papers.cast_bcq.recurrent import HistoryNetwork, MapSizes, RecurrentConfig
+from papers.cast_bcq.recurrent import Choice, HistoryNetwork, MapSizes, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch
 
 
@@ -34,7 +34,8 @@ def allowed(logits: Tensor, available: Tensor, threshold: float) -> Tensor:
     available ones.
     """
     log_prob = available_only(logits, available).log_softmax(-1)
-    return (log_prob - log_prob.amax(-1, keepdim=True)).exp() >= threshold
+    probable = (log_prob - log_prob.amax(-1, keepdim=True)).exp() >= threshold
+    return probable & (available >= 0.5)  # which says it all at a threshold of 0
 
 
 def chosen(values: Tensor, action: Tensor) -> Tensor:
@@ -198,6 +199,13 @@ class RecurrentGenerator:
     def taken(self, lanes: Lanes) -> Tensor:
         """[M, N, B] the data's actions, B = P L places."""
         return lanes.action.flatten(1, 2).transpose(1, 2)
+
+    def choice(self, values: Tensor, logits: Tensor, available: Tensor) -> Choice:
+        """The best by values [M, E, N, U] of the allowed actions."""
+        mask = allowed(logits, available, self.threshold)
+        return Choice(
+            best_allowed(values, mask), mask, available_only(logits, available).argmax(-1)
+        )
 
     def propose(self, given: tuple[Tensor, ...], count: int) -> Tensor:
         """[M, N, B, K] proposals, from logits and masks [M, N, B, U]."""

@@ -60,6 +60,20 @@ class RecurrentConfig:
     policy_temperature: Positive = 0.1  # of ICQ-MA's policies
 
 
+class Choice(NamedTuple):
+    """What agents do, and what they could have done.
+
+    Attributes:
+        action: [M, E, N].
+        allowed: [M, E, N, U] actions among which they choose.
+        cloned: [M, E, N] the most probable available action.
+    """
+
+    action: Tensor
+    allowed: Tensor
+    cloned: Tensor
+
+
 Memory = dict[str, Tensor]  # of every network that acting needs, by name: [M, 1, E N, H]
 
 

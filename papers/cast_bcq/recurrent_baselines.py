@@ -23,10 +23,10 @@ from papers.cast_bcq.generators import (
     RecurrentGenerator,
     allowed,
     available_only,
-    best_allowed,
     chosen,
 )
 from papers.cast_bcq.recurrent import (
+    Choice,
     HistoryNetwork,
     MapSizes,
     Memory,
@@ -108,12 +108,17 @@ class RecurrentBCQ(Learner):
         return self.generator.network.memory(battles) | self.critic.memory(battles)
 
     @torch.no_grad()
-    def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
-        """[M, E, N] the best allowed action by the first value."""
+    def choose(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Choice:
+        """The best allowed action by the first value, see `HistoryNetwork.step`; available is [M,
+        E, N, U].
+        """
         logits = self.generator.network.step(obs, last, memory)
-        mask = allowed(logits, available, self.config.threshold)
         twin_q = self.critic.step(obs, last, memory)
-        return best_allowed(twin_q[..., : self.sizes.actions], mask)
+        return self.generator.choice(twin_q[..., : self.sizes.actions], logits, available)
+
+    def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
+        """[M, E, N] what agents choose."""
+        return self.choose(obs, available, last, memory).action
 
 
 class RecurrentMABCQ(RecurrentBCQ):

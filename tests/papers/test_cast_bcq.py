@@ -68,7 +68,7 @@ from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_invers
 from papers.cast_bcq.grid import Grid, data_set, encode, usable_rows
 from papers.cast_bcq.playing import EpisodeStreams, acted_for, returns
 from papers.cast_bcq.proposing import ProposingBCQ
-from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig
+from papers.cast_bcq.recurrent import Choice, MapSizes, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch, JointRows
 from papers.cast_bcq.yardsticks import away_from_the_clock, returns_to_go
 
@@ -479,6 +479,8 @@ def test_allowed_actions_are_available_and_probable_enough():
     assert drawn.flatten().bincount(minlength=4).div(4000).tolist() == pytest.approx(
         [0.625, 0.375, 0, 0], abs=0.03
     )
+    half = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    assert allowed(logits, half, 0.0).tolist() == [True, False, True, False]
 
 
 @pytest.mark.parametrize("kind", [DiscreteBCQ, DiscreteICQ, DiscreteCAST])
@@ -981,6 +983,27 @@ def test_cloning_an_expert_of_3m_in_battles_wins(folders):
     made = replace(made, config=config)
     PAPER.data.prepare(made)
     assert train(battles.build, [made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
+
+
+def test_habits_are_means_over_decisions_of_the_living_by_hand():
+    habits = battles.Habits(1, "cpu")
+    available = torch.tensor([[[[0, 1, 1], [1, 0, 0]], [[0, 1, 1], [0, 0, 1]]]]).float()
+    choice = Choice(
+        torch.tensor([[[1, 0], [2, 2]]]),
+        torch.tensor([[[[0, 1, 0], [1, 0, 0]], [[0, 1, 1], [0, 0, 1]]]]) > 0,
+        torch.tensor([[[1, 0], [1, 2]]]),
+    )
+    assert habits.means() == {}
+    habits.note(choice, available, torch.tensor([[1.0, 1.0]]))
+    habits.note(choice, available, torch.tensor([[1.0, 0.0]]))  # the second battle is over
+    expected = {"available": 7 / 4, "allowed": 5 / 4, "as_cloned": 75.0}
+    assert {name: mean for name, (mean,) in habits.means().items()} == expected
+
+
+def test_the_best_team_behind_data_by_hand():
+    arrays = {"won": np.array([0, 1, 1, 1, 0]), "source": np.array([2, 2, 5, 5, 7])}
+    about = battles.about_data(arrays)
+    assert about == {"data_win_rate": 60, "best_team_win_rate": 100, "best_team_share": 40}
 
 
 def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folders):
