@@ -51,6 +51,7 @@ class Options:
     perturbation: NotNegative = BCQConfig.perturbation  # of BCQ, I-BCQ and MABCQ
     target_weights: TargetWeights = ICQMAConfig.target_weights
     vae_hidden: Count | None = None  # of all generators; None for the preset's
+    batch_size: Count | None = None  # of all methods; None for the preset's
     others: Others = CASTConfig.others
     latent_clip: Positive = CASTConfig.latent_clip
     weight: Share = Variant.weight
@@ -181,7 +182,7 @@ BATTLES: dict[str, dict[str, Any]] = {
         "seeds": [0, 1], "fewer_seeds": [0, 1], "data_size": "smoke", "updates": 4,
         "evaluations": 2, "episodes": 2, "last": 1, "lanes": 2,
         "learner": {
-            "hidden": 16, "critic_hidden": 16, "lr": 1e-3, "critic_lr": 1e-3, "copy_every": 2,
+            "hidden": 16, "critic_hidden": 16, "lr": 1e-3, "critic_lr": 1e-3,
             "candidates": 3, "subteams": 2,
         },
     },
@@ -189,20 +190,20 @@ BATTLES: dict[str, dict[str, Any]] = {
         "seeds": [0, 1, 2], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 800,
         "evaluations": 8, "episodes": 32, "last": 4, "lanes": 2,
         "learner": {
-            "hidden": 32, "critic_hidden": 32, "lr": 2e-3, "critic_lr": 2e-3, "copy_every": 10,
+            "hidden": 32, "critic_hidden": 32, "lr": 2e-3, "critic_lr": 2e-3,
             "candidates": 5, "subteams": 4,
             "policy_temperature": 10.0,
         },
     },
     # Eight seeds see 10 points over the four maps and 20 on one, five see 20 over the maps
-    # (benchmarks/battle_power.txt); five times the updates of the quick that was looked at,
-    # because everything still rose at its end; 200 copies, see TIME_CONSTANTS; critics as wide as
-    # agents, because at 128 half of the time on the maps of ten agents goes into CAST-BCQ's
+    # (benchmarks/battle_power.txt); five times the updates of the quick that was looked at, because
+    # everything still rose at its end; critics as wide as agents, because at 128 half of the time
+    # on the maps of ten agents goes into CAST-BCQ's
     "standard": {
         "seeds": list(range(8)), "fewer_seeds": list(range(5)), "data_size": "paper",
         "updates": 4000, "evaluations": 10, "episodes": 64, "last": 5, "lanes": 4,
         "learner": {
-            "hidden": 64, "critic_hidden": 64, "lr": 1e-3, "critic_lr": 1e-3, "copy_every": 20,
+            "hidden": 64, "critic_hidden": 64, "lr": 1e-3, "critic_lr": 1e-3,
             "candidates": 5, "subteams": 4,
             "policy_temperature": 10.0,
         },
@@ -216,7 +217,8 @@ BATTLES: dict[str, dict[str, Any]] = {
 
 
 # Updates times tau, on robots and on the grid. After it a critic knows 1 - exp(-product (1 -
-# gamma)) of a discounted return: 86 %. Between 160 and 300 it is 80 to 95 %
+# gamma)) of a discounted return: 86 %. Between 160 and 300 it is 80 to 95 %. In battles targets are
+# copied so often, and each copy looks a step further
 TIME_CONSTANTS = 200
 
 
@@ -272,7 +274,7 @@ def grid_layers(preset: str) -> list[Layer]:
 def battle_layers(preset: str, beside: bool) -> list[Layer]:
     """A method in battles; all have one configuration, readings `beside` it fewer seeds."""
     sizes = BATTLES[preset] | {"seeds": seeds_of(BATTLES[preset], beside)}
-    learner = sizes.pop("learner")
+    learner = sizes.pop("learner") | {"copy_every": max(1, sizes["updates"] // TIME_CONSTANTS)}
     del sizes["fewer_seeds"]
     return [
         defaults("hyper", RecurrentConfig()),

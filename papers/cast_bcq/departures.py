@@ -4,6 +4,7 @@
 
 from common.reporting.departures import Departure, Effect
 from papers.cast_bcq.config import MAPS, METHODS, PERTURBED, ROBOTS
+from papers.cast_bcq.grid import METHODS as GRID_METHODS
 
 
 def on_hopper(name: str, default: str = "default") -> Effect:
@@ -120,6 +121,10 @@ DEPARTURES = [
             "trajectory from a Dirichlet distribution, hides what the figure is about"
         ),
         option="behaviour=dirichlet",
+        effect=Effect(
+            "ablation_grid",
+            tuple((("dirichlet", name), ("uniform", name)) for name in GRID_METHODS),
+        ),
     ),
     Departure(
         "the grid: CAST-BCQ",
@@ -169,6 +174,22 @@ DEPARTURES = [
         "two hidden layers of one width: 400 for critics and values, 752 for VAEs; VAEs of 256 "
         "are what makes preset paper affordable (benchmarks/cast_bcq.txt)",
         option="vae_hidden=256",
+    ),
+    Departure(
+        "minibatches of the robots",
+        "not given",
+        "",
+        "1,024 rows at paper, as the archive; BCQ's code has 100, which with generators of 256 "
+        "makes preset paper affordable",
+        option="batch_size=100",
+    ),
+    Departure(
+        "battles: copies to target networks",
+        "copied each step in the listing",
+        "",
+        "every updates / 200 updates, so that critics of all presets look as many steps ahead; "
+        "ICQ-MA's code every 600",
+        option="TIME_CONSTANTS",
     ),
     Departure(
         "perturbation of CAST-BCQ's proposals",
@@ -323,9 +344,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "3,000 episodes, 4,000 updates, agents and critics of 64, learning rate 1e-3, targets "
-            "copied every 20 updates, eight seeds (readings five), the last five of ten "
-            "evaluations of 64 battles"
+            "3,000 episodes, 4,000 updates, agents and critics of 64, learning rate 1e-3, eight "
+            "seeds (readings five), the last five of ten evaluations of 64 battles"
         ),
         option="BATTLES",
     ),
@@ -334,9 +354,9 @@ DEPARTURES = [
         "",
         "",
         (
-            "800 updates, two lanes, agents and critics of 32, learning rate 2e-3, targets copied "
-            "every 10 updates, five candidates, four subteams; score: mean win rate of the last "
-            "four of eight evaluations, 32 battles each"
+            "800 updates, two lanes, agents and critics of 32, learning rate 2e-3, five "
+            "candidates, four subteams; score: mean win rate of the last four of eight "
+            "evaluations, 32 battles each"
         ),
         option="BATTLES",
     ),

@@ -64,6 +64,8 @@ def cell(
     if quality == "uncoordinated":
         layers.append(Layer("Options", {"uncoordinated": Options().uncoordinated}))
         changes["uncoordinated"] = read["uncoordinated"]
+    if read["batch_size"]:
+        changes["batch_size"] = read["batch_size"]
     if method in CHOOSING and read["vae_hidden"]:
         changes["hyper.vae_hidden"] = read["vae_hidden"]
     if method in PERTURBED:
@@ -182,7 +184,7 @@ UNIT_COST = {
 }
 UPDATE_COST = 4e-4  # of an update and member, however small
 EPISODE_COST = 0.05  # of physics, half of it Hopper's and Walker2d's longer steps
-ACTING_COST = 0.01  # of an episode with 20 proposals of a generator of 64
+ACTING_COST = 0.007  # of an episode with 20 proposals of a generator of 64
 
 # Milliseconds per update and member on a map at hidden 32, two lanes, critics of 32
 BATTLE_COST = {"bc": 1.4, "i_bcq": 3.9, "mabcq": 5.6, "icq_ma": 4.4, "ours": 7.6}

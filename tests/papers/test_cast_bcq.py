@@ -636,6 +636,8 @@ def test_target_rates_follow_the_budget(preset):
         assert config["hyper"]["gamma"] == 0.99
     config = grid_cell(preset, "ours", {}).config
     assert 160 <= config["updates"] * config["hyper"]["tau"] <= 300
+    config = battle_cell(preset, "2s3z", "ours", {}).config
+    assert 160 <= config["updates"] / config["hyper"]["copy_every"] <= 300
 
 
 def test_data_sets_of_one_program_change_nothing_for_each_other(folders, tmp_path):

@@ -1,0 +1,138 @@
+"""What CAST-BCQ's notes say of the robots' learners and of battles: every number is read from
+results, from cards of policies, or from the simulator's calibration.
+"""
+
+from common.reporting import catalogue
+from common.reporting.readme import SHOWN, markdown
+from common.reporting.scores import Name
+from common.reporting.stored import committed
+from common.running.files import read_csv
+from common.running.sources import ROOT
+from envs.smac import behaviour
+from papers.cast_bcq.config import CHOOSING, MAPS, METHODS, ROBOTS
+
+Means = dict[Name, float]
+CALIBRATION = ROOT / "results" / "smac_calibration.csv"
+TITLES = {
+    "bcq": "joint BCQ",
+    "i_bcq": "I-BCQ",
+    "mabcq": "MABCQ",
+    "icq_ma": "ICQ-MA",
+    "ours": "CAST-BCQ",
+}
+
+
+def best(names: list[str]) -> tuple[str, dict[str, Means]] | None:
+    """Means of some tables, by name, at the largest preset at which all of them are committed whole
+    and not stale.
+    """
+    for preset in reversed(SHOWN):
+        found = {name: committed(catalogue.table(f"cast_bcq/{name}"), preset) for name in names}
+        tables = {name: there for name, there in found.items() if there}
+        undone = [
+            entry
+            for there in tables.values()
+            for word in ("missing", "stale")
+            for entry in there.undone(word)
+        ]
+        if len(tables) == len(names) and not undone:
+            return preset, {
+                name: {entry.name: entry.mean for entry in there.entries if entry.mean is not None}
+                for name, there in tables.items()
+            }
+    return None
+
+
+def robots_block(_: str) -> str:
+    """Of every robot and method what critics know, how far proposals differ, what choosing does."""
+    found = best(["diagnosis", "controls"])
+    if not found:
+        return "Not run (`diagnosis.py`, `controls.py`)."
+    preset, tables = found
+    known = tables["diagnosis"]
+    played = tables["controls"]
+    rows = []
+    for robot in ROBOTS.values():
+        for method in METHODS:
+            row = f"{robot}/{method}"
+            share = 100 * known[row, "value"] / known[row, "return-to-go"]
+            cells = ["-"] * 5
+            if method in CHOOSING:
+                spread = known[row, "proposals"] / known[row, "actions"]
+                ways = [played[row, way] for way in ("method", "random", "worst", "cloning")]
+                cells = [f"{spread:.2f}", *(f"{points:.1f}" for points in ways)]
+            rows.append([robot, TITLES[method], f"{share:.0f} %", *cells])
+    header = [
+        "robot",
+        "method",
+        "value of the data's return-to-go",
+        "spread of proposals to actions'",
+        *("plays", "random proposal", "worst", "cloning"),
+    ]
+    return f"Preset {preset}; points between a random and an expert's return.\n\n" + markdown(
+        rows, header
+    )
+
+
+def scripted(map_name: str) -> float:
+    """Win rate in % of the best scripted team on a map."""
+    wins = [
+        float(row["win_percent"])
+        for row in read_csv(CALIBRATION)
+        if row["map"] == map_name and row["dynamics"] == "sc2"
+    ]
+    return max(wins)
+
+
+def battles_block(_: str) -> str:
+    """Of every map what the data are and what methods choose from, beside the published rates."""
+    published = catalogue.table("cast_bcq/table1").published()
+    found = best(["table1", "diagnosis_battles", "ablation_battles"])
+    rows = []
+    for name in MAPS:
+        card = behaviour.card(name)
+        sources = card["sources"]["multi-source"]
+        wins = [100 * card["snapshots"][str(step)]["win_rate"] for step in sources]
+        of_data = [
+            f"{sum(wins) / len(wins):.0f}",
+            f"{max(wins):.0f} (of {len(wins)})",
+            f"{scripted(name):.0f}",
+        ]
+        rows.append([name, *of_data, *chosen_from(name, found and found[1], published)])
+    header = [
+        "map",
+        "data won, %",
+        "best team behind them, %",
+        "best script, %",
+        "I-BCQ: actions allowed of available",
+        "does as cloning, %",
+        "MABCQ: allowed of available",
+        "does as cloning, %",
+        "I-BCQ wins (published)",
+        "without threshold",
+        "MABCQ wins (published)",
+    ]
+    preset = f"Preset {found[0]}. " if found else "Methods: not run. "
+    return preset + "Data and scripts: cards, calibration.\n\n" + markdown(rows, header)
+
+
+def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> list[str]:
+    """The columns of methods on a map."""
+    if not tables:
+        return ["-"] * 7
+    counted = tables["diagnosis_battles"]
+    cells = []
+    for method in ("i_bcq", "mabcq"):
+        allowed, available, same = (
+            counted[f"{name}/{method}", column] for column in ("allowed", "available", "as cloned")
+        )
+        cells += [f"{allowed:.1f} of {available:.1f}", f"{same:.0f}"]
+    wins = {
+        method: f"{tables['table1'][name, method]:.0f} ({published[name, method][0]:.0f})"
+        for method in ("i_bcq", "mabcq")
+    }
+    free = tables["ablation_battles"][name, "I-BCQ, threshold 0"]
+    return [*cells, wins["i_bcq"], f"{free:.0f}", wins["mabcq"]]
+
+
+BLOCKS = {"robots": robots_block, "battles": battles_block}
