@@ -14,7 +14,7 @@ from common.running.provenance import ROOT
 
 PAGES = sorted(
     path
-    for pattern in ("*.md", "common/*.md", "envs/*.md", "papers/*/*.md")
+    for pattern in ("*.md", "common/*.md", "envs/*.md", "papers/*/*.md", "results/*.md")
     for path in ROOT.glob(pattern)
 )
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
@@ -72,6 +72,15 @@ def test_a_changed_number_makes_a_page_stale(tmp_path, monkeypatch):
     assert readme.stale() == [] == readme.write() and "| typed |" not in page.read_text()
     page.write_text(page.read_text().replace("hold", "held"))
     assert readme.stale() == [page]
+
+
+def test_a_page_may_have_blocks_of_several_papers(tmp_path):
+    page = tmp_path / "README.md"
+    blocks = [f"<!-- generated: review of {paper} -->\n<!-- end -->" for paper in ("omar", "otc")]
+    page.write_text("\n".join(blocks))
+    content = readme.filled(page)
+    assert content.index("papers/omar/table3.py with") < content.index("papers/otc/claims.py with")
+    assert "papers/omar" not in content[content.index("review of otc") :]
 
 
 def test_a_block_that_nothing_makes_is_said(tmp_path):

@@ -5,10 +5,11 @@ A page has pairs of lines
     <!-- generated: NAME -->
     <!-- end -->
 
-and what stands between them is a block made from results/reference and from the papers' data.
-`./run_all.sh readme` fills them; a test fails while a page is stale. They name the commit that made
-every number, and so stay true when the code goes on; whether that code is still the present one is
-what `./run_all.sh report`, `claims` and `diff` say.
+or `NAME of PAPER` on a page outside that paper's folder, and what stands between them is a block
+made from results/reference and from the papers' data. `./run_all.sh readme` fills them; a test
+fails while a page is stale. They name the commit that made every number, and so stay true when the
+code goes on; whether that code is still the present one is what `./run_all.sh report`, `claims` and
+`diff` say.
 """
 
 import json
@@ -19,23 +20,24 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from common.reporting import catalogue, claims, departures, regression, report
+from common.reporting import catalogue, claims, departures, planning, regression, report
 from common.reporting.stored import Stored, committed, short, state_of
 from common.reporting.tables import REFERENCE, Table
 from common.running.cells import PRESETS
 from common.running.files import write_json, write_text
 from common.running.provenance import ROOT
 
-BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- generated: (\w+)(?: of (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 SHOWN = PRESETS[1:]  # smoke says nothing
 NOTHING = "-"
+ROOM = (0.1, 0.3, 1, 3, 10, 30, 100)  # gigabytes
 COMMITS = 3  # so many are named in the state of a paper; its own page has them all
 
 
 def pages() -> list[Path]:
     """Every page that may have generated blocks."""
     papers = [ROOT / "papers" / paper for paper in catalogue.papers()]
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "results/README.md")]
     pages += [folder / name for folder in papers for name in ("README.md", "notes.md")]
     return [page for page in pages if page.exists()]
 
@@ -63,11 +65,11 @@ def filled(page: Path) -> str:
     Raises:
         ValueError: a block that nothing makes.
     """
-    paper = page.parent.name
-    makers = BLOCKS | of_paper(paper)
 
     def block(match: re.Match) -> str:
-        opening, name, closing = match.groups()
+        opening, name, other, closing = match.groups()
+        paper = other or page.parent.name
+        makers = BLOCKS | of_paper(paper)
         if name not in makers:
             raise ValueError(f"{page} has a block {name!r}, expected one of {', '.join(makers)}")
         return f"{opening}\n{makers[name](paper)}\n\n{closing}"
@@ -235,6 +237,36 @@ def outcome(line: claims.Line) -> str:
     return f"{line.verdict}{numbers} ({reasons})" if reasons else f"{line.verdict}{numbers}"
 
 
+def review_block(paper: str) -> str:
+    """What a reviewer of the artifact needs of every claim, at the best preset at which it was run:
+    the command, what to expect, minutes of one core and gigabytes of data, and the verdict.
+    """
+    tables = {(claim.where, claim.says): claim.table for claim in claims.of_paper(paper)}
+    rows = []
+    for line in report.best_lines(ledger_of(paper)):
+        table = catalogue.table(f"{paper}/{tables[line.where, line.claim]}")
+        there = committed(table, line.preset)
+        seconds = sum(entry.made.get("seconds", 0) for entry in there.entries) if there else 0
+        rows.append(
+            [
+                f"{line.claim} ({line.where})",
+                f"`papers/{table.slot}.py with {line.preset}`",
+                f"{line.test}: {line.interval or NOTHING}",
+                planning.duration(seconds) if seconds else NOTHING,
+                room(planning.data_bytes(table.cells(line.preset))),
+                line.verdict,
+            ]
+        )
+    header = ["claim", "command", "expected: mean [95 %]", "one core", "data", "verdict"]
+    return f"{report.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
+
+
+def room(size: int) -> str:
+    """Bytes of data as a bound, the same whether they were measured or estimated."""
+    bound = next((bound for bound in ROOM if 1.1 * size / 1e9 < bound), None)
+    return f"< {bound:g} GB" if bound else f"> {ROOM[-1]:g} GB"
+
+
 def departures_block(paper: str) -> str:
     """A paper's departures with their measured effects."""
     header, rows = departures.table_of(paper, departures.ledger([paper], sources=(committed,)))
@@ -267,5 +299,6 @@ BLOCKS: dict[str, Callable[[str], str]] = {
     "verdicts": verdicts_block,
     "claims": claims_block,
     "departures": departures_block,
+    "review": review_block,
     "power": power_block,
 }

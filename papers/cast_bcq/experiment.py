@@ -214,13 +214,14 @@ def cost(cell: Cell) -> float:
     if in_battle(cell):
         return battle_cost(config)
     hyper = config["hyper"]
-    of_width = UNIT_COST[400 if hyper["hidden"] > 128 else 64]
+    hidden = hyper.get("hidden", 64)
+    of_width = UNIT_COST[400 if hidden > 128 else 64]
     row = of_width.get(config["method"], of_width["ours"])
     learning = config["updates"] * (UPDATE_COST + config["batch_size"] * row)
     plays = config["evaluations"]
     if config["method"] in CHOOSING:
         plays += len(WAYS) * config["last"]
-    generator = (hyper.get("vae_hidden") or hyper["hidden"]) / 64
+    generator = (hyper.get("vae_hidden") or hidden) / 64
     acting = ACTING_COST * hyper.get("act_samples", 0) / 20 * generator**2
     playing = plays * config["episodes"] * (EPISODE_COST + acting)
     return 1 + len(config["seeds"]) * (learning + playing)
