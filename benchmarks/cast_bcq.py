@@ -1,13 +1,17 @@
 """What an update of each CAST-BCQ method costs at quick's, standard's and the paper's sizes, seeds
 batched and one at a time; at the last, with options that make it cheaper.
 
-    python benchmarks/cast_bcq.py
+    python benchmarks/cast_bcq.py            # robots: Hopper's uncoordinated data, built if missing
+    python benchmarks/cast_bcq.py battles    # battles and the grid at standard
 
-On Hopper's uncoordinated data (built if missing), milliseconds of one core per update and seed. The
-costs in `--list` come from here.
+Milliseconds of one core per update and seed. Battles are timed on the smallest data, with lanes as
+long as a map's limit, which the longest episode of larger data reaches. The costs in `--list` come
+from here.
 """
 
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -15,9 +19,10 @@ import torch
 from common.running.cells import Cell
 from common.running.program import Program
 from common.running.provenance import machine
-from papers.cast_bcq import training
-from papers.cast_bcq.config import CHOOSING, METHODS, PRESETS
-from papers.cast_bcq.experiment import PAPER, cell
+from envs.smac.units import battle_map
+from papers.cast_bcq import battles, grid, training
+from papers.cast_bcq.config import BATTLE_METHODS, CHOOSING, MAPS, METHODS, PRESETS
+from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
 
 LEAST = 3.0  # seconds measured
 COMPARED = ("quick", "standard", "paper")  # presets whose sizes are taken
@@ -32,7 +37,11 @@ CHEAPER = {
 def milliseconds(chosen: Cell) -> float:
     """Time of one update of all seeds of a cell, evaluations left out."""
     once = replace(chosen, config=chosen.config | {"evaluations": 1})
-    steps = Program([once], "cpu", training.build).updates()
+    return spent(Program([once], "cpu", training.build).updates())
+
+
+def spent(steps: Iterator[int]) -> float:
+    """Milliseconds of a step, the first left out."""
     next(steps)
     count = 0
     began = time.process_time()
@@ -48,10 +57,40 @@ def sized(preset: str, method: str, options: dict) -> Cell:
     return replace(made, config=made.config | {"data_size": DATA_SIZE})
 
 
+def of_battles() -> None:
+    """Prints milliseconds per update and seed of battles, and of one evaluation, at standard."""
+    for name in MAPS:
+        for method in ("bc", *BATTLE_METHODS):
+            made = battle_cell("standard", name, method, {})
+            made = replace(made, config=made.config | {"data_size": "smoke", "evaluations": 1})
+            PAPER.data.prepare(made)
+            program = Program([made], "cpu", battles.build)
+            scale = (battle_map(name).limit + 1) / program.training.others["store"].positions
+            seeds = len(made.config["seeds"])
+            update = scale * spent(program.updates()) / seeds
+            began = time.process_time()
+            program.training.evaluate(1)
+            playing = time.process_time() - began
+            print(f"{name}, {method}: {update:.1f} ms; an evaluation {playing:.1f} s", flush=True)
+
+
+def of_grid() -> None:
+    """Prints milliseconds per update and seed of the grid world at standard."""
+    for method in grid.METHODS:
+        made = grid_cell("standard", method, {})
+        program = Program([made], "cpu", grid.build)
+        seeds = len(made.config["seeds"])
+        print(f"grid, {method}: {spent(program.updates()) / seeds:.2f} ms", flush=True)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     found = machine("cpu")
     print(f"{found['processor']}, {found['cores']} cores, one thread, kernels {found['kernels']}")
+    if "battles" in sys.argv:
+        of_battles()
+        of_grid()
+        return
     for preset in COMPARED:
         for method in METHODS:
             three, one = (sized(preset, method, {"seeds": seeds}) for seeds in ([0, 1, 2], [0]))

@@ -55,7 +55,11 @@ def cast_bcq(patch):
     patch.setattr(script, "LEAST", 1e-3)
     patch.setattr(script, "COMPARED", ("smoke",))
     patch.setattr(script, "DATA_SIZE", "smoke")
-    script.main()
+    patch.setattr(script, "MAPS", ("3s_vs_3z",))
+    patch.setattr(script, "BATTLE_METHODS", ())
+    for words in (["cast_bcq.py"], ["cast_bcq.py", "battles"]):
+        patch.setattr(sys, "argv", words)
+        script.main()
 
 
 def icq_temperature(patch):

@@ -20,6 +20,7 @@ from papers.cast_bcq.config import (
     CHOOSING,
     MAPS,
     PERTURBED,
+    PRESETS,
     TRAJECTORIES,
     BattleOptions,
     GridOptions,
@@ -186,16 +187,16 @@ UPDATE_COST = 4e-4  # of an update and member, however small
 EPISODE_COST = 0.05  # of physics, half of it Hopper's and Walker2d's longer steps
 ACTING_COST = 0.007  # of an episode with 20 proposals of a generator of 64
 
-# Milliseconds per update and member on a map at hidden 32, two lanes, critics of 32
-BATTLE_COST = {"bc": 1.4, "i_bcq": 3.9, "mabcq": 5.6, "icq_ma": 4.4, "ours": 7.6}
-MAP_COST = {"3s_vs_3z": 1.2, "2s3z": 1.6, "MMM": 3.3, "10m_vs_11m": 3.0}  # relative
+# Milliseconds per update and member of battles at hidden 32 and two lanes, relative to the map
+BATTLE_COST = {"bc": 1.5, "i_bcq": 3.6, "mabcq": 6.0, "icq_ma": 3.2, "ours": 6.0}
+MAP_COST = {"3s_vs_3z": 0.95, "2s3z": 1.35, "MMM": 3.3, "10m_vs_11m": 3.2}
+BATTLE_UPDATE_COST = 1.5  # of an update and member, however small
 
 
 def battle_cost(config: dict) -> float:
     """Estimated seconds of a cell of battles."""
-    size = MAP_COST[config["task"]] * config["lanes"] / 2
-    width = config["hyper"]["hidden"] / 32
-    update = 1e-3 * BATTLE_COST[config["method"]] * size * width
+    size = MAP_COST[config["task"]] * config["lanes"] / 2 * config["hyper"]["hidden"] / 32
+    update = 1e-3 * (BATTLE_UPDATE_COST + BATTLE_COST[config["method"]] * size)
     playing = config["evaluations"] * config["episodes"] * 1.5e-3 * num_agents(config["task"])
     return 8 + len(config["seeds"]) * (config["updates"] * update + playing)
 
@@ -217,11 +218,14 @@ def cost(cell: Cell) -> float:
     hidden = hyper.get("hidden", 64)
     of_width = UNIT_COST[400 if hidden > 128 else 64]
     row = of_width.get(config["method"], of_width["ours"])
+    generator = (hyper.get("vae_hidden") or hidden) / 64
+    if hidden > 128 and config["method"] in CHOOSING:
+        row *= 0.3 + 0.7 * (generator * 64 / PRESETS["paper"]["vae_hidden"]) ** 2
+        row *= 0.65 if hyper.get("others") == "data" else 1.0
     learning = config["updates"] * (UPDATE_COST + config["batch_size"] * row)
     plays = config["evaluations"]
     if config["method"] in CHOOSING:
         plays += len(WAYS) * config["last"]
-    generator = (hyper.get("vae_hidden") or hidden) / 64
     acting = ACTING_COST * hyper.get("act_samples", 0) / 20 * generator**2
     playing = plays * config["episodes"] * (EPISODE_COST + acting)
     return 1 + len(config["seeds"]) * (learning + playing)
