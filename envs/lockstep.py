@@ -34,11 +34,10 @@ class View:
     indices: tuple[tuple[int, ...], ...]
     action_dim: int
 
-    @functools.cached_property
-    def _gather(self) -> Tensor:
-        return torch.tensor(
-            [[*index, *[-1] * (self.obs_dim - len(index))] for index in self.indices]
-        )
+    @functools.cache  # noqa: B019  views are few; sending it every time would stop a GPU
+    def _gather(self, device: torch.device) -> Tensor:
+        index = [[*index, *[-1] * (self.obs_dim - len(index))] for index in self.indices]
+        return torch.tensor(index, device=device)
 
     @property
     def num_agents(self) -> int:
@@ -57,7 +56,7 @@ class View:
     def observe(self, state: Tensor) -> Tensor:
         """[..., N, O] every agent's observation of states [..., D]."""
         padded = torch.nn.functional.pad(state, (0, 1))  # index -1 is a zero
-        return padded[..., self._gather.to(state.device)]
+        return padded[..., self._gather(state.device)]
 
     def split(self, action: Tensor) -> Tensor:
         """[..., N, A] each agent's slice of joint actions [..., N A]."""

@@ -160,7 +160,7 @@ class EpisodeStore:
             return array[inside].to(device, KINDS[name])
 
         self.data = {name: ragged(name) for name in KINDS}
-        self.streams = Streams(seeds, "minibatches", device)
+        self.streams = Streams(seeds, "minibatches")  # lanes are laid on the CPU
         self.waiting: list[int | None] = [None] * len(seeds)
 
     def draw(self) -> Lanes:
@@ -177,8 +177,8 @@ class EpisodeStore:
             episodes.append(laid[0])
             steps.append(laid[1])
             self.waiting[m] = laid[2]
-        episode = torch.from_numpy(np.stack(episodes)).to(self.device)
-        step = torch.from_numpy(np.stack(steps)).to(self.device)
+        episode = torch.from_numpy(np.stack(episodes)).to(self.device, non_blocking=True)
+        step = torch.from_numpy(np.stack(steps)).to(self.device, non_blocking=True)
         there = episode >= 0
         index = torch.where(there, self.starts[episode.clamp_min(0)] + step, 0)
         taken = {name: array[index] for name, array in self.data.items()}

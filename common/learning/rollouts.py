@@ -189,13 +189,14 @@ def experience(
     """
     pieces = [rows_of(view, rollouts, length, gamma, gae_lambda) for rollouts in rounds]
     valid = torch.cat([piece.pop("valid") for piece in pieces], 1)
-    if int(valid.sum(1).min()) < count:
-        raise ValueError(f"a member has {int(valid.sum(1).min())} steps, expected {count}")
+    fewest = int(valid.sum(1).min())
+    if fewest < count:
+        raise ValueError(f"a member has {fewest} steps, expected {count}")
     joined = {
         name: torch.cat([piece[name] for piece in pieces], Experience.batch_axis(name))
         for name in pieces[0]
     }
-    index = torch.stack([torch.nonzero(row)[:count, 0] for row in valid])
+    index = (~valid).long().argsort(dim=1, stable=True)[:, :count]
     return Experience(**joined).take(index)
 
 

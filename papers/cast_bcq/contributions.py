@@ -8,6 +8,7 @@ masked (Section 3.2 of CAST-BCQ).
 Axes: M members, N agents, S subteams, B batch, A an agent's action.
 """
 
+import functools
 import itertools
 from typing import NamedTuple
 
@@ -29,7 +30,8 @@ class Subteams(NamedTuple):
     weights: Tensor
 
 
-def all_subteams(agents: int) -> Tensor:
+@functools.cache
+def all_subteams(agents: int, device: torch.device | str = "cpu") -> Tensor:
     """[N, S, N] who is not masked, for every agent and subteam, S = 2^(N - 1): 0 for the subteam's
     members, else 1.
 
@@ -42,7 +44,7 @@ def all_subteams(agents: int) -> Tensor:
             itertools.combinations(others, size) for size in range(agents)
         )
         present.append([[0.0 if j in subset else 1.0 for j in range(agents)] for subset in subsets])
-    return torch.tensor(present)
+    return torch.tensor(present, device=device)
 
 
 def draw_subteams(agents: int, count: int, streams: Streams) -> Tensor:
@@ -71,7 +73,7 @@ def sampled_subteams(
     members = len(streams)
     device = masking.device
     if agents <= exact_up_to:
-        every = all_subteams(agents).to(device)
+        every = all_subteams(agents, device)
         uniform = torch.full(every.shape[1:2], 1 / every.shape[1], device=device)
         empty = torch.zeros_like(uniform)
         empty[0] = 1

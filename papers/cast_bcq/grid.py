@@ -3,6 +3,7 @@ every seed has its own data set.
 """
 
 import hashlib
+import itertools
 
 import numpy as np
 import torch
@@ -41,6 +42,15 @@ def usable_rows(data: dict[str, np.ndarray], successors: bool) -> np.ndarray:
     return np.flatnonzero(~data["timeout"] if successors else np.ones(len(data["state"]), bool))
 
 
+def rows(data: dict[str, np.ndarray], index: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of a data set with these numbers, and the actions of the rows behind them; behind
+    terminal rows, and those that the clock cut, it is another trajectory's.
+    """
+    following = np.minimum(index + 1, len(data["state"]) - 1)
+    names = ("state", "action", "reward", "next_state", "terminal")
+    return {name: data[name][index] for name in names} | {"next_action": data["action"][following]}
+
+
 def encode(encoding: str) -> Tensor:
     """[cells + 1, O] what agents see in every cell; the cliff's row, never bootstrapped from, is
     zeros.
@@ -72,7 +82,15 @@ class Grid:
         drawn = [data_set(config, seed) for seed in self.seeds]
         self.data, self.checksums, self.goals = zip(*drawn, strict=True)
         successors = config["method"] == "i_icq"
-        self.usable = [usable_rows(data, successors) for data in self.data]
+        usable = [usable_rows(data, successors) for data in self.data]
+        drawable = [rows(data, own) for data, own in zip(self.data, usable, strict=True)]
+        self.rows = {
+            name: torch.from_numpy(np.concatenate([one[name] for one in drawable])).to(device)
+            for name in drawable[0]
+        }
+        self.sizes = [len(own) for own in usable]
+        starts = [0, *itertools.accumulate(self.sizes)][:-1]
+        self.starts = torch.tensor(starts, device=device).unsqueeze(-1)
         self.streams = Streams(self.seeds, "minibatches", device)
         self.seen = encode(config["encoding"]).to(device)
         size = self.seen.shape[1]
@@ -87,14 +105,8 @@ class Grid:
 
     def draw(self) -> DiscreteBatch:
         """A fresh minibatch for every member, from its own data."""
-        sizes = [len(usable) for usable in self.usable]
-        index = self.streams.integers(sizes, (self.config["batch_size"],)).cpu().numpy()
-        members = zip(self.data, self.usable, index, strict=True)
-        rows = [self.rows(data, usable[own]) for data, usable, own in members]
-        drawn = {
-            name: torch.stack([torch.from_numpy(one[name]) for one in rows]).to(self.device)
-            for name in rows[0]
-        }
+        index = self.starts + self.streams.integers(self.sizes, (self.config["batch_size"],))
+        drawn = {name: rows[index] for name, rows in self.rows.items()}
         state = self.seen[drawn["state"]]
         next_state = self.seen[drawn["next_state"]]
         obs = self.observed(state)
@@ -111,16 +123,6 @@ class Grid:
             drawn["terminal"].float(),
             drawn["next_action"].transpose(1, 2),
         )
-
-    def rows(self, data: dict[str, np.ndarray], index: np.ndarray) -> dict[str, np.ndarray]:
-        """Rows of a data set with these numbers [B], and the actions of the rows behind them;
-        behind terminal rows, and those that the clock cut, it is another trajectory's.
-        """
-        following = np.minimum(index + 1, len(data["state"]) - 1)
-        names = ("state", "action", "reward", "next_state", "terminal")
-        return {name: data[name][index] for name in names} | {
-            "next_action": data["action"][following]
-        }
 
     def observed(self, state: Tensor) -> Tensor:
         """[M, N, B, O] what agents see of states [M, B, O]: everything."""

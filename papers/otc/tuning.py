@@ -192,7 +192,7 @@ class Sampler:
     def prioritised(self, log_priorities: Tensor) -> Tensor:
         """[M, N, batch_size] of the candidates by Eq. 3."""
         config, streams = self.config, self.streams["gumbel"]
-        alpha = self.alpha.to(log_priorities.device)
+        alpha = self.alpha.to(log_priorities.device, non_blocking=True)
         if config.replacement:
             uniform = streams.uniform((self.experience.agents, config.batch_size))
             return otc.draw_with_replacement(log_priorities, alpha, uniform)

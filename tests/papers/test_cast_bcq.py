@@ -517,16 +517,16 @@ def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
         torch.stack([actions // 3, actions % 3], -1).flatten(0, 1).numpy(),
     )
     following, reward, over = world.step(states, actions)
-    team.data = [
-        {
-            "state": states,
-            "action": actions,
-            "reward": reward,
-            "next_state": following,
-            "terminal": over,
-        }
-    ]
-    team.usable = [np.arange(len(states))]
+    every = {
+        "state": states,
+        "action": actions,
+        "reward": reward,
+        "next_state": following,
+        "terminal": over,
+        "next_action": actions,
+    }
+    team.rows = {name: torch.from_numpy(numbers) for name, numbers in every.items()}
+    team.sizes = [len(states)]
     for _ in range(2500):
         team.learner.update(team.draw())
     assert team.evaluate() == {"return": [5.0], "success": [100.0]}
