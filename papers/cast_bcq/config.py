@@ -145,8 +145,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # To see everything run: of its numbers none decides anything, so it is as short as that allows
     "quick": {
-        "seeds": [0, 1, 2], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 1000,
-        "evaluations": 4, "episodes": 2, "last": 2, "batch_size": 64,
+        "seeds": [0, 1, 2], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 800,
+        "evaluations": 2, "episodes": 2, "last": 1, "batch_size": 64,
         "hidden": 64, "vae_hidden": 64, "act_samples": 20, "candidates": 5, "lr": 2e-3,
     },
     # The smallest budget at which critics have the horizon and clones have settled (notes.md,
@@ -167,7 +167,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 GRID: dict[str, dict[str, Any]] = {
     "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2},
-    "quick": {"seeds": list(range(20)), "updates": 2500, "evaluations": 25},
+    "quick": {"seeds": list(range(12)), "updates": 2500, "evaluations": 25},
     "standard": {"seeds": list(range(40)), "updates": 5000, "evaluations": 50},
     "paper": {"seeds": list(range(40)), "updates": 5000, "evaluations": 50},
 }
@@ -187,8 +187,8 @@ BATTLES: dict[str, dict[str, Any]] = {
         },
     },
     "quick": {
-        "seeds": [0, 1, 2], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 800,
-        "evaluations": 8, "episodes": 32, "last": 4, "lanes": 2,
+        "seeds": [0, 1], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 600,
+        "evaluations": 6, "episodes": 32, "last": 3, "lanes": 2,
         "learner": {
             "hidden": 32, "critic_hidden": 32, "lr": 2e-3, "critic_lr": 2e-3,
             "candidates": 5, "subteams": 4,

@@ -157,7 +157,7 @@ DEPARTURES = [
         "",
         "",
         "mean return of the last evaluations, five of twenty at paper, five of ten at standard, "
-        "two of four at quick; every evaluation has its own start states, the same for all "
+        "one of two at quick; every evaluation has its own start states, the same for all "
         "methods",
         option="last",
     ),
@@ -354,8 +354,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "800 updates, two lanes, agents and critics of 32, learning rate 2e-3, five "
-            "candidates, four subteams; score: mean win rate of the last four of eight "
+            "two seeds, 600 updates, two lanes, agents and critics of 32, learning rate 2e-3, five "
+            "candidates, four subteams; score: mean win rate of the last three of six "
             "evaluations, 32 battles each"
         ),
         option="BATTLES",
@@ -377,7 +377,7 @@ DEPARTURES = [
         "",
         "",
         (
-            "minibatches of 64, networks of 64, 1,000 updates, learning rate 2e-3, 20 proposals, "
+            "minibatches of 64, networks of 64, 800 updates, learning rate 2e-3, 20 proposals, "
             "three seeds (two beside the main comparison)"
         ),
         option="PRESETS",
