@@ -1,10 +1,14 @@
 """Every benchmark runs in its smallest form. What it measures is looked at by people."""
 
 import importlib
+import json
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from common.running.provenance import ROOT
 
@@ -60,6 +64,23 @@ def cast_bcq(patch):
     for words in (["cast_bcq.py"], ["cast_bcq.py", "battles"]):
         patch.setattr(sys, "argv", words)
         script.main()
+
+
+def gpu(patch):
+    script = benchmark("gpu")
+    least = {"UPDATES": 2, "SECONDS": 0.0, "MEMBERS": (2,), "PRESET": "smoke"}
+    for name, value in (least | {"DATA_SIZE": "smoke"}).items():
+        patch.setattr(script, name, value)
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["gpu.py", "--device", "cpu", "--out", f"{folder}/gpu.json", "--only"]
+        for only in ("omar/ma_cql", "grid/ours", "hours"):
+            patch.setattr(sys, "argv", [*words, only])
+            assert script.main() == 0
+        kept = json.loads(Path(f"{folder}/gpu.json").read_text())["cpu"]
+        steps = ("agreement/omar/ma_cql", "rate/omar/ma_cql/2", "hours")
+        assert set(steps) < set(kept)
+        assert kept["agreement/omar/ma_cql"]["apart"] == [0.0, 0.0]
+        assert script.main() == 0  # nothing is left
 
 
 def icq_temperature(patch):
@@ -132,7 +153,7 @@ def simulators(patch):
 
 
 SCRIPTS = (
-    *(anchors, attention, battle_power, cast_bcq, icq_temperature, icq_weights),
+    *(anchors, attention, battle_power, cast_bcq, gpu, icq_temperature, icq_weights),
     *(inference, moma_ppo, moma_ppo_costs),
     *(otc, population, random_numbers, simulators),
 )
@@ -147,3 +168,12 @@ def test_a_benchmark_runs(run, monkeypatch, capsys):
 def test_every_benchmark_is_run():
     there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
     assert there == {run.__name__ for run in SCRIPTS}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_benchmark_says_so_in_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    assert benchmark("gpu").main() == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "finds no GPU" in error

@@ -2,26 +2,17 @@
 CPU, and it waits for the device nowhere in its loop. Tried without a GPU, see tests/elsewhere.py.
 """
 
-from dataclasses import asdict
-
 import pytest
 import torch
 
+from benchmarks.gpu import built, learner_of, learners
 from common.learning import kernels
+from common.reporting import catalogue
+from common.reporting.planning import cells_of
 from common.running import work
 from common.running.cells import Cell
-from common.running.program import Members, Training
-from common.running.sources import resolve
-from papers.cast_bcq import config as cast_bcq_config
-from papers.cast_bcq import experiment as cast_bcq
-from papers.cast_bcq import grid
-from papers.moma_ppo import config as moma_ppo_config
-from papers.moma_ppo import ensemble, models
-from papers.moma_ppo import experiment as moma_ppo
-from papers.omar import config as omar_config
-from papers.omar import experiment as omar
-from papers.otc import config as otc_config
-from papers.otc import experiment as otc
+from common.running.program import Training
+from papers.moma_ppo import ensemble
 from tests.elsewhere import DEVICE, brought_back, machine
 
 # What drawing waits for, and cannot be changed before OMAR's campaign at standard is done
@@ -40,52 +31,6 @@ EPOCH = {
     "papers/moma_ppo/moma_ppo.py: imagine: numbers are asked back",
 }
 UPDATES = 3
-
-
-OTC_DATA = dict.fromkeys(otc_config.BASES, ("kinematic_navigation_2", "random")) | {
-    "cql": ("3m", "medium")
-}
-
-
-def otc_cells(base: str) -> list[Cell]:
-    """Every way to choose rows."""
-    methods = [one for one in otc_config.METHODS if (base, one) != ("bremen", "d_q")]
-    task, quality = OTC_DATA[base]
-    return [otc.make_cell("smoke", task, quality, base, one, seeds=[0, 1]) for one in methods]
-
-
-def cells_of_all() -> dict[str, list[Cell]]:
-    """What trains together, of every learner of every paper."""
-    task, quality = "cooperative_navigation", "medium"
-    robot = ("smoke", "hopper", "uncoordinated")
-    return {
-        **{
-            f"omar/{one}": [omar.make_cell("smoke", task, quality, one)]
-            for one in omar_config.METHODS
-        },
-        **{f"otc/{base}": otc_cells(base) for base in otc_config.BASES},
-        **{f"cast_bcq/{one}": [cast_bcq.cell(*robot, one, {})] for one in cast_bcq_config.METHODS},
-        **{f"grid/{one}": [cast_bcq.grid_cell("smoke", one, {})] for one in grid.METHODS},
-        **{
-            f"battles/{one}": [cast_bcq.battle_cell("smoke", "3s_vs_3z", one, {})]
-            for one in cast_bcq_config.BATTLE_METHODS
-        },
-        **{f"moma_ppo/{one}": [moma_ppo_cell(one)] for one in moma_ppo_config.METHODS},
-        "moma_ppo/world_model": [models.model_cell("smoke", "coordination", "favorable")],
-    }
-
-
-def moma_ppo_cell(method: str) -> Cell:
-    options = asdict(moma_ppo_config.AntOptions())
-    return moma_ppo.cell("smoke", "ant", "full", "full-replay", method, options)
-
-
-def built(cells: list[Cell], device: str) -> Training:
-    """What the cells train."""
-    if cells[0].paper == "cast_bcq":
-        module = cast_bcq.trained_by(cells[0])
-        return resolve(f"papers.cast_bcq.{module}:build")(Members(cells), device)
-    return resolve(f"papers.{cells[0].paper}.training:build")(Members(cells), device)
 
 
 def updates_of(cells: list[Cell]) -> int:
@@ -123,7 +68,7 @@ def sent(monkeypatch):
     monkeypatch.setattr(ensemble, "load_file", load_file)
 
 
-@pytest.mark.parametrize("cells", cells_of_all().values(), ids=cells_of_all())
+@pytest.mark.parametrize("cells", learners("smoke").values(), ids=learners("smoke"))
 def test_a_learner_learns_elsewhere(cells, folders, torch_forms, sent, request):
     for cell in cells:
         work.paper(cell.paper).data.prepare(cell)
@@ -141,6 +86,11 @@ def test_a_learner_learns_elsewhere(cells, folders, torch_forms, sent, request):
         state = training.learner.state_dict()
     assert steady <= PHILOX | (EPOCH if "moma_ppo/moma_ppo" in request.node.nodeid else set())
     torch.testing.assert_close(brought_back(state), after(built(cells, "cpu"), updates))
+
+
+def test_every_learner_of_the_tables_is_tried():
+    tables = [table for table in catalogue.find() if not table.unavailable]
+    assert {learner_of(cell) for cell in cells_of(tables, "smoke")} <= set(learners("smoke"))
 
 
 def test_what_stays_on_the_cpu_is_noticed():
