@@ -58,6 +58,10 @@ class Options:
     exp_weight: bool = CASTConfig.exp_weight
 
 
+# Options that read one method otherwise, and have a preset's fewer seeds
+READINGS = ("target_weights", "others", "latent_clip", "weight", "exp_weight")
+
+
 @dataclass(frozen=True)
 class BattleOptions:
     """What the battles' scripts can be run with."""
@@ -135,8 +139,8 @@ class RobotSizes(PlayedSizes):
     batch_size: Count
 
 
-# "fewer_seeds": of data and readings beside the main comparison; "lr": of everything, None for each
-# learner's own; "last": evaluations that the "average score" is the mean of
+# "fewer_seeds": of coordinated data, and of readings of one method; "lr": of everything, None for
+# each learner's own; "last": evaluations that the "average score" is the mean of
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {
         "seeds": [0, 1], "fewer_seeds": [0, 1], "data_size": "smoke", "updates": 4,
@@ -151,8 +155,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # The smallest budget at which critics have the horizon and clones have settled (notes.md,
     # "Budget"); 5 and 20 proposals, because they differ by less than a fifth of what actions do.
-    # Five seeds where methods are compared over six data sets, which are thirty pairs, and on one
-    # run's data, whose team hardly miscoordinates; ten where a claim rests on three data sets
+    # Ten seeds where a claim rests on the uncoordinated data of three robots; five on coordinated
+    # data, which are six data sets and thirty pairs, and for readings of one method
     "standard": {
         "seeds": list(range(10)), "fewer_seeds": list(range(5)), "data_size": "standard",
         "updates": 8000, "evaluations": 10, "episodes": 10, "last": 5, "batch_size": 128,

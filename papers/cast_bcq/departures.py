@@ -366,7 +366,7 @@ DEPARTURES = [
         "",
         (
             "200,000 rows, minibatches of 128, networks of 64, 8,000 updates, learning rate 2e-3, "
-            "20 proposals, ten seeds (five on coordinated data and on one run's), five of ten "
+            "20 proposals, ten seeds (five on coordinated data and for readings), five of ten "
             "evaluations of ten episodes: the smallest budget at which critics have the horizon "
             "and clones have settled (see Budget)"
         ),
@@ -378,7 +378,7 @@ DEPARTURES = [
         "",
         (
             "minibatches of 64, networks of 64, 800 updates, learning rate 2e-3, 20 proposals, "
-            "three seeds (two beside the main comparison)"
+            "three seeds (two on coordinated data and for readings)"
         ),
         option="PRESETS",
     ),

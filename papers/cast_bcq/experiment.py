@@ -21,6 +21,7 @@ from papers.cast_bcq.config import (
     MAPS,
     PERTURBED,
     PRESETS,
+    READINGS,
     TRAJECTORIES,
     BattleOptions,
     GridOptions,
@@ -59,7 +60,8 @@ def cell(
     """
     read = chosen(options, Options())
     what = {"task": task, "quality": quality, "method": method, "observation": "full"}
-    beside = quality != "uncoordinated" or read["uncoordinated"] != Options().uncoordinated
+    usual = asdict(Options())
+    beside = quality != "uncoordinated" or any(read[name] != usual[name] for name in READINGS)
     layers = [Layer("this script", what), *robot_layers(preset, method, variant, beside)]
     changes: dict[str, Any] = {"observation": observed(method, read["observation"])}
     if quality == "uncoordinated":
