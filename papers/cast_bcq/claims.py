@@ -298,7 +298,7 @@ CLAIMS = [
     ),
     *beats(", own observations", ", both with own observations", DECENTRALISED),
     *beats(", archive", " as the authors' archive let them observe", BASELINES),
-    *beats(", one run", " of one training", BASELINES),
+    *beats(", one run", ", on data of one training", BASELINES),
     *beats("", " without its perturbation (our addition)", PERTURBED, ", no perturbation"),
     claim(
         "4.1 (our addition)",
