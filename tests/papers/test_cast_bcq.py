@@ -21,7 +21,17 @@ from common.running.program import Members, Program, train
 from envs.grid import world
 from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
-from papers.cast_bcq import battles, grid, training
+from papers.cast_bcq import (
+    ablation_battles,
+    battles,
+    controls,
+    diagnosis,
+    diagnosis_battles,
+    grid,
+    pages,
+    table1,
+    training,
+)
 from papers.cast_bcq.agents import ContinuousCAST, DiscreteCAST, RecurrentCAST
 from papers.cast_bcq.baselines import (
     ICQMA,
@@ -1019,3 +1029,25 @@ def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folder
     weights = learner.weights(lanes, logits, torch.randn(lanes.action.shape), q)
     assert mean_filled(weights, lanes.filled).allclose(torch.ones(2)) and weights.std() > 0
     assert torch.equal(before, learner.networks["inverse"].flat)
+
+
+def means_of(*scripts):
+    """Every entry of some tables at standard, each with the number 2, in place of results."""
+    return {
+        script.TABLE.name: {
+            (entry.row, entry.column): 2.0 for entry in script.TABLE.entries_at("standard")
+        }
+        for script in scripts
+    }
+
+
+def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
+    tables = means_of(controls, diagnosis, table1, diagnosis_battles, ablation_battles)
+    monkeypatch.setattr(pages, "best", lambda names: ("standard", tables))
+    robots = pages.robots_block("cast_bcq").splitlines()
+    assert len(robots) == 4 + 3 * len(METHODS)
+    assert "| hopper_3x1 | CAST-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 |" in robots
+    assert "| hopper_3x1 | ICQ-MA | 100 % | - | - | - | - | - |" in robots
+    found = pages.battles_block("cast_bcq").splitlines()
+    (line,) = (line for line in found if line.startswith("| 2s3z "))
+    assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) |"), line
