@@ -5,7 +5,7 @@ tasks, presets.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from common.learning.bcq import BCQ, BCQConfig
+from common.learning.bcq import BCQConfig
 from common.learning.ranges import Count, NotNegative, Positive, Share
 from common.learning.td3bc import TD3BC, TD3BCConfig
 from common.running.cells import Layer, defaults
@@ -14,10 +14,11 @@ from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
 from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
 from papers.otc.embedding import EmbeddingConfig, Target
+from papers.otc.proposals import FusedBCQ
 from papers.otc.tuning import Normaliser, TuningConfig
 
 BASES = {
-    "bcq": (BCQ, BCQConfig),
+    "bcq": (FusedBCQ, BCQConfig),
     "awac": (AWAC, AWACConfig),
     "bremen": (BREMEN, BREMENConfig),
     "cql": (DiscreteCQL, DiscreteCQLConfig),

@@ -190,6 +190,9 @@ class Embedding(Learner):
     def rows(self, index: Tensor) -> Tensor:
         """[M, N, B, Z] embeddings of the rows with these indices [M, N, B]."""
         members, agents = index.shape[:2]
+        rows = self.table.shape[1]
         member = torch.arange(members, device=index.device).view(-1, 1, 1)
         agent = torch.arange(agents, device=index.device).view(1, -1, 1)
-        return self.table[member, index, agent]
+        flat = (member * rows + index) * agents + agent
+        found = self.table.view(-1, self.config.dim).index_select(0, flat.flatten())
+        return found.view(*index.shape, -1)

@@ -82,14 +82,25 @@ class MergedData:
 
     def gather(self, index: Tensor, members: slice = slice(None)) -> Batch:
         """The transitions with these indices [M, N, B] of `members`."""
-        first, online = (start[members].view(-1, 1, 1) for start in (self.first, self.first_online))
-        place = torch.where(index < self.offline, first + index, online + index - self.offline)
-        flat = place * self.agents + torch.arange(self.agents, device=self.device).view(1, -1, 1)
-        rows = self.rows.view(-1, self.rows.shape[-1])[flat]  # [M, N, B, F]
+        rows = self.table_rows(index, members)
         obs, action, reward, next_obs, terminal = (
             field.contiguous() for field in rows.split(self.widths, dim=-1)
         )
         return Batch(obs, action, reward.squeeze(-1), next_obs, terminal.squeeze(-1))
+
+    def taken(self, index: Tensor, members: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Observations and actions of the rows with these indices, as in `gather`."""
+        obs, action = self.table_rows(index, members).split(self.widths, dim=-1)[:2]
+        return obs.contiguous(), action.contiguous()
+
+    def table_rows(self, index: Tensor, members: slice) -> Tensor:
+        """[M, N, B, F] all numbers of the rows with these indices [M, N, B] of `members`."""
+        first, online = (start[members].view(-1, 1, 1) for start in (self.first, self.first_online))
+        place = torch.where(index < self.offline, first + index, online + index - self.offline)
+        flat = place * self.agents + torch.arange(self.agents, device=self.device).view(1, -1, 1)
+        # four times as fast on the CPU as an index of three axes
+        rows = self.rows.view(-1, self.rows.shape[-1]).index_select(0, flat.flatten())
+        return rows.view(*flat.shape, -1)
 
     def moments(self, name: str) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation [M, N, F] of a field over every member's offline data."""

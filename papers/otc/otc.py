@@ -18,7 +18,7 @@ Axes: M members, N agents, B rows to choose from, D pool of online rows, F embed
 import torch
 from torch import Tensor
 
-from papers.otc.nearest import nearest_l1
+from papers.otc.nearest import nearest_l1, nearest_value
 
 
 def embedding_distance(rows: Tensor, pool: Tensor) -> Tensor:
@@ -39,29 +39,7 @@ def best_match(q: Tensor, pool_q: Tensor, ties: Tensor) -> Tensor:
         q: [M, N, B]; pool_q: [M, N, D].
         ties: [M, N, B], uniform in [0, 1).
     """
-    ordered, order = pool_q.sort(-1)
-    size = ordered.shape[-1]
-    right = torch.searchsorted(ordered, q).clamp_max(size - 1)
-    left = (right - 1).clamp_min(0)
-    below = ordered.gather(-1, left)
-    above = ordered.gather(-1, right)
-    to_below = (q - below).abs()
-    to_above = (above - q).abs()
-
-    def block(neighbour: Tensor) -> tuple[Tensor, Tensor]:
-        """First place and number of pool values equal to these."""
-        first = torch.searchsorted(ordered, neighbour)
-        return first, torch.searchsorted(ordered, neighbour, right=True) - first
-
-    first_below, count_below = block(below)
-    first_above, count_above = block(above)
-    count_below = count_below * (to_below <= to_above)
-    count_above = count_above * ((to_above <= to_below) & (above != below))
-    picked = (ties * (count_below + count_above)).long()
-    place = torch.where(
-        picked < count_below, first_below + picked, first_above + picked - count_below
-    )
-    return order.gather(-1, place.clamp_max(size - 1))
+    return nearest_value(q, pool_q, ties)
 
 
 def relative_value(value: Tensor) -> Tensor:

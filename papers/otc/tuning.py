@@ -71,9 +71,8 @@ def by_value(
     experience = sampler.experience
     learner = sampler.valued
     rows = experience.gather(candidates, members)
-    online = experience.gather(pool, members)
     q = learner.q(rows.obs, rows.action)
-    pool_q = learner.q(online.obs, online.action)
+    pool_q = learner.q(*experience.taken(pool, members))
     match = otc.best_match(q, pool_q, streams.uniform(candidates.shape[1:]))
     matched = experience.gather(pool.gather(-1, match), members)
     next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from common.learning import kernels
+from common.learning.bcq import BCQ, BCQConfig
 from common.learning.philox import Streams
 from common.learning.replay import Batch
 from common.running.program import Program
@@ -24,7 +25,13 @@ from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
 from papers.otc.embedding import effective_dims
 from papers.otc.experience import MergedData
 from papers.otc.experiment import PAPER, make_cell
-from papers.otc.nearest import nearest_l1, nearest_l1_reference
+from papers.otc.nearest import (
+    nearest_l1,
+    nearest_l1_reference,
+    nearest_value,
+    nearest_value_reference,
+)
+from papers.otc.proposals import FusedBCQ
 
 
 def test_nearest_equals_a_slow_loop(stream):
@@ -40,6 +47,61 @@ def test_nearest_equals_a_slow_loop(stream):
     for form in (nearest_l1, nearest_l1_reference):
         torch.testing.assert_close(form(rows, pool), torch.from_numpy(slow).float())
     assert (nearest_l1(pool[:, :, :5], pool) == 0).all()
+
+
+@pytest.mark.parametrize("directions", [1, 3, 10])
+def test_nearest_is_the_smallest_sum_to_the_bit_however_few_directions_there_are(
+    directions, stream
+):
+    """A collapsed embedding is searched outwards, a full one everywhere."""
+    mix = torch.randn(directions, 10, generator=stream)
+    both = torch.randn(2, 2, 90 + 333, directions, generator=stream) @ mix
+    rows, pool = both[:, :, :90], both[:, :, 90:]
+    total = torch.zeros(2, 2, 90, 333)
+    for axis in range(10):
+        total += (rows[..., axis].unsqueeze(-1) - pool[..., axis].unsqueeze(-2)).abs()
+    found = nearest_l1(rows, pool)
+    torch.testing.assert_close(found, nearest_l1_reference(rows, pool))
+    assert torch.equal(found, total.amin(-1)) or kernels.backend() == "torch"
+
+
+@pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")
+def test_both_forms_of_the_nearest_value_find_the_same(stream):
+    values, ties = (torch.rand(2, 3, 200, generator=stream) for _ in range(2))
+    pool = torch.rand(2, 3, 333, generator=stream) * 1.5 - 0.2
+    for digits in (0, 1, 7):  # many ties, some, none
+        rounded = [(numbers * 10**digits).round() for numbers in (values, pool)]
+        found, expected = (
+            form(*rounded, ties) for form in (nearest_value, nearest_value_reference)
+        )
+        assert torch.equal(found, expected)
+    odd = pool.clone()
+    odd[0, 0, ::7] = float("nan")
+    assert torch.equal(nearest_value(values, odd, ties), nearest_value_reference(values, odd, ties))
+
+
+@pytest.mark.parametrize("widths", [(32, None), (64, 48)])
+def test_fused_proposals_are_bcqs(widths, stream):
+    """Targets, values, actions: the same numbers, up to rounding, from the same random numbers."""
+    config = BCQConfig(widths[0], widths[1], target_samples=3, act_samples=7, perturbation=0.3)
+    plain, fused = (kind([0, 1, 2], [5, 5], 2, config) for kind in (BCQ, FusedBCQ))
+    batch = small_batch(3, 2, stream)
+    for _ in range(3):
+        plain.update(batch)
+        fused.update(batch)
+    for name, network in plain.networks.items():
+        torch.testing.assert_close(fused.networks[name].flat, network.flat, rtol=1e-3, atol=1e-5)
+    fused.load_state_dict(plain.state_dict())
+    ours, theirs = Streams([0, 1, 2], "act"), Streams([0, 1, 2], "act")
+    obs = 3 * batch.obs  # so that some actions are cut
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(fused.value(obs, ours, 5), plain.value(obs, theirs, 5), **close)
+    torch.testing.assert_close(fused.act(obs, ours), plain.act(obs, theirs), **close)
+    torch.testing.assert_close(fused.next_value(obs), plain.next_value(obs), **close)
+    part = fused.part(slice(1, 2))
+    ours, theirs = Streams([1], "act"), Streams([0, 1, 2], "act")
+    expected = fused.act(obs, theirs)[1:2]
+    assert torch.equal(part.act(obs[1:2], ours), expected) or kernels.backend() == "torch"
 
 
 @pytest.mark.skipif(kernels.backend() == "torch", reason="no C compiler: there is only one form")
