@@ -72,7 +72,7 @@ def by_value(
     learner = sampler.valued
     rows = experience.gather(candidates, members)
     q = learner.q(rows.obs, rows.action)
-    pool_q = learner.q(*experience.taken(pool, members))
+    pool_q = pool_values(experience, learner, members, pool)
     match = otc.best_match(q, pool_q, streams.uniform(candidates.shape[1:]))
     matched = experience.gather(pool.gather(-1, match), members)
     next_obs = torch.cat([rows.next_obs, matched.next_obs], dim=2)
@@ -86,6 +86,18 @@ def by_value(
     expected = (q - rows.reward) / gamma
     matched_expected = (pool_q.gather(-1, match) - matched.reward) / gamma
     return otc.conditional_value_distance(value, matched_value, expected, matched_expected)
+
+
+def pool_values(experience: MergedData, learner: Any, members: slice, pool: Tensor) -> Tensor:
+    """[M, N, D] values of pool rows; where a deployment has fewer rows than are drawn from it, each
+    is evaluated once.
+    """
+    if experience.steps >= pool.shape[-1]:
+        return learner.q(*experience.taken(pool, members))
+    first = experience.size - experience.steps
+    latest = torch.arange(first, experience.size, device=pool.device)
+    latest = latest.expand(*pool.shape[:-1], -1)
+    return learner.q(*experience.taken(latest, members)).gather(-1, pool - first)
 
 
 # (sampler, where the strategy's members stand, their candidates [M, N, B] and pool [M, N, D],

@@ -510,6 +510,21 @@ def test_experience_merges_deployments_and_every_agent_gets_its_own_action_only(
     assert experience.draw_latest(200, streams).unique().tolist() == list(range(46, 52))
 
 
+def test_values_of_a_pool_are_its_rows_however_often_they_are_drawn():
+    class Sum:
+        def q(self, obs, action):
+            return (obs + action).squeeze(-1)
+
+    experience, data = toy_experience(steps=6)
+    experience.add(data(1000, 6, (2,)))
+    experience.add(data(2000, 6, (2,)))
+    for count in (4, 50):
+        pool = experience.draw_latest(count, Streams([0, 1], "pool"))
+        found = tuning.pool_values(experience, Sum(), slice(0, 2), pool)
+        rows = experience.gather(pool)
+        torch.testing.assert_close(found, Sum().q(rows.obs, rows.action))
+
+
 def test_balanced_replay_draws_the_online_share_it_is_told_and_by_priority():
     experience, data = toy_experience(offline=600, steps=12)
     replay = BalancedReplay(
