@@ -45,12 +45,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
     shown = []
     for entry in ablation_readings.entries(preset, options):
         row = f"{entry.row}, {entry.column}"
-        shown += [Entry(row, name, entry.cells, ranked(name)) for name in RANKING]
+        facts = {name: ranked(name) for name in RANKING}
         if ", d_e" in entry.row:
-            shown += [
-                Entry(row, column, entry.cells, embedded(name))
-                for column, name in EMBEDDING.items()
-            ]
+            facts |= {column: embedded(name) for column, name in EMBEDDING.items()}
+        shown += [
+            Entry(row, column, entry.cells, value, missing=entry.missing)
+            for column, value in facts.items()
+        ]
     return shown
 
 

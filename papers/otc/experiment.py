@@ -10,7 +10,7 @@ from common.running.cells import Cell, Layer, merged
 from envs.datasets.sizes import known_sizes
 from envs.tasks import num_agents
 from papers.otc import timing, training
-from papers.otc.config import METHODS, Options, layers
+from papers.otc.config import HYPER, METHODS, Options, layers
 
 
 def make_cell(
@@ -92,14 +92,20 @@ def last_return(results: list[dict]) -> dict[int, float | None]:
 
 
 MAP = "5m_vs_6m"  # of Figure 6d
-# Seconds of one core, per agent-update of one member of fifteen, at the paper's sizes; of BREMEN,
-# CQL and TD3+BC guessed from their sizes
-UNIT_COST = {"bcq": 0.8e-3, "awac": 0.3e-3, "td3bc": 2e-3, "bremen": 6e-3, "cql": 1.5e-3}
-CHOICE_COST = {"embedding": 0.3e-3, "value": 0.6e-3, "uniform": 0.1e-3}  # of an update's rows
-PROPOSAL_COST = 0.26e-3  # of each action in V(s'), of 1,024 rows
-EMBEDDING_COST = 0.35e-3  # of an update of the embedding
-STEP_COST = 22e-6  # of a robot and its policy
-CANDIDATE_COST = 0.62e-6  # of each action that BCQ chooses from
+# Seconds of one core. Measured with all four cores of a machine busy and divided by 1.25: a quiet
+# one is faster by as much again. Of an agent-update of a member of a program of thirty, at the
+# paper's sizes; CQL's is guessed from its size.
+UNIT_COST = {"bcq": 0.8e-3, "awac": 0.32e-3, "td3bc": 2.2e-3, "bremen": 3.4e-3, "cql": 1.5e-3}
+# Of choosing an update's rows from 512 of networks of width 64; Balanced Replay's is by itself
+CHOICE_COST = {"embedding": 0.45e-3, "value": 0.4e-3, "uniform": 0.05e-3}
+PROPOSAL_COST = 0.27e-3  # of each action in V(s'), of 1,024 rows
+BALANCED_COST = 2.6e-3
+EMBEDDING_COST = 0.24e-3  # of an update of the embedding of width 64
+IMPROVE_COST = 32e-3  # of a trust-region step on 1,000 imagined rows, width 64
+GROWTH = 1.25  # time grows with this power of the width
+STEP_COST = 34e-6  # of a robot and its policy
+CANDIDATE_COST = 0.43e-6  # of each action that BCQ chooses from
+LENGTH = {"halfcheetah": 1000, "walker2d": 350, "hopper": 200}  # of an episode: others fall
 
 
 def cost(cell: Cell) -> float:
@@ -107,24 +113,48 @@ def cost(cell: Cell) -> float:
     config = cell.config
     if config.get("timing"):
         return {"smoke": 2, "paper": 60}.get(cell.preset, 20)
+    base = config["base"]
+    share = config["tuning"]["batch_size"] / 128
+    narrower = config["hyper"]["hidden"] / HYPER.get(base, HYPER["bcq"])["hidden"]
+    update = UNIT_COST.get(base, UNIT_COST["bcq"]) * share * narrower**GROWTH
+    third = 1 / 3  # of what the variants of a seed share
+    seconds = config["offline_updates"] * update * 1.3 * third
+    tuned = update + choosing(config)
+    seconds += config["deployments"] * config["tuning_updates"] * tuned
+    if config["strategy"] == "embedding":
+        embedding = config["embedding"]
+        cost_of_one = EMBEDDING_COST * width(config) * embedding["batch_size"] / 128
+        seconds += embedding["updates"] * cost_of_one
+    if base == "bremen":
+        hyper = config["hyper"]
+        rows = hyper["rollouts"] * hyper["horizon"] / 1000
+        improving = hyper["iterations"] * rows * IMPROVE_COST * width(config)
+        seconds += (config["deployments"] + third) * improving
+    playing = robot_steps(cell) * (STEP_COST + CANDIDATE_COST * candidates_of(config))
+    return 0.5 + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
+
+
+def width(config: dict) -> float:
+    """How many times as long networks of the cell's width take as networks of 64."""
+    return (config["hyper"]["hidden"] / 64) ** GROWTH
+
+
+def choosing(config: dict) -> float:
+    """Estimated seconds of choosing the rows of an agent-update."""
     tuning = config["tuning"]
     strategy = config["strategy"]
-    update = UNIT_COST.get(config["base"], UNIT_COST["bcq"]) * tuning["batch_size"] / 128
+    if strategy == "balanced":
+        return BALANCED_COST * tuning["batch_size"] / 128
     choice = CHOICE_COST.get(strategy, CHOICE_COST["uniform"])
     if strategy == "value":
-        choice += PROPOSAL_COST * tuning["value_samples"]
-    choice *= tuning["candidates"] / 512
-    offline = config["offline_updates"] * update * 1.3 / 3  # shared by the variants of a seed
-    seconds = offline + config["deployments"] * config["tuning_updates"] * (update + choice)
-    if strategy == "embedding":
-        embedding = config["embedding"]
-        seconds += embedding["updates"] * EMBEDDING_COST * embedding["batch_size"] / 128
-    playing = robot_steps(cell) * (STEP_COST + CANDIDATE_COST * candidates_of(config))
-    return 1 + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
+        samples = tuning["value_samples"] if config["base"] in ("bcq", "awac") else 1
+        choice = (choice + PROPOSAL_COST * samples) * width(config)
+    minibatches = config["hyper"].get("models", 1)
+    return minibatches * choice * tuning["candidates"] / 512
 
 
 def robot_steps(cell: Cell) -> int:
-    """Steps of a robot that a member plays at most, to be evaluated and to collect."""
+    """Steps of a robot that a member plays, to be evaluated and to collect."""
     if not training.uses_robot(cell):
         return 0
     config = cell.config
@@ -133,7 +163,7 @@ def robot_steps(cell: Cell) -> int:
     episodes = ends + between * config["eval_episodes"]
     size = known_sizes().get((config["task"], config["quality"], config["data_size"]))
     brought = int(config["deployment_share"] * size.steps) if size else 0
-    return round(1000 * episodes) + config["deployments"] * brought
+    return round(LENGTH[config["task"]] * episodes) + config["deployments"] * brought
 
 
 def candidates_of(config: dict) -> int:
