@@ -45,9 +45,12 @@ class BREMENConfig:
     initial_std: Positive = 0.1
     horizon: Count = 25  # of an imagined rollout
     rollouts: Count = 200  # imagined together, per trust-region step
-    iterations: Count = 25  # trust-region steps, after the offline phase and after each deployment
+    # Trust-region steps after the offline phase: cloned random policies stand still, and nearly so
+    # after 25; in predator-prey the prey is caught about once an episode after 300
+    first_iterations: Count = 300
+    iterations: Count = 25  # and after each deployment, as in BREMEN's code
     value_updates: Count = 5  # of the value function per trust-region step
-    max_kl: Positive = 0.01
+    max_kl: Positive = 0.05  # BREMEN's code has 0.01 to 0.1
     damping: Positive = 0.1
     conjugate_steps: Count = 10
     backtracks: Count = 10
@@ -245,9 +248,10 @@ class BREMEN(Learner):
         """Trust-region steps in imagination, from the observations that the models were last fitted
         to.
         """
-        self.notes["cloning"] = False
         config, last_obs = self.config, self.notes["last_obs"]
-        for _ in range(config.iterations):
+        first = self.notes["cloning"]
+        self.notes["cloning"] = False
+        for _ in range(config.first_iterations if first else config.iterations):
             agents, count = last_obs.shape[1:3]
             index = self.choices.integers(count, (agents, config.rollouts))
             start = last_obs.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, self.obs_dim))

@@ -128,8 +128,8 @@ def cost(cell: Cell) -> float:
     if base == "bremen":
         hyper = config["hyper"]
         rows = hyper["rollouts"] * hyper["horizon"] / 1000
-        improving = hyper["iterations"] * rows * IMPROVE_COST * width(config)
-        seconds += (config["deployments"] + third) * improving
+        steps = hyper["first_iterations"] * third + config["deployments"] * hyper["iterations"]
+        seconds += steps * rows * IMPROVE_COST * width(config)
     playing = robot_steps(cell) * (STEP_COST + CANDIDATE_COST * candidates_of(config))
     return 0.5 + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
 

@@ -1,4 +1,8 @@
-"""Figure 6a: BREMEN with OTC (d_e) and without, Predator-Prey from uniform random data."""
+"""Figure 6a: BREMEN with OTC (d_e) and without, Predator-Prey from uniform random data.
+
+In quick's 100,000 rows the prey is touched about 34 times, too few to learn a reward from; with the
+paper's 1,000,000 rows and enough trust-region steps the offline team catches it.
+"""
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table

@@ -1,5 +1,8 @@
 """Figure 6c: a single agent in a world that changes between deployments, BCQ with OTC (d_e) and
 without.
+
+Offline an action is as likely to move the agent forth as back, so values know nothing of actions
+and no budget makes the offline policy go to the landmark: what it reaches, it reaches by chance.
 """
 
 from common.reporting import figures, script
@@ -23,7 +26,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table(
     "otc",
     "figure6c",
-    "non-stationary navigation",
+    "non-stationary navigation (offline, no action helps)",
     entries,
     "return",
     draw=figures.curves,

@@ -1,5 +1,7 @@
 """Figure 8: ablations on Cooperative Navigation with 4 and 6 agents, TD3+BC and d_q: alpha, and
 ways of choosing rows.
+
+Offline policies hardly move here, see figure7.py: what differs is how rows pull them off the mean.
 """
 
 from common.reporting import figures, script
@@ -35,7 +37,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table(
     "otc",
     "figure8",
-    "ablations on navigation",
+    "ablations on navigation (offline policies hardly move)",
     entries,
     "return",
     draw=figures.curves,

@@ -696,7 +696,8 @@ def test_conjugate_gradients_solve_every_members_own_system(stream):
 
 def small_bremen(seeds, **changes):
     config = BREMENConfig(
-        **{"hidden": 32, "horizon": 4, "rollouts": 16, "iterations": 2, "initial_std": 0.5}
+        **{"hidden": 32, "horizon": 4, "rollouts": 16, "first_iterations": 2, "iterations": 2}
+        | {"initial_std": 0.5, "max_kl": 0.01}
         | {"models": 4}  # 12 and 128 rows can be shared out
         | changes
     )
@@ -736,7 +737,7 @@ def test_a_trust_region_step_improves_within_its_region(stream):
 
 
 def test_models_learn_the_dynamics_and_the_policy_improves_in_imagination(stream):
-    agent = small_bremen([0], model_lr=3e-3, iterations=15, horizon=6, rollouts=100)
+    agent = small_bremen([0], model_lr=3e-3, first_iterations=15, horizon=6, rollouts=100)
     obs_now = torch.empty(1, 2, 128, 3)
     for _ in range(600):
         obs, action = (
@@ -753,6 +754,17 @@ def test_models_learn_the_dynamics_and_the_policy_improves_in_imagination(stream
     first = agent.imagine(obs)["reward"].mean()
     agent.improve()
     assert agent.imagine(obs)["reward"].mean() > first + 0.05
+
+
+def test_bremen_takes_its_first_steps_after_the_offline_phase_only(stream, monkeypatch):
+    agent = small_bremen([0], first_iterations=3, iterations=1)
+    agent.update(small_batch(1, 2, stream, obs=3, act=1))
+    steps = []
+    monkeypatch.setattr(agent, "trust_region_step", lambda *given: steps.append(given))
+    agent.improve()
+    assert len(steps) == 3
+    agent.improve()
+    assert len(steps) == 4
 
 
 def test_bremen_of_a_member_does_not_depend_on_the_others(stream):
