@@ -7,9 +7,10 @@ actions.
 import torch
 from torch import Tensor
 
+from common.learning.episodes import Lanes, mean_filled
 from common.learning.learner import Learner
 from common.learning.philox import Streams
-from papers.cast_bcq.cast import CAST, CASTConfig, Variant
+from papers.cast_bcq.cast import CAST, CASTConfig, Variant, combined
 from papers.cast_bcq.critics import FactoredCritic, JointCritic
 from papers.cast_bcq.discrete import DiscreteConfig
 from papers.cast_bcq.generators import (
@@ -152,6 +153,7 @@ class RecurrentCAST(CAST):
     """
 
     generator: RecurrentGenerator
+    critic: FactoredCritic
     individual: RecurrentValues
 
     def __init__(
@@ -189,3 +191,10 @@ class RecurrentCAST(CAST):
     def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
         """[M, E, N] what they choose."""
         return self.choose(obs, available, last, memory).action
+
+    @torch.no_grad()
+    def value_on_data(self, lanes: Lanes) -> Tensor:
+        """[M] mean joint value (Eq. 10) of the data's actions."""
+        joint_q = self.critic.on_data(lanes, self.generator.taken(lanes))
+        joint_value = combined(joint_q, self.critic.config.weight, self.critic.single)
+        return mean_filled(joint_value, lanes.filled)

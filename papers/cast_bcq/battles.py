@@ -1,9 +1,12 @@
 """What is trained for cells on the battles: members are the seeds of a method on a map's data."""
 
+import copy
+
 import numpy as np
 import torch
 
-from common.learning.episodes import EpisodeStore
+from common.learning.episodes import EpisodeStore, Lanes, mean_filled, traced_targets
+from common.learning.philox import Streams
 from common.running import program
 from common.running.program import Course, Members, Training
 from common.running.sources import resolve
@@ -89,6 +92,23 @@ class Habits:
         return dict(zip(self.NAMES, (self.sums / self.decisions).tolist(), strict=True))
 
 
+def looked_at(store: EpisodeStore, seeds: list[int]) -> Lanes:
+    """Places of the data that critics are judged on; training's own draws stay as they are."""
+    another = copy.copy(store)
+    another.streams = Streams(seeds, "yardstick", store.device)
+    another.waiting = [None] * len(seeds)
+    return another.draw()
+
+
+def returns_to_go(lanes: Lanes, gamma: float) -> torch.Tensor:
+    """[M] mean discounted return of the data from their places on; battles end for good, at the
+    limit too.
+    """
+    nothing = torch.zeros_like(lanes.reward)
+    to_go = traced_targets(lanes.reward, lanes.terminal, lanes.filled, nothing, gamma, 1.0)
+    return mean_filled(to_go, lanes.filled)
+
+
 def about_data(arrays: dict[str, np.ndarray]) -> dict[str, float]:
     """Win rate of a map's data, the best of the teams they are from, and its share of the battles;
     all in %.
@@ -115,8 +135,16 @@ def build(members: Members, device: str) -> Training:
     sizes = MapSizes(one.obs_dim, one.state_dim, one.agents, one.n_actions)
     hyper = RecurrentConfig(**config["hyper"])
     learner = resolve(BATTLE_LEARNERS[config["method"]])(seeds, sizes, hyper, device)
+    known = looked_at(store, seeds)
+    to_go = returns_to_go(known, hyper.gamma).tolist()
     of_data = about_data(loaded["arrays"])
     of_data["data_return"] = float(datasets.episode_returns(loaded).mean())
+
+    def evaluate(done: int) -> dict[str, list]:
+        measured = play(learner, battles, device)
+        if hasattr(learner, "value_on_data"):
+            measured["value"] = learner.value_on_data(known).tolist()
+        return measured
 
     def facts(course: Course) -> dict:
         wins = course.curves["win_rate"]
@@ -128,14 +156,19 @@ def build(members: Members, device: str) -> Training:
             "average_return": program.last_mean(returns, config["last"]) if fine else None,
             "curve": wins,
             "returns": returns,
-            **{name: course.curves[name][-1] for name in Habits.NAMES if name in course.curves},
+            "return_to_go": to_go[course.place],
+            **{
+                name: program.finite(course.curves[name][-1])
+                for name in ("value", *Habits.NAMES)
+                if name in course.curves
+            },
             **of_data,
         }
 
     return Training(
         learner=learner,
         draw=lambda done: store.draw(),
-        evaluate=lambda done: play(learner, battles, device),
+        evaluate=evaluate,
         evaluate_at=program.evenly(config["updates"], config["evaluations"]),
         facts=facts,
         total=config["updates"],

@@ -178,6 +178,13 @@ class FactoredCritic:
             with_default.append(self.top(first, params))
         return torch.stack(with_action, 2), torch.stack(with_default, 2)
 
+    def on_data(self, lanes: Lanes, action: Tensor) -> Tensor:
+        """[M, 2, P, L] both critics' values of all places with actions [M, N, B]."""
+        joint = one_hot(action.transpose(1, 2), self.sizes.actions).float().flatten(2)
+        params = self.learner.networks["critic"]
+        joint_q = twin_values(params, lanes.state.flatten(1, 2), joint)
+        return joint_q.unflatten(2, lanes.filled.shape[1:])
+
     def update(self, lanes: Lanes, action: Tensor, best: Tensor) -> None:
         """One step of Eq. 6: actions [M, N, B] of the data, values [M, B] of all places; with a
         trace, TD(lambda) targets.
@@ -187,10 +194,7 @@ class FactoredCritic:
         target = traced_targets(
             lanes.reward, lanes.terminal, filled, best.view_as(filled), config.gamma, config.trace
         )
-        joint = one_hot(action.transpose(1, 2), self.sizes.actions).float().flatten(2)
-        params = self.learner.networks["critic"]
-        joint_q = twin_values(params, lanes.state.flatten(1, 2), joint)
-        errors = joint_errors(joint_q.unflatten(2, filled.shape[1:]), target)
+        errors = joint_errors(self.on_data(lanes, action), target)
         self.learner.descend(mean_filled(errors, filled), "critic")
 
     def follow(self) -> None:

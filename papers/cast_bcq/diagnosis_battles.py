@@ -4,13 +4,14 @@ fail here as published.
 Not in the paper. Rows "data": how often the data's battles are won, those of the best of the teams
 that they are from, and that team's share of the battles. Rows of methods, at the last evaluation:
 how many actions are available to a living agent, how many of these the generator's threshold
-allows, and in how many % of its decisions the method does what cloning would. I-BCQ without a
-threshold is in ablation_battles.py.
+allows, and in how many % of its decisions the method does what cloning would; the mean value of the
+data's actions ("value", of the team or of an agent) beside the discounted return-to-go of the same
+places. I-BCQ without a threshold is in ablation_battles.py.
 """
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.config import MAPS, BattleOptions
+from papers.cast_bcq.config import BATTLE_METHODS, MAPS, BattleOptions
 from papers.cast_bcq.experiment import SIMULATOR, battle_cell, of_seed
 
 OF_DATA = {
@@ -24,7 +25,8 @@ OF_METHODS = {
     "allowed": "allowed",
     "as cloned": "as_cloned",
 }
-METHODS = ("i_bcq", "mabcq", "ours")
+CHOOSING = ("i_bcq", "mabcq", "ours")
+OF_CRITICS = {"value": "value", "return-to-go": "return_to_go"}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -33,9 +35,10 @@ def entries(preset: str, options: dict) -> list[Entry]:
         made = battle_cell(preset, name, "i_bcq", options)
         for column, key in OF_DATA.items():
             shown.append(Entry(f"{name}/data", column, (made,), of_seed(key)))
-        for method in METHODS:
+        for method in BATTLE_METHODS:
             made = battle_cell(preset, name, method, options)
-            for column, key in OF_METHODS.items():
+            columns = OF_METHODS if method in CHOOSING else {"win rate": "win_rate"}
+            for column, key in (columns | OF_CRITICS).items():
                 shown.append(Entry(f"{name}/{method}", column, (made,), of_seed(key)))
     return shown
 
@@ -45,7 +48,7 @@ TABLE = Table(
     "diagnosis_battles",
     f"what methods choose from ({SIMULATOR})",
     entries,
-    unit="%, or actions",
+    unit="%, actions, or value",
     decimals=1,
     options=BattleOptions(),
 )

@@ -120,6 +120,12 @@ class RecurrentBCQ(Learner):
         """[M, E, N] what agents choose."""
         return self.choose(obs, available, last, memory).action
 
+    @torch.no_grad()
+    def value_on_data(self, lanes: Lanes) -> Tensor:
+        """[M] mean value of the data's actions, by the first value."""
+        q = chosen(self.critic.along(lanes)[..., : self.sizes.actions], lanes.action)
+        return mean_filled(q, lanes.filled)
+
 
 class RecurrentMABCQ(RecurrentBCQ):
     """I-BCQ with MABCQ's weights: value deviation, and p(a | history) / p(a | history, next
@@ -240,3 +246,10 @@ class RecurrentICQMA(Learner):
     def act(self, obs: Tensor, available: Tensor, last: Tensor, memory: Memory) -> Tensor:
         """[M, E, N] the policy's most probable available action."""
         return available_only(self.actor.step(obs, last, memory), available).argmax(-1)
+
+    @torch.no_grad()
+    def value_on_data(self, lanes: Lanes) -> Tensor:
+        """[M] mean Q_tot of the data's actions."""
+        taken = chosen(self.values(lanes, self.networks["critic"]), lanes.action)
+        total = (self.coefficients(lanes, self.networks["mixer"]) * taken).sum(-1)
+        return mean_filled(total, lanes.filled)

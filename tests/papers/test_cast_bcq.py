@@ -997,6 +997,27 @@ def test_cloning_an_expert_of_3m_in_battles_wins(folders):
     assert train(battles.build, [made], "cpu", folders / "none.pt")[0]["seeds"][0]["win_rate"] > 70
 
 
+def test_returns_to_go_of_battles_by_a_loop(stream):
+    store = lanes_of(2, stream)
+    before = copy.deepcopy(store.state_dict())
+    lanes = battles.looked_at(store, [0, 1])
+    assert store.state_dict() == before  # training's draws stay as they are
+    expected = []
+    for m in range(2):
+        sums = []
+        for lane in range(lanes.reward.shape[2]):
+            following = 0.0
+            for t in reversed(range(lanes.reward.shape[1])):
+                goes_on = lanes.filled[m, t + 1, lane] if t + 1 < lanes.reward.shape[1] else 0
+                ahead = following * float(goes_on) * (1 - float(lanes.terminal[m, t, lane]))
+                following = float(lanes.reward[m, t, lane]) + 0.9 * ahead
+                if lanes.filled[m, t, lane]:
+                    sums.append(following)
+        expected.append(sum(sums) / len(sums))
+    found = battles.returns_to_go(lanes, 0.9)
+    assert torch.allclose(found, torch.tensor(expected), atol=1e-5)
+
+
 def test_habits_are_means_over_decisions_of_the_living_by_hand():
     habits = battles.Habits(1, "cpu")
     available = torch.tensor([[[[0, 1, 1], [1, 0, 0]], [[0, 1, 1], [0, 0, 1]]]]).float()
