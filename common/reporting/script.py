@@ -323,6 +323,8 @@ def answer(table: Table, arguments: list[str]) -> int:
     if grammar["help"] or grammar["--help"]:
         ex.run_commandline([script, *words])
     work.pick_device(request.running.device)
+    if grammar["--mongo_db"]:  # also for the runs of cells, in whatever process
+        os.environ["OMZ_MONGO"] = experiment.mongo_url(grammar.pop("--mongo_db"))
     ex.observers.extend(experiment.observers())
     note_jobs(request.running.jobs)
     done = ex.run(command, request.updates, request.presets, options=grammar)

@@ -1,28 +1,39 @@
 """Sacred, set up once: experiments, and an observer that writes atomically.
 
-Sacred records configurations, metrics and the environment of a run; our own CSV and JSON files are
+A script is a run, and every cell that it trains is one (`Recording`). Sacred records their
+configurations, metrics, output and environment; our own CSV and JSON files are
 the store of results. Three of its habits are guarded here: JSON files are rewritten in place, a
 failing observer leaves the run COMPLETED, and a killed run stays RUNNING. What is typed is checked
 in `options.py` first.
 """
 
 import importlib.util
+import io
 import json
 import logging
 import math
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import filelock
 from sacred import SETTINGS, Experiment
+from sacred.dependencies import Source, get_digest
 from sacred.observers import FileStorageObserver, MongoObserver
+from sacred.run import Run
+from sacred.stdout_capturing import tee_output_python
+from sacred.utils import IntervalTimer, apply_backspaces_and_linefeeds
 
+from common.running import work
 from common.running.cells import Cell, runs_folder
 from common.running.files import sweep, writable, write_json
 from common.running.options import BadInput
+from common.running.program import Program
 from common.running.provenance import ROOT
+from common.running.sources import code_hashes
 
 SETTINGS.CAPTURE_MODE = "no"
 SETTINGS.HOST_INFO.INCLUDE_GPU_INFO = False
@@ -30,6 +41,7 @@ SETTINGS.HOST_INFO.INCLUDE_CPU_INFO = False
 SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 
 
+BEAT_SECONDS = 10.0  # as Sacred's own
 ALIVE = "alive.lock"  # in the folder of a run, as long as it runs
 
 
@@ -119,6 +131,16 @@ def observers() -> list:
     return [AtomicFileStorageObserver(runs_folder() / "sacred")]
 
 
+def mongo_url(typed: str) -> str:
+    """What Sacred's `-m` takes (a database's name, HOST:PORT:NAME, or a URL) as `OMZ_MONGO` has
+    it.
+    """
+    if "://" in typed:
+        return typed
+    *place, name = typed.split(":")
+    return f"mongodb://{':'.join(place) or 'localhost:27017'}/{name}"
+
+
 def create(name: str) -> Experiment:
     """An experiment with our observer; add one `add_config`, named configs, and a main function."""
     ex = Experiment(name, base_dir=str(ROOT), save_git_info=False)
@@ -133,22 +155,141 @@ def quiet_logger() -> logging.Logger:
     return logger
 
 
-def record_cell(cell: Cell, result: dict) -> None:
-    """The Sacred run of one finished cell: configuration, a metric per seed, final scores."""
+# --- Runs of cells ---
+
+
+class Output:
+    """What is printed while some cells train, as each of their runs reads it."""
+
+    closed = False
+
+    def __init__(self, buffer: io.StringIO):
+        self.buffer = buffer
+        self.place = 0
+
+    def get(self) -> str:
+        """What was printed since the last call."""
+        text = self.buffer.getvalue()[self.place :]
+        self.place += len(text)
+        return text
+
+
+class Recording:
+    """The Sacred runs of cells that train together, as a context around their training.
+
+    They start when it does, beat and take in metrics and output while it lasts, and end as it does:
+    FAILED with the traceback, INTERRUPTED, or each COMPLETED when its result is stored. What cannot
+    be recorded costs no result, see `problems`.
+
+    Attributes:
+        runs: those that have not ended, by cell.
+        problems: why a cell has no run.
+    """
+
+    def __init__(self, cells: list[Cell]):
+        self.cells = cells
+        self.runs: dict[Cell, Run] = {}
+        self.problems: dict[Cell, Exception] = {}
+        self.around = ExitStack()
+
+    def __enter__(self):
+        buffer = self.around.enter_context(tee_output_python()).buffer
+        for cell in self.cells:
+            try:
+                self.runs[cell] = started(cell, Output(buffer))
+            except Exception as error:  # of whatever store of runs it is
+                self.problems[cell] = error
+        self.stop, self.beats = IntervalTimer.create(self.beat, BEAT_SECONDS)
+        self.beats.daemon = True
+        self.beats.start()
+        self.around.enter_context(told_of_evaluations(self.measured))
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.stop.set()
+        self.beats.join()
+        for run in self.runs.values():
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                run._emit_interrupted("INTERRUPTED")
+            else:
+                run._emit_failed(kind, error, trace)
+        self.around.close()
+
+    def beat(self) -> None:
+        """Signs of life of all runs, with what was printed and measured."""
+        for run in [*self.runs.values()]:
+            run._emit_heartbeat()
+
+    def measured(self, running: Program) -> None:
+        """Notes what a program has just measured of each member."""
+        for cell, places in zip(running.members.cells, running.members.places(), strict=True):
+            if cell not in self.runs:
+                continue
+            for name, numbers in running.points[-1].items():
+                for seed, place in zip(cell.config["seeds"], places, strict=True):
+                    log(self.runs[cell], f"{name}/{seed}", numbers[place], running.done)
+
+    def finished(self, cell: Cell, result: dict) -> None:
+        """Ends the run of a cell with its result.
+
+        Raises:
+            OSError: or whatever kept it from being recorded.
+        """
+        if cell in self.problems:
+            raise self.problems[cell]
+        run = self.runs.pop(cell)
+        for seed in result["seeds"]:
+            curve = zip(result.get("rounds", []), seed.get("curve", []), strict=False)
+            for done, score in curve:
+                log(run, f"score/{seed['seed']}", score, done)
+        run.result = {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
+        run._stop_time()
+        run._emit_heartbeat()
+        run._emit_completed(run.result)
+        if run._failed_observers:
+            where = runs_folder() / "sacred"
+            raise OSError(f"Sacred could not write the run of {cell.slot} to {where}")
+
+
+def started(cell: Cell, output: Output) -> Run:
+    """The run of a cell that begins to train: its configuration is all of the cell's, its sources
+    are all files that decide its numbers.
+    """
     ex = create(f"{cell.paper}/cell")
     ex.observers.extend(observers())
     ex.add_config(slot=cell.slot, preset=cell.preset, seed=0, **cell.config)
+    for file in code_hashes(work.paper(cell.paper).roots(cell)):
+        path = str(ROOT / file)
+        ex.sources.add(Source(path, get_digest(path), None, None, None))
 
     @ex.main
-    def report(_run):
-        curves = {seed["seed"]: seed["curve"] for seed in result["seeds"] if "curve" in seed}
-        for number, curve in curves.items():
-            for round_index, score in zip(result.get("rounds", []), curve, strict=True):
-                _run.log_scalar(f"score/{number}", score, round_index)
-        return {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
+    def train():
+        """What happens between `started` and `Recording.finished`."""
 
-    run = ex.run()
-    if run._failed_observers:
-        raise OSError(
-            f"Sacred could not write the run of {cell.slot} to {runs_folder() / 'sacred'}"
-        )
+    run = ex._create_run()
+    run.captured_out_filter = apply_backspaces_and_linefeeds
+    run._output_file = output
+    run._emit_started()
+    return run
+
+
+def log(run: Run, name: str, value, step: int) -> None:
+    """A metric; a number that is not finite, or none, is left out."""
+    if isinstance(value, int | float) and math.isfinite(value):
+        run.log_scalar(name, value, step)
+
+
+@contextmanager
+def told_of_evaluations(tell: Callable[[Program], None]) -> Iterator[None]:
+    """Calls `tell` after every evaluation of a program in this process.
+
+    From outside, so that what is recorded is none of the code that decides numbers.
+    """
+    evaluate = Program.evaluate
+
+    def told(running: Program) -> None:
+        evaluate(running)
+        tell(running)
+
+    with patch.object(Program, "evaluate", told):
+        yield

@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -69,7 +69,8 @@ class Paper:
         data: the data sets of cells.
         program_key: cells with equal keys can be trained together.
         train: (cells, device, checkpoint path, progress) -> one result per cell.
-        record: writes the Sacred run of one finished cell.
+        record: the Sacred runs of cells that train together, see
+            `common.running.experiment.Recording`.
         cost: seconds a cell takes on one core, estimated.
         max_members: of one program, by preset, where it differs from MAX_MEMBERS.
     """
@@ -79,7 +80,7 @@ class Paper:
     data: CellData
     program_key: Callable[[Cell], tuple]
     train: Callable
-    record: Callable[[Cell, dict], None]
+    record: Callable[[list[Cell]], AbstractContextManager]
     cost: Callable[[Cell], float]
     max_members: dict[str, int] = field(default_factory=dict)
 
@@ -113,16 +114,22 @@ def pending(cells: list[Cell]) -> list[Cell]:
     return [cell for cell in dict.fromkeys(cells) if paper(cell.paper).state(cell) != "done"]
 
 
-def keep(cells: list[Cell], results: list[dict]) -> None:
-    """Stores finished cells, and then records them; a record that fails is said and loses no
-    result.
+def keep(cells: list[Cell], results: list[dict], recording: Any = None) -> None:
+    """Stores finished cells, and then ends their Sacred runs; a record that fails is said and loses
+    no result.
+
+    Args:
+        recording: of the cells, entered; None where they were trained on another machine.
     """
+    if recording is None:
+        with paper(cells[0].paper).record(cells) as recording:
+            return keep(cells, results, recording)
     for cell, result in zip(cells, results, strict=True):
         store.store(cell, result)
     unrecorded = []
     for cell, result in zip(cells, results, strict=True):
         try:
-            paper(cell.paper).record(cell, result)
+            recording.finished(cell, result)
         except Exception as error:  # of whatever store of runs it is
             unrecorded.append(Failure([cell.slot], faults.one_line(error)))
     for line in sentences(unrecorded):
@@ -342,7 +349,8 @@ def run_program(
         todo = [] if attempt.is_over else pending(cells)
         checkpoint = checkpoint_path(cells)
         if todo:
-            keep(todo, train(todo, device, checkpoint, move))
+            with paper(todo[0].paper).record(todo) as recording:
+                keep(todo, train(todo, device, checkpoint, move), recording)
         if not attempt.is_over:
             forget_program(checkpoint)
     return True

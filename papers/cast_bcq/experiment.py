@@ -239,7 +239,7 @@ PAPER = work.Paper(
     data=data.DATA,
     program_key=program_key,
     train=train,
-    record=experiment.record_cell,
+    record=experiment.Recording,
     cost=cost,
     max_members={"standard": 10, "paper": 20},
 )

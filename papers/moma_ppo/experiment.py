@@ -235,7 +235,7 @@ PAPER = work.Paper(
     data=tasks.DATA,
     program_key=program_key,
     train=functools.partial(program.train, training.build),
-    record=experiment.record_cell,
+    record=experiment.Recording,
     cost=cost,
     max_members={"smoke": 1000, "quick": 30, "standard": 30, "paper": 3},
 )

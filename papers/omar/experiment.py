@@ -244,6 +244,6 @@ PAPER = work.Paper(
     data=training.DATA,
     program_key=training.program_key,
     train=train,
-    record=experiment.record_cell,
+    record=experiment.Recording,
     cost=cost,
 )

@@ -183,7 +183,7 @@ PAPER = work.Paper(
     data=training.DATA,
     program_key=training.program_key,
     train=train,
-    record=experiment.record_cell,
+    record=experiment.Recording,
     cost=cost,
     # small networks, and variants share their offline phase
     max_members=dict.fromkeys(("quick", "standard", "paper"), 60),

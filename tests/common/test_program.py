@@ -1,5 +1,6 @@
 """Programs on a tiny learner: who its members are, what results say, going on after a stop."""
 
+import contextlib
 import math
 import sys
 import types
@@ -80,7 +81,7 @@ def paper(monkeypatch):
         data=types.SimpleNamespace(recipes=lambda cell: {"0": "a walk"}),
         program_key=lambda cell: (),
         train=None,
-        record=lambda cell, result: None,
+        record=contextlib.nullcontext,
         cost=lambda cell: 1.0,
     )
     monkeypatch.setitem(sys.modules, "papers.walks.experiment", module)

@@ -1,5 +1,6 @@
 """The runner: states of cells, kills, two processes at once, failures, records."""
 
+import contextlib
 import functools
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 
 import filelock
 import pytest
@@ -295,6 +297,7 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(tmp_path):
 SLOW_TABLE = """
 import sys, time
 from dataclasses import replace
+from datetime import datetime
 from common.reporting import script
 from papers.omar import experiment, table4
 
@@ -453,8 +456,62 @@ def test_sacred_records_configuration_and_a_metric_per_seed(results):
     work.run([cell], jobs=1, device="cpu")
     run = results / "sacred" / "1"
     assert json.loads((run / "config.json").read_text())["backbone"]["gamma"] == 0.95
-    assert set(json.loads((run / "metrics.json").read_text())) == {"score/0", "score/1"}
-    assert json.loads((run / "run.json").read_text())["status"] == "COMPLETED"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert {"score/0", "score/1", "return/0", "return/1"} <= set(metrics)
+    facts = json.loads((run / "run.json").read_text())
+    assert facts["status"] == "COMPLETED" and facts["heartbeat"]
+    began, ended = (datetime.fromisoformat(facts[name]) for name in ("start_time", "stop_time"))
+    assert (ended - began).total_seconds() > 0.5 * store.read(cell)["seconds"]  # it trained in it
+    sources = {name for name, _ in facts["experiment"]["sources"]}
+    assert {"papers/omar/baselines.py", "common/learning/losses.py"} <= sources
+
+
+def test_metrics_are_live_and_a_run_that_fails_says_so(results, monkeypatch):
+    cell = cells("ma_td3bc")[0]
+    seen = {}
+
+    def train(todo, device, checkpoint, progress):
+        def fails(done, total):
+            progress(done, total)
+            if done == total:
+                print("half way")
+                recording.beat()
+                seen.update(json.loads((results / "sacred" / "1" / "metrics.json").read_text()))
+                raise RuntimeError("no luck")
+
+        return PAPER.train(todo, device, checkpoint, fails)
+
+    def record(todo):
+        nonlocal recording
+        recording = experiment.Recording(todo)
+        return recording
+
+    recording = None
+    changed = work.Paper(**{**PAPER.__dict__, "train": train, "record": record})
+    monkeypatch.setattr(work, "paper", lambda name: changed)
+    assert "no luck" in work.run([cell], jobs=1, device="cpu")[0]
+    facts = json.loads((results / "sacred" / "1" / "run.json").read_text())
+    assert facts["status"] == "FAILED" and "no luck" in facts["fail_trace"][-1]
+    assert len(seen["return/0"]["steps"]) >= 1
+    assert "half way" in (results / "sacred" / "1" / "cout.txt").read_text()
+
+
+def test_runs_are_kept_in_a_mongodb_if_one_is_named(results, monkeypatch):
+    """On mongomock, which has pymongo's interface and no server."""
+    pytest.importorskip("pymongo")
+    mongomock = pytest.importorskip("mongomock")
+    gridfs = pytest.importorskip("mongomock.gridfs")
+    gridfs.enable_gridfs_integration()
+    client = mongomock.MongoClient()
+    monkeypatch.setattr("pymongo.MongoClient", lambda *_, **__: client)
+    monkeypatch.setenv("OMZ_MONGO", "mongodb://localhost:27017/zoo")
+    work.run(cells("ma_td3bc"), jobs=1, device="cpu")
+    (run,) = client["zoo"]["runs"].find()
+    assert run["status"] == "COMPLETED" and run["heartbeat"]
+    assert run["config"]["backbone"]["gamma"] == 0.95
+    names = {metric["name"] for metric in client["zoo"]["metrics"].find()}
+    assert {"return/0", "score/0"} <= names
+    assert not (results / "sacred").exists()
 
 
 def statuses(results):
@@ -468,7 +525,7 @@ def test_a_script_whose_cells_failed_is_failed_in_sacred(results, monkeypatch, c
     monkeypatch.setattr(work, "train", lambda *_: 1 / 0)
     with pytest.raises(SystemExit) as stop:
         script.main(table4.TABLE, ["table4.py", "with", "smoke", "jobs=1"])
-    assert stop.value.code == 1 and statuses(results) == ["FAILED"]
+    assert stop.value.code == 1 and set(statuses(results)) == {"FAILED"}
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if "ZeroDivisionError" in line]
     others = len(table4.TABLE.cells("smoke")) - 1
@@ -557,12 +614,16 @@ def test_a_record_that_fails_costs_its_program_no_other_cell(finished, monkeypat
     cells_of_program = [replace(cell, slot=f"{cell.slot}/{index}") for index in range(4)]
     recorded = []
 
-    def record(cell, result):
-        if cell.slot.endswith("/1"):
-            raise ConnectionError("the database is gone")
-        recorded.append(cell.slot[-1])
+    class Recording(contextlib.nullcontext):
+        def __enter__(self):
+            return self
 
-    other = work.Paper(**{**PAPER.__dict__, "record": record})
+        def finished(self, cell, result):
+            if cell.slot.endswith("/1"):
+                raise ConnectionError("the database is gone")
+            recorded.append(cell.slot[-1])
+
+    other = work.Paper(**{**PAPER.__dict__, "record": Recording})
     monkeypatch.setattr(work, "paper", lambda name: other)
     work.keep(cells_of_program, [result] * 4)
     assert all(cell.path.exists() for cell in cells_of_program) and recorded == ["0", "2", "3"]

@@ -82,6 +82,6 @@ PAPER = work.Paper(
     data=DATA,
     program_key=lambda cell: (cell.config["updates"],),
     train=train,
-    record=experiment.record_cell,
+    record=experiment.Recording,
     cost=lambda cell: SECONDS_PER_UPDATE * cell.config["updates"] * len(cell.config["seeds"]),
 )
