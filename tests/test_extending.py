@@ -247,3 +247,20 @@ def test_a_table_without_any_imported_data_is_refused(imported, capsys):
     assert "did you mean 'd4rl'?" in error and error.count("\n") == 2
     assert run_main(catalogue.table("omar/table3"), "with", "smoke", "data_size=d4rl") == 2
     assert "expected 'smoke', 'quick', 'standard', 'paper' or 'omar'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("otc/table1_scores", ["data=minari"], "no data of size minari for otc/table1_scores"),
+        ("otc/table1_scores", ["data=d4lr"], "did you mean 'd4rl'?"),
+        ("otc/table1_scores", ["data=d4rl", "data_size=d4rl"], "name one of them"),
+        ("omar/table3", ["data=released"], "no data of size omar for omar/table3"),
+        ("omar/table3", ["data=d4rl"], "data is 'd4rl', expected 'released'"),
+        ("cast_bcq/table1", ["data=d4rl"], "none can be imported for this script"),
+    ],
+)
+def test_data_that_are_not_there_are_refused_in_a_line(imported, capsys, name, words, sentence):
+    assert run_main(catalogue.table(name), "with", "smoke", *words) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1

@@ -35,7 +35,9 @@ from common.running.options import (
     checked,
     fields_of,
     nearest,
+    settable,
     unknown_flag,
+    words_of,
 )
 
 # What Sacred's flags for other stores of runs need
@@ -88,6 +90,8 @@ def read(table: Table, words: list[str]) -> Request:
     if running.get("seeds") is not None:
         check_seeds(running["seeds"])
         options["seeds"] = running["seeds"]
+    if "data" in settings:
+        settings["data_size"] = data_size(settings, table.cells(preset, options))
     if settings:
         for key in settings:
             if key.rpartition(".")[2] in table.decided:
@@ -103,6 +107,25 @@ def read(table: Table, words: list[str]) -> Request:
         hint = "import one with `python -m envs.datasets import TASK QUALITY --source ...`"
         raise BadInput(f"no data of size {settings['data_size']} for {table.slot}; {hint}")
     return Request(Running(**running | {"preset": preset}), options, updates, presets)
+
+
+def data_size(settings: dict[str, Any], cells: list[Cell]) -> str:
+    """What `data` among the settings, which it is taken from, means for these cells: "released" are
+    the authors' own, which a task names first among the sizes that are imported.
+
+    Raises:
+        BadInput: no cell has such data, or `data_size` was typed, too.
+    """
+    typed = settings.pop("data")
+    if "data_size" in settings:
+        raise BadInput("data and data_size together; name one of them")
+    allowed = [words_of(settable(cell).get("data_size")) for cell in cells]
+    others = dict.fromkeys(size for sizes in allowed for size in sizes if size not in PRESETS)
+    if not others:
+        raise BadInput("data cannot be set: none can be imported for this script")
+    kinds = [name for name in ("d4rl", "minari") if name in others]
+    word = checked("data", typed, Literal[*kinds, "released"])
+    return next(iter(others)) if word == "released" else word
 
 
 def check_groups_have_values(updates: dict[str, Any], prefix: str = "") -> None:
