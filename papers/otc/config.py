@@ -141,12 +141,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     # hopper and walker2d 3 to 24), and its episodes are the only ones that never end early.
     "quick": {
         "seeds": {"halfcheetah": FIVE, "robots": TEN, "points": TEN[:3]},
-        "data_size": "quick", "deployments": 3, "tuning_updates": 80,
-        "offline_updates": {"bcq": 2000, "awac": 1500, "td3bc": 1000, "bremen": 1000, "cql": 1000},
+        "data_size": "quick", "deployments": 3, "tuning_updates": 75,
+        "offline_updates": {"bcq": 2000, "awac": 1000, "td3bc": 1000, "bremen": 1000, "cql": 1000},
         "eval_episodes": {"robots": 1, "points": 20}, "final_episodes": COMPARED,
         "lr": 2e-3, "hidden": 64,
         "bcq": {"act_samples": 10, "target_samples": 4},
-        "bremen": {"rollouts": 40, "first_iterations": 25, "iterations": 10},
+        "bremen": {"rollouts": 40, "first_iterations": 25, "iterations": 5},
         "tuning": {
             "candidates": 256, "pool": 500, "batch_size": 64, "value_samples": 2,
             "distance_draws": 10,
@@ -158,9 +158,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     # paper's: 34 contacts in 100,000 rows are too few to learn a reward from. Rate times updates is
     # the paper's in tuning, but BREMEN's. No critic and no model learns faster than at 3e-3.
     # With two proposals in V(s'), matching by d_q costs a third of what it does with ten.
-    # Offline lengths by ablation_offline.py's rule, two seeds. BCQ, score after 5,000, 10,000 and
-    # 20,000 updates: halfcheetah replay 9, 39, 47, hopper medium 58, 50, 52; so 10,000 are too few.
-    # AWAC after 5,000 and 10,000: 6 and 11, 18 and 11. What 40,000 add is in that table.
+    # Offline lengths by ablation_offline.py's rule, scores of two seeds in pilots. Hopper medium is
+    # on its plateau (BCQ 58, 50, 52 after 5,000, 10,000 and 20,000 updates), halfcheetah replay not
+    # quite (BCQ 9, 39, 47; AWAC 6, 11, 41, and 50 after 40,000). 10,000 are too few by far; 40,000
+    # would take the preset beyond 14 core-hours. What doubling adds stands in that table.
     "standard": {
         "seeds": {"robots": TEN, "points": FIVE},
         "data_size": {"kinematic_predator_prey": "paper", "": "quick"}, "deployments": 10,
