@@ -12,8 +12,8 @@ from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.ablation_parts import VARIANTS
-from papers.moma_ppo.config import ANT, GAME, QUALITIES, REACHER, VIEWS, AntOptions
-from papers.moma_ppo.experiment import cell, game_cell
+from papers.moma_ppo.config import ANT, GAME, REACHER, VIEWS, AntOptions, qualities
+from papers.moma_ppo.experiment import cell, distance, game_cell
 from papers.moma_ppo.figure6 import SHOWN
 
 
@@ -22,13 +22,38 @@ def alternating(first: list[Cell], second: list[Cell]) -> tuple[Cell, ...]:
     return tuple(cell for pair in zip(first, second, strict=True) for cell in pair)
 
 
+INDEPENDENT = ("ibc", "itd3bc", "icql", "iomar")
+NAMES = {
+    "iql": "IQL",
+    "maiql": "MAIQL",
+    "maiql_ft": "MAIQL-ft",
+    "matd3bc": "MATD3+BC",
+    "ibc": "IBC",
+    "itd3bc": "ITD3+BC",
+    "icql": "ICQL",
+    "iomar": "IOMAR",
+    "moma_ppo": "MOMA-PPO",
+}
+MODEL_FREE = (  # whose differences on the ant are claimed
+    ("iql", "maiql"),
+    *((method, "maiql") for method in INDEPENDENT),
+    ("maiql", "ibc"),
+    ("maiql_ft", "maiql"),
+)
+
+
 def ours(method: str) -> str:
     """The column of a difference to another method."""
     return f"MOMA-PPO - {method}"
 
 
+def gap(first: str, second: str) -> str:
+    """The column of a difference between two methods."""
+    return ours(second) if first == "moma_ppo" else f"{first} - {second}"
+
+
 def entries(preset: str, options: dict) -> list[Entry]:
-    on_ants = [
+    ants = [
         entry
         for name, view in (("fo", "full"), ("po", "po"))
         for entry in (
@@ -36,7 +61,8 @@ def entries(preset: str, options: dict) -> list[Entry]:
             *ablated_ant(preset, options, name, view),
         )
     ]
-    return [*in_game(preset, options), *on_reacher(preset, options), *on_ants]
+    costs = of_observation(preset, options)
+    return [*in_game(preset, options), *on_reacher(preset, options), *ants, *costs]
 
 
 def in_game(preset: str, options: dict) -> list[Entry]:
@@ -72,18 +98,48 @@ def on_reacher(preset: str, options: dict) -> list[Entry]:
 
 
 def on_ant(preset: str, options: dict, name: str, view: str) -> list[Entry]:
-    """MOMA-PPO against every other method of Table 4b, in score and in distance."""
+    """MOMA-PPO against every other method of Table 4b, in score and in distance; these against each
+    other; how far each walks. All data sets of the preset together.
+    """
 
     def cells(method: str) -> list[Cell]:
-        return [cell(preset, "ant", view, quality, method, options) for quality in QUALITIES]
+        return on_sets(preset, options, view, method)
 
+    def against(first: str, second: str, value: str = "last_score") -> Entry:
+        pairs = alternating(cells(first), cells(second))
+        row = f"ant, {name}" if value == "last_score" else f"ant, {name}, walked"
+        return Entry(row, gap(first, second), pairs, paired(value))
+
+    shown = [method for method in ANT if method != "iql" or view == "full"]
     listed = []
-    for method in ANT[:-1]:
-        if method != "iql" or view == "full":
-            pairs = alternating(cells("moma_ppo"), cells(method))
-            listed.append(Entry(f"ant, {name}", ours(method), pairs, paired("last_score")))
-            listed.append(Entry(f"ant, {name}, walked", ours(method), pairs, paired("distance")))
+    for method in shown[:-1]:
+        listed.append(against("moma_ppo", method))
+        listed.append(against("moma_ppo", method, "distance"))
+    others = [pair for pair in MODEL_FREE if pair[0] in shown]
+    listed += [against(*pair) for pair in others]
+    listed += [
+        Entry(f"ant, {name}, distance", NAMES[method], tuple(cells(method)), distance)
+        for method in shown
+    ]
     return listed
+
+
+def of_observation(preset: str, options: dict) -> list[Entry]:
+    """What every method without a model scores more where its ants observe everything."""
+    return [
+        Entry(
+            "ant, fo - po",
+            NAMES[method],
+            alternating(*(on_sets(preset, options, view, method) for view in ("full", "po"))),
+            paired("last_score"),
+        )
+        for method in ("maiql", *INDEPENDENT)
+    ]
+
+
+def on_sets(preset: str, options: dict, view: str, method: str) -> list[Cell]:
+    """A method on the ant's data sets."""
+    return [cell(preset, "ant", view, quality, method, options) for quality in qualities(preset)]
 
 
 def ablated_ant(preset: str, options: dict, name: str, view: str) -> list[Entry]:
@@ -118,23 +174,15 @@ TABLE = Table(
     options=AntOptions(),
 )
 
-INDEPENDENT = ("ibc", "itd3bc", "icql", "iomar")
-NAMES = {
-    "iql": "IQL",
-    "maiql": "MAIQL",
-    "maiql_ft": "MAIQL-ft",
-    "matd3bc": "MATD3+BC",
-    "ibc": "IBC",
-    "itd3bc": "ITD3+BC",
-    "icql": "ICQL",
-    "iomar": "IOMAR",
-}
-ANT_SETS = tuple(f"ant-{quality}" for quality in QUALITIES)
-
 
 def ours_over(row: str, method: str) -> tuple:
     """An entry of the table above."""
-    return (((row, f"MOMA-PPO - {method}"), None),)
+    return (((row, ours(method)), None),)
+
+
+def on_ants(views, *pairs: tuple[str, str]) -> tuple:
+    """Entries of differences on the ant, all data sets of the preset together."""
+    return tuple(((f"ant, {view}", gap(*pair)), None) for view in views for pair in pairs)
 
 
 def scores_of(method: str, settings) -> tuple:
@@ -146,12 +194,12 @@ def walks(method: str, view: str) -> Claim:
     """Premise of claims on the ant: one that stands still scores 0.31, more than one that tries and
     falls.
     """
-    who = NAMES.get(method, "MOMA-PPO")
+    who = NAMES[method]
     return Claim(
         "",
         f"{who}'s ant walks (1 m or more, {view.upper()}, mean of all data sets)",
-        "table4b_distance",
-        tuple(((f"{view}/{name}", method), None) for name in ANT_SETS),
+        "claims",
+        (((f"ant, {view}, distance", who), None),),
         above=1,
     )
 
@@ -276,33 +324,24 @@ CLAIMS = [
     Claim(
         "6.2, Table 4b",
         "IQL is on par with MAIQL on fully observed ants (within 0.1)",
-        "table4b",
-        tuple(((f"fo/{name}", "iql"), (f"fo/{name}", "maiql")) for name in ANT_SETS),
+        "claims",
+        on_ants(["fo"], ("iql", "maiql")),
         within=0.1,
         premise=walks("iql", "fo"),
     ),
     Claim(
         "6.2, Table 4b",
         "independent learners beat MAIQL on the ant",
-        "table4b",
-        tuple(
-            ((f"{view}/{name}", method), (f"{view}/{name}", "maiql"))
-            for view in ("fo", "po")
-            for name in ANT_SETS
-            for method in INDEPENDENT
-        ),
+        "claims",
+        on_ants(("fo", "po"), *((method, "maiql") for method in INDEPENDENT)),
         above=0,
         premise=walks("maiql", "fo"),
     ),
     Claim(
         "6.2, Table 4b",
         "partial observation costs model-free methods score",
-        "table4b",
-        tuple(
-            ((f"fo/{name}", method), (f"po/{name}", method))
-            for name in ANT_SETS
-            for method in ("maiql", *INDEPENDENT)
-        ),
+        "claims",
+        tuple((("ant, fo - po", NAMES[method]), None) for method in ("maiql", *INDEPENDENT)),
         above=0,
         premise=walks("maiql", "fo"),
     ),
@@ -337,24 +376,16 @@ CLAIMS = [
     Claim(
         "6.2, Table 4b",
         "MAIQL is below cloning on the ant",
-        "table4b",
-        tuple(
-            ((f"{view}/{name}", "maiql"), (f"{view}/{name}", "ibc"))
-            for view in ("fo", "po")
-            for name in ANT_SETS
-        ),
+        "claims",
+        on_ants(("fo", "po"), ("maiql", "ibc")),
         below=0,
         premise=walks("ibc", "fo"),
     ),
     Claim(
         "6.2, Table 4b",
         "fine-tuning MAIQL in the simulator does not help",
-        "table4b",
-        tuple(
-            ((f"{view}/{name}", "maiql_ft"), (f"{view}/{name}", "maiql"))
-            for view in ("fo", "po")
-            for name in ANT_SETS
-        ),
+        "claims",
+        on_ants(("fo", "po"), ("maiql_ft", "maiql")),
         below=0,
         premise=walks("maiql", "fo"),
     ),

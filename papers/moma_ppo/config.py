@@ -18,6 +18,7 @@ REACHER = ("iql", "maiql", "matd3bc", "ibc", "itd3bc", "icql", "iomar", "moma_pp
 ANT = ("iql", "maiql", "maiql_ft", "ibc", "itd3bc", "icql", "iomar", "moma_ppo")
 VIEWS = {"all-observant": "full", "independent": "independent", "leader-only": "leader_only"}
 QUALITIES = ("random", "medium", "full-replay", "expert")  # of the ant
+LEFT_OUT = {"standard": ("expert",)}  # of them, where a preset has no time for all
 METHODS: dict[str, tuple[str, type]] = {  # learners, loaded when needed, and hyperparameters
     "moma_ppo": ("common.learning.mappo:MAPPO", MAPPOConfig),
     "iql": ("papers.moma_ppo.iql:IQL", IQLConfig),
@@ -238,6 +239,11 @@ def preset_of(preset: str, task: str) -> dict:
     if task == "coordination":
         return GAME_PRESETS[preset]
     return PRESETS[preset] | TASK_PRESETS[task].get(preset, {})
+
+
+def qualities(preset: str) -> list[str]:
+    """The ant's data sets that a preset trains on."""
+    return [quality for quality in QUALITIES if quality not in LEFT_OUT.get(preset, ())]
 
 
 def calibration_of(preset: str, task: str) -> Calibration:

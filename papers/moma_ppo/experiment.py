@@ -24,6 +24,7 @@ from papers.moma_ppo.config import (
     hyper_layers,
     model_layers,
     preset_of,
+    qualities,
     sizes_of,
 )
 
@@ -245,7 +246,7 @@ def model_entries(preset: str) -> list[tuple[str, Cell]]:
     """All robots' world models by the row they are shown in."""
     places = [
         ("reacher", "expert-mix"),
-        *(("ant", quality) for quality in ("random", "medium", "full-replay", "expert")),
+        *(("ant", quality) for quality in qualities(preset)),
     ]
     return [
         (f"{task}/{quality}", models.model_cell(preset, task, quality)) for task, quality in places

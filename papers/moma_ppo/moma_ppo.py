@@ -6,6 +6,7 @@ The world model is in ensemble.py and world.py, MAPPO in common/learning/mappo.p
 Axes: M members, N agents, B rollouts side by side, T steps, D state.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,10 @@ from papers.moma_ppo.audit import Audit
 from papers.moma_ppo.limits import GAME_LIMITS, LIMITS, VARIANTS, Cut
 from papers.moma_ppo.tasks import SIMULATED, Setting
 from papers.moma_ppo.training import learner_of
+
+# Rounds of rollouts after an epoch's first are shorter by this: what rollouts that were cut lack is
+# little
+LATER = 4
 
 
 def build(members: Members, device: str) -> Training:
@@ -89,7 +94,8 @@ def imagine(setting: Setting, mappo: MAPPO, world, epoch: int) -> Epoch:
     have = torch.zeros(len(setting.seeds), device=setting.device)
     while have.min() < config["transitions"]:
         turn = f"{epoch}/{len(rounds)}"
-        index = setting.data.draw_index(count, streams(f"starts/{turn}"))
+        many = math.ceil(count / LATER) if rounds else count
+        index = setting.data.draw_index(many, streams(f"starts/{turn}"))
         state, history = setting.data.start(index)
         actions = streams(f"actions/{turn}")
         of_world = streams(f"world/{turn}")

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from common.learning.conservative import weighted_logsumexp
+from common.learning.kernels import sample_values
 from common.learning.losses import td_loss, td_target, uniform_log_density
 from common.learning.mixing import Mixing, mix
-from common.learning.networks import apply_mlp
+from common.learning.networks import apply_mlp, first_layer, layers
 from common.learning.philox import Streams
 from common.learning.population import Parameters, mean_over_batch
 from common.learning.ranges import Count, CountOrZero, NotNegative, Positive, Share
@@ -87,17 +89,21 @@ def omar_loss(
     return share * drawn - (1 - share) * mean_over_batch(q) + cost
 
 
-def conservative_penalty(sampled: Tensor, log_density: Tensor, q: Tensor) -> Tensor:
+def conservative_penalty(
+    params: Parameters, features: Tensor, actions: Tensor, log_density: Tensor, q: Tensor
+) -> Tensor:
     """[M, N] CQL(H) penalty (Kumar et al., 2020, Eq. 4), summed over heads.
 
         mean_b [ logsumexp_k (Q(o, a_k) - log density(a_k)) - Q(o, a) ]
 
     Args:
-        sampled: Q of sampled actions [M, N, E, B, K]; log_density: theirs [M, N, B, K].
+        features: [M, N, B, F]; actions: sampled ones [M, N, B, K, A]; log_density: theirs [M, N, B,
+            K].
         q: of the data's actions [M, N, E, B].
     """
-    weighted = sampled - log_density.unsqueeze(2)
-    return (weighted.logsumexp(-1) - q).mean(-1).sum(2)
+    samples = (features.unsqueeze(2), actions.unsqueeze(2), log_density.unsqueeze(2))
+    weights = layers(params, first_layer(params, None))
+    return (weighted_logsumexp(*samples, *weights) - q.mean(-1)).sum(2)
 
 
 def normal_log_density(noise: Tensor, std: float) -> Tensor:
@@ -116,10 +122,10 @@ def agent_q(
 
 
 def sampled_q(params: Parameters, features: Tensor, actions: Tensor) -> Tensor:
-    """[M, N, E, B, K] of features [M, N, B, F] and actions [M, N, B, K, A]."""
-    count = actions.shape[3]
-    repeated = features.repeat_interleave(count, dim=2)
-    return agent_q(params, repeated, actions.flatten(2, 3)).unflatten(-1, (-1, count))
+    """[M, N, B, K] the first critic's values of features [M, N, B, F] and actions [M, N, B, K, A],
+    without gradients.
+    """
+    return sample_values(features, actions, *layers(params, first_layer(params, None), head=0))
 
 
 def constant(params: Parameters) -> Parameters:
@@ -282,8 +288,7 @@ class ICQL(TD3):
         q = agent_q(self.networks["q"], features, batch.action)
         loss = td_loss(q, target).sum(1)
         actions, log_density = self.sampled_actions(features, batch)
-        sampled = sampled_q(self.networks["q"], features, actions)
-        penalty = conservative_penalty(sampled, log_density, q)
+        penalty = conservative_penalty(self.networks["q"], features, actions, log_density, q)
         return loss + self.config.cql * penalty.sum(1)
 
     @torch.no_grad()
@@ -334,7 +339,7 @@ class IOMAR(ICQL):
             return self.search_streams.normal(population)
 
         def value(actions: Tensor) -> Tensor:
-            return sampled_q(critic, features, actions)[:, :, 0]
+            return sampled_q(critic, features, actions)
 
         def refine(actions: Tensor, q: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
             return refine_elites(actions, q, config.elites)

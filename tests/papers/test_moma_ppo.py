@@ -78,10 +78,12 @@ from papers.moma_ppo.td3 import (
     ITD3BC,
     MATD3BC,
     TD3Config,
+    agent_q,
     cloning_loss,
     conservative_penalty,
     normal_log_density,
     omar_loss,
+    sampled_q,
     smoothed,
 )
 from papers.moma_ppo.world import LearnedWorld, Limits, clip, covariance_norm, penalty
@@ -807,10 +809,16 @@ def test_the_losses_of_td3s_relatives_by_hand():
 
 
 def test_the_conservative_penalty_equals_a_slow_twin(stream):
-    sampled = torch.randn(2, 3, 2, 4, 5, generator=stream)
+    learner = ICQL([0, 1], [6, 6, 6], 4, 2, TD3Config(hidden=16, memory=4))
+    params = learner.networks["q"]
+    features = torch.randn(2, 3, 4, SMALL["memory"] + 6, generator=stream)
+    actions = torch.rand(2, 3, 4, 5, 2, generator=stream)
     log_density = torch.randn(2, 3, 4, 5, generator=stream)
     q = torch.randn(2, 3, 2, 4, generator=stream)
-    penalty = conservative_penalty(sampled, log_density, q)
+    penalty = conservative_penalty(params, features, actions, log_density, q)
+    each = [agent_q(params, features, actions[:, :, :, k]) for k in range(5)]
+    sampled = torch.stack(each, -1).detach()
+    assert torch.allclose(sampled_q(params, features, actions), sampled[:, :, 0], atol=1e-6)
     for m, n in np.ndindex(2, 3):
         total = 0.0
         for head, row in np.ndindex(2, 4):
