@@ -44,7 +44,8 @@ ENTROPY_TARGET = {
 }  # minus the joint action's size
 
 LENGTH = 10  # steps of a rollout
-FOLLOWED = 100  # rollouts of an audit
+FOLLOWED = {"smoke": 2, "quick": 20, "standard": 50}  # rollouts of an audit
+USUALLY_FOLLOWED = 100
 DEFAULT_VARIANT = "epistemic, adaptive"
 
 
@@ -150,7 +151,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # The smallest protocol that can decide the paper's claims; reasons are in notes.md
     "standard": {
-        "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 10,
+        "seeds": [0, 1, 2], "data_size": "paper", "updates": 20_000, "evaluations": 8,
         "averaged": 5, "episodes": 20,
         "epochs": 500, "transitions": 2000,
         "small": {"hidden": 128, "memory": 32, "lr": 3e-4}, "batch_size": 128,
@@ -176,17 +177,18 @@ TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Reacher is cheap enough to be learned at quick, the ant is not
     "reacher": {
         "quick": {
-            "updates": 5000,
-            "epochs": 125,
-            "evaluations": 5,
+            "updates": 4000,
+            "epochs": 100,
+            "evaluations": 4,
             "averaged": 2,
             "episodes": 20,
         },
         # Five seeds: differences between methods are of the size of those between seeds
         "standard": {
             "seeds": [0, 1, 2, 3, 4],
-            "updates": 15_000,
-            "epochs": 375,
+            "updates": 12_000,
+            "epochs": 300,
+            "evaluations": 10,
             "small": {"hidden": 64, "memory": 16, "lr": 1e-3},
             "batch_size": 64,
         },
@@ -196,8 +198,9 @@ TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {
             "updates": 120,
             "epochs": 3,
-            "evaluations": 3,
+            "evaluations": 2,
             "averaged": 1,
+            "episodes": 2,
             "ft_updates": 120,
             "model": QUICK_MODEL | {"updates": 500},
         },
@@ -207,7 +210,7 @@ TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 1000,
             "ppo_evaluations": 20,
             # Of Figure 6 and the parts, the reference among them
-            "ablation": {"epochs": 300, "evaluations": 6},
+            "ablation": {"epochs": 300, "evaluations": 6, "episodes": 10},
         },
     },
 }

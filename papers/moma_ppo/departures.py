@@ -310,9 +310,10 @@ DEPARTURES = [
         "",
         "",
         (
-            "a million rows; Reacher: five seeds, 15,000 gradient steps of every method; the ant: "
-            "three seeds, networks of 128 (memory 32), 10,000 updates, 1,000 epochs, 300 in "
-            "Figure 6 and the ablations; world models of 4 layers of 256, 5,000 updates"
+            "a million rows; Reacher: five seeds, 12,000 gradient steps of every method; the ant: "
+            "random, medium and full-replay data, three seeds, networks of 128 (memory 32), 10,000 "
+            "updates, 1,000 epochs, 300 in Figure 6 and the ablations; world models of 4 layers "
+            "of 256, 5,000 updates"
         ),
         option="PRESETS",
     ),
@@ -321,8 +322,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "two seeds, networks of 64 (memory 16, world model 128); 5,000 gradient steps of "
-            "every method on Reacher (125 epochs), 120 on the ant (3); values are not clipped, "
+            "two seeds, networks of 64 (memory 16, world model 128); 4,000 gradient steps of "
+            "every method on Reacher (100 epochs), 120 on the ant (3); values are not clipped, "
             "as a clip of 0.2 an epoch makes their loss explode where they are raw"
         ),
         option="PRESETS",

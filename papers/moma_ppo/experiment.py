@@ -17,6 +17,7 @@ from papers.moma_ppo.config import (
     FOLLOWED,
     GAME_PRESETS,
     LENGTH,
+    USUALLY_FOLLOWED,
     ModelRollouts,
     Options,
     OwnRollouts,
@@ -132,7 +133,7 @@ def rollout_layers(preset: str, task: str, length: int) -> list[Layer]:
         read |= {"value_units": "raw"}
     epochs = {"epochs": sizes["epochs"], "updates": 0, "transitions": sizes["transitions"]}
     if task != "coordination":
-        epochs["followed"] = 2 if preset == "smoke" else FOLLOWED
+        epochs["followed"] = FOLLOWED.get(preset, USUALLY_FOLLOWED)
     return [Layer(f"preset {preset}", epochs), Layer("MOMA-PPO", usual | read)]
 
 
@@ -155,23 +156,25 @@ def program_key(cell: Cell) -> tuple:
     )
 
 
-# Seconds per update and member of four agents on one quiet core, at widths of 64, 128 and 256 with
-# memories of 16, 32 and 128 and minibatches of 64, 128 and 256; see benchmarks/moma_ppo_costs.py
+# Seconds per update and member of four agents on one core of a machine whose other cores are busy,
+# at widths of 64, 128 and 256 with memories of 16, 32 and 128 and minibatches of 64, 128 and 256;
+# see benchmarks/moma_ppo_costs.py
 WIDTHS = (64, 128, 256)
 UNIT_COST = {
-    "iql": (7e-3, 20e-3, 160e-3),  # of one agent, so a quarter of it
-    "maiql": (6.4e-3, 14.7e-3, 144e-3),
-    "ibc": (1.4e-3, 3.7e-3, 32e-3),
-    "itd3bc": (3.5e-3, 6.9e-3, 92e-3),
-    "matd3bc": (3.5e-3, 6.9e-3, 92e-3),
-    "icql": (10.8e-3, 42e-3, 369e-3),
-    "iomar": (11e-3, 47e-3, 509e-3),
-    "moma_ppo": (5.6e-3, 12.5e-3, 86e-3),  # of 250 rows
+    "iql": (11e-3, 31e-3, 370e-3),  # of one agent, so a quarter of it
+    "maiql": (7.1e-3, 19.2e-3, 230e-3),
+    "ibc": (1.8e-3, 4.7e-3, 50e-3),
+    "itd3bc": (3.5e-3, 11e-3, 146e-3),
+    "matd3bc": (3.5e-3, 11e-3, 146e-3),
+    "icql": (8.4e-3, 42e-3, 385e-3),
+    "iomar": (9.2e-3, 45e-3, 415e-3),
+    "moma_ppo": (7.5e-3, 12.9e-3, 86e-3),  # of 250 rows
 }
+ROLLED = 1.3  # steps that are rolled out for one that is learned from
 LIKE = {"maiql_ft": ("maiql", 1.15), "moma_iql": ("maiql", 1.5)}  # with rollouts of their own
 FLOPS = 1e11  # of a world model, a second on one core
 USUAL_WIDTH = 64  # of a method that says nothing of its own
-STEP_COST = 2.3e-4  # seconds of a step of the ant with its policies, at a width of 128
+STEP_COST = 3e-4  # seconds of a step of the ant with its policies, at a width of 128
 
 
 def cost(cell: Cell) -> float:
@@ -212,7 +215,7 @@ def update_cost(config: dict, method: str, rows: int) -> float:
 def model_cost(model: dict) -> float:
     """Estimated seconds of a world model's training."""
     rows = model["members"] * model["batch_size"]
-    return 10 + model["updates"] * (2e-3 + 6 * rows * weights_of(model) / FLOPS)
+    return 10 + model["updates"] * (8e-3 + 6 * rows * weights_of(model) / FLOPS)
 
 
 def weights_of(model: dict) -> int:
@@ -224,7 +227,8 @@ def epoch_cost(config: dict) -> float:
     """Estimated seconds of a member's epoch of MOMA-PPO: rollouts in the model, then updates."""
     hyper = config["hyper"]
     model = config["model"]
-    rolling = 2 * config["transitions"] * model["kept"] * weights_of(model) / FLOPS
+    rolled = ROLLED * config["transitions"]
+    rolling = 2 * rolled * model["kept"] * weights_of(model) / FLOPS
     rows = config["transitions"] * hyper["passes"]
     update = update_cost(config, "moma_ppo", rows)
     return 0.03 + rolling + update
