@@ -1,4 +1,5 @@
-"""What OMAR's notes say about Table 3, row by row: every number and reason is read from results.
+"""What OMAR's notes say about Table 3 row by row, and about its data: every number and reason is
+read from results.
 
 Reasons are facts that stand beside a difference, not proofs: how good the data are, here and
 released, what methods lose after their best evaluation, how far single runs lie apart, and what the
@@ -8,7 +9,7 @@ ablations say of the same data.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.reporting import catalogue, scores
+from common.reporting import catalogue, claims, scores
 from common.reporting.readme import SHOWN, markdown
 from common.reporting.stored import Stored, committed
 from common.running.files import read_csv
@@ -25,6 +26,7 @@ class Row:
     Attributes:
         means, sds, published, published_sds: of every method.
         gaps: ours minus published, of the methods that differ.
+        alone: the same of those that would differ if the table had no other numbers.
         data: score of the data.
         curves: of every method its learning curve, mean over runs, by round.
     """
@@ -36,12 +38,18 @@ class Row:
     published: dict[str, float]
     published_sds: dict[str, float]
     gaps: dict[str, float]
+    alone: dict[str, float]
     data: float | None
     curves: dict[str, dict[int, float]]
 
     @property
     def name(self) -> str:
         return f"{self.quality}/{self.task}"
+
+    @property
+    def concerned(self) -> list[str]:
+        """Methods whose scores ask for a reason."""
+        return [*self.gaps, *self.alone]
 
 
 def best(name: str) -> tuple[str, Stored] | None:
@@ -69,6 +77,10 @@ def rows_of(there: Stored) -> list[Row]:
             means = {method: entry.mean or 0.0 for method, entry in shown.items()}
             printed = {method: published[name, method] for method in COLUMNS}
             data = entries.get((name, "data"))
+            gaps: dict[str, dict[str, float]] = {}
+            for method in COLUMNS:
+                gap = means[method] - printed[method][0]
+                gaps.setdefault(words[name, method].word, {})[method] = gap
             rows.append(
                 Row(
                     task,
@@ -77,11 +89,8 @@ def rows_of(there: Stored) -> list[Row]:
                     {method: entry.std or 0.0 for method, entry in shown.items()},
                     {method: mean for method, (mean, _) in printed.items()},
                     {method: sd or 0.0 for method, (_, sd) in printed.items()},
-                    {
-                        method: means[method] - printed[method][0]
-                        for method in COLUMNS
-                        if words[name, method].word == "differs"
-                    },
+                    gaps.get("differs", {}),
+                    gaps.get("not significant after correction", {}),
                     data.mean if data else None,
                     {method: curves.get((name, method), {}) for method in COLUMNS},
                 )
@@ -123,6 +132,8 @@ def rows_block(_: str) -> str:
 def sentence(row: Row) -> str:
     """What is known of a row."""
     found = "" if row.gaps else "no difference is significant"
+    if row.alone:
+        found += f"{'; ' * bool(found)}by itself {named(row.alone)} would be"
     return "; ".join(filter(None, [found, order(row), *(rule(row) for rule in RULES)]))
 
 
@@ -160,7 +171,7 @@ def of_runs(row: Row) -> str:
     """Methods whose runs lie far apart, where the published ones do not."""
     wide = [
         f"{TITLES[method]} {row.sds[method]:.0f} ({row.published_sds[method]:.0f})"
-        for method in row.gaps
+        for method in row.concerned
         if row.sds[method] > max(NEAR, 2 * row.published_sds[method])
     ]
     return f"sd over runs {', '.join(wide)}" if wide else ""
@@ -169,7 +180,7 @@ def of_runs(row: Row) -> str:
 def of_decay(row: Row) -> str:
     """Methods that lose what they had."""
     lost = []
-    for method in row.gaps:
+    for method in row.concerned:
         curve = row.curves[method]
         peak = max(curve, key=curve.__getitem__, default=None)
         if peak is not None and curve[peak] - curve[max(curve)] > NEAR:
@@ -182,7 +193,7 @@ def of_noise(row: Row) -> str:
     found = best("ablation_data") if row.task == "cooperative_navigation" else None
     means = {entry.name: entry.mean for entry in found[1].entries} if found else {}
     changes = {}
-    for method in row.gaps:
+    for method in row.concerned:
         before, after = (
             means.get((f"{row.quality}/smooth, noise {noise}", method)) for noise in (0.1, 0.3)
         )
@@ -193,7 +204,7 @@ def of_noise(row: Row) -> str:
 
 def of_weights(row: Row) -> str:
     """What MA-ICQ's other weights would do."""
-    concerned = row.task == "cooperative_navigation" and "ma_icq" in row.gaps
+    concerned = row.task == "cooperative_navigation" and "ma_icq" in row.concerned
     found = best("ablation_icq") if concerned else None
     means = {
         entry.column: entry.mean
@@ -212,4 +223,33 @@ def of_weights(row: Row) -> str:
 RULES: tuple[Callable[[Row], str], ...] = (of_all, of_data, of_runs, of_decay, of_noise, of_weights)
 
 
-BLOCKS = {"rows": rows_block}
+def actions_block(_: str) -> str:
+    """What the data's distribution of actions does to the methods, on navigation."""
+    found = best("ablation_data")
+    if not found:
+        return "Not run yet."
+    preset, there = found
+    seeds = claims.finite(there)
+    rows = [row for row in dict.fromkeys(entry.row for entry in there.entries) if row != usual(row)]
+    lines = [
+        [row, *(change(seeds, (row, method), (usual(row), method)) for method in COLUMNS)]
+        for row in rows
+    ]
+    return markdown(lines, [f"data (at {preset})", *(TITLES[method] for method in COLUMNS)])
+
+
+def usual(row: str) -> str:
+    """The data of that quality as Table 3 has them."""
+    return f"{row.partition('/')[0]}/smooth, noise 0.1"
+
+
+def change(seeds: claims.Seeds, name: scores.Name, base: scores.Name) -> str:
+    """Of a mean against another, data set by data set, with its 95 % interval."""
+    samples = claims.differences(((name, base),), seeds)
+    if samples is None:
+        return "-"
+    mean, low, high = claims.interval(samples)
+    return f"{mean:+.0f} [{low:+.0f}, {high:+.0f}]"
+
+
+BLOCKS = {"rows": rows_block, "actions": actions_block}
