@@ -89,8 +89,9 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
 @media print {
   .frame { display: block; } .side, .index, .up { display: none; }
   .scroll { overflow: visible; } body { font-size: 10.5px; } table { font-size: 8.5px; }
-  .claims td { min-width: 0 !important; } h2 { break-before: page; } h3 { break-after: avoid; }
-  tr, img, .card { break-inside: avoid; } img { max-height: 9cm; width: auto; }
+  .claims td { min-width: 0 !important; } h2 { break-before: page; margin-top: 0; }
+  h2:first-of-type { break-before: auto; } h3, .facts, figcaption { break-after: avoid; }
+  tr, img, .card, figure { break-inside: avoid; } img { max-height: 9cm; width: auto; }
   main { padding: 0; } * { print-color-adjust: exact; }
 }
 """
