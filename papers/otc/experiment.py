@@ -103,6 +103,9 @@ BALANCED_COST = 2.6e-3
 EMBEDDING_COST = 0.24e-3  # of an update of the embedding of width 64
 IMPROVE_COST = 38e-3  # of a trust-region step on 1,000 imagined rows, width 64
 GROWTH = 1.25  # time grows with this power of the width
+EMBEDDED_COST = 1.3e-6  # of a row that is embedded, width 64
+START_COST = 1.5  # of a program
+DEPLOYMENT_COST = 2.4  # of a program's: thousand steps of few robots, one after the other
 STEP_COST = 34e-6  # of a robot and its policy
 CANDIDATE_COST = 0.43e-6  # of each action that BCQ chooses from
 LENGTH = {"halfcheetah": 1000, "walker2d": 350, "hopper": 200}  # of an episode: others fall
@@ -124,14 +127,17 @@ def cost(cell: Cell) -> float:
     if config["strategy"] == "embedding":
         embedding = config["embedding"]
         cost_of_one = EMBEDDING_COST * width(config) * embedding["batch_size"] / 128
-        seconds += embedding["updates"] * cost_of_one
+        seconds += embedding["updates"] * cost_of_one + rows_of(cell) * EMBEDDED_COST * width(
+            config
+        )
     if base == "bremen":
         hyper = config["hyper"]
         rows = hyper["rollouts"] * hyper["horizon"] / 1000
         steps = hyper["first_iterations"] * third + config["deployments"] * hyper["iterations"]
         seconds += steps * rows * IMPROVE_COST * width(config)
     playing = robot_steps(cell) * (STEP_COST + CANDIDATE_COST * candidates_of(config))
-    return 0.5 + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
+    whole = START_COST + config["deployments"] * DEPLOYMENT_COST * training.uses_robot(cell)
+    return third * whole + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
 
 
 def width(config: dict) -> float:
@@ -161,9 +167,15 @@ def robot_steps(cell: Cell) -> int:
     between = config["deployments"] - 1
     ends = config["final_episodes"] * 4 / 3  # before the first deployment, once for all variants
     episodes = ends + between * config["eval_episodes"]
-    size = known_sizes().get((config["task"], config["quality"], config["data_size"]))
-    brought = int(config["deployment_share"] * size.steps) if size else 0
+    brought = int(config["deployment_share"] * rows_of(cell))
     return round(LENGTH[config["task"]] * episodes) + config["deployments"] * brought
+
+
+def rows_of(cell: Cell) -> int:
+    """Rows of the cell's data set; 0 of one that is imported."""
+    config = cell.config
+    size = known_sizes().get((config["task"], config["quality"], config["data_size"]))
+    return size.steps if size else 0
 
 
 def candidates_of(config: dict) -> int:
