@@ -18,13 +18,15 @@ SIZING = [
     "data",
     "one core",
     *(f"{count} cores" for count in CORES),
+    "one GPU, projected",
     "longest program",
     "dominated by",
 ]
 SIZING_NOTE = (
     "From costs measured on one core (benchmarks/); scripts share cells and data. Programs are "
-    "what can run side by side, so no number of cores is faster than the longest one. GPUs: not "
-    "measured, no GPU has run this yet."
+    "what can run side by side, so no number of cores is faster than the longest one. One GPU: "
+    "cells one after the other, projected from kernel launches and products, not measured "
+    "(benchmarks/gpu.py measures rates where there is one)."
 )
 WIDTH = 100  # columns of a terminal
 SHOWS = 36  # columns of what a script shows
@@ -180,4 +182,18 @@ def sizing_row(name: str, costs: dict[Cell, float], longest: float, dominated: s
     total = sum(costs.values())
     spread = [duration(max(total / cores, longest)) for cores in CORES]
     size = gigabytes(data_bytes(list(costs)))
-    return [name, len(costs), size, duration(total), *spread, duration(longest), dominated]
+    gpu = gpu_seconds(list(costs))
+    projected = "-" if gpu is None else duration(gpu)
+    took = [duration(total), *spread, projected, duration(longest)]
+    return [name, len(costs), size, *took, dominated]
+
+
+def gpu_seconds(cells: list[Cell]) -> float | None:
+    """Projected seconds of cells one after the other on one GPU; None if a paper says nothing."""
+    total = 0.0
+    for cell in cells:
+        cost = work.paper(cell.paper).gpu_cost
+        if cost is None:
+            return None
+        total += cost(cell)
+    return total

@@ -73,6 +73,7 @@ class Paper:
             `common.running.experiment.Recording`.
         cost: seconds a cell takes on one core, estimated.
         max_members: of one program, by preset, where it differs from MAX_MEMBERS.
+        gpu_cost: seconds a cell takes on one GPU, projected; None where there is no projection.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Paper:
     record: Callable[[list[Cell]], AbstractContextManager]
     cost: Callable[[Cell], float]
     max_members: dict[str, int] = field(default_factory=dict)
+    gpu_cost: Callable[[Cell], float] | None = None
 
     def state(self, cell: Cell) -> str:
         """ "done", "missing" or "stale: why"."""

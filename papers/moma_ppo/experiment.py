@@ -11,7 +11,7 @@ import numpy as np
 from common.reporting import tables
 from common.running import experiment, program, work
 from common.running.cells import Cell, Layer, defaults
-from papers.moma_ppo import models, tasks, training
+from papers.moma_ppo import audit, models, tasks, training
 from papers.moma_ppo.config import (
     DEFAULT_VARIANT,
     FOLLOWED,
@@ -22,6 +22,7 @@ from papers.moma_ppo.config import (
     Options,
     OwnRollouts,
     Sizes,
+    gradient_steps,
     hyper_layers,
     model_layers,
     preset_of,
@@ -192,11 +193,16 @@ def cost(cell: Cell) -> float:
         learning = config["epochs"] * epoch_cost(config)
     else:
         learning = config["updates"] * update_cost(config, method, config["batch_size"])
-    robot = 0.05 if config["task"] == "reacher" else 1.0  # its episodes' steps, in thousands
+    return 2 + members * (learning + playing_cost(config))
+
+
+def playing_cost(config: dict) -> float:
+    """Estimated seconds of a member's evaluations and audits on a robot."""
+    width = config["hyper"].get("hidden", USUAL_WIDTH)
+    steps = 50 if config["task"] == "reacher" else 1000  # of an episode
     step = STEP_COST * max(1.0, width / 128)
-    playing = config["evaluations"] * config["episodes"] * robot * 1000 * step
-    following = config["evaluations"] * config.get("followed", 0) * 100 * step
-    return 2 + members * (learning + playing + following)
+    rollouts = config["episodes"] * steps + config.get("followed", 0) * 2 * max(audit.STEPS)
+    return config["evaluations"] * rollouts * step
 
 
 def update_cost(config: dict, method: str, rows: int) -> float:
@@ -234,6 +240,33 @@ def epoch_cost(config: dict) -> float:
     return 0.03 + rolling + update
 
 
+# Of a GPU, by arithmetic: small networks wait for kernel launches, large ones for products, which
+# it does as fast as so many cores. Simulators stay on the cores beside it.
+LAUNCH = 8e-6  # seconds
+LAUNCHES = 800  # of an update without a model, however many members
+LAUNCHES_OF_PPO = 250  # of a minibatch, an epoch's rollouts included
+LAUNCHES_OF_MODELS = 500
+CORES_OF_GPU = 150
+CORES_BESIDE = 16
+
+
+def gpu_cost(cell: Cell) -> float:
+    """Projected seconds on one GPU."""
+    config = cell.config
+    if config["method"] == "world_model":
+        waiting = config["model"]["updates"] * LAUNCHES_OF_MODELS * LAUNCH
+        return max(waiting, model_cost(config["model"]) / CORES_OF_GPU)
+    members = len(config["seeds"])
+    if config["method"] == "moma_ppo":
+        learning = config["epochs"] * (0 if tasks.is_game(config) else epoch_cost(config))
+        waiting = gradient_steps(config) * LAUNCHES_OF_PPO * LAUNCH
+    else:
+        learning = config["updates"] * update_cost(config, config["method"], config["batch_size"])
+        waiting = config["updates"] * LAUNCHES * LAUNCH
+    playing = 0 if tasks.is_game(config) else members * playing_cost(config)
+    return max(waiting, members * learning / CORES_OF_GPU) + playing / CORES_BESIDE
+
+
 PAPER = work.Paper(
     name="moma_ppo",
     roots=training.roots,
@@ -242,6 +275,7 @@ PAPER = work.Paper(
     train=functools.partial(program.train, training.build),
     record=experiment.Recording,
     cost=cost,
+    gpu_cost=gpu_cost,
     max_members={"smoke": 1000, "quick": 30, "standard": 30, "paper": 3},
 )
 

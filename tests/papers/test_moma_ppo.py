@@ -58,7 +58,14 @@ from papers.moma_ppo.ensemble import (
     split_rows,
     tensors_of,
 )
-from papers.moma_ppo.experiment import PAPER, cell, game_cell
+from papers.moma_ppo.experiment import (
+    PAPER,
+    cell,
+    game_cell,
+    gpu_cost,
+    playing_cost,
+    update_cost,
+)
 from papers.moma_ppo.iql import (
     IBC,
     IQL,
@@ -1057,3 +1064,13 @@ def test_calibration_proposes_what_the_model_was_stored_with_and_says_how_long_r
         assert calibrate.main(words) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
+
+
+def test_a_gpu_waits_for_launches_where_networks_are_small():
+    small = cell("quick", "ant", "full", "medium", "ibc", ANT_OPTIONS)
+    played = 2 * playing_cost(small.config) / 16
+    assert gpu_cost(small) == pytest.approx(120 * 800 * 8e-6 + played)
+    large = cell("paper", "ant", "full", "medium", "iomar", ANT_OPTIONS)
+    played = 3 * playing_cost(large.config) / 16
+    products = 3 * 1e6 * update_cost(large.config, "iomar", 256) / 150
+    assert gpu_cost(large) == pytest.approx(products + played)
