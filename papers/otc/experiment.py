@@ -118,7 +118,8 @@ def cost(cell: Cell) -> float:
         return {"smoke": 2, "paper": 60}.get(cell.preset, 20)
     base = config["base"]
     share = config["tuning"]["batch_size"] / 128
-    narrower = config["hyper"]["hidden"] / HYPER.get(base, HYPER["bcq"])["hidden"]
+    usual = HYPER.get(base, HYPER["bcq"])["hidden"]
+    narrower = config["hyper"].get("hidden", usual) / usual
     update = UNIT_COST.get(base, UNIT_COST["bcq"]) * share * narrower**GROWTH
     third = 1 / 3  # of what the variants of a seed share
     seconds = config["offline_updates"] * update * 1.3 * third
@@ -142,7 +143,7 @@ def cost(cell: Cell) -> float:
 
 def width(config: dict) -> float:
     """How many times as long networks of the cell's width take as networks of 64."""
-    return (config["hyper"]["hidden"] / 64) ** GROWTH
+    return (config["hyper"].get("hidden", 64) / 64) ** GROWTH
 
 
 def choosing(config: dict) -> float:
