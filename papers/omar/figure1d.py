@@ -2,8 +2,8 @@
 
 Of the states of minibatches, looked at all along the training, in which MA-CQL's policy sits in a
 poor local maximum, the entries count how many each method's actor leaves for the slope of a higher
-one, in one step as in the paper, and in ten and a hundred. The picture shows one such state of
-every seed, and the last row the values there.
+one, in one step as in the paper, and in ten and a hundred. Of every seed the state with the widest
+gap is kept, its values are in the last row; the picture shows the widest of these.
 """
 
 import common.reporting  # noqa: F401  (finds the environment first)
@@ -57,22 +57,31 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 def draw(table, shown, path, preset) -> None:
-    """The landscape of every seed with the three actions."""
+    """The landscape with the widest gap below its highest value, and the three actions on it."""
     seeds = shown[0].made["extra"][0]
-    size = (3.3 * len(seeds), 3.2)
-    figure, grid = figures.subplots(1, len(seeds), figsize=size, squeeze=False)
-    for axes, facts in zip(grid[0], seeds, strict=True):
-        axes.plot(facts["actions"], facts["landscape"], color="black")
-        for name, (label, marker, color) in MARKERS.items():
-            height = np.interp(facts[name], facts["actions"], facts["landscape"])
-            axes.plot(facts[name], height, marker, color=color, label=label, markersize=8)
-        state = f"seed {facts['seed']}, agent {facts['agent']}, update {facts['updates']}"
-        axes.set(title=state, xlabel="action")
-        axes.grid(alpha=0.3)
-    grid[0][0].set_ylabel("Q")
-    grid[0][0].legend(fontsize=8)
+    facts = max(seeds, key=gap)
+    figure, axes = figures.subplots(figsize=(4.5, 3.6))
+    axes.plot(facts["actions"], facts["landscape"], color="black")
+    for name, (label, marker, color) in MARKERS.items():
+        axes.plot(facts[name], height_at(facts, name), marker, color=color, label=label)
+    state = f"seed {facts['seed']}, agent {facts['agent']}, update {facts['updates']}"
+    title = f"{state}: the widest gap of {len(seeds)} seeds"
+    axes.set_title(title, fontsize=9)
+    axes.set(xlabel="action", ylabel="Q")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     figures.save(figure, path)
+
+
+def height_at(facts: dict, name: str) -> float:
+    """Q of one of the actions, in the state that a seed kept."""
+    return float(np.interp(facts[name], facts["actions"], facts["landscape"]))
+
+
+def gap(facts: dict) -> float:
+    """How far the policy is below the highest value."""
+    return max(facts["landscape"]) - height_at(facts, next(iter(MARKERS)))
 
 
 TABLE = Table(
