@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "seeds": [0, 1, 2],
         "data_size": "quick",
-        "rounds": 800,
+        "rounds": 600,
         "eval_every": 100,
         "eval_episodes": 10,
         "final_episodes": 50,
@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 VARIED_PRESETS: dict[str, dict[str, Any]] = {"standard": {"seeds": [0, 1, 2, 3, 4]}}
 # The sweeps of Figures 3 and 4, whose cells are many
 SWEEP_PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"rounds": 300, "seeds": [0, 1]},
+    "quick": {"rounds": 200, "seeds": [0, 1]},
     "standard": {"rounds": 801, "seeds": [0, 1, 2]},
 }
 # The experiments on the line. At the paper's 10,001 rounds OMAR's curve was flat from round 3,000
@@ -113,8 +113,8 @@ LINE_PRESETS: dict[str, dict[str, Any]] = {"quick": {"rounds": 500}, "standard":
 ROBOT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"eval_episodes": 1, "final_episodes": 1, "backbone": {"hidden": 32}},
     "quick": {
-        "rounds": 2000,
-        "eval_every": 500,
+        "rounds": 1000,
+        "eval_every": 250,
         "eval_episodes": 5,
         "final_episodes": 10,
         "backbone": {"hidden": 64, "actor_lr": 1e-3, "critic_lr": 1e-3},
