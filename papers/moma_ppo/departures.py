@@ -322,8 +322,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "two seeds, networks of 64 (memory 16, world model 128); 4,000 gradient steps of "
-            "every method on Reacher (100 epochs), 120 on the ant (3); values are not clipped, "
+            "two seeds, networks of 64 (memory 16, world model 128); 2,800 gradient steps of "
+            "every method on Reacher (70 epochs), 120 on the ant (3); values are not clipped, "
             "as a clip of 0.2 an epoch makes their loss explode where they are raw"
         ),
         option="PRESETS",

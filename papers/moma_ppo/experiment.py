@@ -163,19 +163,25 @@ def program_key(cell: Cell) -> tuple:
 WIDTHS = (64, 128, 256)
 UNIT_COST = {
     "iql": (11e-3, 31e-3, 370e-3),  # of one agent, so a quarter of it
-    "maiql": (7.1e-3, 19.2e-3, 230e-3),
+    "maiql": (8.5e-3, 19.2e-3, 230e-3),
     "ibc": (1.8e-3, 4.7e-3, 50e-3),
     "itd3bc": (3.5e-3, 11e-3, 146e-3),
     "matd3bc": (3.5e-3, 11e-3, 146e-3),
-    "icql": (8.4e-3, 42e-3, 385e-3),
-    "iomar": (9.2e-3, 45e-3, 415e-3),
+    "icql": (9.6e-3, 42e-3, 385e-3),
+    "iomar": (10.5e-3, 45e-3, 415e-3),
     "moma_ppo": (7.5e-3, 12.9e-3, 86e-3),  # of 250 rows
 }
 ROLLED = 1.3  # steps that are rolled out for one that is learned from
 LIKE = {"maiql_ft": ("maiql", 1.15), "moma_iql": ("maiql", 1.5)}  # with rollouts of their own
 FLOPS = 1e11  # of a world model, a second on one core
 USUAL_WIDTH = 64  # of a method that says nothing of its own
-STEP_COST = 3e-4  # seconds of a step of the ant with its policies, at a width of 128
+# Seconds of a step of a robot with its policies, at a width of 128
+STEP_COST = {"ant": 3e-4, "reacher": 5e-5}
+TOGETHER_COST = 6e-4  # beside that, of a step of all episodes that are played side by side
+STARTING = 0.5  # seconds of a program before its first update
+# Seconds of a gradient step on the game: ten members, networks of 64
+GAME_COST = {"iql": 4.4e-3, "maiql": 9.6e-3, "ibc": 1.3e-3, "moma_ppo": 4.7e-3}
+MODEL_STARTING = 5  # seconds of a world model's first and last look at its data
 
 
 def cost(cell: Cell) -> float:
@@ -187,22 +193,23 @@ def cost(cell: Cell) -> float:
     members = len(config["seeds"])
     width = config["hyper"].get("hidden", USUAL_WIDTH)
     if tasks.is_game(config):
-        steps = config["epochs"] * 40 if method == "moma_ppo" else config["updates"]
-        return 1 + steps * (1.5e-3 + members * 1e-4 * width / 64)
+        share = 0.6 + 0.4 * members / 10 * width / USUAL_WIDTH
+        return STARTING + gradient_steps(config) * GAME_COST[method] * share
     if method == "moma_ppo":
         learning = config["epochs"] * epoch_cost(config)
     else:
         learning = config["updates"] * update_cost(config, method, config["batch_size"])
-    return 2 + members * (learning + playing_cost(config))
+    return STARTING + members * (learning + playing_cost(config))
 
 
 def playing_cost(config: dict) -> float:
     """Estimated seconds of a member's evaluations and audits on a robot."""
     width = config["hyper"].get("hidden", USUAL_WIDTH)
+    step = STEP_COST[config["task"]] * max(1.0, width / 128)
     steps = 50 if config["task"] == "reacher" else 1000  # of an episode
-    step = STEP_COST * max(1.0, width / 128)
-    rollouts = config["episodes"] * steps + config.get("followed", 0) * 2 * max(audit.STEPS)
-    return config["evaluations"] * rollouts * step
+    played = steps * (config["episodes"] * step + TOGETHER_COST / len(config["seeds"]))
+    audited = config.get("followed", 0) * 2 * max(audit.STEPS) * step
+    return config["evaluations"] * (played + audited)
 
 
 def update_cost(config: dict, method: str, rows: int) -> float:
@@ -221,7 +228,7 @@ def update_cost(config: dict, method: str, rows: int) -> float:
 def model_cost(model: dict) -> float:
     """Estimated seconds of a world model's training."""
     rows = model["members"] * model["batch_size"]
-    return 10 + model["updates"] * (8e-3 + 6 * rows * weights_of(model) / FLOPS)
+    return MODEL_STARTING + model["updates"] * (6e-3 + 6 * rows * weights_of(model) / FLOPS)
 
 
 def weights_of(model: dict) -> int:
