@@ -147,14 +147,14 @@ def results_of(entry: Entry) -> list[dict]:
 
 
 def learned(entry: Entry, results: list[dict]) -> dict[str, Any]:
-    """Best scores, and the learning curves of a single result."""
+    """Best scores, and learning curves."""
     facts: dict[str, Any] = {}
     if all("best_score" in seed for result in results for seed in result["seeds"]):
         facts["best"] = by_data_set(entry, mean_of(results, "best_score"))
-    curved = all("curve" in seed for result in results for seed in result["seeds"])
-    if len(results) == 1 and "rounds" in results[0] and curved:
+    curves = entry.curves(results)
+    if curves and "rounds" in results[0]:
         facts["rounds"] = results[0]["rounds"]
-        facts["curves"] = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
+        facts["curves"] = curves
     return facts
 
 

@@ -36,6 +36,13 @@ def mean_of(results: list[dict], key: str) -> dict[int, float | None]:
     }
 
 
+def stored_curves(results: list[dict]) -> dict[int, list[float | None]]:
+    """Per seed the learning curve of a single result, in what the paper's cells store it in."""
+    if len(results) != 1:
+        return {}
+    return {seed["seed"]: seed["curve"] for seed in results[0]["seeds"] if "curve" in seed}
+
+
 def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
     """Differences of a value between results 0 and 1, 2 and 3, ..., seed by seed; keys of what it
     returns just count.
@@ -63,6 +70,8 @@ class Entry:
         value: results of the cells -> one number per seed.
         missing: why there is no such number here; shown in its place.
         share: values are 0 or 100, and their interval is Clopper and Pearson's.
+        curves: results of the cells -> a learning curve per seed, in the unit of the value where
+            the table draws it.
     """
 
     row: str
@@ -71,6 +80,7 @@ class Entry:
     value: Callable[[list[dict]], dict[int, float | None]] = last_score
     missing: str | None = None
     share: bool = False
+    curves: Callable[[list[dict]], dict[int, list[float | None]]] = stored_curves
 
     def under(self, changes: dict[str, Any]) -> "Entry":
         """The entry with hyperparameters of its cells set; missing where those are to learn from

@@ -5,7 +5,7 @@ miscoordinate: every mixed team plays about as well as the medium one. Agents of
 never met, and every combination of them miscoordinates. The column "data" is the data's own score.
 """
 
-from common.reporting import figures, script
+from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, ROBOTS, Options
 from papers.cast_bcq.experiment import cell, of_seed
@@ -41,8 +41,6 @@ TABLE = Table(
     unit="points of normalised score",
     options=Options(),
     decided=("uncoordinated",),
-    draw=figures.curves,
-    x="updates",
 )
 
 if __name__ == "__main__":

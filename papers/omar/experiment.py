@@ -132,14 +132,21 @@ def raw_return(results: list[dict]) -> dict[int, float | None]:
     return tables.mean_of(results, "last_return")
 
 
-def training_return(results: list[dict]) -> dict[int, float | None]:
-    """Per seed the mean raw return over all evaluations: high where little training is needed."""
+def return_curves(results: list[dict]) -> dict[int, list[float | None]]:
+    """Per seed the learning curve in raw returns; cells store scores."""
     scale = results[0]["constants"]
     span = scale["expert"] - scale["random"]
-    curves = {seed["seed"]: seed["curve"] for seed in results[0]["seeds"]}
     return {
-        seed: None if None in curve else scale["random"] + span * sum(curve) / len(curve) / 100
-        for seed, curve in curves.items()
+        seed: [None if one is None else scale["random"] + span * one / 100 for one in curve]
+        for seed, curve in tables.stored_curves(results).items()
+    }
+
+
+def training_return(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the mean raw return over all evaluations: high where little training is needed."""
+    return {
+        seed: None if None in curve else sum(one or 0.0 for one in curve) / len(curve)
+        for seed, curve in return_curves(results).items()
     }
 
 

@@ -6,7 +6,7 @@ The first row is the end of the curves, the second their mean: the paper claims 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.omar.config import Options, names
-from papers.omar.experiment import line_cell, raw_return, training_return
+from papers.omar.experiment import line_cell, raw_return, return_curves, training_return
 
 METHODS = ("ma_td3bc", "ma_cql", "omar")
 END = "spread_1d_2"
@@ -16,7 +16,13 @@ VALUES = {END: raw_return, WHOLE: training_return}
 
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
-        Entry(row, method, (line_cell(preset, 2, method, options),), value)
+        Entry(
+            row,
+            method,
+            (line_cell(preset, 2, method, options),),
+            value,
+            curves=return_curves,
+        )
         for row, value in VALUES.items()
         for method in METHODS
     ]

@@ -876,3 +876,10 @@ def test_runs_on_one_data_set_count_once():
     assert by_data_set(ten, dict(enumerate(range(20)))) == dict(enumerate(range(20)))  # no runs
     five = Entry("row", "column", (make_cell("paper", "world", "medium", "omar"),))
     assert by_data_set(five, {3: 1.0, 4: None}) == {3: 1.0, 4: None}
+
+
+def test_figure_1b_s_curves_are_returns():
+    """Cells store scores; the paper draws raw returns."""
+    seed = {"seed": 0, "curve": [0.0, 50.0, None]}
+    results = [{"constants": {"expert": 500.0, "random": 100.0}, "seeds": [seed]}]
+    assert experiment.return_curves(results) == {0: [100.0, 300.0, None]}
