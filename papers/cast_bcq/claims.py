@@ -26,6 +26,7 @@ from papers.cast_bcq.config import (
     Options,
 )
 from papers.cast_bcq.experiment import battle_cell, cell, grid_cell
+from papers.cast_bcq.figure1 import MORE
 from papers.cast_bcq.yardsticks import WAYS
 
 Seeds = dict[int, float | None]
@@ -237,7 +238,6 @@ def beats(reading: str, said: str, methods: Sequence[str], suffix: str = "") -> 
 
 
 ROBOT_ROWS = tuple(f"medium-expert/{robot}" for robot in ROBOTS.values())
-MORE = f"success, {MORE_TRAJECTORIES} trajectories"
 CLAIMS = [
     Claim(
         "2.3, Figure 1 (1,000 trajectories)",

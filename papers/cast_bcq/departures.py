@@ -116,9 +116,9 @@ DEPARTURES = [
         "100 trajectories of random policies",
         "",
         (
-            "uniformly random actions, forty data sets; 1,000 trajectories beside the 100, which "
-            "leave most joint actions unseen. The other reading, policies drawn for every "
-            "trajectory from a Dirichlet distribution, hides what the figure is about"
+            "uniformly random actions, forty data sets (six at quick); 1,000 trajectories beside "
+            "the 100, which leave most joint actions unseen. The other reading, policies drawn for "
+            "every trajectory from a Dirichlet distribution, hides what the figure is about"
         ),
         option="behaviour=dirichlet",
         effect=Effect(
@@ -355,8 +355,8 @@ DEPARTURES = [
         "",
         (
             "two seeds, 600 updates, two lanes, agents and critics of 32, learning rate 2e-3, five "
-            "candidates, four subteams; score: mean win rate of the last three of six "
-            "evaluations, 32 battles each"
+            "candidates, four subteams; score: mean win rate of the last two of four "
+            "evaluations, 32 battles each; readings on the two small maps"
         ),
         option="BATTLES",
     ),
@@ -377,7 +377,7 @@ DEPARTURES = [
         "",
         "",
         (
-            "minibatches of 64, networks of 64, 800 updates, learning rate 2e-3, 20 proposals, "
+            "minibatches of 64, networks of 64, 700 updates, learning rate 2e-3, 20 proposals, "
             "three seeds (two on coordinated data and for readings)"
         ),
         option="PRESETS",

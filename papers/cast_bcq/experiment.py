@@ -200,7 +200,7 @@ def battle_cost(config: dict) -> float:
     size = MAP_COST[config["task"]] * config["lanes"] / 2 * config["hyper"]["hidden"] / 32
     update = 1e-3 * (BATTLE_UPDATE_COST + BATTLE_COST[config["method"]] * size)
     playing = config["evaluations"] * config["episodes"] * 1.5e-3 * num_agents(config["task"])
-    return 8 + len(config["seeds"]) * (config["updates"] * update + playing)
+    return 3 + len(config["seeds"]) * (config["updates"] * update + playing)  # 3 to load the data
 
 
 def grid_cost(config: dict) -> float:

@@ -191,6 +191,16 @@ def build(members: Members, device: str) -> Training:
             "own_values_at_4_4": own[m],
         }
 
+    def summary(courses: list[Course]) -> dict:
+        first = courses[0]
+        joint = grid.example()
+        extra = {
+            "goals_in_data": [grid.goals[course.place] for course in courses],
+            "drawn_seed": first.seed,  # figure1.py's picture
+            "joint_values_at_4_4": joint and joint[first.place],
+        }
+        return {"extra": extra}
+
     return Training(
         learner=grid.learner,
         draw=lambda done: grid.draw(),
@@ -201,8 +211,6 @@ def build(members: Members, device: str) -> Training:
         data=[
             {str(grid.seeds[m]): grid.checksums[m] for m in places} for places in members.places()
         ],
-        summary=lambda courses: {
-            "extra": {"goals_in_data": [grid.goals[course.place] for course in courses]}
-        },
+        summary=summary,
         others={"minibatches": grid.streams},
     )

@@ -131,8 +131,8 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
         method: f"{tables['table1'][name, method]:.0f} ({published[name, method][0]:.0f})"
         for method in ("i_bcq", "mabcq")
     }
-    free = tables["ablation_battles"][name, "I-BCQ, threshold 0"]
-    return [*cells, wins["i_bcq"], f"{free:.0f}", wins["mabcq"]]
+    free = tables["ablation_battles"].get((name, "I-BCQ, threshold 0"))  # not on every map at quick
+    return [*cells, wins["i_bcq"], "-" if free is None else f"{free:.0f}", wins["mabcq"]]
 
 
 BLOCKS = {"robots": robots_block, "battles": battles_block}
