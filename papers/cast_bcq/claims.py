@@ -8,9 +8,11 @@ of win rates, in points of per cent.
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from common.reporting import script
+from common.reporting import figures, script
 from common.reporting.claims import Claim, over
+from common.reporting.shown import Shown
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
 from papers.cast_bcq.config import (
@@ -191,6 +193,38 @@ def entries(preset: str, options: dict) -> list[Entry]:
     return shown
 
 
+def place_of(entry: Shown) -> tuple[str, str]:
+    """What an entry compares and where, and the robot or map it does so on."""
+    where, _, name = entry.column.rpartition("/")
+    return (f"{entry.row}: {where}", name) if where else (f"{entry.row}: {name}", "one value")
+
+
+def draw(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
+    """Every mean with its standard deviation: a line per comparison, a colour per robot or map."""
+    lines = list(dict.fromkeys(place_of(entry)[0] for entry in shown))
+    names = list(dict.fromkeys(place_of(entry)[1] for entry in shown))
+    figure, axes = figures.subplots(figsize=(9, 0.18 * len(lines) + 1.5))
+    for n, name in enumerate(names):
+        own = [entry for entry in shown if place_of(entry)[1] == name]
+        axes.errorbar(
+            figures.means(own),
+            [lines.index(place_of(entry)[0]) for entry in own],
+            xerr=figures.spreads(own),
+            fmt="os"[n // len(figures.COLORS)],
+            markersize=3,
+            color=figures.COLORS[n % len(figures.COLORS)],
+            label=name,
+        )
+    axes.set_yticks(range(len(lines)), lines, fontsize=7)
+    axes.invert_yaxis()
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(table.unit)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    axes.set_title(f"{table.slot}, preset {preset}", fontsize=10)
+    figures.save(figure, path)
+
+
 TABLE = Table(
     "cast_bcq",
     "claims",
@@ -199,6 +233,7 @@ TABLE = Table(
     unit="points of normalised score",
     options=Options(),
     decided=("observation", "perturbation", "uncoordinated"),
+    draw=draw,
 )
 
 

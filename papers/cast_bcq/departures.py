@@ -67,14 +67,16 @@ DEPARTURES = [
         "A4 uncoordinated data for three agents",
         '"a quarter each"',
         "",
-        "every combination of medium and expert in equal parts, eight for Hopper",
+        "every combination of medium and expert, eight for Hopper; parts are equal in rows, not in "
+        "trajectories, as bad teams fall early",
     ),
     Departure(
         "A4 whose policies the uncoordinated agents play",
         "medium and expert of one SAC run",
         "",
-        "medium and expert of a run an agent: teams of one run's play nearly as well as its own "
-        "(envs/mujoco/policies/*/card.json), so nothing miscoordinates",
+        "medium and expert of two runs, by turns: Hopper's third agent plays the first run again. "
+        "Mixed teams of one run play nearly as well as its medium one, so nothing miscoordinates "
+        "(envs/mujoco/policies/*/card.json)",
         option="uncoordinated=snapshots",
         effect=Effect(
             "ablation_data",
@@ -89,8 +91,17 @@ DEPARTURES = [
         "A5 distribution of subteams",
         "a mean",
         "",
-        "exact over all subsets up to three agents; above, a uniform size, then a uniform subset",
+        "exact over all subsets up to three agents; above, a uniform size, then a uniform subset; "
+        "the empty one belongs to them, which the archive never draws in larger teams",
         option="subteams",
+    ),
+    Departure(
+        "joint critics on robots",
+        "one joint value, Eq. 6",
+        "",
+        "a pair for the team, and a single individual value an agent. The archive has a pair for "
+        "every agent, whose targets take the others' next actions from the data, and two "
+        "individual values, of which the first acts",
     ),
     Departure(
         "A6 target networks",
@@ -243,6 +254,33 @@ DEPARTURES = [
         effect=on_hopper("ICQ-MA: halved weights", "ICQ-MA"),
     ),
     Departure(
+        "ICQ-MA on robots",
+        "its code, which is for discrete actions",
+        "",
+        "Gaussian policies whose spread does not depend on the observation, policy weights over "
+        "the minibatch at temperature 100, gradients clipped at 20, all three from the archive; "
+        "the advantage's baseline is the mean over four actions of the policy, where the code "
+        "sums over all",
+        option="ICQMAConfig",
+    ),
+    Departure(
+        "MABCQ on robots",
+        "its paper",
+        "",
+        "value deviation by (Q - r) / gamma; transition normalisation by two VAEs, whose latent "
+        "means' densities stand for those of actions; each within 1 +- 0.8, their product with "
+        "mean 1 over the minibatch",
+        option="epsilon",
+    ),
+    Departure(
+        "the grid's learners",
+        "not given",
+        "",
+        "networks of 64, learning rate 1e-3, minibatches of 64, 5,000 updates (2,500 at quick); "
+        "generators cloned, with discrete BCQ's threshold of 0.3; temperatures of ICQ's code",
+        option="DiscreteConfig",
+    ),
+    Departure(
         "joint candidates",
         "n",
         "",
@@ -344,8 +382,9 @@ DEPARTURES = [
         "",
         "",
         (
-            "3,000 episodes, 4,000 updates, agents and critics of 64, learning rate 1e-3, eight "
-            "seeds (readings five), the last five of ten evaluations of 64 battles"
+            "3,000 episodes, 4,000 updates, agents and critics of 64, learning rate 1e-3, five "
+            "candidates, four subteams, eight seeds (readings five), the last five of ten "
+            "evaluations of 64 battles"
         ),
         option="BATTLES",
     ),
@@ -366,9 +405,9 @@ DEPARTURES = [
         "",
         (
             "200,000 rows, minibatches of 128, networks of 64, 8,000 updates, learning rate 2e-3, "
-            "20 proposals, ten seeds (five on coordinated data and for readings), five of ten "
-            "evaluations of ten episodes: the smallest budget at which critics have the horizon "
-            "and clones have settled (see Budget)"
+            "20 proposals in acting and 5 in targets, ten seeds (five on coordinated data and for "
+            "readings), five of ten evaluations of ten episodes: the smallest budget at which "
+            "critics have the horizon and clones have settled (see Budget)"
         ),
         option="PRESETS",
     ),
@@ -377,8 +416,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "minibatches of 64, networks of 64, 700 updates, learning rate 2e-3, 20 proposals, "
-            "three seeds (two on coordinated data and for readings)"
+            "minibatches of 64, networks of 64, 700 updates, learning rate 2e-3, 20 proposals "
+            "in acting and 5 in targets, three seeds (two on coordinated data and for readings)"
         ),
         option="PRESETS",
     ),

@@ -67,7 +67,8 @@ def draw(table, shown, path, preset) -> None:
             figures.band(place, entry, color)
         place.set(xlabel="updates", ylabel="return", title=f"greedy {row}")
         place.grid(alpha=0.3)
-        place.legend(fontsize=8)
+        if learned:
+            place.legend(fontsize=8)
     if values:
         draw_joint_values(axes[-1], np.array(values), extra["drawn_seed"])
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)

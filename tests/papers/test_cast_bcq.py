@@ -16,6 +16,8 @@ from common.learning.episodes import EpisodeStore, mean_filled, softmax_over_fil
 from common.learning.learner import Learner
 from common.learning.philox import Streams
 from common.learning.population import generators
+from common.reporting import scores
+from common.reporting.shown import Shown
 from common.running import work
 from common.running.program import Members, Program, train
 from envs.grid import world
@@ -24,9 +26,11 @@ from envs.mujoco.views import view
 from papers.cast_bcq import (
     ablation_battles,
     battles,
+    claims,
     controls,
     diagnosis,
     diagnosis_battles,
+    figure1,
     grid,
     pages,
     table1,
@@ -1072,3 +1076,31 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) |"), line
+
+
+def shown_of(script, made=None):
+    """Every entry of a script's table at smoke, with numbers in place of results."""
+    return [
+        Shown(entry.row, entry.column, (), "done", scores.summary([1.0, 2.0]), made=made or {})
+        for entry in script.TABLE.entries_at("smoke")
+    ]
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_pictures_of_many_comparisons_have_room_for_all(tmp_path):
+    claims.TABLE.draw(claims.TABLE, shown_of(claims), tmp_path / "claims.png", "smoke")
+    assert (tmp_path / "claims.png").stat().st_size > 10_000
+    lines = {claims.place_of(entry) for entry in shown_of(claims)}
+    assert ("ours - bcq: uncoordinated", "hopper_3x1") in lines
+    assert ("ours is best: coordinated data sets, %", "one value") in lines
+
+
+def test_the_grids_picture_needs_nothing_but_what_its_table_keeps(tmp_path, monkeypatch):
+    values = [[1.0, 2.0, 3.0]] * 3
+    drawn = []
+    monkeypatch.setattr(figure1, "draw_joint_values", lambda *what: drawn.append(what[1:]))
+    for extra in ({"goals_in_data": [1]}, {"joint_values_at_4_4": values, "drawn_seed": 7}):
+        shown = shown_of(figure1, {"extra": [extra]})
+        figure1.draw(figure1.TABLE, shown, tmp_path / "figure1.png", "smoke")
+    ((joint_values, seed),) = drawn  # older tables have no values, and no empty panel
+    assert joint_values.tolist() == values and seed == 7
