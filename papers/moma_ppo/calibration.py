@@ -5,7 +5,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from common.learning.heads import ACTION_BOUND
 from common.learning.philox import Streams
+from papers.moma_ppo.limits import LimitRule
 from papers.moma_ppo.world import LearnedWorld
 
 SHOWN_QUANTILES = (0.5, 0.9, 0.95, 0.97, 0.99)
@@ -44,34 +45,51 @@ def limit_of_length(eps_g: Tensor, length: float) -> float:
 
 
 @torch.no_grad()
-def untrained(
-    world: LearnedWorld,
-    data: Mapping[str, Tensor],
-    held_out: Tensor,
-    rows: int,
-    steps: int,
-    action_std: float,
-    seed: int,
+def uncertainties(
+    world: LearnedWorld, state: Tensor, actions: Iterable[Tensor], seed: int
 ) -> tuple[Tensor, Tensor]:
-    """[T, K] eps_g and eps_r along rollouts of an untrained team in a world that cuts none, from so
-    many held-out rows, drawn with replacement.
+    """[T, K] eps_g and eps_r along rollouts in a world that cuts none.
 
-    An untrained team's actions have means near 0 and one standard deviation.
+    Args:
+        state: [K, D] where they start.
+        actions: T joint actions [K, U], brought within their bounds here.
     """
-    device = data["state"].device
-    streams = Streams([seed], "calibration", device)
-    index = held_out.to(device)[streams.integers(len(held_out), (rows,))[0]]
-    of_world = Streams([seed], "calibration members", device)
-    state = data["state"][index][None]
+    of_world = Streams([seed], "calibration members", state.device)
+    state = state[None]
     facts = []
-    for _ in range(steps):
-        noise = streams.normal((rows, data["action"].shape[1]))
-        action = (action_std * noise).clamp(-ACTION_BOUND, ACTION_BOUND)
-        outcome = world.step(state, action, of_world)
+    for action in actions:
+        outcome = world.step(state, action[None].clamp(-ACTION_BOUND, ACTION_BOUND), of_world)
         facts.append(outcome.facts)
         state = outcome.state
     eps_g, eps_r = (torch.stack([f[name][0] for f in facts]) for name in ("eps_g", "eps_r"))
     return eps_g, eps_r
+
+
+def measured(
+    world: LearnedWorld, data: Mapping[str, Tensor], held_out: Tensor, how: Mapping, seed: int
+) -> dict[LimitRule, tuple[Tensor, Tensor]]:
+    """What both rules of `limits.LimitRule` look at: eps_g and eps_r [T, K] from held-out rows,
+    drawn with replacement.
+
+    "quantile": one step under the data's actions, with the noise of policies that begin to learn.
+    "length": rollouts of an untrained team, whose actions have means near 0 and that noise.
+
+    Args:
+        how: a config.Calibration.
+    """
+    device = data["state"].device
+    streams = Streams([seed], "calibration", device)
+    index = held_out.to(device)[streams.integers(len(held_out), (how["rows"],))[0]]
+    state, action = data["state"][index], data["action"][index]
+
+    def noise() -> Tensor:
+        return how["action_std"] * streams.normal(action.shape)[0]
+
+    untrained = [noise() for _ in range(how["steps"])]
+    return {
+        "quantile": uncertainties(world, state, [action + noise()], seed),
+        "length": uncertainties(world, state, untrained, seed),
+    }
 
 
 @torch.no_grad()
@@ -95,27 +113,43 @@ def foreseen_ends(
     return shares
 
 
-def calibrate(eps_g: Tensor, eps_r: Tensor, rewards: Tensor, length: float) -> dict:
-    """Proposed l_eps, lambda_g and lambda_r.
+def limit_of(rule: LimitRule, eps_g: Tensor, how: Mapping) -> float:
+    """l_eps by a rule, of what `measured` has for it; `how` is a config.Calibration."""
+    if rule == "length":
+        return limit_of_length(eps_g, how["length"])
+    return float(eps_g.flatten().quantile(how["quantile"]))
 
-    l_eps is such that rollouts of an untrained team last `length` steps on average: it must be an
-    untrained team, as the first rollouts would else all be cut at once, and it must be far below
-    the largest uncertainties, as none would be cut. The penalties are such that an uncertainty at
-    its own quantile costs half a standard deviation of the data's rewards.
+
+def proposed(eps_g: Tensor, eps_r: Tensor, rewards: Tensor, l_eps: float) -> dict:
+    """l_eps, and lambda_g and lambda_r with it: an uncertainty at its own quantile costs half a
+    standard deviation of the data's rewards.
 
     Args:
-        eps_g, eps_r: [T, K], see `untrained`.
+        eps_g, eps_r: [T, K], see `measured`.
+        rewards: [R] of the data.
     """
-    l_eps = limit_of_length(eps_g, length)
     quantile = float((eps_g < l_eps).float().mean())
     reward_std = float(rewards.std())
     return {
-        "length": length,
         "quantile": quantile,
         "l_eps": l_eps,
         "lambda_g": penalty_weight(reward_std, l_eps),
         "lambda_r": penalty_weight(reward_std, float(eps_r.flatten().quantile(quantile))),
         "eps_g_quantiles": {str(q): float(eps_g.flatten().quantile(q)) for q in SHOWN_QUANTILES},
+    }
+
+
+def calibrate(
+    world: LearnedWorld, data: Mapping[str, Tensor], held_out: Tensor, how: Mapping, seed: int
+) -> dict[LimitRule, dict]:
+    """What every rule of `limits.LimitRule` proposes, see `proposed`.
+
+    Both look at teams that have not learned: rollouts of the first ones would all be cut at once
+    under what the data's own actions show, and under the largest uncertainties none would be.
+    """
+    return {
+        rule: proposed(*eps, data["reward"], limit_of(rule, eps[0], how))
+        for rule, eps in measured(world, data, held_out, how, seed).items()
     }
 
 

@@ -106,7 +106,8 @@ def cell(
         words += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
         words += [] if world == "model" else [world]
         changes["length"] = length
-        changes |= readings(options, "combine", "uncertainty", "cut", "value_units", "hyper.ratio")
+        read = ("combine", "uncertainty", "l_eps", "cut", "value_units", "hyper.ratio")
+        changes |= readings(options, *read)
     if method == "maiql_ft":
         more = sizes["ft_updates"]
         both = {"ft_updates": more, "updates": sizes["updates"] + more}
@@ -128,7 +129,7 @@ def rollout_layers(preset: str, task: str, length: int) -> list[Layer]:
     sizes = preset_of(preset, task)
     usual = {"length": length, "world": "model", "variant": DEFAULT_VARIANT}
     own = Options()
-    names = ("combine", "uncertainty", "cut", "value_units")
+    names = ("combine", "uncertainty", "l_eps", "cut", "value_units")
     read = {name: getattr(own, name) for name in names}
     if task == "coordination":  # nothing is cut, and returns are 0 or 1
         read |= {"value_units": "raw"}

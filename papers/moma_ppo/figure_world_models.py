@@ -14,10 +14,10 @@ from papers.moma_ppo.config import Options
 from papers.moma_ppo.experiment import model_entries
 
 
-def calibrated(key: str):
-    """A number that the calibration proposed."""
+def calibrated(rule: str, key: str):
+    """A number that the calibration proposed by a rule of `limits.LimitRule`."""
     return lambda results: {
-        result["seeds"][0]["seed"]: result["calibration"][key] for result in results
+        result["seeds"][0]["seed"]: result["calibration"][rule][key] for result in results
     }
 
 
@@ -25,22 +25,21 @@ def error(key: str):
     return lambda results: tables.mean_of(results, key)
 
 
-COLUMNS = {
+ERRORS = {
     "error after 1 step": error("state_error_1"),
     "error after 10 steps": error("state_error_10"),
     "of the reward after 1 step": error("reward_error_1"),
     "of the reward after 10 steps": error("reward_error_10"),
-    "l_eps": calibrated("l_eps"),
-    "lambda_g": calibrated("lambda_g"),
-    "lambda_r": calibrated("lambda_r"),
 }
+CALIBRATED = ("l_eps", "lambda_g", "lambda_r")
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
+    columns = ERRORS | {key: calibrated(options["l_eps"], key) for key in CALIBRATED}
     return [
         Entry(row, column, (cell,), value)
         for row, cell in model_entries(preset)
-        for column, value in COLUMNS.items()
+        for column, value in columns.items()
     ]
 
 

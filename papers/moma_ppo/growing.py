@@ -59,13 +59,15 @@ def fine_tuned(setting: Setting) -> Source:
     """MAIQL-ft: one rollout at a time in the simulator; rows are drawn as they come."""
     config = setting.config
     fine_tuning = config["ft_updates"]
+    rollouts = -(-fine_tuning // config["rollouts"]["every"])
+    steps_in_all = rollouts * config["rollouts"]["length"]
     return Source(
         world=resolve(SIMULATED)(config["task"], device=setting.device),
         scale=setting.reward_scale,
         starts=1,
         first=config["updates"] - fine_tuning,
-        capacity=-(-fine_tuning // config["rollouts"]["every"]),
-        real=lambda steps: offline_share(steps, fine_tuning),
+        capacity=rollouts,
+        real=lambda steps: offline_share(steps, steps_in_all),
     )
 
 

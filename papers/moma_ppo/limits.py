@@ -10,6 +10,9 @@ Cut = Literal["next", "last", "end"]
 # Of rewards in MOMA-PPO's rollouts: as they are, or over the standard deviation of the data's
 # discounted returns
 ValueUnits = Literal["raw", "returns"]
+# What l_eps is: a quantile of the disagreement on held-out rows, under the data's actions with the
+# noise of new policies; or such that rollouts of an untrained team last some steps
+LimitRule = Literal["quantile", "length"]
 
 HISTORY = {"coordination": 0, "reacher": 10, "ant": 10}  # steps that agents remember
 

@@ -22,7 +22,6 @@ from papers.moma_ppo.calibration import (
     calibrate,
     foreseen_ends,
     horizon_errors,
-    untrained,
     whole_pieces,
 )
 from papers.moma_ppo.config import calibration_of, model_layers, preset_of, sizes_of
@@ -37,6 +36,7 @@ from papers.moma_ppo.ensemble import (
     split_rows,
     tensors_of,
 )
+from papers.moma_ppo.limits import LimitRule
 from papers.moma_ppo.world import LearnedWorld, Limits
 
 HELD_OUT_ROWS = 1000  # whose loss the curve shows
@@ -227,14 +227,12 @@ def assess(
     path = file_of(cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_ensemble(path, ensemble, kept, low, high)
-    how = cell.config["calibration"]
     world = free_world(ensemble, kept, low, high, device)
-    eps = untrained(world, data, held_out, how["rows"], how["steps"], how["action_std"], seed)
     return {
         "errors": errors_of(kept),
         "member_errors": member_errors.tolist(),
         "kept": kept.tolist(),
-        "calibration": calibrate(*eps, data["reward"], how["length"]),
+        "calibration": calibrate(world, data, held_out, cell.config["calibration"], seed),
         "largest_reward": float(high[-1]),
         **foreseen_ends(world, data, held_out, END_ROWS),
         "model_sha256": sha256(path),
@@ -249,9 +247,10 @@ def load_world(
     combine: str,
     copies: torch.Tensor | None,
     inference: str = "float32",
+    rule: LimitRule = "quantile",
 ) -> LearnedWorld:
     """The world that a model's file describes, for policies with these limits (see
-    limits.LIMITS), one for each.
+    limits.LIMITS), one for each; l_eps is as the rule proposed.
     """
     config = cell.config
     of = tasks.agents(config)
@@ -262,7 +261,7 @@ def load_world(
     ensemble, low, high = load_ensemble(
         file_of(cell), *dims, WorldModelConfig(**config["model"]), device
     )
-    calibration = result["calibration"]
+    calibration = result["calibration"][rule]
     rows = [
         {
             "lambda_r": limit["penalty"] * calibration["lambda_r"],

@@ -64,7 +64,7 @@ def world_of(setting: Setting) -> tuple[Any, dict[str, str]]:
     copies = None
     if config["uncertainty"] == "released":
         copies = copies_of(setting.view, setting.data.state_dim).to(setting.device)
-    read = (config["combine"], copies, config["inference"])
+    read = (config["combine"], copies, config["inference"], config["l_eps"])
     world = models.load_world(cell, result, limits, setting.device, *read)
     return world, {"world_model": result["model_sha256"]}
 
@@ -152,15 +152,16 @@ class MOMAPPO:
 
 
 def how_it_went(rollouts: Rollouts, scale: float, largest: float) -> dict[str, Tensor]:
-    """[M] mean length of rollouts; means over their steps of uncertainty, penalty and reward;
-    values, on average and at most, as shares of the largest that a state can have.
+    """[M] mean length of rollouts and the share of them that uncertainty ended; means over their
+    steps of uncertainty, penalty and reward; values, on average and at most, as shares of the
+    largest that a state can have.
 
     Args:
         scale: of rewards in them.
     """
     valid = rollouts.valid.float()
     steps = valid.sum((1, 2))
-    means = {
+    means: dict[str, Tensor] = {
         name: (rollouts.facts[name].nan_to_num() * valid).sum((1, 2)) / steps
         for name in ("eps_g", "penalty", "size", "cut")
         if name in rollouts.facts
@@ -169,7 +170,10 @@ def how_it_went(rollouts: Rollouts, scale: float, largest: float) -> dict[str, T
     value = (rollouts.value * valid).sum((1, 2)) / steps / largest
     top = rollouts.value.masked_fill(~rollouts.valid, -torch.inf).amax((1, 2)) / largest
     values = {"model_reward": reward, "value_share": value, "top_value_share": top}
-    return {"length": steps / valid.shape[2]} | means | values
+    length = steps / valid.shape[2]
+    if "cut" in means:
+        means["cut_rollouts"] = means["cut"] * length  # a rollout is cut once at most
+    return {"length": length} | means | values
 
 
 def copies_of(view: View, state_dim: int) -> torch.Tensor:

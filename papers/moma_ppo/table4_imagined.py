@@ -3,7 +3,8 @@ simulator: the quantity that learning in a model stands or falls with.
 
 Rewards a step over 10 and 50 steps of greedy teams, penalties left out, 0 after an episode's end;
 the share of teams that have not fallen after 50 steps in the simulator; values as shares of the
-largest that a state can have, on average and at most. Means of the last evaluations.
+largest that a state can have, on average and at most; the mean length of rollouts, and the share of
+them that uncertainty ended. Means of the last evaluations.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from papers.moma_ppo import table4a, table4b
 from papers.moma_ppo.config import AntOptions
 
 AUDITED = ("imagined_10", "true_10", "imagined_50", "true_50", "upright_50")
-REPORTED = ("value_share", "top_value_share", "length")
+REPORTED = ("value_share", "top_value_share", "length", "cut_rollouts")
 LAST = 5  # evaluations
 
 

@@ -4,6 +4,7 @@ import itertools
 import math
 import threading
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from common.learning.rollouts import ACTION_BOUND, Outcome, Rollouts
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
+from common.running.options import changed
 from common.running.program import Course, train
 from envs.coordination import game
 from envs.coordination.parallel import CoordinationEnv
@@ -26,6 +28,7 @@ from envs.mujoco.views import view
 from papers.moma_ppo import (
     audit,
     calibrate,
+    calibration,
     growing,
     models,
     moma_ppo,
@@ -537,6 +540,30 @@ def test_l_eps_of_a_length_by_trying_all(stream):
     assert limit_of_length(eps_g, 6.0) > eps_g.max()
 
 
+def test_both_rules_of_l_eps_in_a_world_that_is_less_sure_of_larger_actions():
+    class Unsure:
+        """eps_g is the action's first number, eps_r twice that."""
+
+        def step(self, state, action, streams):
+            eps_g = action[..., 0]
+            return Outcome(state + 1, *[torch.zeros(1)] * 3, {"eps_g": eps_g, "eps_r": 2 * eps_g})
+
+    actions = torch.linspace(0, 0.9, 10).unsqueeze(1)
+    data = {"state": torch.zeros(10, 3), "action": actions, "reward": torch.tensor([1.0, 3.0])}
+    how = {"quantile": 0.6, "length": 1.5, "steps": 2, "rows": 4000, "action_std": 1e-6}
+    eps = calibration.measured(
+        Unsure(), data, torch.tensor([2, 4, 6, 8]), how, 0
+    )  # 0.2, 0.4, 0.6 and 0.8
+    assert eps["quantile"][0].shape == (1, 4000) and eps["length"][1].shape == (2, 4000)
+    assert eps["quantile"][0].mean() == pytest.approx(0.5, abs=0.02)
+    assert eps["length"][0].abs().max() < 1e-4  # untrained teams do not follow the data
+    found = calibration.calibrate(Unsure(), data, torch.tensor([2, 4, 6, 8]), how, 0)
+    half = 0.5 * 2**0.5  # of the standard deviation of rewards
+    assert found["quantile"]["l_eps"] == pytest.approx(0.6, abs=1e-4)
+    assert found["quantile"]["lambda_g"] == pytest.approx(half / 0.6, rel=1e-3)
+    assert found["length"]["l_eps"] == limit_of_length(eps["length"][0], 1.5)
+
+
 def test_what_is_behind_a_step_that_uncertainty_cut(stream):
     """Values 1, 2, 3 of the states of a rollout and 4 of the one it ends in; step 1 was cut."""
     rolled = rollouts_of(value=[1.0, 2.0, 3.0], next_value=[2.0, 3.0, 4.0], cut=[0.0, 1.0, 0.0])
@@ -546,6 +573,7 @@ def test_what_is_behind_a_step_that_uncertainty_cut(stream):
     assert behind["last"].alive.flatten().tolist() == [1, 1, 1]
     assert behind["end"].alive.flatten().tolist() == [1, 0, 1]
     facts = moma_ppo.how_it_went(behind["last"], scale=0.5, largest=10.0)
+    assert facts["length"].tolist() == [3] and facts["cut_rollouts"].tolist() == [1]
     assert facts["model_reward"].tolist() == [2] and facts["top_value_share"].tolist() == [
         pytest.approx(0.3)
     ]
@@ -603,6 +631,18 @@ def test_fine_tuning_ends_with_as_many_rows_of_its_own():
     assert shares == pytest.approx([1, 2 / 3, 1 / 2, 1 / 2])
     rows = 10**6  # the authors' formula where fine-tuning is as long as the data
     assert growing.offline_share(1000, rows) == pytest.approx(rows / (rows + 1000))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("own", [{}, {"rollouts.every": 4, "rollouts.length": 25}])
+def test_the_last_minibatch_of_fine_tuning_is_half_online_at_every_preset(preset, own):
+    config = changed(cell(preset, "ant", "po", "random", "maiql_ft", ANT_OPTIONS), own).config
+    source = growing.fine_tuned(SimpleNamespace(config=config, device="cpu", reward_scale=1.0))
+    assert source.first == config["updates"] - config["ft_updates"]
+    last = (config["ft_updates"] - 1) // config["rollouts"]["every"] + 1  # rollout, from 1
+    assert last == source.capacity
+    assert source.real(last * config["rollouts"]["length"]) == 0.5
+    assert source.real(0) == 1
 
 
 def test_methods_of_a_table_make_as_many_gradient_steps():
@@ -1048,18 +1088,21 @@ def test_calibration_proposes_what_the_model_was_stored_with_and_says_how_long_r
         "ranking_batches": 2,
     }
     monkeypatch.setitem(PRESETS["smoke"], "model", trained)  # smoke's own is cut everywhere
-    rows = calibrate.proposals("smoke", "reacher", "expert-mix", [1.0, 7.0, 10.0])
+    rows = calibrate.proposals("smoke", "reacher", "expert-mix", [0.1, 0.9], [1.0, 7.0, 10.0])
     stored = store.read(models.model_cell("smoke", "reacher", "expert-mix"))["calibration"]
-    assert rows[1][1:4] == pytest.approx(
-        [stored[key] for key in ("l_eps", "lambda_g", "lambda_r")], rel=1e-4
-    )
-    lengths = [row[-1] for row in rows]
-    assert 1 <= lengths[0] < 2 and 5 < lengths[1] < 9 < lengths[2] <= 10
-    assert calibrate.main(["reacher", "expert-mix", "--preset", "smoke", "--lengths", "5"]) == 0
+    for rule, row in (("quantile", rows[1]), ("length", rows[3])):
+        kept = [stored[rule][key] for key in ("l_eps", "lambda_g", "lambda_r")]
+        assert row[0] == rule and row[2:5] == pytest.approx(kept, rel=1e-4)
+    of_quantiles, of_lengths = [row[-1] for row in rows[:2]], [row[-1] for row in rows[2:]]
+    assert 1 <= of_quantiles[0] < 2 < of_quantiles[1] < 10
+    assert 1 <= of_lengths[0] < 2 and 5 < of_lengths[1] < 9 < of_lengths[2] <= 10
+    words = ["reacher", "expert-mix", "--preset", "smoke", "--lengths", "5", "--quantiles"]
+    assert calibrate.main(words) == 0
     assert "mean rollout length" in capsys.readouterr().out
     for words, message in (
         (["ant", "medum"], "did you mean 'ant medium'"),
         (["ant", "random", "--lengths", "0"], "lengths lie between"),
+        (["ant", "random", "--quantiles", "1"], "quantiles lie between"),
     ):
         assert calibrate.main(words) == 2
         error = capsys.readouterr().err
