@@ -22,7 +22,7 @@ from papers.cast_bcq.generators import (
 from papers.cast_bcq.individual import ContinuousValues, DiscreteValues, RecurrentValues
 from papers.cast_bcq.recurrent import Choice, MapSizes, Memory, RecurrentConfig
 from papers.cast_bcq.rows import JointBatch
-from papers.cast_bcq.yardsticks import chosen, spread
+from papers.cast_bcq.yardsticks import best_proposals, spread
 
 
 class ContinuousCAST(CAST):
@@ -68,7 +68,7 @@ class ContinuousCAST(CAST):
     def act(self, obs: Tensor, streams: Streams) -> Tensor:
         """[M, N, B, A]: every agent's best of `act_samples` proposals for obs [M, N, B, O]."""
         proposals = self.generator.propose((obs,), self.act_samples, streams)
-        return chosen(proposals, self.judged(obs, proposals))
+        return best_proposals(proposals, self.judged(obs, proposals))
 
     def judged(self, obs: Tensor, proposals: Tensor) -> Tensor:
         """[M, N, B, K] individual values of proposals [M, N, B, K, A]."""
@@ -87,7 +87,7 @@ class ContinuousCAST(CAST):
         if way == "random":
             return self.generator.propose((obs,), 1, streams).squeeze(3)
         proposals = self.generator.propose((obs,), self.act_samples, streams)
-        return chosen(proposals, self.judged(obs, proposals), worst=True)
+        return best_proposals(proposals, self.judged(obs, proposals), worst=True)
 
     @torch.no_grad()
     def value_on_data(self, batch: JointBatch) -> Tensor:

@@ -7,7 +7,7 @@ comes from the cells of Tables 1 and 2, Figures 1, 5 and 6, `ablation_observatio
 of win rates, in points of per cent.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from common.reporting import figures, script
@@ -32,6 +32,7 @@ from papers.cast_bcq.figure1 import MORE
 from papers.cast_bcq.yardsticks import WAYS
 
 Seeds = dict[int, float | None]
+OneCell = Callable[..., Cell]  # see `cells_of`
 COORDINATED = ("medium", "expert")
 BASELINES = tuple(method for method in METHODS if method != "ours")
 LOCAL = ("i_bcq", "icq_ma", "mabcq")  # decentralised in the paper's words; MABCQ sees the state
@@ -76,6 +77,19 @@ def first_beyond_others(results: list[dict]) -> Seeds:
     return gaps
 
 
+def mean_gap(results: list[dict]) -> Seeds:
+    """Per seed the mean difference between results 0 and 1, 2 and 3, ..."""
+    gaps: Seeds = {}
+    for seed, sample in by_seed(results):
+        fine = [score for score in sample if score is not None]
+        if len(fine) < len(sample):
+            gaps[seed] = None
+            continue
+        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)]
+        gaps[seed] = sum(pairs) / len(pairs)
+    return gaps
+
+
 def share_first_is_best(size: int):
     """Per seed in how many % of the groups of `size` results the first is above all others."""
 
@@ -93,65 +107,104 @@ def share_first_is_best(size: int):
     return shares
 
 
-def robot_entries(preset: str, options: dict) -> list[Entry]:
-    """Differences on robots: method, variant or reading against another, robot by robot."""
+def cells_of(preset: str, options: dict) -> OneCell:
+    """A robot's cell of a task, a data quality and a method, with what is read otherwise."""
 
     def one(task: str, quality: str, method: str, variant: str = "ours", **change) -> Cell:
         return cell(preset, task, quality, method, options | change, variant)
 
+    return one
+
+
+def robot_entries(preset: str, options: dict) -> list[Entry]:
+    """Differences on robots: method, variant or reading against another, robot by robot."""
+    one = cells_of(preset, options)
     shown = []
     for task, robot in ROBOTS.items():
-        mixed = one(task, "uncoordinated", "ours")
-        for quality in QUALITIES:
-            ours = one(task, quality, "ours")
-            for method in BASELINES:
-                pair = (ours, one(task, quality, method))
-                column = f"{quality}/{robot}"
-                shown.append(Entry(f"ours - {method}", column, pair, paired("average_score")))
-        for name, (change, methods) in READINGS.items():
-            for method in methods:
-                pair = (
-                    one(task, "uncoordinated", "ours", **change),
-                    one(task, "uncoordinated", method, **change),
-                )
-                column = f"uncoordinated{name}/{robot}"
-                shown.append(Entry(f"ours - {method}", column, pair, paired("average_score")))
-        for method in PERTURBED:
-            pair = (mixed, one(task, "uncoordinated", method, perturbation=0.0))
-            row = f"ours - {method}, no perturbation"
-            shown.append(Entry(row, f"uncoordinated/{robot}", pair, paired("average_score")))
-        for variant in VARIANTS:
-            if variant != "ours":
-                pair = (mixed, one(task, "uncoordinated", "ours", variant))
-                shown.append(
-                    Entry(
-                        f"ours - {variant}",
-                        f"uncoordinated/{robot}",
-                        pair,
-                        paired("average_score"),
-                    )
-                )
-        for method in CHOOSING:
-            alone = (one(task, "uncoordinated", method),)
-            for way in WAYS:
-                row = f"{method} - {way}"
-                shown.append(Entry(row, f"uncoordinated/{robot}", alone, beyond(f"{way}_score")))
-        coordinating = (one(task, "uncoordinated", "ours", uncoordinated="snapshots"),)
-        column = f"uncoordinated, one run/{robot}"
-        shown.append(Entry("ours - random", column, coordinating, beyond("random_score")))
-        for method in METHODS:
-            apart = [
-                (one(task, quality, method), one(task, "uncoordinated", method))
-                for quality in COORDINATED
-            ]
-            cells = tuple(cell for pair in apart for cell in pair)
-            shown.append(Entry("coordinated - uncoordinated", f"{method}/{robot}", cells, mean_gap))
-        alone = (one(task, "uncoordinated", "icq_ma"),)
-        shown.append(Entry("icq_ma - data", f"uncoordinated/{robot}", alone, beyond("data_score")))
-    first = [*reversed(ROBOTS)]  # Walker2d
+        shown += beside_baselines(one, task, robot)
+        shown += beside_other_arms(one, task, robot)
+        shown += beside_controls(one, task, robot)
+        shown += between_data(one, task, robot)
+    return [*shown, *over_robots(one)]
+
+
+def beside_baselines(one: OneCell, task: str, robot: str) -> list[Entry]:
+    """Ours beside every baseline on every data set, and as `READINGS` have it."""
+    shown = []
+    for quality in QUALITIES:
+        for method in BASELINES:
+            pair = (one(task, quality, "ours"), one(task, quality, method))
+            column = f"{quality}/{robot}"
+            shown.append(Entry(f"ours - {method}", column, pair, paired("average_score")))
+    for name, (change, methods) in READINGS.items():
+        for method in methods:
+            pair = (
+                one(task, "uncoordinated", "ours", **change),
+                one(task, "uncoordinated", method, **change),
+            )
+            column = f"uncoordinated{name}/{robot}"
+            shown.append(Entry(f"ours - {method}", column, pair, paired("average_score")))
+    return shown
+
+
+def beside_other_arms(one: OneCell, task: str, robot: str) -> list[Entry]:
+    """Ours beside baselines without their perturbation, and beside its own ablations."""
+    ours = one(task, "uncoordinated", "ours")
+    others = {
+        f"{method}, no perturbation": one(task, "uncoordinated", method, perturbation=0.0)
+        for method in PERTURBED
+    }
+    others |= {
+        variant: one(task, "uncoordinated", "ours", variant)
+        for variant in VARIANTS
+        if variant != "ours"
+    }
+    column = f"uncoordinated/{robot}"
+    return [
+        Entry(f"ours - {name}", column, (ours, other), paired("average_score"))
+        for name, other in others.items()
+    ]
+
+
+def beside_controls(one: OneCell, task: str, robot: str) -> list[Entry]:
+    """Every method that chooses beside ways not to, from its own results."""
+    shown = [
+        Entry(
+            f"{method} - {way}",
+            f"uncoordinated/{robot}",
+            (one(task, "uncoordinated", method),),
+            beyond(f"{way}_score"),
+        )
+        for method in CHOOSING
+        for way in WAYS
+    ]
+    of_one_run = (one(task, "uncoordinated", "ours", uncoordinated="snapshots"),)
+    column = f"uncoordinated, one run/{robot}"
+    return [*shown, Entry("ours - random", column, of_one_run, beyond("random_score"))]
+
+
+def between_data(one: OneCell, task: str, robot: str) -> list[Entry]:
+    """Every method on coordinated beside uncoordinated data; ICQ-MA beside the data's return."""
+    shown = []
+    for method in METHODS:
+        mixed = one(task, "uncoordinated", method)
+        pairs = [(one(task, quality, method), mixed) for quality in COORDINATED]
+        cells = tuple(cell for pair in pairs for cell in pair)
+        shown.append(Entry("coordinated - uncoordinated", f"{method}/{robot}", cells, mean_gap))
+    alone = (one(task, "uncoordinated", "icq_ma"),)
+    column = f"uncoordinated/{robot}"
+    return [*shown, Entry("icq_ma - data", column, alone, beyond("data_score"))]
+
+
+def over_robots(one: OneCell) -> list[Entry]:
+    """What Walker2d shows beyond the other robots, and where ours is the best."""
+    shown = []
+    walker_first = [*reversed(ROBOTS)]
     for variant in ("w/o ST", "w/o CD"):
         cells = tuple(
-            one(task, "uncoordinated", "ours", name) for task in first for name in ("ours", variant)
+            one(task, "uncoordinated", "ours", name)
+            for task in walker_first
+            for name in ("ours", variant)
         )
         row = f"ours - {variant}"
         shown.append(Entry(row, "Walker2d beyond the others", cells, first_beyond_others))
@@ -162,21 +215,7 @@ def robot_entries(preset: str, options: dict) -> list[Entry]:
         for method in ("ours", *LOCAL)
     )
     best = share_first_is_best(1 + len(LOCAL))
-    shown.append(Entry("ours is best", "coordinated data sets, %", cells, best))
-    return shown
-
-
-def mean_gap(results: list[dict]) -> Seeds:
-    """Per seed the mean difference between results 0 and 1, 2 and 3, ..."""
-    gaps: Seeds = {}
-    for seed, sample in by_seed(results):
-        fine = [score for score in sample if score is not None]
-        if len(fine) < len(sample):
-            gaps[seed] = None
-            continue
-        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)]
-        gaps[seed] = sum(pairs) / len(pairs)
-    return gaps
+    return [*shown, Entry("ours is best", "coordinated data sets, %", cells, best)]
 
 
 def entries(preset: str, options: dict) -> list[Entry]:

@@ -37,7 +37,7 @@ SIMULATOR = simulator()
 OF_EACH_MEMBER = ("variant", "seeds", "quality", "uncoordinated")
 
 
-def chosen(options: dict, known) -> dict:
+def with_defaults(options: dict, known) -> dict:
     """The options of a dataclass of options, with its defaults for those that are not given."""
     return {key: options.get(key, default) for key, default in asdict(known).items()}
 
@@ -58,7 +58,7 @@ def cell(
         options: of the script, see `Options`; a method takes those that it knows.
         variant: key of VARIANTS, of the method "ours".
     """
-    read = chosen(options, Options())
+    read = with_defaults(options, Options())
     what = {"task": task, "quality": quality, "method": method, "observation": "full"}
     usual = asdict(Options())
     beside = quality != "uncoordinated" or any(read[name] != usual[name] for name in READINGS)
@@ -90,7 +90,7 @@ def cell(
 def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJECTORIES) -> Cell:
     """A method on the grid world, on data of so many trajectories; seeds are data seeds too."""
     usual = GridOptions()
-    read = chosen(options, usual)
+    read = with_defaults(options, usual)
     places = {"behaviour": "behaviour", "encoding": "encoding", "default": "hyper.default"}
     layers = [
         Layer("this script", {"task": "grid", "method": method}),
@@ -103,7 +103,7 @@ def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJE
 
 def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
     """A recurrent method on a map's multi-source data."""
-    read = chosen(options, BattleOptions())
+    read = with_defaults(options, BattleOptions())
     usual = asdict(BattleOptions())
     names = BATTLE_OPTIONS_OF[method]
     beside = any(read[name] != usual[name] for name in names)

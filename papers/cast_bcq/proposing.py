@@ -8,7 +8,7 @@ from torch import Tensor
 
 from common.learning.bcq import BCQ
 from common.learning.philox import Streams
-from papers.cast_bcq.yardsticks import chosen, spread
+from papers.cast_bcq.yardsticks import best_proposals, spread
 
 
 class ProposingBCQ(BCQ):
@@ -27,7 +27,7 @@ class ProposingBCQ(BCQ):
             return proposals.squeeze(3)
         repeated = obs.repeat_interleave(proposals.shape[3], dim=2)
         values = self.q(repeated, proposals.flatten(2, 3)).unflatten(2, (-1, proposals.shape[3]))
-        return chosen(proposals, values, worst=True)
+        return best_proposals(proposals, values, worst=True)
 
     def proposals(self, obs: Tensor, count: int, streams: Streams) -> Tensor:
         """[M, N, B, K, A] perturbed proposals."""

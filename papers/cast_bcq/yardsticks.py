@@ -76,7 +76,7 @@ def spread(actions: Tensor) -> Tensor:
     return actions.var(3, unbiased=False).mean((1, 2, 3)).sqrt()
 
 
-def chosen(proposals: Tensor, values: Tensor, worst: bool = False) -> Tensor:
+def best_proposals(proposals: Tensor, values: Tensor, worst: bool = False) -> Tensor:
     """[M, N, B, A] of proposals [M, N, B, K, A] the best, or the worst, by values [M, N, B, K]."""
     which = values.argmin(-1) if worst else values.argmax(-1)
     return proposals.take_along_dim(which[..., None, None], dim=3).squeeze(3)
