@@ -139,7 +139,7 @@ class ICQMAConfig:
 
 
 def linear_mixture(outputs: Tensor, agents_axis: int) -> Tensor:
-    """ICQ-MA's k_i(s) of the mixer's outputs: positive, and their sum over agents is 1."""
+    """ICQ-MA's k_i(s) of mixer outputs [...]: positive, their sum over agents is 1."""
     k = outputs.abs()
     return k / (k.sum(agents_axis, keepdim=True) + 1e-6)
 

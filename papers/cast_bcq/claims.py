@@ -282,6 +282,7 @@ def on(row: str, place: str, names: Iterable[str]) -> tuple:
 
 
 def on_robots(row: str, place: str = "uncoordinated") -> tuple:
+    """Values of the table above, one for each robot."""
     return on(row, place, ROBOTS.values())
 
 
@@ -295,6 +296,7 @@ CHOOSES = Claim(
 
 
 def claim(where: str, says: str, pairs: tuple, **bound) -> Claim:
+    """A claim of the table above."""
     return Claim(where, says, "claims", pairs, **bound)
 
 

@@ -24,6 +24,7 @@ from papers.cast_bcq.grid import METHODS
 
 
 def last_return(results: list[dict]) -> dict[int, float | None]:
+    """Per seed the greedy team's return at the last evaluation."""
     return tables.mean_of(results, "last_return")
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from common.learning.bcq import BCQ
 from common.learning.philox import Streams
+from papers.cast_bcq.rows import JointBatch
 from papers.cast_bcq.yardsticks import best_proposals, spread
 
 
@@ -36,8 +37,8 @@ class ProposingBCQ(BCQ):
         return self.propose(repeated, noise, self.networks["actor"]).unflatten(2, (-1, count))
 
     @torch.no_grad()
-    def value_on_data(self, batch) -> Tensor:
-        """[M] mean value of the data's actions, by the first critic."""
+    def value_on_data(self, batch: JointBatch) -> Tensor:
+        """[M] mean value of the data's actions over agents and rows, by the first critic."""
         return self.q(batch.obs, batch.action).mean((1, 2))
 
     @torch.no_grad()

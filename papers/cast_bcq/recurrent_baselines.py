@@ -100,7 +100,12 @@ class RecurrentBCQ(Learner):
         copy_targets(self, config.copy_every)
 
     def weights(self, lanes: Lanes, logits: Tensor, following: Tensor, q: Tensor) -> Tensor | float:
-        """Of every transition: all the same."""
+        """Of every transition, all the same; see `RecurrentMABCQ`.
+
+        Args:
+            logits: [M, P, L, N, U] of the generator; following, q: [M, P, L, N], values of next
+                places and of the data's actions.
+        """
         return 1.0
 
     def memory(self, battles: int) -> Memory:

@@ -15,7 +15,7 @@ from papers.cast_bcq.config import METHODS
 from papers.cast_bcq.data import DATA
 from papers.cast_bcq.playing import EpisodeStreams, returns
 from papers.cast_bcq.rows import JointRows
-from papers.cast_bcq.yardsticks import WAYS, yardstick
+from papers.cast_bcq.yardsticks import WAYS, Yardstick, yardstick
 
 JOINT = ("ours", "icq_ma")  # learn from the rows of the whole team
 METHOD = "method"  # the way of acting that is not a control
@@ -44,6 +44,49 @@ def learner_of(members: Members, agents: View, state_dim: int, device: str):
     if method == "icq_ma":
         return learner(seeds, dims, state_dim, action_dim, hyper, device)
     return learner(seeds, dims, action_dim, hyper, device)
+
+
+def facts_of(
+    course: Course, of_data: Yardstick, ways: tuple[str, ...], last: int, constants: dict
+) -> dict:
+    """What a result says of a seed: what it gained in every way of acting, what its critic and
+    generator know, and the data's own.
+
+    Args:
+        ways: of acting, the method's first; `last`: evaluations that scores are means of.
+        constants: returns of the random and the expert policy.
+    """
+    curves = course.curves
+
+    def score(value: float) -> float | None:
+        return program.score(value, constants["expert"], constants["random"])
+
+    about: dict = {}
+    for way in ways:
+        curve = curves["return" if way == METHOD else way]
+        name = "average" if way == METHOD else way
+        average = program.last_mean(curve, last) if program.all_finite(curve) else None
+        about[f"{name}_return"] = average
+        about[f"{name}_score"] = None if average is None else score(average)
+    # where no row is away from the clock's cut values have nothing beside them
+    values = curves.get("value", []) if of_data.return_to_go is not None else []
+    known = {
+        "value": values,
+        "spread": curves.get("spread"),
+        "correction": curves.get("correction"),
+    }
+    return (
+        about
+        | {name: program.finite(curve[-1]) if curve else None for name, curve in known.items()}
+        | {
+            "return_to_go": of_data.return_to_go,
+            "data_return": of_data.data_return,
+            "data_score": score(of_data.data_return),
+            "action_spread": of_data.action_spread,
+            "curve": [program.finite(value) for value in curves["return"]],
+            "values": [program.finite(value) for value in values],
+        }
+    )
 
 
 def build(members: Members, device: str) -> Training:
@@ -100,41 +143,9 @@ def build(members: Members, device: str) -> Training:
             measured |= {way: played(way, done) for way in ways}
         return measured
 
-    def score(value: float) -> float | None:
-        return program.score(value, constants["expert"], constants["random"])
-
-    def scored(curve: list[float], name: str) -> dict:
-        """Mean of the last evaluations, as a return and as a score."""
-        fine = program.all_finite(curve)
-        average = program.last_mean(curve, config["last"])
-        return {
-            f"{name}_return": average if fine else None,
-            f"{name}_score": score(average) if fine else None,
-        }
-
     def facts(course: Course) -> dict:
         of_data = yardsticks[which[course.place]]
-        judged = of_data.return_to_go is not None  # else values have nothing beside them
-        curves = course.curves if judged else course.curves | {"value": []}
-        last = {
-            name: program.finite(curves[name][-1]) if curves.get(name) else None
-            for name in ("value", "spread", "correction")
-        }
-        about = scored(curves["return"], "average")
-        for way in ways:
-            about |= scored(curves[way], way)
-        return (
-            about
-            | last
-            | {
-                "return_to_go": of_data.return_to_go,
-                "data_return": of_data.data_return,
-                "data_score": score(of_data.data_return),
-                "action_spread": of_data.action_spread,
-                "curve": [program.finite(value) for value in curves["return"]],
-                "values": [program.finite(value) for value in curves.get("value", [])],
-            }
-        )
+        return facts_of(course, of_data, (METHOD, *ways), config["last"], constants)
 
     return Training(
         learner=learner,
