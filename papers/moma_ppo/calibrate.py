@@ -11,20 +11,22 @@ world model is trained first if it is not there.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import common.reporting  # noqa: F401  (finds the environment first)
 
 # isort: split
+import numpy as np
 import torch
 from tabulate import tabulate
+from torch import Tensor
 
 from common.learning.mappo import MAPPO, MAPPOConfig
 from common.learning.philox import Streams
 from common.learning.rollouts import roll
 from common.running import work
-from common.running.cells import PRESETS, merged
+from common.running.cells import PRESETS, Cell, merged
 from common.running.options import BadInput, nearest
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo.calibration import limit_of, measured, proposed
@@ -32,6 +34,7 @@ from papers.moma_ppo.config import LENGTH, QUALITIES, hyper_layers
 from papers.moma_ppo.ensemble import WorldModelConfig, split_rows, tensors_of
 from papers.moma_ppo.limits import HISTORY, LIMITS, LimitRule
 from papers.moma_ppo.sequences import Sequences
+from papers.moma_ppo.world import LearnedWorld
 
 DATA = {"reacher": ("expert-mix",), "ant": QUALITIES}
 QUANTILES = (0.9, 0.95, 0.99)
@@ -59,36 +62,53 @@ def proposals(
     arrays, _ = tasks.load(cell.config)
     data = tensors_of(arrays, device)
     config = WorldModelConfig(**cell.config["model"])
-    view = tasks.agents(cell.config)
     ends = arrays["terminals"] | arrays["timeouts"]
     _, held_out = split_rows(ends, config.validation, config.split)
-    sequences = Sequences(arrays, view, HISTORY[task], 1.0, device)
-    hyper = merged(hyper_layers(preset, task, "moma_ppo"))["hyper"]
-    ppo = MAPPOConfig(**hyper)
-    seeds = list(range(TEAMS))
-    learner = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
-    picks = Streams(seeds, "starts", device).integers(len(held_out), (STARTS,))
-    state, history = sequences.start(held_out.to(device)[picks])
     how = cell.config["calibration"]
     free = models.load_world(cell, result, [FREE], device, "paper", None)
     eps = measured(free, data, held_out, how, cell.config["seeds"][0])
     world = models.load_world(cell, result, [LIMITS] * TEAMS, device, "paper", None)
-    rows = []
+    length_of = untrained_lengths(cell, arrays, held_out, device)
     asked: list[tuple[LimitRule, float]] = [("quantile", each) for each in quantiles]
     asked += [("length", each) for each in lengths]
+    rows = []
     for rule, each in asked:
-        found = proposed(
-            *eps[rule], data["reward"], limit_of(rule, eps[rule][0], how | {rule: each})
-        )
-        l_eps = torch.full((TEAMS,), found["l_eps"], device=device)
-        world.limits = replace(world.limits, l_clip=l_eps, l_stop=l_eps)
-        actions = Streams(seeds, "actions", device)
-        of_world = Streams(seeds, "world", device)
-        rollouts = roll(learner, world, view, state, history, how["steps"], actions, of_world)
-        lasted = float(rollouts.valid.sum() / (TEAMS * STARTS))
+        l_eps = limit_of(rule, eps[rule][0], how | {rule: each})
+        found = proposed(*eps[rule], data["reward"], l_eps)
+        stop = torch.full((TEAMS,), l_eps, device=device)
+        world.limits = replace(world.limits, l_clip=stop, l_stop=stop)
         numbers = [found[name] for name in ("l_eps", "lambda_g", "lambda_r")]
-        rows.append([rule, each, *numbers, lasted])
+        rows.append([rule, each, *numbers, length_of(world)])
     return rows
+
+
+def untrained_lengths(
+    cell: Cell, arrays: dict[str, np.ndarray], held_out: Tensor, device: str
+) -> Callable[[LearnedWorld], float]:
+    """How long rollouts of TEAMS untrained teams last in a world on average, from the same held-out
+    rows and with the same random numbers every time.
+
+    Args:
+        cell: of the world model.
+        arrays: its data.
+        held_out: [R] numbers of rows.
+    """
+    task = cell.config["task"]
+    view = tasks.agents(cell.config)
+    sequences = Sequences(arrays, view, HISTORY[task], 1.0, device)
+    ppo = MAPPOConfig(**merged(hyper_layers(cell.preset, task, "moma_ppo"))["hyper"])
+    seeds = list(range(TEAMS))
+    learner = MAPPO(seeds, view.obs_dims, sequences.state_dim, view.action_dim, ppo, device)
+    picks = Streams(seeds, "starts", device).integers(len(held_out), (STARTS,))
+    state, history = sequences.start(held_out.to(device)[picks])
+    steps = cell.config["calibration"]["steps"]
+
+    def length_in(world: LearnedWorld) -> float:
+        streams = (Streams(seeds, name, device) for name in ("actions", "world"))
+        rollouts = roll(learner, world, view, state, history, steps, *streams)
+        return float(rollouts.valid.sum() / (TEAMS * STARTS))
+
+    return length_in
 
 
 def check(args: argparse.Namespace) -> None:

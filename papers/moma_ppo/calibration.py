@@ -153,13 +153,6 @@ def calibrate(
     }
 
 
-def cut_lengths(eps_g: Tensor, l_eps: float) -> Tensor:
-    """[K] steps of rollouts that are cut after the first uncertainty of at least l_eps."""
-    cut = eps_g >= l_eps
-    steps = len(eps_g)
-    return torch.where(cut.any(0), cut.int().argmax(0) + 1, steps)
-
-
 def whole_pieces(ends: np.ndarray, steps: int, among: Tensor | None = None) -> Tensor:
     """Rows from which `steps` rows of the same episode follow, the row itself counted.
 

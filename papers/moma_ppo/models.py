@@ -6,7 +6,7 @@ All views of a task share one model, as it predicts the state.
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -128,65 +128,76 @@ def build(members: Members, device: str) -> Training:
         ).items()
     }
 
-    everyone = torch.arange(config.members, device=device)
-    low, high = box_of(data)
+    box = box_of(data)
     pieces = whole_pieces(ends, ERROR_STEPS, held_out)
 
     def errors_of(which: Tensor) -> dict[str, list[float]]:
         """Of members, on pieces of held-out episodes."""
-        world = free_world(ensemble, which, low, high, device)
+        world = free_world(ensemble, which, *box, device)
         return horizon_errors(world, data, pieces, ERROR_STEPS, ERROR_PIECES, members.seeds[0])
-
-    @torch.no_grad()
-    def evaluate(done: int) -> dict[str, list]:
-        """Means over the ensemble: losses of the last minibatch and on held-out rows; errors of
-        predictions one and ten steps ahead where whole episodes are held out.
-        """
-        errors = errors_of(everyone)
-        ahead = {
-            f"{name}_error_{steps}": [numbers[steps - 1]]
-            for name, numbers in errors.items()
-            for steps in (1, ERROR_STEPS)
-            if numbers
-        }
-        return ahead | {
-            "loss": [float(ensemble.notes["loss"].mean())],
-            "held_out_loss": [float(ensemble.loss(checked).mean())],
-        }
 
     @functools.cache
     def outcome() -> dict:
         return assess(cell, ensemble, data, held_out, errors_of, device)
 
-    def facts(course: Course) -> dict:
-        errors = outcome()["errors"]
-        ahead = {
-            f"{name}_error_{steps}": numbers[steps - 1] if numbers else None
-            for name, numbers in errors.items()
-            for steps in (1, ERROR_STEPS)
-        }
-        return ahead | {
-            "held_out_loss": course.curves["held_out_loss"][-1],
-            "curve": errors["state"],
-        }
-
-    def summary(courses: list[Course]) -> dict:
-        course = courses[0]
-        return {
-            "rounds": list(range(1, len(outcome()["errors"]["state"]) + 1)),
-            "training": {"rounds": course.rounds} | course.curves,
-        } | outcome()
-
     return Training(
         learner=ensemble,
         draw=lambda done: rows,
-        evaluate=evaluate,
+        evaluate=lambda done: progress_of(ensemble, checked, errors_of),
         evaluate_at=program.evenly(config.updates, EVALUATIONS),
-        facts=facts,
+        facts=lambda course: facts_of(course, outcome()),
         total=config.updates,
         data=[{"0": checksum}],
-        summary=summary,
+        summary=lambda courses: summary_of(courses[0], outcome()),
     )
+
+
+@torch.no_grad()
+def progress_of(
+    ensemble: Ensemble,
+    checked: Mapping[str, Tensor],
+    errors_of: Callable[[Tensor], dict[str, list[float]]],
+) -> dict[str, list]:
+    """Means over the ensemble: losses of the last minibatch and on held-out rows; errors of
+    predictions one and ten steps ahead where whole episodes are held out.
+
+    Args:
+        checked: held-out rows, as `Ensemble.loss` takes them.
+    """
+    everyone = torch.arange(ensemble.config.members, device=checked["x"].device)
+    errors = errors_of(everyone)
+    ahead = {
+        f"{name}_error_{steps}": [numbers[steps - 1]]
+        for name, numbers in errors.items()
+        for steps in (1, ERROR_STEPS)
+        if numbers
+    }
+    return ahead | {
+        "loss": [float(ensemble.notes["loss"].mean())],
+        "held_out_loss": [float(ensemble.loss(checked).mean())],
+    }
+
+
+def facts_of(course: Course, outcome: dict) -> dict:
+    """What a result says of its one seed; `outcome` is of `assess`."""
+    errors = outcome["errors"]
+    ahead = {
+        f"{name}_error_{steps}": numbers[steps - 1] if numbers else None
+        for name, numbers in errors.items()
+        for steps in (1, ERROR_STEPS)
+    }
+    return ahead | {
+        "held_out_loss": course.curves["held_out_loss"][-1],
+        "curve": errors["state"],
+    }
+
+
+def summary_of(course: Course, outcome: dict) -> dict:
+    """What a result says beside its seed; its rounds are steps ahead, as its curve is over them."""
+    return {
+        "rounds": list(range(1, len(outcome["errors"]["state"]) + 1)),
+        "training": {"rounds": course.rounds} | course.curves,
+    } | outcome
 
 
 def box_of(data: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
