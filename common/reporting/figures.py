@@ -117,7 +117,7 @@ def lines(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
         axes.fill_between(x, mean - std, mean + std, color=COLORS[r % 7], alpha=0.15)
     axes.set_xlabel(columns[0].split("=")[0])
     axes.set_xticks([swept_value(column) for column in columns])
-    finish(axes, table, preset)
+    finish(axes, table, preset, legend_below=True)
     save(figure, path)
 
 
@@ -207,11 +207,12 @@ def profiles(table: Table, methods: dict[str, list[np.ndarray]], path: Path, pre
     save(figure, path)
 
 
-def finish(axes, table: Table, preset: str) -> None:
-    """Labels, a legend beside the axes, where it hides no point, and a title that names the
-    preset.
+def finish(axes, table: Table, preset: str, legend_below: bool = False) -> None:
+    """Labels, a legend beside or below the axes, where it hides no point, and a title that names
+    the preset.
     """
     axes.set_ylabel(table.unit)
     axes.grid(alpha=0.3, axis="y")
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    place = ("upper center", (0.5, -0.15)) if legend_below else ("upper left", (1, 1))
+    axes.legend(fontsize=8, loc=place[0], bbox_to_anchor=place[1])
     axes.set_title(f"{table.slot}, preset {preset}", fontsize=10)

@@ -342,7 +342,8 @@ def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
 def evidence(line: claims.Line) -> str:
     """A claim's numbers, in words."""
     chance = f"p = {line.p}" if float(line.p) else "no spread"
-    return f"{line.interval}, n = {line.n}, {chance}, preset {line.preset}"
+    numbers = f"{line.interval}, n = {line.n}, {chance}, preset {line.preset}"
+    return f"{numbers}; {line.why}" if line.why else numbers
 
 
 def card(page: Page, paper: str, lines: list[claims.Line]) -> None:

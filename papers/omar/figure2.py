@@ -21,6 +21,7 @@ TABLE = Table(
     unit="improvement (%)",
     draw=figures.lines,
     options=Options(),
+    names={"omar": "OMAR over MA-CQL"},
 )
 
 if __name__ == "__main__":
