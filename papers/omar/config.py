@@ -109,7 +109,7 @@ SWEEP_PRESETS: dict[str, dict[str, Any]] = {
 # on, MA-CQL's rose by 15 points more (reference of commit bb48d9e, other data)
 LINE_PRESETS: dict[str, dict[str, Any]] = {"quick": {"rounds": 500}, "standard": {"rounds": 3001}}
 # Two-agent HalfCheetah: episodes are forty times as long, networks larger. The paper evaluates
-# every 500 rounds. Fifty times fewer updates than the paper's take larger steps.
+# every 500 rounds. A hundred times fewer updates than the paper's take larger steps.
 ROBOT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"eval_episodes": 1, "final_episodes": 1, "backbone": {"hidden": 32}},
     "quick": {
