@@ -193,7 +193,7 @@ DEPARTURES = [
         "HalfCheetah at quick",
         "",
         "",
-        "64-64, batch 64, learning rate 1e-3: 1000 rounds are a hundred times fewer than the paper's",
+        "64-64, batch 64, rates 1e-3: 1000 rounds are a hundred times fewer than the paper's",
         option="ROBOT_PRESETS",
     ),
     Departure(
