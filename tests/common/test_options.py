@@ -211,7 +211,7 @@ def test_every_hyperparameter_can_be_named(table):
         ("cast_bcq/figure1", ["behaviour=uniforms"], "did you mean 'uniform'?"),
         ("otc/table1", ["batch_size=9999"], "tuning: batch_size is 9999, but candidates is 256"),
         ("otc/table1", ["pool=8"], "batch_size is 64, but pool is 8"),
-        ("cast_bcq/table1", ["last=99"], "last is 99, but evaluations is 6"),
+        ("cast_bcq/table1", ["last=99"], "last is 99, but evaluations is 4"),
         ("cast_bcq/table2", ["last=3"], "last is 3, but evaluations is 2"),
         ("cast_bcq/table2", ["weight=1.5"], "expected a number between 0 and 1"),
         ("moma_ppo/table4b", ["mapping=alined"], "did you mean 'aligned'?"),
