@@ -13,7 +13,7 @@ import pytest
 
 from common import suite
 from common.reporting import script, stored
-from common.running import faults, files, options, work
+from common.running import experiment, faults, files, options, work
 from common.running.provenance import ROOT
 from envs import storage
 
@@ -82,6 +82,18 @@ def test_a_database_without_its_package_is_said_before_anything_starts(monkeypat
         script.main(suite.find("omar/table2")[0], ["table2.py", "with", "smoke"])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and "pip install -e .[mongo]" in error and error.count("\n") == 1
+
+
+def test_a_database_that_does_not_answer_is_said_in_one_line(monkeypatch, capsys):
+    pytest.importorskip("pymongo")
+    monkeypatch.setattr(experiment, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setenv("OMZ_MONGO", "")  # as it was, after `-m` has set it
+    with pytest.raises(SystemExit) as stop:
+        words = ["table2.py", "-m", "127.0.0.1:9:zoo", "with", "smoke"]
+        script.main(suite.find("omar/table2")[0], words)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1
+    assert "no MongoDB answers at mongodb://127.0.0.1:9/zoo" in error and "unset OMZ_MONGO" in error
 
 
 @pytest.mark.parametrize(

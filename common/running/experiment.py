@@ -42,6 +42,7 @@ SETTINGS.CONFIG.READ_ONLY_CONFIG = False
 
 
 BEAT_SECONDS = 10.0  # as Sacred's own
+ANSWER_SECONDS = 5  # that a database has to answer
 ALIVE = "alive.lock"  # in the folder of a run, as long as it runs
 
 
@@ -116,19 +117,40 @@ def observers() -> list:
     None where results can be read only, which is said.
 
     Raises:
-        BadInput: it does, but pymongo is not installed.
+        BadInput: it does, but pymongo is not installed, or no server answers.
     """
     url = os.environ.get("OMZ_MONGO")
     if url:
         if importlib.util.find_spec("pymongo") is None:
             hint = "pip install -e .[mongo], or unset OMZ_MONGO"
             raise BadInput(f"OMZ_MONGO is set, but pymongo is not installed: {hint}")
+        require_server(url)
         return [MongoObserver(url=url, db_name=url.rsplit("/", 1)[-1])]
     if not writable(runs_folder()):
         said = f"{runs_folder()} cannot be written: what is done is shown, nothing is recorded"
         print(said, file=sys.stderr)
         return []
     return [AtomicFileStorageObserver(runs_folder() / "sacred")]
+
+
+def require_server(url: str) -> None:
+    """Asks a MongoDB for a sign of life, for which pymongo alone would wait half a minute.
+
+    Raises:
+        BadInput: it gives none within `ANSWER_SECONDS`.
+    """
+    import pymongo
+    from pymongo.errors import PyMongoError
+
+    wait = 1000 * ANSWER_SECONDS
+    try:
+        client: pymongo.MongoClient = pymongo.MongoClient(url, serverSelectionTimeoutMS=wait)
+        with client:
+            client.admin.command("ping")
+    except PyMongoError as error:
+        said = str(error).partition(" (configured timeouts")[0]
+        hint = "start it, mend the address, or unset OMZ_MONGO"
+        raise BadInput(f"no MongoDB answers at {url}: {said}; {hint}") from error
 
 
 def mongo_url(typed: str) -> str:
@@ -247,7 +269,7 @@ class Recording:
         run._emit_heartbeat()
         run._emit_completed(run.result)
         if run._failed_observers:
-            where = runs_folder() / "sacred"
+            where = os.environ.get("OMZ_MONGO") or runs_folder() / "sacred"
             raise OSError(f"Sacred could not write the run of {cell.slot} to {where}")
 
 

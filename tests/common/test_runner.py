@@ -497,20 +497,22 @@ def test_metrics_are_live_and_a_run_that_fails_says_so(results, monkeypatch):
 
 
 def test_runs_are_kept_in_a_mongodb_if_one_is_named(results, monkeypatch):
-    """On mongomock, which has pymongo's interface and no server."""
+    """Through pymongo and its protocol, to a server whose documents mongomock keeps."""
     pytest.importorskip("pymongo")
-    mongomock = pytest.importorskip("mongomock")
-    gridfs = pytest.importorskip("mongomock.gridfs")
-    gridfs.enable_gridfs_integration()
-    client = mongomock.MongoClient()
-    monkeypatch.setattr("pymongo.MongoClient", lambda *_, **__: client)
-    monkeypatch.setenv("OMZ_MONGO", "mongodb://localhost:27017/zoo")
-    work.run(cells("ma_td3bc"), jobs=1, device="cpu")
-    (run,) = client["zoo"]["runs"].find()
-    assert run["status"] == "COMPLETED" and run["heartbeat"]
-    assert run["config"]["backbone"]["gamma"] == 0.95
-    names = {metric["name"] for metric in client["zoo"]["metrics"].find()}
-    assert {"return/0", "score/0"} <= names
+    pytest.importorskip("mongomock")
+    from tests.common import mongo_server
+
+    with mongo_server.running() as server:
+        port = server.server_address[1]
+        monkeypatch.setenv("OMZ_MONGO", f"mongodb://127.0.0.1:{port}/zoo")
+        work.run(cells("ma_td3bc"), jobs=1, device="cpu")
+        (run,) = server.store["zoo"]["runs"].find()
+        assert run["status"] == "COMPLETED" and run["heartbeat"]
+        assert run["config"]["backbone"]["gamma"] == 0.95
+        names = {metric["name"] for metric in server.store["zoo"]["metrics"].find()}
+        assert {"return/0", "score/0"} <= names
+        sources = {file["filename"] for file in server.store["zoo"]["fs.files"].find()}
+        assert any(name.endswith("papers/omar/training.py") for name in sources)
     assert not (results / "sacred").exists()
 
 
