@@ -48,7 +48,9 @@ def test_a_changed_number_makes_the_results_page_stale(tmp_path, monkeypatch):
 
 def test_the_results_page_leads_to_files_and_places_that_there_are():
     page = report.REPORT.read_text()
-    places = {*re.findall(r'id="?([\w-]+)', page)}
+    named = re.findall(r'\bid="?([\w-]+)', page)
+    places = {*named}
+    assert len(named) == len(places)
     missing = [
         target
         for target in re.findall(r'href="([^"]+)"', page)

@@ -193,7 +193,7 @@ def contents(chosen: list[Table]) -> str:
     """The list of everything on the page, HTML."""
     groups = ['<a href="#top"><b>Results</b></a><a href="#reading">How to read this</a>']
     for paper in dict.fromkeys(table.paper for table in chosen):
-        links = [(f"{paper}-claims", "Claims"), (f"{paper}-departures", "Departures")]
+        links = [(f"{paper}-ledger", "Claims"), (f"{paper}-departures", "Departures")]
         links += [(anchor(table), label(table)) for table in chosen if table.paper == paper]
         items = "".join(f'<li><a href="#{place}">{text(name)}</a></li>' for place, name in links)
         title = text(catalogue.title(paper))
@@ -372,7 +372,7 @@ def begin_paper(page: Page, paper: str, lines: list[claims.Line], edition: Editi
     notes = edition.relative(ROOT / "papers" / paper / "notes.md")
     page.raw(f"<p class=facts>{link(readme, 'README')}, {link(notes, 'notes')}</p>")
     title = f"Claims of {name}: {len(claims.of_paper(paper))}"
-    page.heading(3, title, f"{paper}-claims")
+    page.heading(3, title, f"{paper}-ledger")
     best = best_lines(of_paper)
     page.raw(claims_table(best, f"{title}, each at the best preset that has been run"))
     rest = [line for line in of_paper if line not in best]
