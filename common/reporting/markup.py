@@ -68,8 +68,8 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 .grid td.same { background: var(--good-soft); } .grid td.differs { background: var(--bad-soft); }
 .grid td.open { background: var(--open-soft); } .grid td.none { color: var(--quiet); }
 .grid td.differs b::after { content: " \\2260"; }
-.claims td:nth-child(2) { min-width: min(20rem, 58vw); } .claims td:last-child { min-width: 13rem; }
-.claims small { display: block; color: var(--quiet); }
+.claims td:nth-child(2) { min-width: min(20rem, 58vw); }
+.claims small { display: block; color: var(--quiet); } .claims small.why { color: inherit; }
 .claims td.verdict { white-space: nowrap; }
 .holds { color: var(--good); font-weight: 600; }
 .contradicted, .differs { color: var(--bad); font-weight: 600; }

@@ -390,16 +390,17 @@ def begin_paper(page: Page, paper: str, lines: list[claims.Line], edition: Editi
 
 def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
     """Claims with verdict and numbers, HTML."""
-    titles = ("verdict", "claim", "mean [95 % interval]", "n", "p (Holm)", "made by", "why")
+    titles = ("verdict", "claim", "mean [95 % interval]", "n", "p (Holm)", "made by")
     head = "".join(f"<th scope=col>{title}</th>" for title in titles)
     body = "".join(
         f'<tr><td class="verdict {line.verdict.split()[0]}">{text(line.verdict)}</td>'
-        f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small></td>"
+        f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small>"
+        f"{f'<small class=why>{text(line.why)}</small>' if line.why else ''}</td>"
         f"<td class=number>{text(line.mean)}"
         f"<small>{text(line.interval.partition(' ')[2])}</small></td>"
         f"<td class=number>{line.n or ''}</td>"
         f"<td class=number>{text(line.p)}</td>"
-        f"<td>{text(line.preset)}<small>{text(line.maker)}</small></td><td>{text(line.why)}</td></tr>"
+        f"<td>{text(line.preset)}<small>{text(line.maker)}</small></td></tr>"
         for line in lines
     )
     return framed(f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", caption, "claims")
