@@ -9,6 +9,7 @@ of win rates, in points of per cent.
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from common.reporting import figures, script
 from common.reporting.claims import Claim, over
@@ -64,30 +65,28 @@ def by_seed(results: list[dict]) -> list[tuple[int, list[float | None]]]:
     return [(seed, [score[seed] for score in scores]) for seed in seeds]
 
 
+def with_gaps(results: list[dict], reduced: Callable[[list[float]], float]) -> Seeds:
+    """Per seed what `reduced` makes of the differences between results 0 and 1, 2 and 3, ...; None
+    where a score is missing.
+    """
+    found: Seeds = {}
+    for seed, sample in by_seed(results):
+        scores = [score for score in sample if score is not None]
+        if len(scores) < len(sample):
+            found[seed] = None
+            continue
+        found[seed] = reduced([a - b for a, b in zip(scores[::2], scores[1::2], strict=True)])
+    return found
+
+
 def first_beyond_others(results: list[dict]) -> Seeds:
     """Per seed the difference of the first two results beyond the mean of the other pairs'."""
-    gaps: Seeds = {}
-    for seed, sample in by_seed(results):
-        fine = [score for score in sample if score is not None]
-        if len(fine) < len(sample):
-            gaps[seed] = None
-            continue
-        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)]
-        gaps[seed] = pairs[0] - sum(pairs[1:]) / len(pairs[1:])
-    return gaps
+    return with_gaps(results, lambda gaps: gaps[0] - fmean(gaps[1:]))
 
 
 def mean_gap(results: list[dict]) -> Seeds:
     """Per seed the mean difference between results 0 and 1, 2 and 3, ..."""
-    gaps: Seeds = {}
-    for seed, sample in by_seed(results):
-        fine = [score for score in sample if score is not None]
-        if len(fine) < len(sample):
-            gaps[seed] = None
-            continue
-        pairs = [a - b for a, b in zip(fine[::2], fine[1::2], strict=True)]
-        gaps[seed] = sum(pairs) / len(pairs)
-    return gaps
+    return with_gaps(results, fmean)
 
 
 def share_first_is_best(size: int):

@@ -9,6 +9,8 @@ from common.running.cells import Layer, defaults
 from papers.cast_bcq.baselines import ICQMAConfig, MABCQConfig, TargetWeights
 from papers.cast_bcq.cast import CASTConfig, Others, Variant
 from papers.cast_bcq.discrete import DiscreteConfig
+from papers.cast_bcq.discrete_baselines import DiscreteICQConfig
+from papers.cast_bcq.discrete_baselines import TargetWeights as DiscreteWeights
 from papers.cast_bcq.recurrent import Default, RecurrentConfig
 
 ROBOTS = {
@@ -93,6 +95,7 @@ class GridOptions:
     behaviour: Literal["uniform", "dirichlet"] = "uniform"
     encoding: Literal["onehot", "position"] = "onehot"
     default: Default = "first"  # with DiscreteConfig's own, "zero", an agent is absent
+    target_weights: DiscreteWeights = DiscreteICQConfig.target_weights  # of I-ICQ
 
 
 @dataclass(frozen=True)
@@ -270,12 +273,13 @@ def robot_layers(preset: str, method: str, variant: str, beside: bool) -> list[L
     ]
 
 
-def grid_layers(preset: str) -> list[Layer]:
+def grid_layers(preset: str, method: str) -> list[Layer]:
     """A method on the grid world."""
+    hyper = DiscreteICQConfig() if method == "i_icq" else DiscreteConfig()
     return [
         Layer("not in the paper (notes.md)", {"batch_size": 64, "trajectories": TRAJECTORIES}),
         Layer(f"preset {preset}", GRID[preset], {"": GridSizes}),
-        defaults("hyper", DiscreteConfig()),
+        defaults("hyper", hyper),
         Layer(f"preset {preset}", {"hyper": {"tau": following_rate(GRID[preset]["updates"])}}),
         defaults("variant", VARIANTS["ours"]),
     ]

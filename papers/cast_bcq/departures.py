@@ -3,6 +3,7 @@
 """
 
 from common.reporting.departures import Departure, Effect
+from papers.cast_bcq.ablation_grid import OVER_MINIBATCH
 from papers.cast_bcq.config import MAPS, METHODS, PERTURBED, ROBOTS
 from papers.cast_bcq.grid import METHODS as GRID_METHODS
 
@@ -277,8 +278,19 @@ DEPARTURES = [
         "not given",
         "",
         "networks of 64, learning rate 1e-3, minibatches of 64, 5,000 updates (2,500 at quick); "
-        "generators cloned, with discrete BCQ's threshold of 0.3; temperatures of ICQ's code",
+        "generators cloned, with discrete BCQ's threshold of 0.3; temperatures of ICQ's code, and "
+        "its policy weights over the minibatch",
         option="DiscreteConfig",
+    ),
+    Departure(
+        "I-ICQ: weights of its target",
+        "of ICQ: exp(Q / alpha) / Z(s), Z over the behaviour's actions in the state",
+        "",
+        "that, the behaviour cloned and all its actions summed over. The minibatch in the place of "
+        "Z, as in its release for several agents, weighs states of high value more than 1 / gamma, "
+        "and values leave what any team can return (diagnosis_grid.py)",
+        option="target_weights=minibatch",
+        effect=Effect("ablation_grid", (((OVER_MINIBATCH, "i_icq"), ("uniform", "i_icq")),)),
     ),
     Departure(
         "joint candidates",

@@ -4,6 +4,9 @@ actions.
 Axes: M members, N agents, B batch, O observation, U actions.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -18,6 +21,17 @@ from papers.cast_bcq.generators import (
     best_allowed,
     chosen,
 )
+
+TargetWeights = Literal["state", "minibatch"]
+
+
+@dataclass(frozen=True)
+class DiscreteICQConfig(DiscreteConfig):
+    """With what I-ICQ's target weights are relative to: the next state's other actions (ICQ's
+    Z(s)), or the minibatch's other states (its release for several agents).
+    """
+
+    target_weights: TargetWeights = "state"
 
 
 def independent_target(batch: DiscreteBatch, following: Tensor, gamma: float) -> Tensor:
@@ -44,6 +58,19 @@ def icq_advantage(q: Tensor, logits: Tensor, action: Tensor) -> Tensor:
     [..., U].
     """
     return chosen(q, action) - (logits.softmax(-1) * q).sum(-1)
+
+
+def state_weights(q: Tensor, action: Tensor, logits: Tensor, temperature: float) -> Tensor:
+    """ICQ's weights exp(Q(s, a) / T) / Z(s), whose mean over behaviour is 1 in every state: [...].
+
+    Z(s) = sum_a mu(a | s) exp(Q(s, a) / T), over all actions.
+
+    Args:
+        q, logits: [..., U] values, and logits of the behaviour mu.
+        action: [...], of the data.
+    """
+    log_z = (logits.log_softmax(-1) + q / temperature).logsumexp(-1)
+    return (chosen(q, action) / temperature - log_z).exp()
 
 
 class DiscreteLearner(Learner):
@@ -127,29 +154,33 @@ class DiscreteBCQ(DiscreteLearner):
 
 
 class DiscreteICQ(DiscreteLearner):
-    """I-ICQ: every agent by itself, SARSA targets with batch-softmax weights, advantage-weighted
-    policies.
+    """I-ICQ: every agent by itself, weighted SARSA targets, advantage-weighted policies; behaviour
+    is cloned for the weights alone.
     """
+
+    config: DiscreteICQConfig
 
     def __init__(
         self,
         seeds: list[int],
         obs_dims: list[int],
         actions: int,
-        config: DiscreteConfig,
+        config: DiscreteICQConfig,
         device: str = "cpu",
     ):
         super().__init__(seeds, obs_dims, actions, config, device)
+        self.generator = CategoricalGenerator(self, obs_dims, actions, config)
         self.add("critic", target=True)
         self.add("actor")
 
     def update(self, batch: DiscreteBatch) -> None:
         """One step of the critic and of the policy."""
         config = self.config
+        self.generator.clone(batch)
         with torch.no_grad():
             next_q = apply_mlp(self.targets["critic"], batch.next_obs, None)
             following = chosen(next_q, batch.next_action)
-            trusted = softmax_weights(following, config.target_temperature) * following
+            trusted = self.target_weights(batch, next_q) * following
             target = independent_target(batch, trusted, config.gamma)
         q = apply_mlp(self.networks["critic"], batch.obs, None)
         self.critic_step(mean_over_batch((chosen(q, batch.action) - target).square()))
@@ -161,6 +192,17 @@ class DiscreteICQ(DiscreteLearner):
             weights = softmax_weights(advantage, config.policy_temperature)
         log_prob = chosen(logits.log_softmax(-1), batch.action)
         self.descend(-mean_over_batch(weights * log_prob), "actor")
+
+    def target_weights(self, batch: DiscreteBatch, next_q: Tensor) -> Tensor:
+        """[M, N, B] of next actions of the data, whose target values are among next_q
+        [M, N, B, U].
+        """
+        temperature = self.config.target_temperature
+        if self.config.target_weights == "minibatch":
+            return softmax_weights(chosen(next_q, batch.next_action), temperature)
+        logits, _ = self.generator.behaviour(batch.next_obs, batch.next_available)
+        behaviour = available_only(logits, batch.next_available)
+        return state_weights(next_q, batch.next_action, behaviour, temperature)
 
     def policy(self, obs: Tensor, available: Tensor) -> Tensor:
         """[M, N, B, U] logits of the available actions."""

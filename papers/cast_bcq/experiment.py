@@ -92,10 +92,12 @@ def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJE
     usual = GridOptions()
     read = with_defaults(options, usual)
     places = {"behaviour": "behaviour", "encoding": "encoding", "default": "hyper.default"}
+    if method == "i_icq":
+        places["target_weights"] = "hyper.target_weights"
     layers = [
         Layer("this script", {"task": "grid", "method": method}),
-        *grid_layers(preset),
-        Layer("GridOptions", {places[name]: value for name, value in asdict(usual).items()}),
+        *grid_layers(preset, method),
+        Layer("GridOptions", {place: getattr(usual, name) for name, place in places.items()}),
     ]
     changes = {"trajectories": trajectories} | {places[name]: read[name] for name in places}
     return Cell.of("cast_bcq", preset, ["grid", method], layers, changes, options.get("seeds"))
@@ -205,7 +207,7 @@ def battle_cost(config: dict) -> float:
 
 def grid_cost(config: dict) -> float:
     """Estimated seconds of a cell of the grid world."""
-    update = {"i_bcq": 4.5e-4, "i_icq": 3.6e-4}.get(config["method"], 1.2e-3)
+    update = {"i_bcq": 8e-4, "i_icq": 1e-3}.get(config["method"], 2.2e-3)
     return 2 + len(config["seeds"]) * update * config["updates"]
 
 

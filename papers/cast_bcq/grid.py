@@ -18,9 +18,15 @@ from envs.grid import world
 from papers.cast_bcq.agents import DiscreteCAST
 from papers.cast_bcq.cast import Variant
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
-from papers.cast_bcq.discrete_baselines import DiscreteBCQ, DiscreteICQ
+from papers.cast_bcq.discrete_baselines import DiscreteBCQ, DiscreteICQ, DiscreteICQConfig
+from papers.cast_bcq.generators import chosen
+from papers.cast_bcq.yardsticks import Yardstick, yardstick
 
-METHODS = {"i_bcq": DiscreteBCQ, "i_icq": DiscreteICQ, "ours": DiscreteCAST}
+METHODS = {
+    "i_bcq": (DiscreteBCQ, DiscreteConfig),
+    "i_icq": (DiscreteICQ, DiscreteICQConfig),
+    "ours": (DiscreteCAST, DiscreteConfig),
+}
 AGENTS = 2
 ACTIONS = len(world.ACTIONS)
 EXAMPLE = world.state_of(4, 4)  # Section 2.3 explains the baselines' failure here
@@ -49,6 +55,19 @@ def rows(data: dict[str, np.ndarray], index: np.ndarray) -> dict[str, np.ndarray
     following = np.minimum(index + 1, len(data["state"]) - 1)
     names = ("state", "action", "reward", "next_state", "terminal")
     return {name: data[name][index] for name in names} | {"next_action": data["action"][following]}
+
+
+def yardstick_of(data: dict[str, np.ndarray], gamma: float) -> Yardstick:
+    """What is known of a data set of the grid. The clock's cut of a robot's rows is longer than a
+    trajectory here: looked at are rows of trajectories that ended by themselves.
+    """
+    names = {
+        "rewards": "reward",
+        "terminals": "terminal",
+        "timeouts": "timeout",
+        "actions": "action",
+    }
+    return yardstick({robots: data[grids] for robots, grids in names.items()}, gamma)
 
 
 def encode(encoding: str) -> Tensor:
@@ -92,11 +111,17 @@ class Grid:
         starts = [0, *itertools.accumulate(self.sizes)][:-1]
         self.starts = torch.tensor(starts, device=device).unsqueeze(-1)
         self.streams = Streams(self.seeds, "minibatches", device)
+        self.yardsticks = [yardstick_of(data, config["hyper"]["gamma"]) for data in self.data]
+        places = [
+            np.searchsorted(own, one.numbers).clip(max=len(own) - 1)
+            for own, one in zip(usable, self.yardsticks, strict=True)
+        ]
+        self.known = self.starts + torch.from_numpy(np.stack(places)).to(device)
         self.seen = encode(config["encoding"]).to(device)
         size = self.seen.shape[1]
         dims = [size] * AGENTS
-        hyper = DiscreteConfig(**config["hyper"])
-        kind = METHODS[config["method"]]
+        kind, kind_of_hyper = METHODS[config["method"]]
+        hyper = kind_of_hyper(**config["hyper"])
         if kind is DiscreteCAST:
             variants = [Variant(**one["variant"]) for one in members.configs]
             self.learner = kind(self.seeds, dims, size, ACTIONS, hyper, variants, device)
@@ -105,7 +130,11 @@ class Grid:
 
     def draw(self) -> DiscreteBatch:
         """A fresh minibatch for every member, from its own data."""
-        index = self.starts + self.streams.integers(self.sizes, (self.config["batch_size"],))
+        drawn = self.streams.integers(self.sizes, (self.config["batch_size"],))
+        return self.gather(self.starts + drawn)
+
+    def gather(self, index: Tensor) -> DiscreteBatch:
+        """Rows with these numbers [M, B] among those of all members."""
         drawn = {name: rows[index] for name, rows in self.rows.items()}
         state = self.seen[drawn["state"]]
         next_state = self.seen[drawn["next_state"]]
@@ -138,13 +167,31 @@ class Grid:
         )
 
     def evaluate(self) -> dict[str, list]:
-        """Return of each member, and 100 if it reached the goal or 0; the world and greedy policies
-        are deterministic.
+        """Return of each member, and 100 if it reached the goal or 0, the world and greedy policies
+        are deterministic; what its critic makes of the data.
         """
         greedy = self.policy()
         members = np.arange(len(self.seeds))
         returns, reached = world.play(lambda states: greedy[members, :, states], len(members))
-        return {"return": returns.tolist(), "success": (100.0 * reached).tolist()}
+        return {
+            "return": returns.tolist(),
+            "success": (100.0 * reached).tolist(),
+            "value": self.value_on_data().tolist(),
+        }
+
+    @torch.no_grad()
+    def value_on_data(self) -> Tensor:
+        """[M] mean value of the data's actions: of the team's (Eq. 10), or over agents of each
+        one's own, by the first critic.
+        """
+        batch = self.gather(self.known)
+        learner = self.learner
+        params = learner.networks["critic"]
+        if isinstance(learner, DiscreteCAST):
+            action = learner.generator.taken(batch).transpose(1, 2)  # [M, B, N, U]
+            return learner.critic.values(batch.state, action, params).mean(1)
+        head = 0 if isinstance(learner, DiscreteBCQ) else None
+        return chosen(apply_mlp(params, batch.obs, None, head), batch.action).mean((1, 2))
 
     @torch.no_grad()
     def example(self) -> list | None:
@@ -181,10 +228,16 @@ def build(members: Members, device: str) -> Training:
         m = course.place
         joint = grid.example()
         own = grid.own_values()
+        known = grid.yardsticks[m]
+        values = [program.finite(value) for value in course.curves["value"]]
         return {
             "last_return": course.curves["return"][-1],
             "success": course.curves["success"][-1],
             "curve": course.curves["return"],
+            "value": values[-1],
+            "values": values,
+            "return_to_go": known.return_to_go,
+            "data_return": known.data_return,
             "goals_in_data": grid.goals[m],
             "transitions": len(grid.data[m]["state"]),
             "joint_values_at_4_4": joint and joint[m],

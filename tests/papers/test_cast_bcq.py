@@ -73,10 +73,12 @@ from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
 from papers.cast_bcq.discrete_baselines import (
     DiscreteBCQ,
     DiscreteICQ,
+    DiscreteICQConfig,
     icq_advantage,
     independent_target,
     mixed_best,
 )
+from papers.cast_bcq.discrete_baselines import state_weights as discrete_state_weights
 from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
 from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_inverse
 from papers.cast_bcq.grid import Grid, data_set, encode, usable_rows
@@ -404,6 +406,25 @@ def test_independent_targets_and_advantages_by_hand(stream):
     )
 
 
+def test_weights_of_independent_icq_have_mean_one_over_behaviour_in_every_state(stream):
+    q, logits = torch.tensor([2.0, 6.0]), torch.tensor([0.25, 0.75]).log()
+    z = 0.25 * np.exp(2 / 4) + 0.75 * np.exp(6 / 4)
+    weights = discrete_state_weights(q.expand(2, 2), torch.tensor([0, 1]), logits.expand(2, 2), 4.0)
+    torch.testing.assert_close(weights, torch.tensor([np.exp(0.5) / z, np.exp(1.5) / z]).float())
+
+
+@pytest.mark.parametrize("reading", ["state", "minibatch"])
+def test_what_weights_of_independent_icq_are_relative_to(stream, reading):
+    config = DiscreteICQConfig(hidden=16, target_weights=reading)
+    agent = DiscreteICQ([0, 1], [4, 4], 5, config)
+    batch = discrete_batch(2, 2, stream)
+    q = torch.randn(*batch.action.shape, 5, generator=stream)
+    higher = q + torch.arange(10.0).view(-1, 1)  # by state
+    weights, others = agent.target_weights(batch, q), agent.target_weights(batch, higher)
+    assert torch.allclose(weights, others, atol=1e-4) == (reading == "state")
+    assert weights.mean(-1).allclose(torch.ones(2, 2)) == (reading == "minibatch")
+
+
 def test_icq_mixes_with_coefficients_that_sum_to_one(stream):
     agent = ICQMA([0, 1], [3, 3, 3], 5, 2, ICQMAConfig(hidden=16, mixer_hidden=16))
     batch = joint_batch(2, 3, stream)
@@ -474,7 +495,7 @@ def discrete_batch(members, agents, stream, rows=10, obs=4, actions=5):
 
 
 def build_discrete(kind, seeds, agents=2):
-    dims, config = [4] * agents, DiscreteConfig(hidden=16)
+    dims, config = [4] * agents, DiscreteICQConfig(hidden=16)
     if kind is DiscreteCAST:
         return kind(seeds, dims, 6, 5, config, [Variant() for _ in seeds])
     return kind(seeds, dims, 5, config)
@@ -519,6 +540,15 @@ def test_discrete_learners_never_take_what_is_not_available_and_members_are_inde
     )
 
 
+def best_values(states, following, reward, over):
+    """[R] discounted return of the data's joint actions and the best ones after them."""
+    values = np.zeros(world.CELLS + 1)
+    for _ in range(world.HORIZON):
+        q = reward + 0.99 * (1 - over) * values[following]
+        values[: world.CELLS - 1] = q.reshape(world.CELLS - 1, 9).max(1)
+    return q
+
+
 def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
     """Every joint action in every cell is in the data: then the joint values, and what follows from
     them, must be right.
@@ -541,9 +571,12 @@ def test_on_plentiful_grid_data_the_team_walks_to_the_goal(stream):
     }
     team.rows = {name: torch.from_numpy(numbers) for name, numbers in every.items()}
     team.sizes = [len(states)]
+    team.known = torch.arange(len(states)).unsqueeze(0)
     for _ in range(2500):
         team.learner.update(team.draw())
-    assert team.evaluate() == {"return": [5.0], "success": [100.0]}
+    measured = team.evaluate()
+    assert measured["return"] == [5.0] and measured["success"] == [100.0]
+    assert abs(measured["value"][0] - best_values(states, following, reward, over).mean()) < 1
     values = torch.tensor(team.example()[0])  # rows: x stays, forward, backward; columns: y
     assert (
         values.argmax() == 3 and (values[:, 1] < -8).all()
@@ -576,8 +609,33 @@ def test_grid_cells_are_trained_and_say_what_they_saw(tmp_path):
     path = tmp_path / "c.pt"
     result = train(grid.build, [grid_cell("smoke", "ours", {})], "cpu", path)[0]
     assert len(result["seeds"]) == 2 and len(result["seeds"][0]["joint_values_at_4_4"]) == 3
+    assert len(result["seeds"][0]["values"]) == 2
     alone = train(grid.build, [grid_cell("smoke", "ours", {"seeds": [1]})], "cpu", path)[0]
     assert alone["seeds"][0] == result["seeds"][1]
+
+
+@pytest.mark.parametrize("method", grid.METHODS)
+def test_grid_critics_are_held_against_rows_that_the_clock_did_not_cut(method):
+    made = grid_cell("smoke", method, {"seeds": [0, 1]}, 1000)
+    team = Grid(Members([made]), "cpu")
+    known = team.gather(team.known)
+    for m, data in enumerate(team.data):
+        ends = data["terminal"] | data["timeout"]
+        to_go = returns_to_go(data["reward"], ends, 0.99)
+        own = team.yardsticks[m]
+        cut = np.flatnonzero(data["timeout"])
+        assert not np.isin(cut, own.numbers).any()
+        assert own.return_to_go == pytest.approx(to_go[own.numbers].mean())
+        rewards = torch.from_numpy(data["reward"][own.numbers]).float()
+        assert torch.equal(known.reward[m], rewards)  # rows of this member, left-out ones skipped
+        assert own.data_return == pytest.approx(data["reward"].sum() / ends.sum())
+
+    critic = team.learner.networks["critic"]
+    critic.flat.zero_()  # the last layer's bias is left: 3 for the action "backward"
+    critic["b3"].detach()[..., -1] = 3.0
+    backward = (known.action == 2).float().mean((1, 2))
+    expected = torch.full((2,), 3.0) if method == "ours" else 3 * backward
+    assert torch.allclose(team.value_on_data(), expected)
 
 
 # --- Robots ---

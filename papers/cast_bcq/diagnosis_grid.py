@@ -1,0 +1,53 @@
+"""What critics have learned of the grid's data, at the last evaluation; of every cell of `figure1`
+and `ablation_grid`.
+
+Not in the paper. Columns: the mean value of the data's actions ("value": of the team for CAST-BCQ,
+over agents for the others) beside the discounted return-to-go of the same rows, which are of
+trajectories that ended by themselves; the mean return of the data's trajectories ("data"). Methods
+value better teams than those of the data, so their values are to lie above; none can be above the
+10 that reaching the goal brings.
+"""
+
+from common.reporting import script
+from common.reporting.tables import Entry, Table
+from papers.cast_bcq.ablation_grid import READINGS
+from papers.cast_bcq.config import MORE_TRAJECTORIES, TRAJECTORIES, GridOptions
+from papers.cast_bcq.experiment import grid_cell, of_seed
+
+COLUMNS = {"value": "value", "return-to-go": "return_to_go", "data": "data_return"}
+DATA = {
+    f"uniform, {TRAJECTORIES}": (TRAJECTORIES, *READINGS["uniform"]),
+    **{
+        f"{reading}, {MORE_TRAJECTORIES}": (MORE_TRAJECTORIES, *what)
+        for reading, what in READINGS.items()
+    },
+}
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(
+            f"{name}/{method}",
+            column,
+            (grid_cell(preset, method, options | change, count),),
+            of_seed(key),
+        )
+        for name, (count, change, methods) in DATA.items()
+        for method in methods
+        for column, key in COLUMNS.items()
+    ]
+
+
+TABLE = Table(
+    "cast_bcq",
+    "diagnosis_grid",
+    "critics beside the grid's data",
+    entries,
+    unit="value, or return",
+    decimals=1,
+    options=GridOptions(),
+    decided=("behaviour", "target_weights"),
+)
+
+if __name__ == "__main__":
+    script.main(TABLE)
