@@ -150,8 +150,9 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     save(figure, path)
 
 
-def band(axes, entry: Shown, color: str, label: str | None = None) -> None:
-    """An entry's learning curve: mean over seeds, and the sd as a band; NaN where one diverged.
+def band(axes, entry: Shown, color: str, label: str | None = None, line: str = "-") -> None:
+    """An entry's learning curve: mean over seeds, and the sd as a band; NaN where one diverged. One
+    that was looked at once is a point with its sd.
 
     Args:
         label: None for the entry's column.
@@ -159,7 +160,19 @@ def band(axes, entry: Shown, color: str, label: str | None = None) -> None:
     curves_of_seeds = np.array(list(entry.curves.values()), float)
     mean = curves_of_seeds.mean(0)
     std = curves_of_seeds.std(0)
-    axes.plot(entry.rounds, mean, color=color, label=label or entry.column)
+    drawn = {"color": color, "label": label or entry.column}
+    if len(mean) == 1:
+        axes.errorbar(
+            entry.rounds,
+            mean,
+            std,
+            fmt="o" if line == "-" else "s",
+            markersize=4,
+            capsize=3,
+            **drawn,
+        )
+        return
+    axes.plot(entry.rounds, mean, line, **drawn)
     axes.fill_between(entry.rounds, mean - std, mean + std, color=color, alpha=0.15)
 
 
@@ -175,12 +188,20 @@ def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     for axes, row in zip(grid.flat, rows, strict=False):
         for entry in shown:
             if entry.row == row and entry.curves:
-                color = COLORS[columns.index(entry.column) % 7]
-                band(axes, entry, color, table.called(entry.column))
+                number = columns.index(entry.column)
+                style = COLORS[number % 7], table.called(entry.column), "-" if number < 7 else "--"
+                band(axes, entry, *style)
         axes.set_title(table.called(row), fontsize=9)
         axes.grid(alpha=0.3)
     grid[-1][0].set(xlabel=table.x, ylabel=table.unit)
-    grid[0][0].legend(fontsize=7)
+    named = {
+        name: mark
+        for axes in grid.flat
+        for mark, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    grid[0][across - 1].legend(
+        named.values(), named, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1)
+    )
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     save(figure, path)
 

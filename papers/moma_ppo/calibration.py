@@ -98,6 +98,10 @@ def foreseen_ends(
 ) -> dict[str, float | None]:
     """Shares of held-out rows where the members' vote ends the episode: of all those that do end
     it, and of the first `rows` of the others. None where there are none.
+
+    Args:
+        data: rows by name, state [R, D], action [R, U], goes_on [R] 1 or 0; held_out: numbers of
+            rows, [H].
     """
     held_out = held_out.to(data["state"].device)
     goes_on = data["goes_on"][held_out].bool()
@@ -114,7 +118,9 @@ def foreseen_ends(
 
 
 def limit_of(rule: LimitRule, eps_g: Tensor, how: Mapping) -> float:
-    """l_eps by a rule, of what `measured` has for it; `how` is a config.Calibration."""
+    """l_eps by a rule, of the eps_g [T, K] that `measured` has for it; `how` is a
+    config.Calibration.
+    """
     if rule == "length":
         return limit_of_length(eps_g, how["length"])
     return float(eps_g.flatten().quantile(how["quantile"]))
@@ -146,6 +152,10 @@ def calibrate(
 
     Both look at teams that have not learned: rollouts of the first ones would all be cut at once
     under what the data's own actions show, and under the largest uncertainties none would be.
+
+    Args:
+        data: rows by name, state [R, D], action [R, U], reward [R]; held_out: numbers of rows, [H].
+        how: a config.Calibration.
     """
     return {
         rule: proposed(*eps, data["reward"], limit_of(rule, eps[0], how))
@@ -189,7 +199,8 @@ def horizon_errors(
     before; no numbers where there are none.
 
     Args:
-        starts: of pieces, as `whole_pieces` finds them.
+        data: rows by name, state and next_state [R, D], action [R, U], reward [R].
+        starts: of pieces, as `whole_pieces` finds them, [P].
     """
     errors: dict[str, list[float]] = {"state": [], "reward": []}
     if not len(starts):

@@ -213,7 +213,8 @@ TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "ant": {
         "quick": {
             # Nobody walks before some ten thousand gradient steps, so quick shows that every cell
-            # runs, not who is better: the same 120 gradient steps for every method
+            # runs, not who is better: the same 120 gradient steps for every method, and as many
+            # again for fine-tuning
             "updates": 120,
             "epochs": 3,
             "ft_updates": 120,

@@ -341,7 +341,7 @@ def raw_targets(data: Mapping[str, Tensor], config: WorldModelConfig) -> Tensor:
 
 
 def scales_of(data: Mapping[str, Tensor], config: WorldModelConfig) -> Scales:
-    """Mean and standard deviation of inputs and of targets over the data."""
+    """Mean and standard deviation over the data of inputs [D + U] and of targets [D + 1]."""
     x = torch.cat([data["state"], data["action"]], -1)
     target = raw_targets(data, config)
     return Scales(
@@ -355,7 +355,9 @@ def scales_of(data: Mapping[str, Tensor], config: WorldModelConfig) -> Scales:
 def prepared_rows(
     ensemble: Ensemble, data: Mapping[str, Tensor], index: Tensor
 ) -> dict[str, Tensor]:
-    """Rows `index` as `Ensemble.update` takes them."""
+    """Rows `index` [B] as `Ensemble.update` takes them: x [B, D + U], target [B, D + 1], goes_on
+    [B].
+    """
     rows = {name: tensor[index] for name, tensor in data.items()}
     return {
         "x": torch.cat([rows["state"], rows["action"]], -1),
@@ -390,7 +392,9 @@ def rank_members(
 
 
 def save_ensemble(path: Path, ensemble: Ensemble, kept: Tensor, low: Tensor, high: Tensor) -> None:
-    """The kept members as safetensors."""
+    """Writes the members numbered `kept` [K] as safetensors, with the data's bounding box: low and
+    high, [D + 1].
+    """
     tensors = {f"net/{name}": tensor for name, tensor in ensemble.members(kept).items()}
     tensors |= {"low": low, "high": high}
     tensors |= {f"scale/{i}": scale for i, scale in enumerate(vars(ensemble.scales).values())}
@@ -402,7 +406,9 @@ def save_ensemble(path: Path, ensemble: Ensemble, kept: Tensor, low: Tensor, hig
 def load_ensemble(
     path: Path, state_dim: int, joint_dim: int, config: WorldModelConfig, device="cpu"
 ) -> tuple[Ensemble, Tensor, Tensor]:
-    """The kept members, all of which are the ensemble now, and the data's bounding box."""
+    """The kept members, all of which are the ensemble now, and the data's bounding box: low and
+    high, [D + 1].
+    """
     tensors = load_file(path, device=str(device))
     scales = Scales(*(tensors[f"scale/{i}"] for i in range(4)))
     small = replace(config, members=config.kept)

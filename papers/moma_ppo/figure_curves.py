@@ -1,10 +1,10 @@
-"""Learning curves of MOMA-PPO and the baselines on Reacher, over each method's own updates (epochs
-for MOMA-PPO).
+"""Learning curves of MOMA-PPO and the baselines on Reacher, over the share of each method's own
+training (`table4_budgets.py` says what that is).
 """
 
-from common.reporting import figures, script
+from common.reporting import script
 from common.reporting.tables import Table
-from papers.moma_ppo import table4a
+from papers.moma_ppo import learning, table4a
 from papers.moma_ppo.config import Options
 
 TABLE = Table(
@@ -14,8 +14,8 @@ TABLE = Table(
     table4a.entries,
     decimals=2,
     options=Options(),
-    draw=figures.curves,
-    x="updates or epochs",
+    draw=learning.draw,
+    x=learning.AXIS,
 )
 
 if __name__ == "__main__":

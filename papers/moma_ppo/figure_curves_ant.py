@@ -1,8 +1,10 @@
-"""Learning curves on the ant, over each method's own updates (epochs for MOMA-PPO)."""
+"""Learning curves on the ant, over the share of each method's own training (`table4_budgets.py`
+says what that is); at quick they are single points at the end, where nobody walks yet.
+"""
 
-from common.reporting import figures, script
+from common.reporting import script
 from common.reporting.tables import Table
-from papers.moma_ppo import table4b
+from papers.moma_ppo import learning, table4b
 from papers.moma_ppo.config import AntOptions
 
 TABLE = Table(
@@ -12,8 +14,8 @@ TABLE = Table(
     table4b.entries,
     decimals=2,
     options=AntOptions(),
-    draw=figures.curves,
-    x="updates or epochs",
+    draw=learning.draw,
+    x=learning.AXIS,
 )
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class IQLConfig:
 
 
 def expectile_loss(difference: Tensor, expectile: float) -> Tensor:
-    """Asymmetric square |expectile - 1(difference < 0)| difference^2."""
+    """[...] asymmetric square |expectile - 1(difference < 0)| difference^2, of any shape."""
     weight = torch.where(difference > 0, expectile, 1 - expectile)
     return weight * difference.square()
 
@@ -195,7 +195,7 @@ class IQL(StochasticPolicies):
         return q.squeeze(1)
 
     def team_target_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
-        """As `team_q`, by the target networks."""
+        """[M, B] as `team_q`, by the target networks."""
         return q.squeeze(1)
 
 
@@ -226,13 +226,16 @@ class MAIQL(IQL):
         self.hold_mixer("q mixer", state_dim + len(self.obs_dims) * action_dim, target=True)
 
     def team_value(self, features: Tensor, state: Tensor) -> Tensor:
+        """[M, B] V of the team, mixed of agents' with weights of the state [M, B, D]."""
         mixer = self.networks["value mixer"]
         return mix(mixer, self.agent_value(features), state, self.config.mixer)
 
     def team_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
+        """[M, B] Q of the team, mixed of its agents' [M, N, B]."""
         return mix(self.networks["q mixer"], q, seen_by_mixer(batch), self.config.mixer)
 
     def team_target_q(self, q: Tensor, batch: HistoryBatch) -> Tensor:
+        """[M, B] as `team_q`, by the target mixer."""
         return mix(self.targets["q mixer"], q, seen_by_mixer(batch), self.config.mixer)
 
 

@@ -162,7 +162,8 @@ def progress_of(
     predictions one and ten steps ahead where whole episodes are held out.
 
     Args:
-        checked: held-out rows, as `Ensemble.loss` takes them.
+        checked: held-out rows, as `Ensemble.loss` takes them, every tensor [E, B, ...].
+        errors_of: of members [E], see `calibration.horizon_errors`.
     """
     everyone = torch.arange(ensemble.config.members, device=checked["x"].device)
     errors = errors_of(everyone)
@@ -211,7 +212,9 @@ def box_of(data: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 def free_world(
     ensemble: Ensemble, which: Tensor, low: Tensor, high: Tensor, device: str
 ) -> LearnedWorld:
-    """Of some members, in the data's box, without penalties and cuts."""
+    """Of the members numbered `which` [K], in the data's box, low and high [D + 1]; without
+    penalties and cuts.
+    """
     free = dict.fromkeys(("lambda_r", "lambda_g", "lambda_a"), 0.0)
     free |= {"l_clip": math.inf, "l_stop": math.inf, "box": True}
     return LearnedWorld(ensemble, which, low, high, Limits.of([free], device))
@@ -226,6 +229,10 @@ def assess(
     device: str,
 ) -> dict:
     """Keeps the best members of a trained ensemble, in a file; what they are worth.
+
+    Args:
+        data: rows by name, as `ensemble.tensors_of` has them; held_out: numbers of rows, [H].
+        errors_of: of members [E], see `calibration.horizon_errors`.
 
     Returns:
         For a result: errors of predictions 1, 2, ... steps ahead on held-out episodes, of every
@@ -262,6 +269,11 @@ def load_world(
 ) -> LearnedWorld:
     """The world that a model's file describes, for policies with these limits (see
     limits.LIMITS), one for each; l_eps is as the rule proposed.
+
+    Args:
+        result: of the model's cell, with its calibration.
+        copies: [D + 1], see `world.covariance_norm`; None to count every number once.
+        combine, inference: see `world.LearnedWorld`.
     """
     config = cell.config
     of = tasks.agents(config)

@@ -74,11 +74,11 @@ class Remembering(Learner):
         return remembered(self.networks.get("memory"), obs, history)
 
     def target_features(self, obs: Tensor, history: Tensor) -> Tensor:
-        """As `features`, of the target copy."""
+        """[M, N, B, H + O] as `features`, of the target copy."""
         return remembered(self.targets.get("memory"), obs, history)
 
     def descend(self, loss: Tensor, *names: str) -> None:
-        """One step of these networks, and of the memory."""
+        """One step on a loss [M] or [M, N] of these networks, and of the memory."""
         memory = ("memory",) if self.size else ()
         super().descend(loss, *names, *memory)
 
@@ -107,7 +107,7 @@ class StochasticPolicies(Remembering):
         self.hold_mlp("policy", 0, self.head.outputs)
 
     def policy_output(self, obs: Tensor, history: Tensor) -> Tensor:
-        """What the head makes actions of."""
+        """[M, N, B, P] what the head makes actions of, of obs and history as in `features`."""
         return apply_mlp(self.networks["policy"], self.features(obs, history), None)
 
     @torch.no_grad()

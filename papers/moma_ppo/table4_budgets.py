@@ -2,7 +2,8 @@
 
 A curve is flat if the mean of its last quarter is less than 0.05 above that of the quarter before
 it; what is not flat yet was cut short, whoever it is. Seconds are of one seed on one core, beside
-whatever else the machine did. Why methods get what they get is in config.py.
+whatever else the machine did. World models are trained once for all seeds and views that learn in
+them: theirs are of a whole ensemble. Why methods get what they get is in config.py.
 """
 
 import common.reporting  # noqa: F401  (finds the environment first)
@@ -14,13 +15,24 @@ from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo import table4a, table4b
 from papers.moma_ppo.config import AntOptions, gradient_steps
+from papers.moma_ppo.experiment import model_entries
 
 LEAST_POINTS = 4  # of a curve that has quarters
 
 
 def steps(results: list[dict]) -> dict[int, float | None]:
     """Gradient steps of every result."""
-    return {i: float(gradient_steps(result["config"])) for i, result in enumerate(results)}
+    return {i: float(steps_of(result["config"])) for i, result in enumerate(results)}
+
+
+def steps_of(config: dict) -> int:
+    """Gradient steps of a method, or of a world model."""
+    return config["model"]["updates"] if is_model(config) else gradient_steps(config)
+
+
+def is_model(config: dict) -> bool:
+    """Whether a cell is a world model."""
+    return config["method"] == "world_model"
 
 
 def seconds(results: list[dict]) -> dict[int, float | None]:
@@ -54,13 +66,16 @@ def entries(preset: str, options: dict) -> list[Entry]:
         for entry in table.entries(preset, options):
             if entry.cells:
                 by_method.setdefault(f"{task}, {entry.column}", []).extend(entry.cells)
+    for row, model in model_entries(preset):
+        by_method.setdefault(f"{row.partition('/')[0]}, world model", []).append(model)
     return [shown(row, column, cells) for row, cells in by_method.items() for column in COLUMNS]
 
 
 def shown(row: str, column: str, cells: list) -> Entry:
-    """A number of a method; curves of few points have no quarters."""
-    points = min(cell.config["evaluations"] for cell in cells)
-    if COLUMNS[column] is gain and points < LEAST_POINTS:
+    """A number of a method; curves of few points have no quarters, and world models no scores."""
+    if COLUMNS[column] is gain and is_model(cells[0].config):
+        return Entry(row, column, (), missing="a world model has no score")
+    if COLUMNS[column] is gain and min(one.config["evaluations"] for one in cells) < LEAST_POINTS:
         return Entry(row, column, (), missing=f"fewer than {LEAST_POINTS} evaluations")
     return Entry(row, column, tuple(cells), COLUMNS[column])
 

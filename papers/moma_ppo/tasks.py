@@ -61,7 +61,7 @@ DATA = datasets.CellData(data_sets)
 
 
 def load(config: dict, centralised: bool = False) -> tuple[dict[str, np.ndarray], str]:
-    """Arrays of a cell's data set with the keys of `envs.joint`, and its checksum."""
+    """Arrays [R, ...] of a cell's data set with the keys of `envs.joint`, and its checksum."""
     if is_game(config):
         arrays = game().data(config["quality"], config["data_seed"], config["rows"], centralised)
         return arrays, f"generated, seed {config['data_seed']}"
@@ -109,7 +109,7 @@ def discounted_returns(arrays: dict[str, np.ndarray], gamma: float) -> np.ndarra
 def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
     """Of rewards: for MOMA-PPO one over the standard deviation of the data's discounted returns,
     where values have that unit; of the ant's for IQL and its relatives 1000 / (largest - smallest
-    return of the data); else 1.
+    return of the data); else 1. `arrays` are `load`'s.
     """
     if config.get("value_units") == "returns":
         spread = float(discounted_returns(arrays, config["hyper"]["gamma"]).std())

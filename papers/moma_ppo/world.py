@@ -108,7 +108,9 @@ def aleatoric_uncertainty(std: Tensor) -> Tensor:
 
 
 def clip(numbers: Tensor, low: Tensor, high: Tensor, box: Tensor) -> Tensor:
-    """Numbers within the data's bounding box where `box`, elsewhere only kept finite."""
+    """[...] numbers within the data's bounding box where `box`, elsewhere only kept finite; low,
+    high and box are shaped like numbers, or broadcast to them.
+    """
     inside = torch.minimum(torch.maximum(numbers, low), high)
     return torch.where(box, inside, numbers.nan_to_num().clamp(-FINITE, FINITE))
 

@@ -14,6 +14,9 @@ from pettingzoo.test import parallel_api_test
 from common.learning.philox import Streams
 from common.learning.population import generator
 from common.learning.rollouts import ACTION_BOUND, Outcome, Rollouts
+from common.reporting import figures
+from common.reporting.scores import summary
+from common.reporting.shown import Shown
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
@@ -26,13 +29,17 @@ from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
 from papers.moma_ppo import (
+    ablation_parts,
     audit,
     calibrate,
     calibration,
+    figure_curves_ant,
     growing,
+    learning,
     models,
     moma_ppo,
     table4_budgets,
+    table4_imagined,
     table4a,
     table4b,
     tasks,
@@ -660,6 +667,38 @@ def test_the_gain_of_a_curves_last_quarter():
     assert table4_budgets.gain_of([1.0, 2.0]) is None
     assert table4_budgets.gain_of([1.0, None, 2.0, 3.0]) == 1
     assert table4_budgets.gain_of([1.0, 2.0, 3.0, None]) is None
+
+
+def test_what_methods_were_given_counts_their_world_models():
+    entries = {
+        (one.row, one.column): one for one in table4_budgets.TABLE.entries_at("quick", ANT_OPTIONS)
+    }
+    of_models = entries["ant, world model", "gradient steps"]
+    results = [{"config": one.config} for one in of_models.cells]
+    assert of_models.value(results) == dict.fromkeys(range(4), 500.0)
+    assert entries["reacher, world model", "gain of the last quarter"].missing
+
+
+def test_every_team_that_learned_in_a_model_is_audited_once():
+    entries = table4_imagined.TABLE.entries_at("quick", ANT_OPTIONS)
+    true = [entry for entry in entries if entry.column == "true_50"]
+    audited = [one for entry in true for one in entry.cells]
+    of_tables, ablated = audited[:11], audited[11:]
+    assert len(set(of_tables)) == 11 and len(ablated) == len(set(ablated)) == 2 * 12
+    parts = [c for e in ablation_parts.entries("quick", ANT_OPTIONS) for c in e.cells]
+    learned = {c for c in parts if c.config.get("world") == "model"}
+    assert learned <= {*audited}
+    shares = [entry for entry in entries if entry.column == "value_share"]
+    assert [bool(entry.missing) for entry in shares] == [True] * 3 + [False] * 8
+
+
+def test_learning_curves_are_over_shares_of_training(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "curves", lambda table, shown, *where: drawn.extend(shown))
+    for rounds in ([30, 70], [1400, 2800], [5]):
+        one = Shown("row", "column", (), "done", summary([1.0]), rounds=rounds)
+        learning.draw(figure_curves_ant.TABLE, [one], tmp_path / "x.png", "quick")
+    assert [one.rounds for one in drawn] == [[43, 100], [50, 100], [100]]
 
 
 def test_the_score_is_the_mean_of_the_last_evaluations():
