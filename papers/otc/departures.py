@@ -276,8 +276,8 @@ DEPARTURES = [
         "",
         (
             "100,000 rows (replay: D4RL's), fifty times fewer updates, three deployments, learning "
-            "rate 2e-3, smaller minibatches, networks and candidate sets; ten seeds, five on "
-            "halfcheetah, three in the particle worlds; readings are compared on hopper only"
+            "rate 2e-3, smaller minibatches, networks and candidate sets; five seeds, three in the "
+            "particle worlds; readings are compared on halfcheetah only"
         ),
         option="PRESETS",
     ),

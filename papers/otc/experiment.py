@@ -10,7 +10,7 @@ from common.running.cells import Cell, Layer, merged
 from envs.datasets.sizes import known_sizes
 from envs.tasks import num_agents
 from papers.otc import timing, training
-from papers.otc.config import HYPER, METHODS, Options, layers
+from papers.otc.config import HYPER, METHODS, ROBOTS, Options, layers
 
 
 def make_cell(
@@ -106,9 +106,18 @@ GROWTH = 1.25  # time grows with this power of the width
 EMBEDDED_COST = 1.3e-6  # of a row that is embedded, width 64
 START_COST = 1.5  # of a program
 DEPLOYMENT_COST = 2.4  # of a program's: thousand steps of few robots, one after the other
-STEP_COST = 34e-6  # of a robot and its policy
+# Of a step of a robot with its policy; two of them are integrated by Runge-Kutta's fourth order
+STEP_COST = {"halfcheetah": 30e-6, "hopper": 60e-6, "walker2d": 90e-6}
+UPDATE_COST = 5e-3  # of an update of a whole program, however few its members
 CANDIDATE_COST = 0.43e-6  # of each action that BCQ chooses from
-LENGTH = {"halfcheetah": 1000, "walker2d": 350, "hopper": 200}  # of an episode: others fall
+# Steps of an episode, by robot and quality: mean of the data's, but policies learned from random
+# data fall later than random ones, and walker2d's earlier than those of its medium data
+LENGTH = {
+    "halfcheetah": {"random": 1000, "medium-replay": 1000, "medium": 1000},
+    "hopper": {"random": 100, "medium-replay": 190, "medium": 420},
+    "walker2d": {"random": 150, "medium-replay": 310, "medium": 500},
+}
+SWEPT = ("kinematic_navigation_4", "kinematic_navigation_6")  # Figure 8's
 
 
 def cost(cell: Cell) -> float:
@@ -121,8 +130,8 @@ def cost(cell: Cell) -> float:
     usual = HYPER.get(base, HYPER["bcq"])["hidden"]
     narrower = config["hyper"].get("hidden", usual) / usual
     update = UNIT_COST.get(base, UNIT_COST["bcq"]) * share * narrower**GROWTH
-    third = 1 / 3  # of what the variants of a seed share
-    seconds = config["offline_updates"] * update * 1.3 * third
+    shared = 1 / variants(config)
+    seconds = config["offline_updates"] * update * 1.3 * shared
     tuned = update + choosing(config)
     seconds += config["deployments"] * config["tuning_updates"] * tuned
     if config["strategy"] == "embedding":
@@ -134,11 +143,32 @@ def cost(cell: Cell) -> float:
     if base == "bremen":
         hyper = config["hyper"]
         rows = hyper["rollouts"] * hyper["horizon"] / 1000
-        steps = hyper["first_iterations"] * third + config["deployments"] * hyper["iterations"]
+        steps = hyper["first_iterations"] * shared + config["deployments"] * hyper["iterations"]
         seconds += steps * rows * IMPROVE_COST * width(config)
-    playing = robot_steps(cell) * (STEP_COST + CANDIDATE_COST * candidates_of(config))
+    playing = robot_steps(cell) * CANDIDATE_COST * candidates_of(config)
+    if training.uses_robot(cell):
+        playing += robot_steps(cell) * STEP_COST[config["task"]]
+    updates = config["offline_updates"] + config["deployments"] * config["tuning_updates"]
     whole = START_COST + config["deployments"] * DEPLOYMENT_COST * training.uses_robot(cell)
-    return third * whole + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
+    whole += updates * UPDATE_COST
+    return shared * whole + len(config["seeds"]) * (num_agents(config["task"]) * seconds + playing)
+
+
+def variants(config: dict) -> int:
+    """Cells that are trained in one program and share their offline phase: of a robot Table 1's
+    three, but one or two under other readings (ablation_readings.py, ablation_offline.py).
+    """
+    if config["task"] not in ROBOTS:
+        return 7 if config["task"] in SWEPT and config["base"] == "td3bc" else 2
+    tuning, usual = config["tuning"], Options()
+    of_one_distance = (
+        tuning["normaliser"] != usual.normaliser
+        or config["embedding"]["target"] != usual.embedding_target
+        or config["deployments"] == 1
+    )
+    if of_one_distance:
+        return 1
+    return 2 if tuning["replacement"] != usual.replacement else 3
 
 
 def width(config: dict) -> float:
@@ -166,10 +196,14 @@ def robot_steps(cell: Cell) -> int:
         return 0
     config = cell.config
     between = config["deployments"] - 1
-    ends = config["final_episodes"] * 4 / 3  # before the first deployment, once for all variants
+    # Before the first deployment once for all variants
+    ends = config["final_episodes"] * (1 + 1 / variants(config))
     episodes = ends + between * config["eval_episodes"]
     brought = int(config["deployment_share"] * rows_of(cell))
-    return round(LENGTH[config["task"]] * episodes) + config["deployments"] * brought
+    return (
+        round(LENGTH[config["task"]][config["quality"]] * episodes)
+        + config["deployments"] * brought
+    )
 
 
 def rows_of(cell: Cell) -> int:
