@@ -53,7 +53,7 @@ def test_verdicts_by_hand():
 
 
 def test_numbers_without_spread_on_the_bound_itself_leave_a_claim_open():
-    same = {("t", "a"): {0: 2.0, 1: 3.0}, ("t", "b"): {0: 1.0, 1: 2.0}}
+    same = {("t", "a"): {0: 2.0, 1: 3.0, 2: 5.0}, ("t", "b"): {0: 1.0, 1: 2.0, 2: 4.0}}
     difference = ((("t", "a"), ("t", "b")),)
     for bound, word in ((0.5, "holds"), (1.0, "undecided"), (1.5, "contradicted")):
         assert decide(Claim("", "a > b", "x", difference, above=bound), same) == word
@@ -61,6 +61,17 @@ def test_numbers_without_spread_on_the_bound_itself_leave_a_claim_open():
         assert decide(Claim("", "a near b", "x", difference, within=bound), same) == word
     on_it = Claim("", "a > b", "x", difference, above=1.0)
     assert verdict(on_it, lambda table: same).p == 1
+
+
+def test_two_numbers_that_are_alike_by_chance_decide_nothing():
+    alike = {("t", "a"): {0: 2.0, 1: 3.0}, ("t", "b"): {0: 1.0, 1: 2.0}}
+    difference = ((("t", "a"), ("t", "b")),)
+    for each in (False, True):
+        for bound in (0.5, 1.5):
+            claim = Claim("", "a > b", "x", difference, above=bound, each=each)
+            assert decide(claim, alike) == "undecided"
+    mixed = [np.array([1.0, 1.0]), np.array([1.0, 2.0])]  # where there is spread, it counts
+    assert np.isfinite(interval(mixed)).all() and not np.isfinite(interval(mixed[:1])[1])
 
 
 def test_intervals_are_students_and_one_seed_decides_nothing():

@@ -26,6 +26,7 @@ from common.running.files import write_csv
 VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 Pairs = tuple[tuple[Name, Name | None], ...]
 Seeds = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
+LEAST_ALIKE = 3  # values without any spread that are taken at their word
 COUNTS = ["paper", "preset", *VERDICTS]
 HEADER = [
     "paper",
@@ -110,8 +111,8 @@ class Claim:
 
     def p(self, estimate: "Estimate") -> float:
         """Two-sided p-value of the verdict on the mean's side: below 5 %, its 95 % interval
-        contains no bound. Numbers without any spread are taken at their word, unless they are on
-        the bound itself.
+        contains no bound. Numbers without any spread (see `estimate`) are taken at their word,
+        unless they are on the bound itself.
         """
         if not estimate.student.error:
             return float(estimate.mean in self.bounds)
@@ -211,9 +212,13 @@ def differences(pairs: Pairs, last: Seeds) -> list[np.ndarray] | None:
 
 
 def estimate(samples: list[np.ndarray]) -> Estimate:
-    """Mean over strata of their means, with the error of independent strata."""
+    """Mean over strata of their means, with the error of independent strata; unknown with a single
+    value in a stratum, or with two where the values of every stratum are alike, as two win rates of
+    a few battles may be by chance.
+    """
     mean = float(np.mean([sample.mean() for sample in samples]))
-    if min(map(len, samples)) < 2:
+    alike = all(np.ptp(sample) == 0 for sample in samples)
+    if min(map(len, samples)) < (LEAST_ALIKE if alike else 2):
         return Estimate(mean, Student(math.inf, 1))
     strata = [
         (sample.var(ddof=1) / len(sample) / len(samples) ** 2, len(sample) - 1)
@@ -286,7 +291,9 @@ def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
 def undecided(claim: Claim, numbers: Verdict) -> Verdict:
     """The verdict where the numbers leave the claim open, and why."""
     if numbers.low is None or numbers.high is None:
-        return numbers._replace(word="undecided", why="a single seed has no spread")
+        return numbers._replace(
+            word="undecided", why="a single seed, or two alike, say nothing of chance"
+        )
     if claim.each:
         return numbers._replace(word="undecided", why=f"{numbers.why}; not beyond chance")
     bounds = [f"{bound:g}" for bound in claim.bounds if numbers.low <= bound <= numbers.high]

@@ -332,7 +332,7 @@ CLAIMS = [
     ),
     Claim(
         "2.3, Figure 1",
-        "so do both of them on the paper's 100 trajectories: independent BCQ",
+        "on the paper's 100 trajectories independent BCQ solves less than half of the data sets",
         "figure1",
         ((("success", "i_bcq"), None),),
         below=50,
@@ -340,7 +340,7 @@ CLAIMS = [
     ),
     Claim(
         "2.3, Figure 1",
-        "and independent ICQ",
+        "on the paper's 100 trajectories independent ICQ solves less than half of the data sets",
         "figure1",
         ((("success", "i_icq"), None),),
         below=50,
@@ -357,7 +357,7 @@ CLAIMS = [
     *(
         claim(
             "2.3, Figure 1 (our addition)",
-            f"there ours beats {name}",
+            f"on 1,000 trajectories of the grid ours beats {name}",
             (((f"ours - {method}", "grid, 1000 trajectories"), None),),
             above=0,
         )
@@ -383,13 +383,13 @@ CLAIMS = [
     ),
     claim(
         "4.1 (our addition)",
-        "so it does on data of one training",
+        "on data of one training what ours chooses beats a random one of its own proposals",
         on_robots("ours - random", "uncoordinated, one run"),
         above=0,
     ),
     claim(
         "4.1 (our addition)",
-        "and plain cloning by its own generator",
+        "what ours chooses beats plain cloning by its own generator",
         on_robots("ours - cloning"),
         above=0,
     ),
@@ -435,14 +435,14 @@ CLAIMS = [
     ),
     claim(
         "4.3.1, Figure 6",
-        "without counterfactuals and subteams it is worse",
+        "without counterfactuals and subteams ours is worse",
         on_robots("ours - w/o CSAA"),
         above=0,
         premise=CHOOSES,
     ),
     claim(
         "4.3.1, Figure 6",
-        "without subteams it works well, too (within 10 points)",
+        "without subteams ours works well, too (within 10 points)",
         on_robots("ours - w/o ST"),
         within=10,
         premise=CHOOSES,
@@ -456,14 +456,14 @@ CLAIMS = [
     ),
     claim(
         "4.3.2, Figure 6",
-        "without clipped double Q-learning it drops",
+        "without clipped double Q-learning ours drops",
         on_robots("ours - w/o CD"),
         above=0,
         premise=CHOOSES,
     ),
     claim(
         "4.3.2, Figure 6",
-        "and on Walker2d more than on the other robots",
+        "clipped double Q-learning helps on Walker2d more than on the other robots",
         ((("ours - w/o CD", "Walker2d beyond the others"), None),),
         above=0,
         premise=CHOOSES,

@@ -3,7 +3,7 @@
 """
 
 from common.reporting.departures import Departure, Effect
-from papers.cast_bcq.ablation_grid import OVER_MINIBATCH
+from papers.cast_bcq.ablation_grid import FEWER
 from papers.cast_bcq.config import MAPS, METHODS, PERTURBED, ROBOTS
 from papers.cast_bcq.grid import METHODS as GRID_METHODS
 
@@ -290,7 +290,13 @@ DEPARTURES = [
         "Z, as in its release for several agents, weighs states of high value more than 1 / gamma, "
         "and values leave what any team can return (diagnosis_grid.py)",
         option="target_weights=minibatch",
-        effect=Effect("ablation_grid", (((OVER_MINIBATCH, "i_icq"), ("uniform", "i_icq")),)),
+        effect=Effect(
+            "ablation_grid",
+            tuple(
+                ((f"{data}, weights over the minibatch", "i_icq"), (data, "i_icq"))
+                for data in ("uniform", FEWER)
+            ),
+        ),
     ),
     Departure(
         "joint candidates",
