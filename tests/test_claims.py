@@ -243,6 +243,12 @@ def test_verdicts_of_one_paper_are_corrected_together_with_a_reason():
     assert (first.word, second.word) == ("holds", "undecided")
     assert second.why == "not significant after correction within 3 claims"
     assert second.p == pytest.approx(0.06)
+    assert [outcome.alone for outcome in (first, second, third, fourth)] == [
+        "",
+        "contradicted",
+        "",
+        "",
+    ]
     assert (third.why, fourth) == (spans.why, blocked)
 
 

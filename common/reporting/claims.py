@@ -6,7 +6,8 @@ what is claimed, and names the numbers that decide: differences between entries 
 tables, seed by seed, or values of entries. A verdict comes from a t test of their mean against the
 claim's bound, at 5 % for all claims of a paper at a preset together (Holm): `holds`,
 `contradicted`, or `undecided` where the numbers leave both open. The intervals shown are each
-claim's own at 95 %. Numbers that this machine made with other code are `stale`, not used.
+claim's own at 95 %; `alone` says what a claim would be that only the correction leaves undecided.
+Numbers that this machine made with other code are `stale`, not used.
 """
 
 import math
@@ -35,6 +36,7 @@ HEADER = [
     "holds if",
     "preset",
     "verdict",
+    "alone",
     "mean",
     "low",
     "high",
@@ -139,6 +141,7 @@ class Verdict(NamedTuple):
         p: of the word, None where nothing was tested; after `corrected`, Holm's.
         maker: who made the numbers.
         why: the reason of everything but a plain verdict on one mean.
+        alone: what the word was before `corrected` took it back; else empty.
     """
 
     word: str
@@ -149,6 +152,7 @@ class Verdict(NamedTuple):
     p: float | None = None
     maker: str = ""
     why: str = ""
+    alone: str = ""
 
 
 class Line(NamedTuple):
@@ -160,6 +164,7 @@ class Line(NamedTuple):
     test: str
     preset: str
     verdict: str
+    alone: str
     mean: str
     low: str
     high: str
@@ -312,7 +317,7 @@ def corrected(outcomes: Sequence[Verdict]) -> list[Verdict]:
         if p >= 1 - LEVEL and outcome.word != "undecided":
             many = f"not significant after correction within {len(family)} claims"
             why = f"{outcome.why}; {many}" if outcome.why else many
-            outcome = outcome._replace(word="undecided", why=why)
+            outcome = outcome._replace(word="undecided", why=why, alone=outcome.word)
         verdicts[index] = outcome
     return verdicts
 
@@ -403,6 +408,7 @@ def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
         claim.test,
         preset,
         outcome.word,
+        outcome.alone,
         mean,
         low,
         high,

@@ -52,6 +52,7 @@ h2 .up, h3 .up { float: right; font-size: 13px; font-weight: 400; text-decoratio
 .bar { display: block; width: 100%; height: 12px; border-radius: 3px; }
 .bar .holds, .dot.holds { fill: var(--good); background: var(--good); }
 .bar .contradicted, .dot.contradicted { fill: var(--bad); background: var(--bad); }
+.bar .alone, .dot.alone { opacity: .45; }
 .bar .undecided, .dot.undecided { fill: #b99a2f; background: #b99a2f; }
 .bar .not, .bar .stale, .dot.not { fill: #8886; background: #8886; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .3em 0 0; }
@@ -227,6 +228,12 @@ def link(path: str, says: str) -> str:
     return f'<a href="{address(path)}">{escape.escape(says)}</a>'
 
 
+def style_of(word: str) -> str:
+    """The style classes of a verdict or of a share of a bar: its first word, and `alone`."""
+    first, *others = word.split()
+    return f"{first} alone" if others == ["alone"] else first
+
+
 def shares(counts: dict[str, int]) -> str:
     """A bar of counts by word, as SVG."""
     whole = sum(counts.values()) or 1
@@ -234,9 +241,8 @@ def shares(counts: dict[str, int]) -> str:
     begin = 0.0
     for word, count in counts.items():
         width = 100 * count / whole
-        kind = word.split()[0]
         parts.append(
-            f'<rect class={kind} x="{begin:.2f}" y="0" width="{width:.2f}" height="10">'
+            f'<rect class="{style_of(word)}" x="{begin:.2f}" y="0" width="{width:.2f}" height="10">'
             f"<title>{count} {word}</title></rect>"
         )
         begin += width

@@ -28,6 +28,7 @@ from common.reporting.markup import (
     inline,
     link,
     shares,
+    style_of,
     text,
 )
 from common.reporting.shown import Shown
@@ -49,6 +50,8 @@ from common.running.provenance import ROOT
 TITLE = "offline-marl-zoo: reproduced beside published"
 WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after correction"}
 SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
+# Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
+SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
 FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
 COLORS = 64  # of a picture, which makes it a third as large
 REPORT = ROOT / "results" / "report.html"
@@ -74,8 +77,9 @@ READING = (
     "that can decide a paper's claims, paper the papers' own sizes. At quick most differences to "
     "published scores have the budget as their reason; orderings are what carries.",
     "A verdict on a claim comes from a t test at 5 % for all claims of a paper and preset together "
-    "(Holm): it holds, is contradicted, or is undecided where the numbers leave both open. The "
-    "intervals are 95 % each (Student's t).",
+    "(Holm): it holds, is contradicted, or is undecided where the numbers leave both open. "
+    "Alone: what an undecided claim would be if it were the only one. The intervals are 95 % each "
+    "(Student's t).",
     "Numbers of this machine whose code, data or settings have changed since are stale and left "
     "out. Those of the committed reference say which commit made them.",
 )
@@ -212,9 +216,9 @@ def front(page: Page, chosen: list[Table], lines: list[claims.Line], edition: Ed
     for paper in papers:
         card(page, paper, [line for line in lines if line.paper == paper])
     page.raw("</div>")
-    words = ("holds", "contradicted", "undecided", "not run")
+    words = (*SPECTRUM, "not run")
     marks = " ".join(
-        f"<span><span class='dot {word.split()[0]}'></span>{word}</span>" for word in words
+        f"<span><span class='dot {style_of(word)}'></span>{word}</span>" for word in words
     )
     page.raw(f"<p class=facts>Claims of a paper at its best preset: {marks}</p>")
     headline(page, chosen, edition)
@@ -296,6 +300,12 @@ def rank(line: claims.Line, order: dict[str, int]) -> tuple[bool, int]:
     return line.verdict in ("not run", "stale"), order[line.preset]
 
 
+def spectrum(lines: Sequence[claims.Line]) -> dict[str, int]:
+    """How many claims there are of each kind of SPECTRUM, and of other verdicts."""
+    words = [f"{line.alone} alone" if line.alone else line.verdict for line in lines]
+    return {word: words.count(word) for word in dict.fromkeys((*SPECTRUM, *words))}
+
+
 def tally(lines: Sequence[claims.Line]) -> dict[str, int]:
     """How many claims have which verdict."""
     return {
@@ -323,9 +333,20 @@ def sentence(lines: Sequence[claims.Line]) -> str:
         open_ones = counts["undecided"]
         parts.append(
             f"At preset {preset} {one}, {wrong or 'none'} {'is' if wrong < 2 else 'are'} "
-            f"contradicted, {open_ones or 'none'} undecided."
+            f"contradicted, {open_ones or 'none'} undecided{leaning(tested)}."
         )
     return " ".join(parts) or "Nothing has been run yet."
+
+
+def leaning(lines: Sequence[claims.Line]) -> str:
+    """What undecided claims would be without the correction for the others, in words."""
+    alone = [line.alone for line in lines]
+    numbers = [
+        f"{alone.count(word)} {verb}"
+        for word, verb in (("holds", "would hold"), ("contradicted", "would be contradicted"))
+        if word in alone
+    ]
+    return f" (tested alone, {' and '.join(numbers)})" if numbers else ""
 
 
 def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
@@ -349,9 +370,9 @@ def evidence(line: claims.Line) -> str:
 def card(page: Page, paper: str, lines: list[claims.Line]) -> None:
     """What reproduced of a paper, with the strongest evidence on either side."""
     best = best_lines(lines)
-    says = sentence(lines)
+    says = sentence(best)
     parts = [f'<h3><a href="#{paper}">{text(catalogue.title(paper))}</a></h3>']
-    parts += [shares(tally(best)), f"<p>{text(says)}</p>"]
+    parts += [shares(spectrum(best)), f"<p>{text(says)}</p>"]
     page.markdown.append(f"{catalogue.title(paper)}: {says}\n")
     for verdict, title in (("holds", "Clearest"), ("contradicted", "Against the paper")):
         line = strongest(best, verdict)
@@ -393,7 +414,8 @@ def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
     titles = ("verdict", "claim", "mean [95 % interval]", "n", "p (Holm)", "made by")
     head = "".join(f"<th scope=col>{title}</th>" for title in titles)
     body = "".join(
-        f'<tr><td class="verdict {line.verdict.split()[0]}">{text(line.verdict)}</td>'
+        f'<tr><td class="verdict {style_of(line.verdict)}">{text(line.verdict)}'
+        f"{f'<small>alone: {line.alone}</small>' if line.alone else ''}</td>"
         f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small>"
         f"{f'<small class=why>{text(line.why)}</small>' if line.why else ''}</td>"
         f"<td class=number>{text(line.mean)}"
