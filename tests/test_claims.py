@@ -180,6 +180,15 @@ def test_words_beside_published_numbers():
     }
 
 
+def test_an_interval_wider_than_the_published_methods_lie_apart_is_not_consistent():
+    wild = Shown("task", "a", ("x",), "done", scores.summary([-50.0, 10.0, 70.0]))
+    published = {("task", "a"): (10.0, 0.2), ("task", "b"): (30.0, 0.2), ("other", "b"): (900.0, 1)}
+    found = scores.comparisons([wild], published, 5)
+    assert found["task", "a"].word == scores.WIDE
+    published["task", "b"] = (300.0, 0.2)
+    assert scores.comparisons([wild], published, 5)["task", "a"].word == "consistent"
+
+
 def test_probability_of_improvement_by_hand():
     better, worse = np.array([3.0, 4.0]), np.array([1.0, 3.0])
     assert scores.probability_of_improvement([(better, worse)])[0] == pytest.approx(
@@ -207,6 +216,7 @@ def test_performance_profile_by_hand():
 def test_a_consistent_entry_says_which_gap_it_would_have_seen():
     wide = scores.Comparison("consistent", -40.6, 45.6)
     assert wide.verdict(1) == "consistent, sees gaps above 43.1"
+    assert wide._replace(word=scores.WIDE).verdict(0) == "too wide to tell, sees gaps above 43"
     assert scores.Comparison("differs", 1.0, 2.0).verdict(1) == "differs"
 
 

@@ -63,6 +63,7 @@ th, td { border: 1px solid var(--line); padding: .25rem .5rem; }
 th, td { text-align: left; vertical-align: top; }
 thead th { background: var(--soft); }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.many { font-size: 12.5px; } .many th, .many td { padding: .2rem .35rem; }
 .grid th[scope=row] { font-weight: 500; }
 .grid td { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .grid td small { display: block; color: var(--quiet); font-size: 12.5px; }
@@ -199,7 +200,7 @@ def inline(png: bytes) -> str:
 def framed(content: str, caption: str, kind: str = "") -> str:
     """A table of this content, in a frame that scrolls."""
     name = escape.escape(caption, quote=True)
-    table = f"<table{f' class={kind}' if kind else ''}><caption>{name}</caption>{content}</table>"
+    table = f"<table class='{kind}'><caption>{name}</caption>{content}</table>"
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
 
 

@@ -52,6 +52,7 @@ WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after cor
 SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 # Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
 SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
+MANY = 6  # columns of a grid, that are set smaller
 FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
 COLORS = 64  # of a picture, which makes it a third as large
 REPORT = ROOT / "results" / "report.html"
@@ -86,7 +87,7 @@ READING = (
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
 LEGEND = (
     "Ours above published, ± the sd over runs. Green: consistent with the published number; red "
-    "and ≠: differs beyond chance; yellow: too few runs to tell."
+    "and ≠: differs beyond chance; yellow: too few runs, or too wide an interval, to tell."
 )
 
 
@@ -593,7 +594,7 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
     )
     legend = f". {LEGEND}" if table.published() else ". Ours, ± the sd over runs."
     content = f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
-    return framed(content, caption + legend, "grid")
+    return framed(content, caption + legend, "grid" if len(columns) < MANY else "grid many")
 
 
 def grid_cell(table: Table, entry: Shown, compared_to: scores.Comparison | None) -> str:
@@ -601,7 +602,8 @@ def grid_cell(table: Table, entry: Shown, compared_to: scores.Comparison | None)
     facts = entry.summary
     if facts.mean is None:
         return f"<td class=none>{text(entry.state.split(':')[0])}{theirs_of(table, entry)}</td>"
-    ours = writer.plus_minus(facts.mean, facts.std, table.decimals).replace("+-", "±")
+    std = facts.std if facts.n > 1 else None
+    ours = writer.plus_minus(facts.mean, std, table.decimals).replace("+-", "±")
     word = compared_to.word if compared_to else ""
     kind = {"consistent": "same", "differs": "differs"}.get(word, "open" if word else "")
     says = [f"95 % interval {writer.interval(facts.low, facts.high, table.decimals)}"]
@@ -657,7 +659,7 @@ def show_picture(page: Page, table: Table, there: Stored, preset: str, edition: 
     if path.exists():
         page.picture(inline(small(path.read_bytes())), says)
         return
-    if not edition.draw or not any(entry.mean is not None for entry in there.entries):
+    if not edition.draw or not writer.has_picture(there.entries):
         return
     draw = table.draw or figures.bars
     key = key_of(table, there)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+WIDE = "too wide to tell"
 LEVEL = 0.95
 Name = tuple[str, str]  # row and column of an entry
 
@@ -65,10 +66,10 @@ class Comparison(NamedTuple):
     high: float | None = None
 
     def verdict(self, decimals: int) -> str:
-        """The word; of a consistent entry also from which gap on it would not have been."""
-        if self.word != "consistent" or self.low is None or self.high is None:
+        """The word; of an entry that does not differ also from which gap on it would have."""
+        if self.word not in ("consistent", WIDE) or self.low is None or self.high is None:
             return self.word
-        return f"consistent, sees gaps above {(self.high - self.low) / 2:.{decimals}f}"
+        return f"{self.word}, sees gaps above {(self.high - self.low) / 2:.{decimals}f}"
 
 
 class Student(NamedTuple):
@@ -202,6 +203,15 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
+def apart(name: Name, published: dict[Name, tuple[float, float | None]]) -> float:
+    """Between the lowest and the highest published mean of an entry's row; of the whole table where
+    the row has no other.
+    """
+    of_row = [mean for (row, _), (mean, _) in published.items() if row == name[0]]
+    means = of_row if len(of_row) > 1 else [mean for mean, _ in published.values()]
+    return max(means) - min(means)
+
+
 def comparisons(
     entries: Sequence[Summarised], published: dict[Name, tuple[float, float | None]], count: int
 ) -> dict[Name, Comparison]:
@@ -210,8 +220,10 @@ def comparisons(
 
     `differs` where Holm's p-value over the table's compared entries is below 0.05, `consistent`
     where the interval of the difference contains 0, `not significant after correction` in between:
-    the interval leaves 0 out, but that happens to one of twenty entries by chance. `too few runs`
-    below three. Scores made at a smaller budget than the paper's differ for that reason alone.
+    the interval leaves 0 out, but that happens to one of twenty entries by chance. `too wide to
+    tell` instead of consistent where half the interval is more than what lies between the published
+    methods of the row: it would not have told the best of them from the worst. `too few runs` below
+    three. Scores made at a smaller budget than the paper's differ for that reason alone.
 
     Args:
         entries: of one table; numbers of the configuration (without cells) are no samples.
@@ -231,7 +243,8 @@ def comparisons(
         if p < 1 - LEVEL:
             word = "differs"
         elif result.low <= 0 <= result.high:
-            word = "consistent"
+            wide = (result.high - result.low) / 2 > (apart(name, published) or math.inf)
+            word = WIDE if wide else "consistent"
         compared[name] = Comparison(word, result.low, result.high)
     return compared
 

@@ -132,10 +132,15 @@ def write(table: Table, preset: str, options: dict, shown: list[Shown]) -> Path:
     if curves:
         write_csv(base.with_name(f"{name}.curves.csv"), CURVES, curves)
     write_json(base.with_name(f"{name}.json"), facts_of(table, preset, options, shown))
-    if any(entry.mean is not None for entry in shown):
+    if has_picture(shown):
         draw = table.draw or figures.bars
         draw(table, shown, base.with_name(f"{name}.png"), preset)
     return base.with_name(f"{name}.csv")
+
+
+def has_picture(shown: list[Shown]) -> bool:
+    """Whether there is anything to draw: numbers of the configuration alone are none."""
+    return any(entry.mean is not None and entry.cells for entry in shown)
 
 
 def facts_of(table: Table, preset: str, options: dict, shown: list[Shown]) -> dict:
