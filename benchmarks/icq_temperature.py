@@ -16,7 +16,7 @@ from common.running.provenance import machine
 from papers.cast_bcq import battles
 from papers.cast_bcq.experiment import PAPER, battle_cell
 from papers.cast_bcq.generators import available_only, chosen
-from papers.cast_bcq.recurrent import HistoryNetwork
+from papers.cast_bcq.recurrent import HistoryNetwork, seen
 
 MAPS = ("2s3z", "MMM")
 PRESET = "quick"  # whose sizes
@@ -32,7 +32,7 @@ def likelihood(made: Training, network: HistoryNetwork) -> float:
     count = 0.0
     for _ in range(MINIBATCHES):
         lanes = made.draw(UPDATES)
-        logits = available_only(network.along(lanes), lanes.available)
+        logits = available_only(network.along(lanes, seen(lanes)), lanes.available)
         alive = (lanes.filled.unsqueeze(-1) > 0) & (lanes.available[..., 0] < 0.5)
         total += chosen(logits.log_softmax(-1), lanes.action)[alive].sum().item()
         count += alive.sum().item()

@@ -1,17 +1,19 @@
 """Recurrent networks of a population: a ReLU layer, a GRU (Cho et al., 2014) and a linear output,
 as SMAC's baselines use.
 
-Axes: M members, N networks (agents, or one that a team shares), P positions in time, R rows
-(episodes, agents), I input, H hidden, U outputs. Rows are whole episodes one after the other:
-`fresh` marks where one begins and memory is cleared.
+Axes: M members, N networks (agents, or one that a team shares), P positions in time, C columns
+(episodes, agents), R rows, I input, H hidden, U outputs. Columns are whole episodes one after the
+other: `fresh` marks where one begins and memory is cleared. Of the P C places only those that are
+asked for are there, as `Rows`.
 
-As in common.learning.kernels there is a CPU form, recurrent.c, that handles one network after
-another, and a plain torch form for everything else; tests hold both together.
+As in common.learning.kernels there is a CPU form, packed.c, that handles one network after another,
+and a plain torch form for everything else; tests hold both together.
 """
 
 import ctypes
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +22,8 @@ from torch.nn.functional import pad
 from common.learning import kernels
 from common.learning.population import Parameters
 
-SOURCE = Path(__file__).with_name("recurrent.c")
+SOURCE = Path(__file__).with_name("packed.c")
+INCLUDED = ("recurrent.c",)  # by packed.c; a result's code has it too
 LANES = 16  # as in kernels.c
 
 
@@ -142,77 +145,127 @@ def linear(x: Tensor, w: Tensor, b: Tensor, rectify: bool = False) -> Tensor:
     return Linear.apply(x, w, b.unsqueeze(-2).expand(*lead, 1, -1), rectify)[..., :out]
 
 
+class Rows(NamedTuple):
+    """Places of every member that a network is asked about, in order of time.
+
+    Attributes:
+        fresh: [M, P, C], 1 where an episode begins.
+        places: [M, R], their numbers p C + c; P C for those of a member that has fewer.
+        begin: [M, P + 1], int32: the first row of every position, and how many there are.
+        prior: [M, R], int32: the row before in its episode, -1 for none.
+    """
+
+    fresh: Tensor
+    places: Tensor
+    begin: Tensor
+    prior: Tensor
+
+    def pack(self, everywhere: Tensor) -> Tensor:
+        """[M, R, ...] the rows of [M, P C, ...]; of what a member has fewer, any."""
+        members, count = everywhere.shape[:2]
+        first = count * torch.arange(members, device=everywhere.device).unsqueeze(1)
+        numbers = first + self.places.clamp_max(count - 1)
+        return everywhere.flatten(0, 1)[numbers.flatten()].unflatten(0, self.places.shape)
+
+    def unpack(self, rows: Tensor) -> Tensor:
+        """[M, P C, ...] of rows [M, R, ...]; zeros elsewhere."""
+        members, positions, columns = self.fresh.shape
+        count = positions * columns
+        first = count * torch.arange(members, device=rows.device).unsqueeze(1)
+        numbers = torch.where(self.places < count, first + self.places, members * count)
+        zeros = rows.new_zeros(members * count + 1, *rows.shape[2:])  # the last is for the rest
+        everywhere = zeros.index_copy(0, numbers.flatten(), rows.flatten(0, 1))
+        return everywhere[:-1].unflatten(0, (members, count))
+
+
+def rows_of(wanted: Tensor, fresh: Tensor) -> Rows:
+    """The rows that are wanted.
+
+    Args:
+        wanted: [M, P, C], true for those; then it is for all before in the same episode, too.
+        fresh: [M, P, C], 1 where an episode begins.
+    """
+    members, positions, columns = wanted.shape
+    begin = torch.nn.functional.pad(wanted.sum(2).cumsum(1), (1, 0))
+    number = (wanted.flatten(1).cumsum(1) - 1).view_as(wanted)
+    before = torch.nn.functional.pad(number[:, :-1], (0, 0, 1, 0), value=-1)
+    before = torch.where(fresh > 0, -1, before)
+    member, place = wanted.flatten(1).nonzero(as_tuple=True)
+    row = number.flatten(1)[member, place]
+    shape = members, int(begin[:, -1].max())
+    places = torch.full(shape, positions * columns, device=wanted.device)
+    places[member, row] = place
+    prior = torch.full(shape, -1, dtype=torch.int32, device=wanted.device)
+    prior[member, row] = before.flatten(1)[member, place].int()
+    return Rows(fresh, places, begin.int(), prior)
+
+
 class GRU(torch.autograd.Function):
     """CPU form of `memories`."""
 
     @staticmethod
-    def forward(ctx, projected, w, b, carried):
+    def forward(ctx, projected, w, b, begin, prior):
         lead = w.shape[:-2]
         size = w.shape[-2]
-        steps, rows = projected.shape[-3:-1]
-        before, candidate, last, after = (
-            projected.new_empty(*lead, steps, rows, size) for _ in range(4)
-        )
-        both = projected.new_empty(*lead, steps, rows, 2 * size)
+        steps = begin.shape[-1] - 1
+        rows = projected.shape[-2]
+        before, candidate, last, after = (projected.new_empty(*lead, rows, size) for _ in range(4))
+        both = projected.new_empty(*lead, rows, 2 * size)
         p = kernels.Nets(lead)
-        kernels.compiled(SOURCE).gru_forward(
+        kernels.compiled(SOURCE).packed_forward(
             *kernels.longs(p.count, steps, rows, size),
-            *(p(t) for t in (projected, w, b, carried, before, both, candidate, last, after)),
+            *(p(t) for t in (projected, w, b, begin, prior, before, both, candidate, last, after)),
         )
-        ctx.save_for_backward(w, carried, before, both, candidate, last)
+        ctx.save_for_backward(w, begin, prior, before, both, candidate, last)
         return after
 
     @staticmethod
     def backward(ctx, upstream):
-        w, carried, before, both, candidate, last = ctx.saved_tensors
+        w, begin, prior, before, both, candidate, last = ctx.saved_tensors
         lead = w.shape[:-2]
-        steps, rows, size = upstream.shape[-3:]
-        gprojected = upstream.new_empty(*lead, steps, rows, 3 * size)
+        rows, size = upstream.shape[-2:]
+        steps = begin.shape[-1] - 1
+        gprojected = upstream.new_empty(*lead, rows, 3 * size)
         gw = w.new_zeros(w.shape)
         gb = w.new_zeros(*lead, 1, 3 * size)
         p = kernels.Nets(lead)
-        kernels.compiled(SOURCE).gru_backward(
+        saved = (w, begin, prior, before, both, candidate, last)
+        kernels.compiled(SOURCE).packed_backward(
             *kernels.longs(p.count, steps, rows, size),
-            *(
-                p(t)
-                for t in (w, carried, before, both, candidate, last, upstream, gprojected, gw, gb)
-            ),
+            *(p(t) for t in (*saved, upstream, gprojected, gw, gb)),
         )
-        return gprojected, gw, gb, None
+        return gprojected, gw, gb, None, None
 
 
-def memories(projected: Tensor, w: Tensor, b: Tensor, carried: Tensor) -> Tensor:
-    """Memories [M, N, P, R, H] along time.
+def memories(projected: Tensor, w: Tensor, b: Tensor, rows: Rows) -> Tensor:
+    """Memories [M, N, R, H] along time.
 
     Args:
-        projected: [M, N, P, R, 3 H], inputs times their weights.
+        projected: [M, N, R, 3 H], inputs times their weights.
         w, b: [M, N, H, 3 H] and [M, N, 3 H], of the memory.
-        carried: [M, N, P, R], 0 where an episode begins, else 1.
     """
     if native(projected, w.shape[-2]):
-        return GRU.apply(projected, w, b.unsqueeze(-2), carried.contiguous())
-    hidden = projected.new_zeros(*projected.shape[:2], projected.shape[3], w.shape[-2])
+        begin, prior = rows.begin.unsqueeze(1), rows.prior.unsqueeze(1)
+        return GRU.apply(projected, w, b.unsqueeze(-2), begin, prior)
+    carried = (1 - rows.fresh).unsqueeze(1).unsqueeze(-1)
+    everywhere = rows.unpack(projected.transpose(1, 2)).transpose(1, 2)
+    everywhere = everywhere.unflatten(2, rows.fresh.shape[1:])  # [M, N, P, C, 3 H]
+    hidden = projected.new_zeros(*projected.shape[:2], rows.fresh.shape[2], w.shape[-2])
     along = []
-    for t in range(projected.shape[2]):
-        hidden = hidden * carried[:, :, t].unsqueeze(-1)
-        hidden = gates(projected[:, :, t], hidden @ w + b.unsqueeze(-2), hidden)[2]
+    for t in range(everywhere.shape[2]):
+        hidden = hidden * carried[:, :, t]
+        hidden = gates(everywhere[:, :, t], hidden @ w + b.unsqueeze(-2), hidden)[2]
         along.append(hidden)
-    return torch.stack(along, 2)
+    memory = torch.stack(along, 2).flatten(2, 3)  # [M, N, P C, H]
+    return rows.pack(memory.transpose(1, 2)).transpose(1, 2)
 
 
-def unroll(
-    params: Parameters | dict[str, Tensor], x: Tensor, fresh: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Outputs [M, N, P, R, U] and memories [M, N, P, R, H] of inputs x [M, N, P, R, I].
-
-    Args:
-        fresh: [M, N, P, R] or broadcastable, 1 where an episode begins.
-    """
-    steps, rows = x.shape[2:4]
-    first = linear(x.flatten(2, 3), params["in_w"], params["in_b"], rectify=True)
-    projected = linear(first, params["x_w"], params["x_b"]).unflatten(2, (steps, rows))
-    memory = memories(projected, params["h_w"], params["h_b"], (1 - fresh).expand(*x.shape[:-1]))
-    return read(params, memory.flatten(2, 3)).unflatten(2, (steps, rows)), memory
+def unroll(params: Parameters | dict[str, Tensor], x: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
+    """Outputs [M, N, R, U] and memories [M, N, R, H] of the rows' inputs x [M, N, R, I]."""
+    first = linear(x, params["in_w"], params["in_b"], rectify=True)
+    projected = linear(first, params["x_w"], params["x_b"])
+    memory = memories(projected, params["h_w"], params["h_b"], rows)
+    return read(params, memory), memory
 
 
 def read(params: Parameters | dict[str, Tensor], memory: Tensor) -> Tensor:

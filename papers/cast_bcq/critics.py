@@ -1,8 +1,8 @@
 """The joint critics Q_1 and Q_2 of CAST-BCQ: their values, targets and steps.
 
 `JointCritic` writes every joint action out as a vector. `FactoredCritic` takes discrete actions as
-numbers and writes none: a first layer is linear, so that a joint action's is a sum over agents.
-Both give the same values to rounding (a test holds them together); each has its order of sums.
+numbers and writes none, see factored.py. Both give the same values to rounding (a test holds them
+together); each has its order of sums.
 
 Axes: M members, N agents, B batch (all places of a minibatch of episodes in battles), K candidates,
 S subteams, R rows, D state, A an agent's action, U discrete actions, H hidden.
@@ -20,6 +20,7 @@ from common.learning.recurrent import linear
 from papers.cast_bcq.cast import CASTConfig, Variant, combined, joint_errors, joint_target
 from papers.cast_bcq.contributions import joint_actions
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
+from papers.cast_bcq.factored import Layers, candidate_values, counterfactual_values
 from papers.cast_bcq.recurrent import MapSizes, RecurrentConfig, copy_targets
 from papers.cast_bcq.rows import JointBatch
 
@@ -122,34 +123,22 @@ class FactoredCritic:
         inputs = sizes.state + sizes.agents * sizes.actions
         hold_twins(learner, inputs, config.critic_hidden, config.critic_lr)
 
-    def by_state(self, state: Tensor, params: Parameters) -> Tensor:
-        """[M, 2, B, H] what states [M, B, D] and the bias give the first layer of both critics."""
-        weights = params["w1"].detach()[:, 0, :, : self.sizes.state]
-        return linear(state.unsqueeze(1), weights, params["b1"].detach()[:, 0])
+    def layers(self, state: Tensor, params: Parameters) -> Layers:
+        """Both critics in states [M, B, D]."""
+        weights = params["w1"].detach()[:, 0]
+        names = ("b1", "w2", "b2", "w3", "b3")
+        bias, w2, b2, w3, b3 = (params[name].detach()[:, 0] for name in names)
+        nobody = linear(state.unsqueeze(1), weights[:, :, : self.sizes.state], bias)
+        table = weights[:, :, self.sizes.state :].unflatten(2, (self.sizes.agents, -1))
+        return Layers(nobody, table, (w2, b2, w3, b3))
 
-    def by_agent(self, action: Tensor, params: Parameters) -> Tensor:
-        """[M, 2, N, B, H] what agents' actions [M, N, B] add to it."""
-        shape = self.sizes.agents, self.sizes.actions
-        weights = params["w1"].detach()[:, 0, :, self.sizes.state :].unflatten(2, shape)
-        nothing = weights.new_zeros(weights.shape[-1]).expand(*weights.shape[:3], -1)
-        onehot = one_hot(action, self.sizes.actions).float().unsqueeze(1)
-        return linear(onehot, weights, nothing)
-
-    def top(self, first: Tensor, params: Parameters) -> Tensor:
-        """Eq. 10 [M, ...] of first layers [M, 2, ..., H], which it overwrites."""
-        w2, b2, w3, b3 = (params[name].detach()[:, 0] for name in ("w2", "b2", "w3", "b3"))
-        hidden = linear(first.relu_().flatten(2, -2), w2, b2, rectify=True)
-        joint_q = linear(hidden, w3, b3).reshape(first.shape[:-1])
+    def mixed(self, joint_q: Tensor) -> Tensor:
+        """Eq. 10 [M, ...] of both critics' values [M, 2, ...]."""
         return combined(joint_q, self.config.weight, self.single)
 
     def candidate_values(self, state: Tensor, candidates: Tensor, params: Parameters) -> Tensor:
         """Eq. 10 [M, B, K] of candidates [M, N, B, K] in states [M, B, D]."""
-        rows = candidates.permute(0, 2, 3, 1).flatten(1, 2)  # [M, B K, N]
-        joint = one_hot(rows, self.sizes.actions).float().flatten(2).unsqueeze(1)
-        weights = params["w1"].detach()[:, 0, :, self.sizes.state :]
-        by_all = linear(joint, weights, torch.zeros_like(weights[:, :, 0]))  # [M, 2, B K, H]
-        by_all = by_all.unflatten(2, (-1, candidates.shape[3]))
-        return self.top(self.by_state(state, params).unsqueeze(3) + by_all, params)
+        return self.mixed(candidate_values(self.layers(state, params), candidates))
 
     def counterfactuals(
         self, state: Tensor, action: Tensor, others: Tensor, present: Tensor
@@ -159,24 +148,13 @@ class FactoredCritic:
         Args:
             state: [M, B, D]; action, others: [M, N, B]; present: [M, N, S, N].
         """
-        params = self.learner.networks["critic"]
-        acting = self.by_agent(action, params)
-        team = self.by_agent(others, params)  # [M, 2, N, B, H]
-        nobody = self.by_state(state, params).unsqueeze(2)  # [M, 2, 1, B, H]
+        layers = self.layers(state, self.learner.networks["critic"])
         if self.config.default == "first":
-            default = self.by_agent(torch.zeros_like(action[..., :1]), params)
-            acting = acting - default
-            team = team - default
-            nobody = nobody + default.sum(2, keepdim=True)
-        itself = torch.eye(self.sizes.agents, device=present.device)
-        beside = present * (1 - itself).unsqueeze(1)  # [M, N, S, N], without oneself
-        with_action = []
-        with_default = []
-        for s in range(present.shape[2]):
-            first = linear(beside[:, None, :, s], team.flatten(3), nobody.flatten(2)).view_as(team)
-            with_action.append(self.top(first + acting, params))
-            with_default.append(self.top(first, params))
-        return torch.stack(with_action, 2), torch.stack(with_default, 2)
+            default = layers.table[:, :, :, :1]  # [M, 2, N, 1, H]
+            nobody = layers.nobody + default.sum(2)
+            layers = layers._replace(nobody=nobody, table=layers.table - default)
+        with_action, with_default = counterfactual_values(layers, action, others, present)
+        return self.mixed(with_action), self.mixed(with_default)
 
     def on_data(self, lanes: Lanes, action: Tensor) -> Tensor:
         """[M, 2, P, L] both critics' values of all places with actions [M, N, B]."""

@@ -20,7 +20,7 @@ from common.learning.population import generators, mean_over_batch
 from common.learning.vae import ConditionalVAE
 from papers.cast_bcq.cast import CASTConfig, Situation
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
-from papers.cast_bcq.recurrent import Choice, HistoryNetwork, MapSizes, RecurrentConfig
+from papers.cast_bcq.recurrent import Choice, HistoryNetwork, MapSizes, RecurrentConfig, seen
 from papers.cast_bcq.rows import JointBatch
 
 
@@ -181,7 +181,8 @@ class RecurrentGenerator:
         """One step of the data's cross entropy over available actions; its logits [M, P, L, N, U]
         from before.
         """
-        logits = available_only(self.network.along(lanes), lanes.available)
+        outputs = self.network.along(lanes, seen(lanes, deciding=True))
+        logits = available_only(outputs, lanes.available)
         log_prob = chosen(logits.log_softmax(-1), lanes.action)
         self.learner.descend(-mean_filled(log_prob, lanes.filled), "generator")
         return logits.detach()

@@ -14,7 +14,7 @@ from common.learning.population import generators, mean_over_batch
 from papers.cast_bcq.cast import CASTConfig, individual_errors
 from papers.cast_bcq.discrete import DiscreteBatch, DiscreteConfig
 from papers.cast_bcq.generators import chosen
-from papers.cast_bcq.recurrent import HistoryNetwork, MapSizes, RecurrentConfig
+from papers.cast_bcq.recurrent import HistoryNetwork, MapSizes, RecurrentConfig, seen
 from papers.cast_bcq.rows import JointBatch
 
 
@@ -71,6 +71,6 @@ class RecurrentValues:
 
     def update(self, lanes: Lanes, delta: Tensor) -> None:
         """One step of Eq. 9; delta is [M, N, B] of B = P L places."""
-        value = chosen(self.network.along(lanes), lanes.action)
+        value = chosen(self.network.along(lanes, seen(lanes)), lanes.action)
         errors = individual_errors(value, delta.transpose(1, 2).view_as(value))
         self.learner.descend(mean_filled(errors, lanes.filled), "value")

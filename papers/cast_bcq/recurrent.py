@@ -17,7 +17,7 @@ from common.learning.episodes import Lanes, agent_inputs
 from common.learning.learner import Learner
 from common.learning.population import Parameters, generators
 from common.learning.ranges import Count, Positive, Share
-from common.learning.recurrent import recurrent_parameters, step, unroll
+from common.learning.recurrent import Rows, recurrent_parameters, rows_of, step, unroll
 
 
 class MapSizes(NamedTuple):
@@ -84,6 +84,50 @@ def copy_targets(learner: Learner, every: int) -> None:
             target.flat.copy_(learner.networks[name].flat)
 
 
+class Seen(NamedTuple):
+    """What a network is asked about of a minibatch.
+
+    Attributes:
+        inputs: [M, R, I] of every row; rows: their places.
+    """
+
+    inputs: Tensor
+    rows: Rows
+
+
+def seen(lanes: Lanes, deciding: bool = False, further: Tensor | None = None) -> Seen:
+    """Inputs at the places of episodes, what comes after their last steps included.
+
+    Args:
+        deciding: leave out the places from which on an agent has one action only, as the dead do.
+            Its probability is one there, whatever a network of behaviour says, without a gradient.
+        further: [M, P, L, N, ...], inputs next to those of the lanes.
+    """
+    placed = lanes.filled > 0
+    placed[:, 1:] |= lanes.filled[:, :-1] > 0
+    wanted = placed.unsqueeze(-1).expand_as(lanes.last)
+    if deciding:
+        wanted = until_last((lanes.available.sum(-1) > 1) & wanted, lanes.fresh)
+    fresh = lanes.fresh.unsqueeze(-1).expand_as(lanes.last)
+    rows = rows_of(wanted.flatten(2), fresh.flatten(2))
+    inputs = rows.pack(lanes.inputs.flatten(1, 3))
+    if further is not None:
+        inputs = torch.cat([inputs, rows.pack(further.flatten(1, 3))], -1)
+    return Seen(inputs, rows)
+
+
+def until_last(marked: Tensor, fresh: Tensor) -> Tensor:
+    """[M, P, L, N] true up to the last place of its episode that is marked [M, P, L, N].
+
+    Args:
+        fresh: [M, P, L], 1 where an episode begins.
+    """
+    from_here = marked.flip(1).cumsum(1)
+    begins = torch.where(fresh.unsqueeze(-1).flip(1) > 0, from_here, 0).cummax(1).values
+    from_next = torch.cat([torch.zeros_like(begins[:, :1]), begins[:, :-1]], 1)
+    return (from_here > from_next).flip(1)
+
+
 class HistoryNetwork:
     """A recurrent network that a team shares, one per member.
 
@@ -113,21 +157,16 @@ class HistoryNetwork:
         tensors = recurrent_parameters(streams, 1, inputs, config.hidden, outputs)
         learner.hold(name, tensors, config.lr, target)
 
-    def along(
-        self, lanes: Lanes, params: Parameters | None = None, further: Tensor | None = None
-    ) -> Tensor:
-        """[M, P, L, N, outputs] of every place.
+    def along(self, lanes: Lanes, of: Seen, params: Parameters | None = None) -> Tensor:
+        """[M, P, L, N, outputs] of every place; zeros where it is not asked.
 
         Args:
+            of: what it is asked about of the lanes.
             params: other parameters, a target network's.
-            further: [M, P, L, N, ...], inputs next to those of the lanes.
         """
-        x = lanes.inputs if further is None else torch.cat([lanes.inputs, further], -1)
-        members, positions, count, agents, _ = x.shape
-        fresh = lanes.fresh.unsqueeze(-1).expand(-1, -1, -1, agents).flatten(2).unsqueeze(1)
         network = params or self.learner.networks[self.name]
-        outputs, _ = unroll(network, x.flatten(2, 3).unsqueeze(1), fresh)
-        return outputs.view(members, positions, count, agents, -1)
+        outputs, _ = unroll(network, of.inputs.unsqueeze(1), of.rows)
+        return of.rows.unpack(outputs.squeeze(1)).view(*lanes.last.shape, -1)
 
     def memory(self, battles: int) -> Memory:
         """Empty memory to begin episodes with."""

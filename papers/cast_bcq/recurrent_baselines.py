@@ -32,6 +32,7 @@ from papers.cast_bcq.recurrent import (
     Memory,
     RecurrentConfig,
     copy_targets,
+    seen,
 )
 
 
@@ -85,14 +86,16 @@ class RecurrentBCQ(Learner):
         """One step of the generator and the critics."""
         config = self.config
         logits = self.generator.clone(lanes)
+        everywhere = seen(lanes)
         with torch.no_grad():
             mask = allowed(logits, lanes.available, config.threshold)
-            next_q = self.critic.along(lanes, self.targets["critic"]).unflatten(-1, (2, -1))
+            next_q = self.critic.along(lanes, everywhere, self.targets["critic"])
+            next_q = next_q.unflatten(-1, (2, -1))
             mixed = config.weight * next_q.amin(-2) + (1 - config.weight) * next_q.amax(-2)
             following = later(mixed.masked_fill(~mask, -torch.inf).amax(-1))  # [M, P, L, N]
             goes_on = (1 - lanes.terminal).unsqueeze(-1)
             target = lanes.reward.unsqueeze(-1) + config.gamma * goes_on * following
-        twin_q = self.critic.along(lanes).unflatten(-1, (2, -1))
+        twin_q = self.critic.along(lanes, everywhere).unflatten(-1, (2, -1))
         q = chosen(twin_q, lanes.action.unsqueeze(-1).expand(*target.shape, 2))
         errors = (q - target.unsqueeze(-1)).square().sum(-1)
         weights = self.weights(lanes, logits, following, q.detach()[..., 0])
@@ -128,7 +131,8 @@ class RecurrentBCQ(Learner):
     @torch.no_grad()
     def value_on_data(self, lanes: Lanes) -> Tensor:
         """[M] mean value of the data's actions, by the first value."""
-        q = chosen(self.critic.along(lanes)[..., : self.sizes.actions], lanes.action)
+        values = self.critic.along(lanes, seen(lanes))[..., : self.sizes.actions]
+        q = chosen(values, lanes.action)
         return mean_filled(q, lanes.filled)
 
 
@@ -160,9 +164,8 @@ class RecurrentMABCQ(RecurrentBCQ):
         """One step of the inverse model's cross entropy; its log p(a | history, next observation)
         [M, P, L, N] from before.
         """
-        logits = available_only(
-            self.inverse.along(lanes, further=later(lanes.obs)), lanes.available
-        )
+        outputs = self.inverse.along(lanes, seen(lanes, True, later(lanes.obs)))
+        logits = available_only(outputs, lanes.available)
         log_prob = chosen(logits.log_softmax(-1), lanes.action)
         self.descend(-mean_filled(log_prob, lanes.filled), "inverse")
         return log_prob.detach()
@@ -227,7 +230,8 @@ class RecurrentICQMA(Learner):
         """One step of critic and mixer, and of the policy."""
         config = self.config
         filled = lanes.filled
-        logits = available_only(self.actor.along(lanes), lanes.available)
+        outputs = self.actor.along(lanes, seen(lanes, deciding=True))
+        logits = available_only(outputs, lanes.available)
         with torch.no_grad():
             target = self.target(lanes, logits)
         values = self.values(lanes, self.networks["critic"])

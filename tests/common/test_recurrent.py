@@ -7,7 +7,7 @@ import torch
 from common.learning import kernels
 from common.learning.episodes import EpisodeStore, lay, most_draws
 from common.learning.population import Parameters, generators
-from common.learning.recurrent import SOURCE, recurrent_parameters, step, unroll
+from common.learning.recurrent import SOURCE, recurrent_parameters, rows_of, step, unroll
 
 LENGTHS = [3, 5, 2, 7, 4, 1]
 
@@ -50,12 +50,42 @@ def reference(params, m, n):
     return first, gru, last
 
 
+def everywhere(params, x, fresh):
+    """Outputs and memories [M, N, P, C, ...] of all places."""
+    rows = rows_of(torch.ones_like(fresh).bool(), fresh)
+    found = unroll(params, x.flatten(2, 3), rows)
+    return [one.unflatten(2, fresh.shape[1:]) for one in found]
+
+
+def test_rows_that_nobody_asks_for_change_nothing(stream):
+    """Episodes cut short in some columns, and another number of rows in every member."""
+    params, x = network(members=3, networks=1), torch.randn(3, 1, 9, 5, 3, generator=stream)
+    fresh = torch.zeros(3, 9, 5)
+    fresh[:, [0, 4]] = 1
+    wanted = torch.rand(3, 9, 5, generator=stream) > 0.2
+    for t in range(1, 9):
+        wanted[:, t] &= wanted[:, t - 1] | (fresh[:, t] > 0)
+    target = torch.randn(3, 9, 5, 4, generator=stream) * wanted.unsqueeze(-1)
+    rows = rows_of(wanted, fresh)
+    some, _ = unroll(params, rows.pack(x.flatten(1, 3)).unsqueeze(1), rows)
+    some = rows.unpack(some.squeeze(1)).view_as(target)
+    assert some[~wanted].eq(0).all() and wanted.flatten(1).sum(1).unique().numel() > 1
+    gradients = []
+    whole = everywhere(params, x, fresh)[0].squeeze(1)
+    for out in (some, whole * wanted.unsqueeze(-1)):
+        params.zero_grad()
+        (out * target).sum().backward(inputs=list(params.tensors.values()))
+        gradients.append(params.grad.clone())
+    torch.testing.assert_close(some[wanted], whole[wanted], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-5)
+
+
 def test_outputs_and_gradients_equal_torchs_gru_on_every_episode_of_a_lane(stream):
     params, x = network(), torch.randn(2, 2, 9, 5, 3, generator=stream)
-    fresh = torch.zeros(2, 2, 9, 5)
-    fresh[:, :, [0, 4]] = 1  # two episodes in each lane: 0..3 and 4..8
+    fresh = torch.zeros(2, 9, 5)
+    fresh[:, [0, 4]] = 1  # two episodes in each lane: 0..3 and 4..8
     target = torch.randn(2, 2, 9, 5, 4, generator=stream)
-    out, _ = unroll(params, x, fresh)
+    out, _ = everywhere(params, x, fresh)
     params.zero_grad()
     ((out - target) ** 2).sum().backward(inputs=list(params.tensors.values()))
     for m in range(2):
@@ -84,9 +114,9 @@ def test_outputs_and_gradients_equal_torchs_gru_on_every_episode_of_a_lane(strea
 
 def test_acting_step_by_step_equals_unrolling(stream):
     params, x = network(), torch.randn(2, 2, 6, 5, 3, generator=stream)
-    fresh = torch.zeros(2, 2, 6, 5)
-    fresh[:, :, 0] = 1
-    whole, memories = unroll(params, x, fresh)
+    fresh = torch.zeros(2, 6, 5)
+    fresh[:, 0] = 1
+    whole, memories = everywhere(params, x, fresh)
     memory = torch.zeros(2, 2, 5, HIDDEN)
     for t in range(6):
         out, memory = step(params, x[:, :, t], memory)

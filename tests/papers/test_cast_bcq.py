@@ -80,11 +80,18 @@ from papers.cast_bcq.discrete_baselines import (
 )
 from papers.cast_bcq.discrete_baselines import state_weights as discrete_state_weights
 from papers.cast_bcq.experiment import PAPER, battle_cell, cell, grid_cell
-from papers.cast_bcq.generators import allowed, draws_by_gumbel, draws_by_inverse
+from papers.cast_bcq.generators import (
+    allowed,
+    available_only,
+    chosen,
+    draws_by_gumbel,
+    draws_by_inverse,
+)
 from papers.cast_bcq.grid import Grid, data_set, encode, usable_rows
 from papers.cast_bcq.playing import EpisodeStreams, acted_for, returns
 from papers.cast_bcq.proposing import ProposingBCQ
-from papers.cast_bcq.recurrent import Choice, MapSizes, RecurrentConfig
+from papers.cast_bcq.recurrent import Choice, MapSizes, RecurrentConfig, seen, until_last
+from papers.cast_bcq.recurrent_baselines import RecurrentCloning
 from papers.cast_bcq.rows import JointBatch, JointRows
 from papers.cast_bcq.yardsticks import away_from_the_clock, returns_to_go
 
@@ -807,6 +814,17 @@ def onehot(numbers):
     return torch.nn.functional.one_hot(numbers, SIZES.actions).float()
 
 
+@pytest.fixture(params=["native", "torch"])
+def form(request, monkeypatch):
+    """Both forms of what has a compiled one, where there is a compiler."""
+    if request.param == "torch":
+        for module in ("common.learning.recurrent", "papers.cast_bcq.factored"):
+            monkeypatch.setattr(f"{module}.native", lambda *a: None)
+    elif kernels.backend() == "torch":
+        pytest.skip("no compiled kernels here")
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("default", ["zero", "first"])
 def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, default):
     config = RecurrentConfig(hidden=16, critic_hidden=16, default=default, weight=0.8, subteams=3)
@@ -821,6 +839,7 @@ def test_contributions_in_battles_equal_those_by_whole_joint_actions(stream, def
     torch.testing.assert_close(delta, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("form")
 def test_best_joint_candidate_in_battles_has_the_value_the_critic_gives_it(stream):
     config = RecurrentConfig(hidden=16, critic_hidden=16, candidates=50)
     agent = RecurrentCAST([0, 1], SIZES, config)
@@ -959,6 +978,29 @@ def test_a_member_that_is_lost_does_not_touch_the_others(stream, kind):
         torch.equal(resumed.networks[name].flat, network.flat)
         for name, network in twin.networks.items()
     )
+
+
+def test_places_with_one_action_to_the_end_of_an_episode_are_not_asked_about(stream):
+    marked = torch.tensor([0, 1, 0, 0, 1, 0, 0, 1, 0]).bool().view(1, 9, 1, 1)
+    fresh = torch.tensor([1, 0, 0, 1, 0, 0, 1, 0, 0]).view(1, 9, 1)
+    expected = [True, True, False, True, True, False, True, True, False]
+    assert until_last(marked, fresh).flatten().tolist() == expected
+    lanes = lanes_of(2, stream).draw()
+    lanes.available[..., 1:] = 0
+    lanes.available[:, 0] = 1
+    rows = seen(lanes, deciding=True).rows
+    assert (rows.places < lanes.obs.shape[2] * SIZES.agents).all()  # the first position's
+    learner = RecurrentCloning([0, 1], SIZES, RecurrentConfig(hidden=16))
+    lanes.action[:, 1:] = 0
+    network = learner.generator.network
+    gradients = []
+    for deciding in (True, False):
+        logits = available_only(network.along(lanes, seen(lanes, deciding)), lanes.available)
+        log_prob = chosen(logits.log_softmax(-1), lanes.action)
+        learner.backward(-mean_filled(log_prob, lanes.filled), "generator")
+        gradients.append(learner.networks["generator"].grad.clone())
+    torch.testing.assert_close(*gradients, atol=1e-7, rtol=1e-5)
+    assert gradients[0].abs().sum() > 0
 
 
 def test_draws_by_inverse_distribution_have_the_right_frequencies_and_stay_allowed():
