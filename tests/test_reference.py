@@ -105,7 +105,8 @@ def test_committed_cells_are_intact(preset):
         config = result["config"]
         assert result["preset"] == preset == config["data_size"], path.name
         assert result["config_hash"] == config_hash(config) and not fault_of(result), path.name
-        assert len(result["seeds"]) == len(config["seeds"]) > 1, path.name
+        turns = len(result["seeds"])  # a timing is repeated, whatever the seeds
+        assert turns > 1 and (config.get("timing") or turns == len(config["seeds"])), path.name
 
 
 def test_the_coordination_game_reproduces_at_quick():
