@@ -4,6 +4,7 @@ published are told apart.
 matplotlib is imported when the first picture is drawn: a script that trains does not need it.
 """
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def labels(shown: list[Shown]) -> tuple[list[str], list[str]]:
     """Rows and columns in order of first appearance."""
     rows = list(dict.fromkeys(entry.row for entry in shown))
     return rows, list(dict.fromkeys(entry.column for entry in shown))
+
+
+def wrapped(name: str) -> str:
+    """A name in lines that fit below a group of bars."""
+    return "\n".join(textwrap.fill(part, 13, break_long_words=False) for part in name.split("/"))
 
 
 def means(shown: list[Shown]) -> np.ndarray:
@@ -82,6 +88,7 @@ def bars(
             yerr=spreads(entries),
             label=table.called(column),
             color=COLORS[c % 7],
+            hatch="//" if c > 6 else None,
             alpha=0.85,
         )
         mark = "published" if c == 0 and any(v is not None for v in theirs) else None
@@ -89,7 +96,7 @@ def bars(
         axes.plot(x, diamonds, "kD", markersize=4, label=mark)
     axes.set_xticks(
         range(len(rows)),
-        [table.called(row).replace("/", "\n") for row in rows],
+        [wrapped(table.called(row)) for row in rows],
         fontsize=8,
         rotation=30 if len(rows) > 6 else 0,
     )

@@ -68,7 +68,8 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 .grid td { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .grid td small { display: block; color: var(--quiet); font-size: 12.5px; }
 .grid td.same { background: var(--good-soft); } .grid td.differs { background: var(--bad-soft); }
-.grid td.open { background: var(--open-soft); } .grid td.none { color: var(--quiet); }
+.grid td.open { background: var(--open-soft); }
+.grid td.none { color: var(--quiet); white-space: normal; }
 .grid td.differs b::after { content: " \\2260"; }
 .claims td:nth-child(2) { min-width: min(20rem, 58vw); }
 .claims small { display: block; color: var(--quiet); } .claims small.why { color: inherit; }

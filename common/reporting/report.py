@@ -52,7 +52,7 @@ WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after cor
 SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 # Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
 SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
-MANY = 6  # columns of a grid, that are set smaller
+MANY = 5  # columns of a grid, that are set smaller
 FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
 COLORS = 64  # of a picture, which makes it a third as large
 REPORT = ROOT / "results" / "report.html"
@@ -579,8 +579,12 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
     compared_to = scores.comparisons(there.entries, writer.spreads(table), table.published_runs)
     of_name = {entry.name: entry for entry in there.entries}
 
+    turned = len(columns) > max(MANY + 2, len(rows)) and not table.published()
+    if turned:  # an ablation of many variants: they stand below one another
+        rows, columns = columns, rows
+
     def place(row: str, column: str) -> str:
-        entry = of_name.get((row, column))
+        entry = of_name.get((column, row) if turned else (row, column))
         if entry is None:
             return "<td class=none></td>"
         return grid_cell(table, entry, compared_to.get(entry.name))
