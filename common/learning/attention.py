@@ -20,7 +20,6 @@ from common.learning import kernels
 from common.learning.population import Parameters
 
 SOURCE = Path(__file__).with_name("attention.c")
-INCLUDED = ("kernels.c", "recurrent.c")  # by attention.c; a result's code has them too
 LANES = 16  # as in kernels.c
 NAMES = (
     *("embed_w", "embed_b", "query_w", "query_b", "key_w", "value_w", "value_b"),

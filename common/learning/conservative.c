@@ -45,28 +45,12 @@ void weighted_logsumexp(long nets, long batch, long samples, long obs_size, long
       gemm(h1, width, 1, w2[net], h2, many, width, width, b2[net], 0, 1);
       q_values(h2, w3[net], *b3[net], many, width, q);
       total += soften(q, shift[net] + s * samples, n, samples, batch);
-      for (long j = 0; j < width; j += LANES) { /* h2 becomes the gradient before its activation */
-        vec weight_grad = load(gw3[net] + j), bias_grad = load(gb2[net] + j), weight = load(w3[net] + j);
-        for (long r = 0; r < many; r++) {
-          vec h = load(h2 + r * width + j);
-          weight_grad += q[r] * h;
-          vec g = (vec)((ivec)(q[r] * weight) & (ivec)(h > 0));
-          bias_grad += g;
-          store(h2 + r * width + j, g);
-        }
-        store(gw3[net] + j, weight_grad);
-        store(gb2[net] + j, bias_grad);
-      }
+      to_hidden(h2, q, w3[net], gw3[net], gb2[net], many, width);
       gemm(h1, 1, width, h2, gw2[net], width, width, many, 0, 1, 0);
       gemm(h2, width, 1, w2t, g1, many, width, width, 0, 0, 0);
       mask(g1, h1, many, width, gb1[net]);
       gemm(a, 1, size, g1, gw1[net] + obs_size * width, size, width, many, 0, 1, 0);
-      for (long i = 0; i < n; i++) /* base's gradient: sum over the samples of an observation */
-        for (long j = 0; j < width; j += LANES) {
-          vec v = {0};
-          for (long k = 0; k < samples; k++) v += load(g1 + (i * samples + k) * width + j);
-          store(base + i * width + j, v);
-        }
+      sum_samples(g1, base, n, samples, width); /* base's gradient */
       gemm(o, 1, obs_size, base, gw1[net], obs_size, width, n, 0, 1, 0);
       gemm(base, width, 1, w1t, gin, n, padded, width, 0, 0, 0);
       for (long i = 0; i < n; i++)

@@ -16,7 +16,6 @@ from torch import Tensor
 from common.learning import kernels
 
 SOURCE = Path(__file__).with_name("conservative.c")
-INCLUDED = ("kernels.c",)  # by conservative.c; a result's code has it too
 
 
 class WeightedLogSumExp(torch.autograd.Function):

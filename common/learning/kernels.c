@@ -209,6 +209,32 @@ void sample_values(long nets, long batch, long samples, long obs_size, long size
   free(base), free(h1), free(h2);
 }
 
+/* Gradients of what the output layer q = h2 @ w3 + b3 is made of; h2, after its activation, becomes the gradient before. */
+static inline void to_hidden(float *h2, const float *q, const float *w3, float *gw3, float *gb2, long many, long width) {
+  for (long j = 0; j < width; j += LANES) {
+    vec weight_grad = load(gw3 + j), bias_grad = load(gb2 + j), weight = load(w3 + j);
+    for (long r = 0; r < many; r++) {
+      vec h = load(h2 + r * width + j);
+      weight_grad += q[r] * h;
+      vec g = (vec)((ivec)(q[r] * weight) & (ivec)(h > 0));
+      bias_grad += g;
+      store(h2 + r * width + j, g);
+    }
+    store(gw3 + j, weight_grad);
+    store(gb2 + j, bias_grad);
+  }
+}
+
+/* base[i] = the sum of g over the samples of an observation. */
+static inline void sum_samples(const float *g, float *base, long n, long samples, long width) {
+  for (long i = 0; i < n; i++)
+    for (long j = 0; j < width; j += LANES) {
+      vec v = {0};
+      for (long k = 0; k < samples; k++) v += load(g + (i * samples + k) * width + j);
+      store(base + i * width + j, v);
+    }
+}
+
 /* value = mean over observations of logsumexp over samples of q, and its gradient added to the weight gradients. The
  * gradient to the output bias is 1. */
 void mean_logsumexp(long nets, long batch, long samples, long obs_size, long size, long width, float **obs,
@@ -234,28 +260,12 @@ void mean_logsumexp(long nets, long batch, long samples, long obs_size, long siz
         total += top + logf(norm);
         for (long k = 0; k < samples; k++) qi[k] /= norm * batch;
       }
-      for (long j = 0; j < width; j += LANES) { /* h2 becomes the gradient before its activation */
-        vec weight_grad = load(gw3[net] + j), bias_grad = load(gb2[net] + j), weight = load(w3[net] + j);
-        for (long r = 0; r < n * samples; r++) {
-          vec h = load(h2 + r * width + j);
-          weight_grad += q[r] * h;
-          vec g = (vec)((ivec)(q[r] * weight) & (ivec)(h > 0));
-          bias_grad += g;
-          store(h2 + r * width + j, g);
-        }
-        store(gw3[net] + j, weight_grad);
-        store(gb2[net] + j, bias_grad);
-      }
+      to_hidden(h2, q, w3[net], gw3[net], gb2[net], n * samples, width);
       gemm(h1, 1, width, h2, gw2[net], width, width, n * samples, 0, 1, 0);
       gemm(h2, width, 1, w2t, g1, n * samples, width, width, 0, 0, 0);
       mask(g1, h1, n * samples, width, gb1[net]);
       gemm(a, 1, size, g1, gw1[net] + obs_size * width, size, width, n * samples, 0, 1, 0);
-      for (long i = 0; i < n; i++) /* base's gradient: sum over the samples of an observation */
-        for (long j = 0; j < width; j += LANES) {
-          vec v = {0};
-          for (long k = 0; k < samples; k++) v += load(g1 + (i * samples + k) * width + j);
-          store(base + i * width + j, v);
-        }
+      sum_samples(g1, base, n, samples, width); /* base's gradient */
       gemm(o, 1, obs_size, base, gw1[net], obs_size, width, n, 0, 1, 0);
     }
     *value[net] = total / batch;

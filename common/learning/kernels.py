@@ -18,6 +18,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -64,7 +65,7 @@ def compiled(source: Path) -> ctypes.CDLL | None:
     if not compiler:
         say(f"no C compiler was found for {source.name}")
         return None
-    key = "\0".join([source.read_text(), *compiler, *FLAGS, platform.machine(), processor()])
+    key = "\0".join([text_of(source), *compiler, *FLAGS, platform.machine(), processor()])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = cache_folder() / f"{source.stem}-{digest}.so"
     try:
@@ -79,6 +80,13 @@ def compiled(source: Path) -> ctypes.CDLL | None:
         return None
     keep_freed_memory()
     return functions
+
+
+def text_of(source: Path) -> str:
+    """A C file's text and that of the files of ours that it includes, and that these do."""
+    text = source.read_text()
+    ours = re.findall(r'^#include "(.+)"', text, re.MULTILINE)
+    return "".join([text, *(text_of(source.parent / name) for name in ours)])
 
 
 def find_compiler() -> list[str]:

@@ -23,7 +23,6 @@ from common.learning import kernels
 from common.learning.population import Parameters
 
 SOURCE = Path(__file__).with_name("packed.c")
-INCLUDED = ("recurrent.c",)  # by packed.c; a result's code has it too
 LANES = 16  # as in kernels.c
 
 

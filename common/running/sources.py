@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -132,14 +133,22 @@ def _closure(roots: tuple[str, ...], root: Path) -> tuple[str, ...]:
         if "." in module:
             waiting.append(module.rpartition(".")[0])  # the package is run first
         waiting += _facts(path)["imports"]
-        compiled = [path.with_name(name) for name in _facts(path)["compiles"]]
         files |= {
             file.relative_to(root).as_posix()
-            for file in (path, *compiled)
-            if file.exists() and file.stat().st_size
+            for file in (path, *_compiled(path))
+            if file.stat().st_size
         }
     _Store.opened().save()
     return tuple(sorted(files))
+
+
+def _compiled(path: Path) -> Iterable[Path]:
+    """C files that a file names or includes, from where it is, and what these include."""
+    for name in _facts(path)["compiles"]:
+        file = Path(os.path.normpath(path.parent / name))
+        if file.exists():
+            yield file
+            yield from _compiled(file)
 
 
 @functools.cache
@@ -156,7 +165,7 @@ def _file(module: str, root: Path) -> Path | None:
 @functools.cache
 def _facts(path: Path) -> dict:
     """Of a source file: `hash` of its code, `imports` (modules, or attributes of modules) and
-    `compiles` (names of C files).
+    `compiles` (names of C files, of one those that it includes).
     """
     content = path.read_bytes()
     key = hashlib.sha256(content).hexdigest()
@@ -168,7 +177,9 @@ def _facts(path: Path) -> dict:
 
 def _read(content: bytes, suffix: str) -> dict:
     if suffix != ".py":
-        return {"hash": hashlib.sha256(content).hexdigest()[:16], "imports": [], "compiles": []}
+        included = re.findall(r'^#include "(.+)"', content.decode(), re.MULTILINE)
+        hashed = hashlib.sha256(content).hexdigest()[:16]
+        return {"hash": hashed, "imports": [], "compiles": included}
     tree = ast.parse(content)
     imports = sorted({*_imports(tree)})
     compiles = sorted(

@@ -37,6 +37,16 @@ def test_a_kernel_is_compiled_once_and_stored_whole(source, monkeypatch, capsys)
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_included_is_compiled_anew_when_it_changes(source):
+    """ctypes keeps the first library of a path, so the new one has to have another name."""
+    included = source.with_name("factor.h")
+    included.write_text("#define FACTOR 2\n")
+    source.write_text('#include "factor.h"\nlong times(long x) { return FACTOR * x; }\n')
+    assert compile_now(source).times(ctypes.c_long(4)) == 8
+    included.write_text("#define FACTOR 3\n")
+    assert compile_now(source).times(ctypes.c_long(4)) == 12
+
+
 def test_a_fault_in_the_source_is_said_in_one_sentence(source, capsys):
     source.write_text("long doubled(long x) { return 2 * y; }\n")
     assert compile_now(source) is None

@@ -159,9 +159,15 @@ def test_imports_in_functions_count_and_those_for_type_checkers_do_not(tmp_path)
         "import os\nfrom typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    from common import c\nKERNEL = 'b.c'\n",
     )
-    write("common/b.c", "int b;\n")
+    write("common/b.c", '#include "d.c"\nint b;\n')
+    write("common/d.c", "int d;\n")
     write("common/c.py", "C = 1\n")
-    assert sources.closure(["common.a"], tmp_path) == ("common/a.py", "common/b.c", "common/b.py")
+    assert sources.closure(["common.a"], tmp_path) == (
+        "common/a.py",
+        "common/b.c",
+        "common/b.py",
+        "common/d.c",
+    )
     with pytest.raises(ModuleNotFoundError, match="nowhere"):
         sources.closure(["common.nowhere"], tmp_path)
 
