@@ -351,9 +351,8 @@ DEPARTURES = [
         "256, memory 128",
         (
             "the ant: 128, memory 32; an update costs a tenth, and cloning reached the published "
-            "score with 128. Reacher: 64, memory 16. World models of 4 layers of 256, 5,000 "
-            "updates at a falling rate: the most accurate of those tried, at its end its ten-step "
-            "error falls by less than a hundredth in 500 updates"
+            "score with 128. Reacher: 64, memory 16. World models of 4 layers of 256, 20,000 "
+            "updates at a falling rate: the most accurate of those tried, errors fall until then"
         ),
         option="PRESETS",
     ),
