@@ -103,7 +103,7 @@ def test_committed_cells_are_intact(preset):
     for path in sorted((REFERENCE / preset).glob("*/cells/*.json")):
         result = json.loads(path.read_text())
         config = result["config"]
-        assert result["preset"] == preset == config["data_size"], path.name
+        assert result["preset"] == preset, path.name
         assert result["config_hash"] == config_hash(config) and not fault_of(result), path.name
         turns = len(result["seeds"])  # a timing is repeated, whatever the seeds
         assert turns > 1 and (config.get("timing") or turns == len(config["seeds"])), path.name
