@@ -58,7 +58,8 @@ def test_a_script_runs_at_smoke_and_writes_everything(table, capsys):
         assert facts["code"] and facts["machine"]["kernels"] in ("native", "torch")
     with open(folder / f"{table.name}.seeds.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == sum(entry["n"] for entry in facts["entries"])
-    assert (folder / f"{table.name}.png").stat().st_size > 5000
+    picture = folder / f"{table.name}.png"
+    assert picture.stat().st_size > 5000 if table.cells("smoke") else not picture.exists()
     assert "published" in printed and "95 % interval" in printed
 
 

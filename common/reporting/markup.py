@@ -201,7 +201,8 @@ def inline(png: bytes) -> str:
 def framed(content: str, caption: str, kind: str = "") -> str:
     """A table of this content, in a frame that scrolls."""
     name = escape.escape(caption, quote=True)
-    table = f"<table class='{kind}'><caption>{name}</caption>{content}</table>"
+    style = f' class="{kind}"' if kind else ""
+    table = f"<table{style}><caption>{name}</caption>{content}</table>"
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
 
 

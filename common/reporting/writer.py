@@ -139,7 +139,7 @@ def write(table: Table, preset: str, options: dict, shown: list[Shown]) -> Path:
 
 
 def has_picture(shown: list[Shown]) -> bool:
-    """Whether there is anything to draw: numbers of the configuration alone are none."""
+    """Whether there is anything to draw: numbers that no cell made are none."""
     return any(entry.mean is not None and entry.cells for entry in shown)
 
 
