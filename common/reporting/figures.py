@@ -106,6 +106,41 @@ def bars(
     save(figure, path)
 
 
+def forest(
+    table: Table,
+    shown: list[Shown],
+    path: Path,
+    preset: str,
+    linear_below: float = 1.0,
+) -> None:
+    """A line per entry: its mean with a 95 % t interval, named by row and column, rows apart by a
+    rule. For tables of differences, which zero judges.
+
+    Args:
+        linear_below: the axis is logarithmic beyond this value, on both sides, as entries have
+            several units.
+    """
+    drawn = [entry for entry in shown if entry.mean is not None]
+    sides = ((entry.summary.low, entry.summary.high) for entry in drawn)
+    bounds = np.array(list(sides), float).reshape(-1, 2)  # NaN where there is none
+    figure, axes = subplots(figsize=(9, 0.17 * len(drawn) + 1))
+    lines = range(len(drawn))
+    halves = np.diff(bounds)[:, 0] / 2
+    axes.errorbar(means(drawn), lines, xerr=halves, fmt="o", markersize=3, color=COLORS[0])
+    names = [f"{table.called(entry.row)}: {table.called(entry.column)}" for entry in drawn]
+    axes.set_yticks(lines, names, fontsize=7)
+    for line in lines[1:]:
+        if drawn[line].row != drawn[line - 1].row:
+            axes.axhline(line - 0.5, color="grey", linewidth=0.4)
+    axes.set_ylim(len(drawn) - 0.5, -0.5)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xscale("symlog", linthresh=linear_below)
+    axes.set_xlabel(f"{table.unit}: mean and 95 % interval, logarithmic beyond {linear_below:g}")
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_title(f"{table.slot}, preset {preset}", fontsize=10)
+    save(figure, path)
+
+
 def swept_value(column: str) -> float:
     """The number of a column `name=value`."""
     return float(column.split("=")[-1])

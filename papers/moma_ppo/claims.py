@@ -6,7 +6,7 @@ for this alone. On the ant "walked" is the difference of forward distances in me
 alone reward standing still.
 """
 
-from common.reporting import script
+from common.reporting import figures, script
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
@@ -172,6 +172,7 @@ TABLE = Table(
     unit="normalized score, or metres",
     decimals=2,
     options=AntOptions(),
+    draw=figures.forest,
 )
 
 

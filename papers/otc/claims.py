@@ -11,7 +11,7 @@ data sets are strata, not more seeds. Everything comes from the cells of Tables 
 import functools
 from collections.abc import Sequence
 
-from common.reporting import script
+from common.reporting import figures, script
 from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, paired
 from common.running.cells import Cell
@@ -154,6 +154,7 @@ TABLE = Table(
     entries,
     unit="points of normalised score",
     options=Options(),
+    draw=functools.partial(figures.forest, linear_below=10.0),
 )
 
 
