@@ -4,10 +4,10 @@ computed from results.
 Every paper's claims.py lists its `CLAIMS`. A claim names the place in the paper, says in our words
 what is claimed, and names the numbers that decide: differences between entries of one of our
 tables, seed by seed, or values of entries. A verdict comes from a t test of their mean against the
-claim's bound, at 5 % for all claims of a paper at a preset together (Holm): `holds`,
-`contradicted`, or `undecided` where the numbers leave both open. The intervals shown are each
-claim's own at 95 %; `alone` says what a claim would be that only the correction leaves undecided.
-Numbers that this machine made with other code are `stale`, not used.
+claim's bound, at 5 % for all claims of a paper at a preset together (Holm), and so for what we ask
+beyond the paper: `holds`, `contradicted`, or `undecided` where the numbers leave both open. The
+intervals shown are each claim's own at 95 %; `alone` says what a claim would be that only the
+correction leaves undecided. Numbers that this machine made with other code are `stale`, not used.
 """
 
 import math
@@ -63,6 +63,8 @@ class Claim:
         share: the values of one entry are 0 or 100; interval and test are exact (binomial).
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
+        addition: not the paper's sentence but a question of ours; a family of its own, so that what
+            we ask more costs the paper's claims no power.
     """
 
     where: str
@@ -75,6 +77,7 @@ class Claim:
     each: bool = False
     share: bool = False
     premise: "Claim | None" = None
+    addition: bool = False
 
     def __post_init__(self):
         bounds = [bound for bound in (self.above, self.below, self.within) if bound is not None]
@@ -383,16 +386,28 @@ def ledger(
     lines = []
     for paper in catalogue.papers() if papers is None else papers:
         claims = of_paper(paper)
-        outcomes = {
-            preset: corrected([decide(claim, paper, preset, readers) for claim in claims])
-            for preset in presets
-        }
+        outcomes = {preset: outcomes_of(paper, claims, preset, readers) for preset in presets}
         for index, claim in enumerate(claims):
             for preset in presets:
                 outcome = outcomes[preset][index]
                 if outcome.word != "not run" or preset == presets[0]:
                     lines.append(line(paper, claim, preset, outcome))
     return lines
+
+
+def outcomes_of(
+    paper: str, claims: Sequence[Claim], preset: str, sources: Sequence[Source]
+) -> list[Verdict]:
+    """Verdicts of a paper's claims, in their order; corrected among the paper's own, and among our
+    additions.
+    """
+    outcomes = [decide(claim, paper, preset, sources) for claim in claims]
+    for addition in (False, True):
+        family = [index for index, claim in enumerate(claims) if claim.addition is addition]
+        verdicts = corrected([outcomes[index] for index in family])
+        for index, outcome in zip(family, verdicts, strict=True):
+            outcomes[index] = outcome
+    return outcomes
 
 
 def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
@@ -403,7 +418,7 @@ def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
     )
     return Line(
         paper,
-        claim.where,
+        f"{claim.where} (our addition)" if claim.addition else claim.where,
         claim.says,
         claim.test,
         preset,

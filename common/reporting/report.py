@@ -78,8 +78,9 @@ READING = (
     "that can decide a paper's claims, paper the papers' own sizes. At quick most differences to "
     "published scores have the budget as their reason; orderings are what carries.",
     "A verdict on a claim comes from a t test at 5 % for all claims of a paper and preset together "
-    "(Holm): it holds, is contradicted, or is undecided where the numbers leave both open. "
-    "Alone: what an undecided claim would be if it were the only one. The intervals are 95 % each "
+    "(Holm; what we ask beyond the paper is a family of its own): it holds, is contradicted, or is "
+    "undecided where the numbers leave both open. Alone: what an undecided claim would be if it "
+    "were the only one. The intervals are 95 % each "
     "(Student's t).",
     "Numbers of this machine whose code, data or settings have changed since are stale and left "
     "out. Those of the committed reference say which commit made them.",

@@ -62,6 +62,10 @@ def cell(
     what = {"task": task, "quality": quality, "method": method, "observation": "full"}
     usual = asdict(Options())
     beside = quality != "uncoordinated" or any(read[name] != usual[name] for name in READINGS)
+    # Two readings at once: of another data set, and without the perturbation
+    beside |= read["uncoordinated"] != usual["uncoordinated"] and (
+        method in PERTURBED and read["perturbation"] != usual["perturbation"]
+    )
     layers = [Layer("this script", what), *robot_layers(preset, method, variant, beside)]
     changes: dict[str, Any] = {"observation": observed(method, read["observation"])}
     if quality == "uncoordinated":
@@ -107,13 +111,16 @@ def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
     """A recurrent method on a map's multi-source data."""
     read = with_defaults(options, BattleOptions())
     usual = asdict(BattleOptions())
-    names = BATTLE_OPTIONS_OF[method]
+    names = [name for name in BATTLE_OPTIONS_OF[method] if read[name] is not None]
     beside = any(read[name] != usual[name] for name in names)
     what = {"task": map_name, "quality": "multi-source", "method": method}
     layers = [
         Layer("this script", what),
         *battle_layers(preset, beside),
-        Layer("BattleOptions", {"hyper": {name: usual[name] for name in names}}),
+        Layer(
+            "BattleOptions",
+            {"hyper": {name: usual[name] for name in names if usual[name] is not None}},
+        ),
     ]
     changes = {"hyper": {name: read[name] for name in names}}
     return Cell.of("cast_bcq", preset, [map_name, method], layers, changes, options.get("seeds"))

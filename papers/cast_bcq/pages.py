@@ -111,6 +111,7 @@ def battles_block(_: str) -> str:
         "I-BCQ wins (published)",
         "without threshold",
         "MABCQ wins (published)",
+        "without threshold",
     ]
     preset = f"Preset {found[0]}. " if found else "Methods: not run. "
     return preset + "Data and scripts: cards, calibration.\n\n" + markdown(rows, header)
@@ -119,7 +120,7 @@ def battles_block(_: str) -> str:
 def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> list[str]:
     """The columns of methods on a map."""
     if not tables:
-        return ["-"] * 7
+        return ["-"] * 8
     counted = tables["diagnosis_battles"]
     cells = []
     for method in ("i_bcq", "mabcq"):
@@ -131,8 +132,11 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
         method: f"{tables['table1'][name, method]:.0f} ({published[name, method][0]:.0f})"
         for method in ("i_bcq", "mabcq")
     }
-    free = tables["ablation_battles"].get((name, "I-BCQ, threshold 0"))  # not on every map at quick
-    return [*cells, wins["i_bcq"], "-" if free is None else f"{free:.0f}", wins["mabcq"]]
+    readings = tables["ablation_battles"]  # not of every map at quick
+    for method, title in (("i_bcq", "I-BCQ"), ("mabcq", "MABCQ")):
+        free = readings.get((name, f"{title}, threshold 0"))
+        cells += [wins[method], "-" if free is None else f"{free:.0f}"]
+    return cells
 
 
 BLOCKS = {"robots": robots_block, "battles": battles_block}

@@ -58,7 +58,7 @@ from papers.cast_bcq.cast import (
     joint_errors,
     joint_target,
 )
-from papers.cast_bcq.claims import beyond, first_beyond_others, mean_gap, share_first_is_best
+from papers.cast_bcq.claims import beyond, beyond_the_best, first_beyond_others, mean_gap
 from papers.cast_bcq.config import METHODS, PRESETS
 from papers.cast_bcq.contributions import (
     Subteams,
@@ -763,8 +763,10 @@ def test_differences_of_the_ledger_by_hand():
     assert first_beyond_others(walker + others) == {0: 4.0 - (2.0 + 0.0) / 2}
     assert mean_gap(walker + others) == {0: (4.0 + 2.0 + 0.0) / 3}
     assert mean_gap([scored(None), scored(1.0)]) == {0: None}
-    groups = [scored(3.0), scored(1.0), scored(2.0), scored(3.0), scored(9.0), scored(None)]
-    assert share_first_is_best(3)(groups) == {0: 50.0}
+    # Of the first group the second result is the best other, of the second group the third
+    groups = [scored(3.0, 5.0), scored(4.0, 2.0), scored(0.0, 3.0)]
+    groups += [scored(1.0, 1.0), scored(None, None), scored(9.0, 2.0)]
+    assert beyond_the_best(3)(groups) == {0: (3 - 4 + 1 - 9) / 2, 1: (5 - 2 + 1 - 2) / 2}
 
 
 def test_observations_are_named_and_joint_methods_always_see_everything():
@@ -1175,7 +1177,7 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     assert "| hopper_3x1 | ICQ-MA | 100 % | - | - | - | - | - |" in robots
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
-    assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) |"), line
+    assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line
 
 
 def shown_of(script, made=None):
@@ -1192,7 +1194,7 @@ def test_pictures_of_many_comparisons_have_room_for_all(tmp_path):
     assert (tmp_path / "claims.png").stat().st_size > 10_000
     lines = {claims.place_of(entry) for entry in shown_of(claims)}
     assert ("ours - bcq: uncoordinated", "hopper_3x1") in lines
-    assert ("ours is best: coordinated data sets, %", "one value") in lines
+    assert ("ours - best of the others: mean of coordinated data", "one value") in lines
 
 
 def test_the_grids_picture_needs_nothing_but_what_its_table_keeps(tmp_path, monkeypatch):

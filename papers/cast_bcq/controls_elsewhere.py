@@ -1,0 +1,65 @@
+"""What a choice among proposals is worth where `controls.py` does not look: every other data set,
+reading and ablation of the robots, beside a random proposal, the worst one, and plain cloning.
+
+Not in the paper. Columns "value" and "return-to-go" are what the critics expect of the data and
+what the data return, both discounted (see `diagnosis.py`). ICQ-MA has no proposals. Nothing but
+baselines without their perturbation on data of one training is trained for this alone.
+"""
+
+from common.reporting import script
+from common.reporting.tables import Entry, Table
+from common.running.cells import Cell
+from papers.cast_bcq import ablation_ambiguities, controls
+from papers.cast_bcq.config import CHOOSING, PERTURBED, QUALITIES, ROBOTS, VARIANTS, Options
+from papers.cast_bcq.experiment import cell, of_seed
+
+COLUMNS = controls.COLUMNS | {"value": "value", "return-to-go": "return_to_go"}
+
+
+def rows_of(preset: str, task: str, options: dict) -> dict[str, Cell]:
+    """The cells of a robot, by what is other than in `controls.py`."""
+    found = {}
+    for quality, name in QUALITIES.items():
+        if quality != "uncoordinated":
+            for method in CHOOSING:
+                found[f"{name}/{method}"] = cell(preset, task, quality, method, options)
+    one_run = options | {"uncoordinated": "snapshots"}
+    arms = {"one run": one_run, "one run, no perturbation": one_run | {"perturbation": 0.0}}
+    for name, read in arms.items():
+        for method in PERTURBED if "no perturbation" in name else CHOOSING:
+            found[f"{name}/{method}"] = cell(preset, task, "uncoordinated", method, read)
+    own = options | {"observation": "own_joints_torso"}
+    for method in ("i_bcq", "ours"):
+        found[f"own observations/{method}"] = cell(preset, task, "uncoordinated", method, own)
+    for variant in VARIANTS:
+        if variant != "ours":
+            found[variant] = cell(preset, task, "uncoordinated", "ours", options, variant)
+    if task == ablation_ambiguities.TASK:
+        for name, (method, change) in ablation_ambiguities.READINGS.items():
+            if method == "ours" and change:
+                read = options | change
+                found[name] = cell(preset, task, "uncoordinated", method, read)
+    return found
+
+
+def entries(preset: str, options: dict) -> list[Entry]:
+    return [
+        Entry(f"{robot}/{name}", column, (made,), of_seed(key))
+        for task, robot in ROBOTS.items()
+        for name, made in rows_of(preset, task, options).items()
+        for column, key in COLUMNS.items()
+    ]
+
+
+TABLE = Table(
+    "cast_bcq",
+    "controls_elsewhere",
+    "other data sets, readings and ablations beside a random proposal, the worst, and cloning",
+    entries,
+    unit="points of normalised score, or of return",
+    options=Options(),
+    decided=("observation", "perturbation", "uncoordinated"),
+)
+
+if __name__ == "__main__":
+    script.main(TABLE)
