@@ -22,14 +22,13 @@ from papers.cast_bcq.config import (
     DECENTRALISED,
     MAPS,
     METHODS,
-    MORE_TRAJECTORIES,
     PERTURBED,
     QUALITIES,
     ROBOTS,
     VARIANTS,
     Options,
 )
-from papers.cast_bcq.experiment import battle_cell, cell, grid_cell
+from papers.cast_bcq.experiment import battle_cell, cell
 from papers.cast_bcq.figure1 import MORE
 from papers.cast_bcq.yardsticks import WAYS
 
@@ -238,9 +237,6 @@ def over_robots(one: OneCell) -> list[Entry]:
 
 def entries(preset: str, options: dict) -> list[Entry]:
     shown = robot_entries(preset, options)
-    for method in ("i_bcq", "i_icq"):
-        both = tuple(grid_cell(preset, name, {}, MORE_TRAJECTORIES) for name in ("ours", method))
-        shown.append(Entry(f"ours - {method}", "grid, 1000 trajectories", both, paired("success")))
     pairs = [("ours", method) for method in ("bc", "i_bcq", "mabcq", "icq_ma")]
     pairs += [("icq_ma", method) for method in ("bc", "i_bcq")]
     for first, second in pairs:
@@ -375,16 +371,6 @@ CLAIMS = [
         above=75,
         share=True,
         addition=True,
-    ),
-    *(
-        claim(
-            "2.3, Figure 1",
-            f"on 1,000 trajectories of the grid ours beats {name}",
-            (((f"ours - {method}", "grid, 1000 trajectories"), None),),
-            above=0,
-            addition=True,
-        )
-        for method, name in (("i_bcq", "independent BCQ"), ("i_icq", "independent ICQ"))
     ),
     *beats("", "", BASELINES),
     Claim(

@@ -17,9 +17,8 @@ from common.learning.heads import ACTION_BOUND
 from common.learning.mappo import MAPPO
 from common.learning.philox import Streams
 from common.learning.rollouts import World, observed
-from common.running.sources import resolve
 from papers.moma_ppo import tasks
-from papers.moma_ppo.tasks import SIMULATED, Setting
+from papers.moma_ppo.tasks import Setting, Simulator
 from papers.moma_ppo.world import LearnedWorld
 
 STEPS = (10, 50)
@@ -38,8 +37,7 @@ class Audit:
         self.worlds: dict[str, World] = {}
         if isinstance(world, LearnedWorld) and not tasks.is_game(setting.config):
             self.worlds["imagined"] = without_limits(world)
-            simulator = resolve(SIMULATED)(setting.config["task"], device=setting.device)
-            self.worlds["true"] = simulator
+            self.worlds["true"] = Simulator(setting.config["task"], setting.device)
 
     def __call__(self) -> dict[str, list]:
         """Lists [M]: "imagined_10", "true_10", ..., means over the first 10, ... steps, where those

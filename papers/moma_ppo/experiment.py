@@ -74,7 +74,6 @@ def cell(
     length: int = LENGTH,
     world: str = "model",
     scaled_rewards: bool = True,
-    ablation: bool = False,
 ) -> Cell:
     """A method on a robot's data set.
 
@@ -83,7 +82,6 @@ def cell(
         variant: key of limits.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
             rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
-        ablation: as long as ablations are, where these are shorter.
     """
     sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
@@ -100,8 +98,7 @@ def cell(
         layers += model_layers(preset, task)
     if method == "moma_ppo":
         layers += rollout_layers(preset, task, LENGTH)
-        layers += team_layers(preset, sizes, variant, world, ablation)
-        words += ["ablation"] if ablation and "ablation" in sizes else []
+        layers += [PRECISION, Layer("this script", {"variant": variant, "world": world})]
         words += [] if variant == DEFAULT_VARIANT else [variant.replace(",", "").replace(" ", "_")]
         words += [] if world == "model" else [world]
         changes |= {"length": length} | readings(options, *READINGS)
@@ -114,16 +111,6 @@ def cell(
     if method in MIXED:
         changes |= readings(options, "hyper.mixer")
     return Cell.of("moma_ppo", preset, words, layers, changes, options.get("seeds"))
-
-
-def team_layers(preset: str, sizes: dict, variant: str, world: str, ablation: bool) -> list[Layer]:
-    """What MOMA-PPO's teams on a robot learn in, and how often they are evaluated."""
-    layers = [PRECISION, Layer("this script", {"variant": variant, "world": world})]
-    if ablation and "ablation" in sizes:
-        return [*layers, Layer(f"preset {preset}, ablations", sizes["ablation"])]
-    if "ppo_evaluations" in sizes:
-        return [*layers, Layer(f"preset {preset}", {"evaluations": sizes["ppo_evaluations"]})]
-    return layers
 
 
 def fine_tuning_layers(preset: str, sizes: dict) -> list[Layer]:

@@ -4,7 +4,7 @@ full-replay.
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
-from papers.moma_ppo.config import AntOptions
+from papers.moma_ppo.config import AntOptions, ablated_views
 from papers.moma_ppo.experiment import cell
 
 SHOWN = (
@@ -22,7 +22,10 @@ def entries(preset: str, options: dict) -> list[Entry]:
     for name, view in (("fo", "full"), ("po", "po")):
         place = (preset, "ant", view, "full-replay", "moma_ppo", options)
         for variant in SHOWN:
-            listed.append(Entry(name, variant, (cell(*place, variant, ablation=True),)))
+            if view in ablated_views(preset):
+                listed.append(Entry(name, variant, (cell(*place, variant),)))
+            else:
+                listed.append(Entry(name, variant, (), missing=f"left out of preset {preset}"))
     return listed
 
 

@@ -16,7 +16,7 @@ from common.learning.rollouts import observed
 from common.running.program import Members, Training
 from common.running.sources import resolve
 from papers.moma_ppo.sequences import GeneratedRows, HistoryBatch, joined
-from papers.moma_ppo.tasks import MODELS, SIMULATED, Setting
+from papers.moma_ppo.tasks import MODELS, Setting, Simulator
 from papers.moma_ppo.training import learner_of
 
 
@@ -62,7 +62,7 @@ def fine_tuned(setting: Setting) -> Source:
     rollouts = -(-fine_tuning // config["rollouts"]["every"])
     steps_in_all = rollouts * config["rollouts"]["length"]
     return Source(
-        world=resolve(SIMULATED)(config["task"], device=setting.device),
+        world=Simulator(config["task"], setting.device),
         scale=setting.reward_scale,
         starts=1,
         first=config["updates"] - fine_tuning,

@@ -17,12 +17,11 @@ from common.learning.mappo import MAPPO
 from common.learning.philox import Streams
 from common.learning.rollouts import Rollouts, experience, roll
 from common.running.program import Members, Training
-from common.running.sources import resolve
 from envs.lockstep import View
 from papers.moma_ppo import models, tasks
 from papers.moma_ppo.audit import Audit
 from papers.moma_ppo.limits import GAME_LIMITS, LIMITS, VARIANTS, Cut
-from papers.moma_ppo.tasks import SIMULATED, Setting
+from papers.moma_ppo.tasks import Setting, Simulator
 from papers.moma_ppo.training import learner_of
 
 # Rounds of rollouts after an epoch's first are shorter by this: what rollouts that were cut lack is
@@ -56,7 +55,7 @@ def world_of(setting: Setting) -> tuple[Any, dict[str, str]]:
     """Where MOMA-PPO's rollouts are made, and the checksums of what it was loaded from."""
     config = setting.config
     if config["world"] == "simulator":
-        return resolve(SIMULATED)(config["task"], device=setting.device), {}
+        return Simulator(config["task"], setting.device), {}
     usual: dict = GAME_LIMITS if tasks.is_game(config) else LIMITS
     limits = [usual | VARIANTS[one["variant"]] for one in setting.members.configs]
     cell = models.model_of(setting.members.cells[0])

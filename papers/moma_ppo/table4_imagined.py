@@ -70,7 +70,8 @@ def ablated(preset: str, options: dict) -> list[Entry]:
     by_cell = {
         entry.cells: entry
         for entry in reversed(both)
-        if entry.cells[0].config["method"] == "moma_ppo"
+        if entry.cells
+        and entry.cells[0].config["method"] == "moma_ppo"
         and entry.cells[0].config["world"] == "model"
         and entry.row in VIEWS
     }

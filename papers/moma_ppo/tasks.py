@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from common.learning.philox import Streams
 from common.learning.population import generators
-from common.learning.rollouts import Recalling
+from common.learning.rollouts import Outcome, Recalling
 from common.running import program
 from common.running.cells import Cell
 from common.running.program import Course, Members, Training
@@ -126,6 +127,23 @@ def reward_scale(config: dict, arrays: dict[str, np.ndarray]) -> float:
     return 1000 / float(returns.max() - returns.min())
 
 
+class Simulator:
+    """The robot's simulator as a world. Actions that are no numbers are zeros there: a member that
+    has diverged must not stop the others of its program.
+    """
+
+    def __init__(self, task: str, device="cpu"):
+        self.world = resolve(SIMULATED)(task, device=device)
+
+    def reset(self, state: Tensor) -> None:
+        """See `common.learning.rollouts`."""
+        self.world.reset(state)
+
+    def step(self, state: Tensor, action: Tensor, streams: Streams | None) -> Outcome:
+        """See `common.learning.rollouts`."""
+        return self.world.step(state, action.nan_to_num(0.0, 0.0, 0.0), streams)
+
+
 class RobotJudge:
     """Scores greedy policies on the robot.
 
@@ -145,15 +163,25 @@ class RobotJudge:
         config = self.config
         members = len(self.seeds)
         episodes = config["episodes"]
-        policy = Recalling(act, HISTORY[config["task"]], self.view.action_dim)
+        lost = torch.zeros(members, dtype=torch.bool)
+
+        def unbroken(obs: Tensor, history: Tensor) -> Tensor:
+            actions = act(obs, history)
+            broken = ~actions.isfinite().flatten(1).all(1)
+            lost.logical_or_(broken.cpu())
+            return torch.where(broken[:, None, None, None], 0.0, actions)
+
+        policy = Recalling(unbroken, HISTORY[config["task"]], self.view.action_dim)
         batch = self.team.batch(members * episodes)
         streams = generators(self.seeds, "evaluation")
         returns, _ = play(batch, self.team.joint(policy, members), streams)
         raw = returns.reshape(members, episodes).mean(1)
+        raw[lost.numpy()] = np.nan  # it has diverged; others of its program have not
         expert, random = constants(config)
         distance = None
         if config["task"] == "ant":
-            distance = batch.qpos[:, 0].reshape(members, episodes).mean(1).tolist()
+            walked = batch.qpos[:, 0].reshape(members, episodes).mean(1)
+            distance = np.where(lost.numpy(), np.nan, walked).tolist()
         return Score(((raw - random) / (expert - random)).tolist(), raw.tolist(), distance)
 
 

@@ -17,6 +17,7 @@ from common.learning.rollouts import ACTION_BOUND, Outcome, Rollouts
 from common.reporting import figures
 from common.reporting.scores import summary
 from common.reporting.shown import Shown
+from common.reporting.tables import last_score
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
@@ -33,6 +34,7 @@ from papers.moma_ppo import (
     audit,
     calibrate,
     calibration,
+    claims,
     figure_curves_ant,
     growing,
     learning,
@@ -706,6 +708,61 @@ def test_the_score_is_the_mean_of_the_last_evaluations():
     found = tasks.facts(Course(0, 0, [1, 2, 3], curves, []), averaged=2)
     assert found["last_score"] == 2 and found["last_return"] == 20 and found["distance"] is None
     assert found["curve"] == curves["score"] and found["curves"] == {"true_10": [1, 2, 3]}
+
+
+def seeds_with(key, *values):
+    """A result whose seeds have these values."""
+    return {"seeds": [{"seed": seed, key: value} for seed, value in enumerate(values)]}
+
+
+def test_differences_of_the_ledger_are_averaged_within_seeds():
+    results = [seeds_with("last_score", *values) for values in ((5, 1), (2, None), (4, 3), (3, 3))]
+    mean_gap = claims.within_seeds(last_score)
+    assert mean_gap(results) == {0: (3 + 1) / 2, 1: None}
+    assert claims.twice(mean_gap)(results) == {0: 4.0, 1: None}
+
+
+def test_one_that_diverged_walked_nowhere():
+    walked = [seeds_with("distance", *values) for values in ((1.0, None), (3.0, -2.0))]
+    assert claims.farther(walked) == {0: 3.0, 1: 0.0}
+    assert claims.every_distance(walked) == {0: 1.0, 1: 0.0, 2: 3.0, 3: -2.0}
+
+
+def test_a_loss_that_is_no_number_is_a_large_one():
+    seeds = [{"seed": seed, "facts": [{"q": 1.0}, {"q": q}]} for seed, q in enumerate((100, None))]
+    assert claims.loss_size([{"seeds": seeds}]) == {0: 2.0, 1: claims.EXPLODED}
+
+
+@pytest.mark.parametrize("task", ["reacher", "ant"])
+def test_a_diverged_member_costs_the_others_nothing(task):
+    of = view(task, "full")
+    config = {"task": task, "episodes": 1}
+
+    def judged(*broken):
+        def act(obs, history):
+            actions = torch.full((*obs.shape[:3], of.action_dim), 0.1)
+            actions[list(broken)] = torch.nan
+            return actions
+
+        return tasks.RobotJudge(config, [0, 1], of)(act)
+
+    both, alone = judged(), judged(0)
+    assert math.isnan(alone.score[0]) and math.isnan(alone.raw[0])
+    assert alone.score[1] == both.score[1]
+    if task == "ant":
+        assert math.isnan(alone.distance[0]) and alone.distance[1] == both.distance[1]
+
+
+def test_the_simulator_takes_actions_that_are_no_numbers_for_zeros():
+    worlds = [tasks.Simulator("reacher"), tasks.Simulator("reacher")]
+    state = torch.from_numpy(RobotBatch("reacher", 2).reset([generator(0, "starts")])).float()[None]
+    outcomes = []
+    for world, first in zip(worlds, (0.0, torch.nan), strict=True):
+        world.reset(state)
+        action = torch.full((1, 2, 2), 0.3)
+        action[:, 0] = first
+        outcomes.append(world.step(state, action, None))
+    assert torch.equal(outcomes[0].state, outcomes[1].state)
 
 
 def test_an_uncertainty_at_its_quantile_costs_half_a_standard_deviation():
