@@ -376,8 +376,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "two seeds, networks of 64 (memory 16, world model 128); 2,800 gradient steps of "
-            "every method on Reacher (70 epochs), 120 on the ant (3), where nobody walks after so "
+            "two seeds, networks of 64 (memory 16, world model 128); 2,000 gradient steps of "
+            "every method on Reacher (50 epochs), 120 on the ant (3), where nobody walks after so "
             "few: quick shows that cells run, not who is better"
         ),
         option="PRESETS",

@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "seeds": [0, 1, 2],
         "data_size": "quick",
-        "rounds": 600,
+        "rounds": 400,
         "eval_every": 100,
         "eval_episodes": 10,
         "final_episodes": 50,
@@ -113,7 +113,7 @@ LINE_PRESETS: dict[str, dict[str, Any]] = {"quick": {"rounds": 500}, "standard":
 ROBOT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"eval_episodes": 1, "final_episodes": 1, "backbone": {"hidden": 32}},
     "quick": {
-        "rounds": 1000,
+        "rounds": 750,
         "eval_every": 250,
         "eval_episodes": 5,
         "final_episodes": 10,
