@@ -85,6 +85,11 @@ class Claim:
             raise ValueError(f"claim {self.says!r} needs pairs and one of above, below and within")
 
     @property
+    def place(self) -> str:
+        """Where in the paper, or at what place in it we ask more."""
+        return f"{self.where} (our addition)" if self.addition else self.where
+
+    @property
     def test(self) -> str:
         """What has to be the case, for people."""
         subject = "difference" if self.pairs[0][1] else "value"
@@ -418,7 +423,7 @@ def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
     )
     return Line(
         paper,
-        f"{claim.where} (our addition)" if claim.addition else claim.where,
+        claim.place,
         claim.says,
         claim.test,
         preset,

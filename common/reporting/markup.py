@@ -37,7 +37,7 @@ a { color: var(--link); text-decoration-thickness: 1px; text-underline-offset: 2
   border-right: 1px solid var(--line); font-size: 14px; }
 .side ul { list-style: none; margin: 0 0 .8rem; padding: 0; }
 .side > a { display: block; } .side li { padding: .1rem 0; } .side a { text-decoration: none; }
-.side b { display: block; margin-top: .5rem; }
+.side b { display: block; margin-top: .5rem; } .side i { color: var(--quiet); }
 .index { display: none; }
 main { padding: 1.2rem clamp(.8rem, 2.5vw, 2.5rem) 4rem; }
 h1 { line-height: 1.15; font-size: 1.9rem; margin: .2rem 0 .6rem; }
@@ -71,12 +71,13 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 .grid td.open { background: var(--open-soft); }
 .grid td.none { color: var(--quiet); white-space: normal; }
 .grid td.differs b::after { content: " \\2260"; }
+.grid td.same b::after { content: " \\2248"; } .grid td.open b::after { content: " ?"; }
 .claims td:nth-child(2) { min-width: min(20rem, 58vw); }
 .claims small { display: block; color: var(--quiet); } .claims small.why { color: inherit; }
 .claims td.verdict { white-space: nowrap; }
 .holds { color: var(--good); font-weight: 600; }
 .contradicted, .differs { color: var(--bad); font-weight: 600; }
-.undecided, .stale, .missing, .too, .not { color: var(--open); }
+.undecided, .too { color: var(--open); } .stale, .missing, .not { color: var(--quiet); }
 .grid td.differs { color: inherit; font-weight: 400; }
 figure { margin: .6rem 0; } figcaption { font-size: 14px; padding-bottom: .3rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
@@ -95,6 +96,8 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
   .claims td { min-width: 0 !important; } h2 { break-before: page; margin-top: 0; }
   h2:first-of-type { break-before: auto; } h3, .facts, figcaption { break-after: avoid; }
   tr, img, .card, figure { break-inside: avoid; } img { max-height: 9cm; width: auto; }
+  .grid th, .grid td { white-space: normal; padding: 1px 3px; }
+  details::details-content { content-visibility: visible; height: auto; }
   main { padding: 0; } * { print-color-adjust: exact; }
 }
 """

@@ -178,7 +178,8 @@ def state_block(_: str) -> str:
     for paper in catalogue.papers():
         tables = catalogue.find(f"{paper}/*")
         lines = ledger_of(paper)
-        outcomes = [f"{preset}: {tally(at(lines, preset))}" for preset in presets_of(lines)]
+        presets = reversed(presets_of(lines))
+        outcomes = [f"{preset}: {tally(at(lines, preset))}" for preset in presets]
         link = f"[{catalogue.title(paper)}](papers/{paper}/README.md)"
         rows.append(
             [link, *(complete(tables, preset) for preset in SHOWN), "; ".join(outcomes) or NOTHING]
@@ -241,7 +242,7 @@ def review_block(paper: str) -> str:
     """What a reviewer of the artifact needs of every claim, at the best preset at which it was run:
     the command, what to expect, minutes of one core and gigabytes of data, and the verdict.
     """
-    tables = {(claim.where, claim.says): claim.table for claim in claims.of_paper(paper)}
+    tables = {(claim.place, claim.says): claim.table for claim in claims.of_paper(paper)}
     rows = []
     for line in report.best_lines(ledger_of(paper)):
         table = catalogue.table(f"{paper}/{tables[line.where, line.claim]}")
@@ -250,15 +251,33 @@ def review_block(paper: str) -> str:
         rows.append(
             [
                 f"{line.claim} ({line.where})",
-                f"`papers/{table.slot}.py with {line.preset}`",
-                f"{line.test}: {line.interval or NOTHING}",
+                f"`./run_all.sh papers/{table.slot}.py with {line.preset}`",
+                line.test,
+                measured(line),
                 planning.duration(seconds) if seconds else NOTHING,
                 room(planning.data_bytes(table.cells(line.preset))),
                 line.verdict,
             ]
         )
-    header = ["claim", "command", "expected: mean [95 %]", "one core", "data", "verdict"]
+    header = [
+        "claim",
+        "command",
+        "holds if",
+        "measured: mean [95 %]",
+        "one core",
+        "data",
+        "verdict",
+    ]
     return f"{report.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
+
+
+def measured(line: claims.Line) -> str:
+    """The numbers behind a verdict; where every pair has to hold, also what decided."""
+    if not line.interval:
+        return NOTHING
+    chance = f", p = {line.p}" if line.p else ""
+    decided = f"; {line.why}" if line.test.startswith("every") and line.why else ""
+    return f"{line.interval}, n = {line.n}{chance}{decided}"
 
 
 def room(size: int) -> str:

@@ -87,8 +87,8 @@ READING = (
 )
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
 LEGEND = (
-    "Ours above published, ± the sd over runs. Green: consistent with the published number; red "
-    "and ≠: differs beyond chance; yellow: too few runs, or too wide an interval, to tell."
+    "Ours above published, ± the sd over runs. Green and ≈: consistent with the published number; "
+    "red and ≠: differs beyond chance; yellow and ?: too few runs or too wide an interval to tell."
 )
 
 
@@ -187,26 +187,41 @@ def anchor(table: Table) -> str:
 
 def label(table: Table) -> str:
     """What people call a script: Table 3, Figure 1b; else its name."""
-    match = re.fullmatch(r"(table|figure)(\d\w*)", table.name)
+    match = re.fullmatch(r"(table|figure|theorem)(\d\w?)(_.*)?", table.name)
     if match:
-        return f"{match[1].capitalize()} {match[2].replace('_', ' ')}"
+        what = (match[3] or "").replace("_", " ").strip()
+        return f"{match[1].capitalize()} {match[2]}{f': {what}' if what else ''}"
     if table.name == "claims":
         return "Paired differences"
-    return table.name.replace("_", " ").capitalize()
+    name = table.name.replace("ablation_", "ablation: ").replace("_", " ")
+    return name[0].upper() + name[1:]
+
+
+def is_of_the_paper(table: Table) -> bool:
+    """Whether the paper has it: else it is an addition of ours."""
+    return bool(re.fullmatch(r"(table|figure|theorem)\d\w?|runtime", table.name))
 
 
 def contents(chosen: list[Table]) -> str:
     """The list of everything on the page, HTML."""
     groups = ['<a href="#top"><b>Results</b></a><a href="#reading">How to read this</a>']
     for paper in dict.fromkeys(table.paper for table in chosen):
-        links = [(f"{paper}-ledger", "Claims"), (f"{paper}-departures", "Departures")]
-        links += [(anchor(table), label(table)) for table in chosen if table.paper == paper]
-        items = "".join(f'<li><a href="#{place}">{text(name)}</a></li>' for place, name in links)
+        links = [(f"{paper}-ledger", "Verdicts on claims"), (f"{paper}-departures", "Departures")]
+        tables = [table for table in chosen if table.paper == paper]
+        links += [(anchor(table), label(table)) for table in tables if is_of_the_paper(table)]
+        more = [(anchor(table), label(table)) for table in tables if not is_of_the_paper(table)]
         title = text(catalogue.title(paper))
-        groups.append(f'<a href="#{paper}"><b>{title}</b></a><ul>{items}</ul>')
+        groups.append(f'<a href="#{paper}"><b>{title}</b></a><ul>{listed(links)}</ul>')
+        if more:
+            groups.append(f"<i>our additions</i><ul>{listed(more)}</ul>")
     groups.append('<a href="#others"><b>Other runs</b></a>')
     groups.append('<a href="#state"><b>State of every table</b></a><a href="#cost"><b>Cost</b></a>')
     return "".join(groups)
+
+
+def listed(links: list[tuple[str, str]]) -> str:
+    """Items that lead to places on the page, HTML."""
+    return "".join(f'<li><a href="#{place}">{text(name)}</a></li>' for place, name in links)
 
 
 def front(page: Page, chosen: list[Table], lines: list[claims.Line], edition: Edition) -> None:
@@ -344,8 +359,8 @@ def leaning(lines: Sequence[claims.Line]) -> str:
     """What undecided claims would be without the correction for the others, in words."""
     alone = [line.alone for line in lines]
     numbers = [
-        f"{alone.count(word)} {verb}"
-        for word, verb in (("holds", "would hold"), ("contradicted", "would be contradicted"))
+        f"{alone.count(word)} more would {verb}"
+        for word, verb in (("holds", "hold"), ("contradicted", "be contradicted"))
         if word in alone
     ]
     return f" (tested alone, {' and '.join(numbers)})" if numbers else ""

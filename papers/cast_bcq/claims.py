@@ -302,7 +302,7 @@ def on_robots(row: str, place: str = "uncoordinated") -> tuple:
 
 CHOOSES = Claim(
     "",
-    "ours beats a random one of its own proposals",
+    "CAST-BCQ beats a random one of its own proposals",
     "claims",
     on_robots("ours - random"),
     above=0,
@@ -319,7 +319,7 @@ def beats(reading: str, said: str, methods: Sequence[str], suffix: str = "", **m
     return [
         claim(
             "4.1, Table 2, Figure 4",
-            f"on uncoordinated data ours beats {TITLES[method]}{said}",
+            f"on uncoordinated data CAST-BCQ beats {TITLES[method]}{said}",
             on_robots(f"ours - {method}{suffix}", f"uncoordinated{reading}"),
             above=0,
             **more,
@@ -365,7 +365,7 @@ CLAIMS = [
     ),
     Claim(
         "2.3, Figure 1",
-        "ours solves three of four data sets of 1,000 trajectories",
+        "CAST-BCQ solves three of four data sets of 1,000 trajectories",
         "figure1",
         (((MORE, "ours"), None),),
         above=75,
@@ -375,7 +375,7 @@ CLAIMS = [
     *beats("", "", BASELINES),
     Claim(
         "4.1, Table 2",
-        "on uncoordinated data ours is best on every robot",
+        "on uncoordinated data CAST-BCQ is best on every robot",
         "table2",
         **over("ours", BASELINES, ROBOT_ROWS),
         each=True,
@@ -393,21 +393,21 @@ CLAIMS = [
     ),
     claim(
         "4.1",
-        "what ours chooses beats a random one of its own proposals",
+        "what CAST-BCQ chooses beats a random one of its own proposals",
         CHOOSES.pairs,
         above=0,
         addition=True,
     ),
     claim(
         "4.1",
-        "on data of one training what ours chooses beats a random one of its own proposals",
+        "on data of one training what CAST-BCQ chooses beats a random one of its own proposals",
         on_robots("ours - random", "uncoordinated, one run"),
         above=0,
         addition=True,
     ),
     claim(
         "4.1",
-        "what ours chooses beats plain cloning by its own generator",
+        "what CAST-BCQ chooses beats plain cloning by its own generator",
         on_robots("ours - cloning"),
         above=0,
         addition=True,
@@ -437,7 +437,7 @@ CLAIMS = [
     *(
         claim(
             "4.3.3, Table 2",
-            f"on coordinated {quality} data ours beats {TITLES[method]}",
+            f"on coordinated {quality} data CAST-BCQ beats {TITLES[method]}",
             on_robots(f"ours - {method}", quality),
             above=0,
         )
@@ -446,8 +446,8 @@ CLAIMS = [
     ),
     claim(
         "4.1, 4.3.3, Table 2",
-        "ours is the best but joint BCQ on most coordinated data sets: beyond the best other on "
-        "their mean",
+        "CAST-BCQ is the best but joint BCQ on most coordinated data sets: beyond the best "
+        "other on their mean",
         ((("ours - best of the others", "mean of coordinated data"), None),),
         above=0,
     ),
@@ -458,18 +458,18 @@ CLAIMS = [
             on("coordinated - uncoordinated", method, ROBOTS.values()),
             above=0,
         )
-        for method, name in (TITLES | {"ours": "ours"}).items()
+        for method, name in (TITLES | {"ours": "CAST-BCQ"}).items()
     ),
     claim(
         "4.3.1, Figure 6",
-        "without counterfactuals and subteams ours is worse",
+        "without counterfactuals and subteams CAST-BCQ is worse",
         on_robots("ours - w/o CSAA"),
         above=0,
         premise=CHOOSES,
     ),
     claim(
         "4.3.1, Figure 6",
-        "without subteams ours works well, too (within 10 points)",
+        "without subteams CAST-BCQ works well, too (within 10 points)",
         on_robots("ours - w/o ST"),
         within=10,
         premise=CHOOSES,
@@ -483,7 +483,7 @@ CLAIMS = [
     ),
     claim(
         "4.3.2, Figure 6",
-        "without clipped double Q-learning ours drops",
+        "without clipped double Q-learning CAST-BCQ drops",
         on_robots("ours - w/o CD"),
         above=0,
         premise=CHOOSES,
@@ -498,7 +498,7 @@ CLAIMS = [
     *(
         claim(
             "4.2, Table 1, Figure 5",
-            f"in battles ours beats {TITLES[method]}",
+            f"in battles CAST-BCQ beats {TITLES[method]}",
             on(f"ours - {method}", "battles", MAPS),
             above=0,
         )
@@ -506,7 +506,7 @@ CLAIMS = [
     ),
     Claim(
         "4.2, Table 1",
-        "ours is best on MMM, 2s3z and 10m_vs_11m",
+        "CAST-BCQ is best on MMM, 2s3z and 10m_vs_11m",
         "table1",
         **over("ours", ("i_bcq", "mabcq", "icq_ma"), ("MMM", "2s3z", "10m_vs_11m")),
         each=True,
@@ -529,7 +529,7 @@ CLAIMS = [
     ),
     Claim(
         "4.2, Table 1",
-        "on 3s_vs_3z ICQ-MA beats ours",
+        "on 3s_vs_3z ICQ-MA beats CAST-BCQ",
         "table1",
         **over("icq_ma", ["ours"], ["3s_vs_3z"]),
     ),
