@@ -262,6 +262,19 @@ def test_verdicts_of_one_paper_are_corrected_together_with_a_reason():
     assert (third.why, fourth) == (spans.why, blocked)
 
 
+def test_what_we_ask_more_costs_the_papers_claims_nothing(monkeypatch):
+    where = ((("t", "a"), None),)
+    listed = [
+        Claim("1", f"says {index}", "x", where, above=0, addition=index > 0) for index in range(4)
+    ]
+    once = Verdict("holds", 1.0, 0.1, 1.9, 3, p=0.03)
+    monkeypatch.setattr(claims, "decide", lambda *_: once)
+    outcomes = claims.outcomes_of("omar", listed, "quick", [])
+    assert [outcome.word for outcome in outcomes] == ["holds", *["undecided"] * 3]
+    assert outcomes[1].p == pytest.approx(0.09)
+    assert [claim.place for claim in listed[:2]] == ["1", "1 (our addition)"]
+
+
 def test_every_line_without_a_plain_verdict_says_why():
     lines = claims.ledger(sources=(stored.committed,))
     assert all(line.why for line in lines if line.verdict not in ("holds", "contradicted"))
