@@ -364,11 +364,11 @@ DEPARTURES = [
         "a million updates",
         (
             "until curves are flat. Reacher: 12,000 updates; MOMA-PPO 1,500 epochs, as it rose to "
-            "1,000 in a pilot. The ant: 10,000 updates, as cloning gained 0.09 from 3,000 to 12,000; MOMA-PPO 1,000 epochs, as in the simulator it "
-            "walks after 300 and in a learned model still gains at 700; Figure 6 and the "
-            "ablations as many, in one view (config.py, ABLATED). Scores are means of the last "
-            "five of twenty evaluations, the last fifth of everybody's training. "
-            "table4_budgets.py says what was cut short"
+            "1,000 in a pilot. The ant: 10,000 updates, as cloning gained 0.09 from 3,000 to "
+            "12,000; MOMA-PPO 1,000 epochs, as in the simulator it walks after 300 and in a "
+            "learned model still gains at 700; Figure 6 and the ablations as many, in one view "
+            "(config.py, ABLATED). Scores are means of the last five of twenty evaluations, the "
+            "last fifth of everybody's training. table4_budgets.py says what was cut short"
         ),
         option="PRESETS",
     ),
