@@ -90,6 +90,13 @@ def mean_gap(results: list[dict]) -> Seeds:
     return with_gaps(results, fmean)
 
 
+def on_common_seeds(results: list[dict]) -> Seeds:
+    """Per seed that both results have the difference of their scores."""
+    first, second = ({one["seed"]: one["average_score"] for one in r["seeds"]} for r in results)
+    pairs = {seed: (first[seed], second[seed]) for seed in first if seed in second}
+    return {seed: None if None in pair else pair[0] - pair[1] for seed, pair in pairs.items()}
+
+
 def mean_score(result: dict) -> float:
     """Of a result's seeds that have a score; of none, the lowest there is."""
     scores = [seed["average_score"] for seed in result["seeds"]]
@@ -172,7 +179,7 @@ def beside_other_arms(one: OneCell, task: str, robot: str) -> list[Entry]:
             }
         column = f"uncoordinated{name}/{robot}"
         shown += [
-            Entry(f"ours - {other}", column, (ours, made), paired("average_score"))
+            Entry(f"ours - {other}", column, (ours, made), on_common_seeds)
             for other, made in others.items()
         ]
     return shown

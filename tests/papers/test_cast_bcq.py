@@ -1188,6 +1188,18 @@ def shown_of(script, made=None):
     ]
 
 
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+def test_every_difference_can_be_taken_of_cells_of_other_numbers_of_seeds(preset):
+    def result(cell):
+        keys = ("average_score", "win_rate", "success", "data_score")
+        keys += tuple(f"{way}_score" for way in training.WAYS)
+        return {"seeds": [{"seed": n} | dict.fromkeys(keys, 1.0) for n in cell.config["seeds"]]}
+
+    for entry in claims.TABLE.entries_at(preset):
+        values = entry.value([result(cell) for cell in entry.cells])
+        assert set(values.values()) == {0.0}, entry
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_pictures_of_many_comparisons_have_room_for_all(tmp_path):
     claims.TABLE.draw(claims.TABLE, shown_of(claims), tmp_path / "claims.png", "smoke")

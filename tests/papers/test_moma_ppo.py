@@ -652,15 +652,18 @@ def test_the_last_minibatch_of_fine_tuning_is_half_online_at_every_preset(preset
     assert source.real(0) == 1
 
 
-def test_methods_of_a_table_make_as_many_gradient_steps():
-    for preset, tables in (("quick", (table4a, table4b)), ("standard", (table4a,))):
-        for table in tables:
-            cells = [c for entry in table.entries(preset, ANT_OPTIONS) for c in entry.cells]
-            offline = {
-                gradient_steps(c.config) - c.config.get("ft_updates", 0) * (c.config["updates"] > 0)
-                for c in cells
-            }
-            assert len(offline) == 1, (preset, table.TABLE.name, offline)
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+@pytest.mark.parametrize("table", [table4a, table4b], ids=["table4a", "table4b"])
+def test_methods_of_a_table_make_as_many_gradient_steps(preset, table):
+    cells = [c for entry in table.entries(preset, ANT_OPTIONS) for c in entry.cells]
+    offline: dict[bool, set[int]] = {True: set(), False: set()}
+    for one in cells:
+        fine_tuning = one.config.get("ft_updates", 0) * (one.config["updates"] > 0)
+        ours = one.config["method"] == "moma_ppo"
+        offline[ours].add(gradient_steps(one.config) - fine_tuning)
+    (own,), (others,) = offline[True], offline[False]
+    # At standard until curves are flat, which are MOMA-PPO's later
+    assert own == others if preset == "quick" else own > others
 
 
 def test_the_gain_of_a_curves_last_quarter():
