@@ -12,7 +12,7 @@ from common.running.cells import Cell, runs_folder
 from common.running.files import writable
 from common.running.progress import note
 
-RENEWED = 60.0  # seconds between two reports
+RENEWED = 180.0  # seconds between two reports
 
 
 class Arrivals:

@@ -187,6 +187,16 @@ def state_block(_: str) -> str:
     return markdown(rows, ["paper", *SHOWN, "claims of the paper"])
 
 
+def totals_block(_: str) -> str:
+    """What everything takes at each preset: time on one core, estimated, and room for data."""
+    rows = []
+    for preset in PRESETS:
+        cells = planning.cells_of(catalogue.find("*/*"), preset)
+        time = planning.duration(planning.seconds_of(cells))
+        rows.append([f"`{preset}`", time, room(planning.data_bytes(cells))])
+    return markdown(rows, ["everything at", "one core, about", "data"])
+
+
 def scripts_block(paper: str) -> str:
     """Every script of a paper, and what is committed of it."""
     tables = catalogue.find(f"{paper}/*")
@@ -253,7 +263,7 @@ def review_block(paper: str) -> str:
                 f"{line.claim} ({line.where})",
                 f"`./run_all.sh papers/{table.slot}.py with {line.preset}`",
                 line.test,
-                measured(line),
+                measured(line, table.unit),
                 planning.duration(seconds) if seconds else NOTHING,
                 room(planning.data_bytes(table.cells(line.preset))),
                 line.verdict,
@@ -271,13 +281,15 @@ def review_block(paper: str) -> str:
     return f"{report.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
 
 
-def measured(line: claims.Line) -> str:
-    """The numbers behind a verdict; where every pair has to hold, also what decided."""
+def measured(line: claims.Line, unit: str) -> str:
+    """The numbers behind a verdict, in its table's unit; where every pair has to hold, also what
+    decided.
+    """
     if not line.interval:
         return NOTHING
     chance = f", p = {line.p}" if line.p else ""
     decided = f"; {line.why}" if line.test.startswith("every") and line.why else ""
-    return f"{line.interval}, n = {line.n}{chance}{decided}"
+    return f"{line.interval} {unit}, n = {line.n}{chance}{decided}"
 
 
 def room(size: int) -> str:
@@ -314,6 +326,7 @@ def power_block(_: str) -> str:
 
 BLOCKS: dict[str, Callable[[str], str]] = {
     "state": state_block,
+    "totals": totals_block,
     "scripts": scripts_block,
     "verdicts": verdicts_block,
     "claims": claims_block,

@@ -168,7 +168,7 @@ class Program:
         """One result per cell: facts of its seeds and what it was made with.
 
         Args:
-            seconds: spent on all cells.
+            seconds: spent on all cells, by `clock`.
         """
         cells = self.members.cells
         results = []
@@ -253,19 +253,19 @@ def train(
     check_counted(build, cells)
     program, before = continued(build, cells, device, path)
     identity = program.identity()
-    began = written = time.monotonic()
+    began, written = clock(device), time.monotonic()
     with interrupt.training():
         for done in program.updates():
             progress(done, program.training.total)
             now = time.monotonic()
             signal = interrupt.requested()
             if signal or now - written > checkpoint.CHECKPOINT_SECONDS:
-                content = {"state": program.state_dict(), "seconds": before + now - began}
+                content = {"state": program.state_dict(), "seconds": before + clock(device) - began}
                 checkpoint.save_checkpoint(path, identity, content)
                 written = now
             if signal:
                 raise interrupt.Interrupted(signal)
-    return program.results(before + time.monotonic() - began)
+    return program.results(before + clock(device) - began)
 
 
 def check_counted(build: Build, cells: list[Cell]) -> None:
@@ -277,7 +277,7 @@ def check_counted(build: Build, cells: list[Cell]) -> None:
 
 
 def continued(build: Build, cells: list[Cell], device: str, path: Path) -> tuple[Program, float]:
-    """A program where its last checkpoint left it, and the seconds that earlier runs spent.
+    """A program where its last checkpoint left it, and the seconds, by `clock`, of earlier runs.
 
     A checkpoint that does not fit it is set aside.
     """
@@ -309,6 +309,13 @@ def evenly(total: int, count: int) -> Callable[[int], bool]:
     whole numbers allow, the last time at the end; after every update if there are fewer.
     """
     return lambda done: done * count // total > (done - 1) * count // total
+
+
+def evaluation_number(done: int, total: int, count: int) -> int:
+    """Which of the evaluations that `evenly` schedules comes after `done` updates, from 1; it names
+    what is played then. Fewer updates than evaluations leave numbers out.
+    """
+    return done * count // total
 
 
 def finite(value: float) -> float | None:

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from common.running.checkpoint import forget_checkpoint
 from common.running.faults import Busy
 from common.running.options import BadInput
 
+BUILDING = ".building.lock"  # in a folder of data, held while some are built there
 MAX_MEMBERS = {
     "smoke": 1000,
     "quick": 60,
@@ -334,8 +336,8 @@ def run_program(
     wait: bool,
     attempt: Attempt | None = None,
 ) -> bool:
-    """Trains the cells of one program that are not done; False if another process is at it and wait
-    is off.
+    """Trains the cells of one program that are not done; False if another process is at it, or
+    builds data beside what it lacks, and wait is off.
 
     Args:
         move: called with the seconds of estimated cost that were just worked off by this process.
@@ -349,6 +351,8 @@ def run_program(
         return False
     with taken, attempt.noted():
         todo = [] if attempt.is_over else pending(cells)
+        if not wait and built_elsewhere(todo):
+            return False
         checkpoint = checkpoint_path(cells)
         if todo:
             with paper(todo[0].paper).record(todo) as recording:
@@ -356,6 +360,19 @@ def run_program(
         if not attempt.is_over:
             forget_program(checkpoint)
     return True
+
+
+def built_elsewhere(cells: list[Cell]) -> bool:
+    """Whether cells lack data in a folder in which another process is building."""
+    folders = {path.parent for path in missing_data(cells)}
+    locks = [filelock.FileLock(folder / BUILDING) for folder in folders if folder.exists()]
+    try:
+        for lock in locks:
+            lock.acquire(timeout=0)
+            lock.release()
+    except filelock.Timeout:
+        return True
+    return False
 
 
 def train(
@@ -383,7 +400,8 @@ def work(
     failed: Any = None,
     start: int = 0,
 ) -> list[Failure]:
-    """Runs programs in order, those that another process holds last; returns what failed.
+    """Runs programs in order; those that another process holds, or whose data it builds, are tried
+    again after every other. Returns what failed.
 
     Args:
         failed: of an `Attempt`, shared with other workers if there are any.
@@ -398,18 +416,22 @@ def work(
     if failed is None:
         failed = [False] * len(groups)
     failures: list[Failure] = []
-    places = [*range(start, len(groups)), *range(start)]
-    busy: list[int] = []
-    for wait, todo in ((False, places), (True, busy)):
-        for place in todo:
-            group = groups[place]
-            try:
-                if not run_program(group, device, move, wait, Attempt(failed, place)):
-                    busy.append(place)
-            except Exception as error:  # one failed program must not take the others with it
-                slots = [cell.slot for cell in group]
-                failures.append(Failure(slots, faults.one_line(error)))
-            move(0.0)  # its results are stored
+    todo = deque([*range(start, len(groups)), *range(start)])
+    busy: deque[int] = deque()
+    while todo or busy:
+        wait = not todo
+        place = (todo or busy).popleft()
+        group = groups[place]
+        try:
+            if not run_program(group, device, move, wait, Attempt(failed, place)):
+                busy.append(place)
+                continue
+        except Exception as error:  # one failed program must not take the others with it
+            slots = [cell.slot for cell in group]
+            failures.append(Failure(slots, faults.one_line(error)))
+        todo.extendleft(reversed(busy))
+        busy.clear()
+        move(0.0)  # its results are stored
     return failures
 
 

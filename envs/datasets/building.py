@@ -10,6 +10,7 @@ import filelock
 
 from common.running import workers
 from common.running.files import sha256, sweep
+from common.running.work import BUILDING
 from envs import storage
 from envs.datasets import recipes, statistics
 from envs.datasets.keys import IMPORTED, Key, data_path, family
@@ -53,7 +54,7 @@ def build(
         raise DataError(f"data set {first.path} is {missing[first.seed]}; {first.remedy}")
     folder = paths[0].parent
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".building.lock"):
+    with filelock.FileLock(folder / BUILDING):
         reasons = wanted()  # another process may have built some meanwhile
         if reasons:
             why = ", ".join(dict.fromkeys(reasons.values()))

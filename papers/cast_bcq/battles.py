@@ -28,15 +28,16 @@ ENVIRONMENT = {
 
 
 @torch.no_grad()
-def play(learner, battles: list[Battles], device: str) -> dict[str, list]:
-    """Win rate in % and mean return [M] over greedy episodes, the same battles every time; of a
-    learner that says so, what it chooses from (`Habits`).
+def play(learner, battles: list[Battles], number: int, device: str) -> dict[str, list]:
+    """Win rate in % and mean return [M] over greedy episodes; of a learner that says so, what it
+    chooses from (`Habits`).
 
     Args:
         battles: each member's own.
+        number: of the evaluation, from 1; each has battles of its own, the same for every method.
     """
     for one in battles:
-        one.episodes[:] = -1
+        one.episodes[:] = number - 2
         one.reset()
     count = battles[0].battles
     memory = learner.memory(count)
@@ -141,7 +142,8 @@ def build(members: Members, device: str) -> Training:
     of_data["data_return"] = float(datasets.episode_returns(loaded).mean())
 
     def evaluate(done: int) -> dict[str, list]:
-        measured = play(learner, battles, device)
+        number = program.evaluation_number(done, config["updates"], config["evaluations"])
+        measured = play(learner, battles, number, device)
         if hasattr(learner, "value_on_data"):
             measured["value"] = learner.value_on_data(known).tolist()
         return measured

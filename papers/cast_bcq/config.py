@@ -178,7 +178,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Six data sets at quick: the fewest of which none solved is below a half beyond chance
 GRID: dict[str, dict[str, Any]] = {
     "smoke": {"seeds": [0, 1], "updates": 4, "evaluations": 2},
-    "quick": {"seeds": list(range(6)), "updates": 2500, "evaluations": 25},
+    "quick": {"seeds": list(range(6)), "updates": 1500, "evaluations": 15},
     "standard": {"seeds": list(range(40)), "updates": 5000, "evaluations": 50},
     "paper": {"seeds": list(range(40)), "updates": 5000, "evaluations": 50},
 }
@@ -197,10 +197,10 @@ BATTLES: dict[str, dict[str, Any]] = {
             "candidates": 3, "subteams": 2,
         },
     },
-    # 600 updates and two seeds are what curves that leave zero and an interval need. Four
+    # 450 updates and two seeds are what curves that leave zero and an interval need. Four
     # evaluations draw such a curve; each more is 3 % of a cell
     "quick": {
-        "seeds": [0, 1], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 600,
+        "seeds": [0, 1], "fewer_seeds": [0, 1], "data_size": "quick", "updates": 450,
         "evaluations": 4, "episodes": 32, "last": 2, "lanes": 2,
         "learner": {
             "hidden": 32, "critic_hidden": 32, "lr": 2e-3, "critic_lr": 2e-3,

@@ -279,7 +279,7 @@ DEPARTURES = [
         "the grid's learners",
         "not given",
         "",
-        "networks of 64, learning rate 1e-3, minibatches of 64, 5,000 updates (2,500 at quick); "
+        "networks of 64, learning rate 1e-3, minibatches of 64, 5,000 updates (1,500 at quick); "
         "generators cloned, with discrete BCQ's threshold of 0.3; temperatures of ICQ's code, and "
         "its policy weights over the minibatch",
         option="DiscreteConfig",
@@ -424,7 +424,7 @@ DEPARTURES = [
         (
             "3,000 episodes, 4,000 updates, agents and critics of 64, learning rate 1e-3, five "
             "candidates, four subteams, eight seeds (readings five), the last five of ten "
-            "evaluations of 64 battles"
+            "evaluations of 64 battles, each with battles of its own, the same for every method"
         ),
         option="BATTLES",
     ),
@@ -433,9 +433,9 @@ DEPARTURES = [
         "",
         "",
         (
-            "two seeds, 600 updates, two lanes, agents and critics of 32, learning rate 2e-3, five "
+            "two seeds, 450 updates, two lanes, agents and critics of 32, learning rate 2e-3, five "
             "candidates, four subteams; score: mean win rate of the last two of four "
-            "evaluations, 32 battles each; readings on the two small maps"
+            "evaluations, 32 battles each; readings on the smallest map"
         ),
         option="BATTLES",
     ),

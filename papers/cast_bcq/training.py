@@ -138,7 +138,7 @@ def build(members: Members, device: str) -> Training:
         for name in ("spread", "correction"):
             if hasattr(learner, name):
                 measured[name] = getattr(learner, name)(known.obs, proposing).tolist()
-        number = done * config["evaluations"] // config["updates"]
+        number = program.evaluation_number(done, config["updates"], config["evaluations"])
         if number > config["evaluations"] - config["last"]:
             measured |= {way: played(way, done) for way in ways}
         return measured

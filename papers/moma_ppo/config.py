@@ -194,9 +194,9 @@ TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {
             # These cells are half of quick's time. From 3,000 to 4,000 updates cloning gained
             # 0.04 to 0.07, and checkpoints of one run are 0.3 apart. Every method makes these
-            # 2,000 gradient steps, MOMA-PPO in 50 epochs.
-            "updates": 2000,
-            "epochs": 50,
+            # 1,000 gradient steps, MOMA-PPO in 25 epochs.
+            "updates": 1000,
+            "epochs": 25,
             "evaluations": 4,
             "averaged": 2,
             "episodes": 20,

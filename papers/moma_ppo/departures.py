@@ -323,7 +323,8 @@ DEPARTURES = [
         "",
         (
             "paper: the same; standard: 20 episodes at each of the last five evaluations, as "
-            "teams that walk at one checkpoint stand at the next"
+            "teams that walk at one checkpoint stand at the next. Each evaluation has start states "
+            "of its own, the same for every method"
         ),
         option="averaged, episodes",
     ),
@@ -377,8 +378,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "two seeds, networks of 64 (memory 16, world model 128); 2,000 gradient steps of "
-            "every method on Reacher (50 epochs), 120 on the ant (3), where nobody walks after so "
+            "two seeds, networks of 64 (memory 16, world model 128); 1,000 gradient steps of "
+            "every method on Reacher (25 epochs), 120 on the ant (3), where nobody walks after so "
             "few: quick shows that cells run, not who is better"
         ),
         option="PRESETS",

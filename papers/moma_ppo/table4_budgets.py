@@ -1,9 +1,10 @@
-"""What every method of Table 4 was given: gradient steps, seconds, and whether its curve was flat.
+"""What every method of Table 4 was given: gradient steps, rows of data or rollouts in one of them,
+core-seconds, and whether its curve was flat.
 
 A curve is flat if the mean of its last quarter is less than 0.05 above that of the quarter before
-it; what is not flat yet was cut short, whoever it is. Seconds are of one seed on one core, beside
-whatever else the machine did. World models are trained once for all seeds and views that learn in
-them: theirs are of a whole ensemble. Why methods get what they get is in config.py.
+it; what is not flat yet was cut short, whoever it is. Core-seconds are a seed's, evaluations
+included. World models are trained once for all seeds and views that learn in them: theirs are of a
+whole ensemble. Why methods get what they get is in config.py.
 """
 
 import common.reporting  # noqa: F401  (finds the environment first)
@@ -35,8 +36,22 @@ def is_model(config: dict) -> bool:
     return config["method"] == "world_model"
 
 
+def rows(results: list[dict]) -> dict[int, float | None]:
+    """Rows in a gradient step, of every result."""
+    return {i: float(rows_of(result["config"])) for i, result in enumerate(results)}
+
+
+def rows_of(config: dict) -> int:
+    """Rows in a gradient step of a method, or of a world model."""
+    if is_model(config):
+        return config["model"]["batch_size"]
+    if config["method"] == "moma_ppo":
+        return min(config["hyper"]["minibatch"], config["transitions"])
+    return config["batch_size"]
+
+
 def seconds(results: list[dict]) -> dict[int, float | None]:
-    """Seconds of a seed, of every result."""
+    """Core-seconds of a seed, of every result."""
     return {i: result["seconds"] / len(result["seeds"]) for i, result in enumerate(results)}
 
 
@@ -57,7 +72,12 @@ def gain_of(curve: list[float | None]) -> float | None:
     return float(np.mean(last[quarter:]) - np.mean(last[:quarter]))
 
 
-COLUMNS = {"gradient steps": steps, "seconds a seed": seconds, "gain of the last quarter": gain}
+COLUMNS = {
+    "gradient steps": steps,
+    "rows a step": rows,
+    "core-seconds a seed": seconds,
+    "gain of the last quarter": gain,
+}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:

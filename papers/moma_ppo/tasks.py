@@ -149,7 +149,7 @@ class RobotJudge:
 
     Args:
         config: of a cell.
-        seeds: of members; a member's start states are its own, and the same at every evaluation.
+        seeds: of members; a member's start states are its own.
     """
 
     def __init__(self, config: dict, seeds: list[int], view: View, device="cpu"):
@@ -158,8 +158,12 @@ class RobotJudge:
         self.view = view
         self.team = resolve("envs.mujoco.team:RobotTeam")(config["task"], view, device=device)
 
-    def __call__(self, act) -> Score:
-        """Scores of policies: obs [M, N, E, O], history [M, N, E, L, I] -> actions [M, N, E, A]."""
+    def __call__(self, act, number: int) -> Score:
+        """Scores of policies: obs [M, N, E, O], history [M, N, E, L, I] -> actions [M, N, E, A].
+
+        Args:
+            number: of the evaluation; each has start states of its own, the same for every method.
+        """
         config = self.config
         members = len(self.seeds)
         episodes = config["episodes"]
@@ -173,7 +177,7 @@ class RobotJudge:
 
         policy = Recalling(unbroken, HISTORY[config["task"]], self.view.action_dim)
         batch = self.team.batch(members * episodes)
-        streams = generators(self.seeds, "evaluation")
+        streams = generators(self.seeds, f"evaluation/{number}")
         returns, _ = play(batch, self.team.joint(policy, members), streams)
         raw = returns.reshape(members, episodes).mean(1)
         raw[lost.numpy()] = np.nan  # it has diverged; others of its program have not
@@ -193,8 +197,10 @@ class GameJudge:
         self.view = view
         self.device = device
 
-    def __call__(self, act) -> Score:
-        """Scores of policies: obs [M, N, 1, 5] -> one-hot actions [M, N, 1, A]."""
+    def __call__(self, act, number: int) -> Score:
+        """Scores of policies: obs [M, N, 1, 5] -> one-hot actions [M, N, 1, A]; of one episode,
+        whatever the evaluation's number.
+        """
         raw = game().play(lambda state: self.actions(act, state), self.members).tolist()
         return Score(raw, raw)
 
@@ -258,7 +264,8 @@ class Setting:
         expert, random = constants(self.config)
 
         def evaluate(done: int) -> dict[str, list]:
-            measured = vars(judge(act))
+            number = program.evaluation_number(done, total, self.config["evaluations"])
+            measured = vars(judge(act, number))
             return {name: numbers for name, numbers in measured.items() if numbers} | audit()
 
         return Training(

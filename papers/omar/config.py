@@ -102,7 +102,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 VARIED_PRESETS: dict[str, dict[str, Any]] = {"standard": {"seeds": [0, 1, 2, 3, 4]}}
 # The sweeps of Figures 3 and 4, whose cells are many
 SWEEP_PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"rounds": 200, "seeds": [0, 1]},
+    "quick": {"rounds": 120, "seeds": [0, 1]},
     "standard": {"rounds": 801, "seeds": [0, 1, 2]},
 }
 # The experiments on the line. At the paper's 10,001 rounds OMAR's curve was flat from round 3,000
@@ -113,7 +113,7 @@ LINE_PRESETS: dict[str, dict[str, Any]] = {"quick": {"rounds": 500}, "standard":
 ROBOT_PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"eval_episodes": 1, "final_episodes": 1, "backbone": {"hidden": 32}},
     "quick": {
-        "rounds": 750,
+        "rounds": 500,
         "eval_every": 250,
         "eval_episodes": 5,
         "final_episodes": 10,

@@ -133,15 +133,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "embedding": {"updates": 3, "batch_size": 16}, "balanced": {"batch_size": 16, "hidden": 32},
     },
-    # Minutes: three deployments instead of ten, a fiftieth of L at four to twenty times the rate,
+    # Minutes: two deployments instead of ten, a fiftieth of L at four to twenty times the rate,
     # half the minibatch, half and a quarter of what is matched. Offline 2,000 updates: with BCQ on
     # hopper medium the score did not rise from 2,000 to 4,000 (49 and 29, three seeds), at 1,000 it
     # was half (25).
-    # Half of standard's seeds: 48 episodes at both ends cost 30 to 90 microseconds a step, and with
+    # Four seeds: 48 episodes at both ends cost 30 to 90 microseconds a step, half of the time; with
     # ten seeds all scripts took 46 core-minutes. BCQ acts by the best of five proposals, not ten.
     "quick": {
-        "seeds": {"robots": FIVE, "points": TEN[:3]},
-        "data_size": "quick", "deployments": 3, "tuning_updates": 75,
+        "seeds": {"robots": TEN[:4], "points": TEN[:3]},
+        "data_size": "quick", "deployments": 2, "tuning_updates": 75,
         "offline_updates": {"bcq": 2000, "awac": 1000, "td3bc": 1000, "bremen": 1000, "cql": 1000},
         "eval_episodes": {"robots": 1, "points": 20}, "final_episodes": COMPARED,
         "lr": 2e-3, "hidden": 64,
@@ -158,15 +158,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # paper's: 34 contacts in 100,000 rows are too few to learn a reward from. Rate times updates is
     # the paper's in tuning, but BREMEN's. No critic and no model learns faster than at 3e-3.
     # With two proposals in V(s'), matching by d_q costs a third of what it does with ten.
-    # Offline lengths by ablation_offline.py's rule, scores of two seeds in pilots. Hopper medium is
-    # on its plateau (BCQ 58, 50, 52 after 5,000, 10,000 and 20,000 updates), halfcheetah replay not
-    # quite (BCQ 9, 39, 47; AWAC 6, 11, 41, and 50 after 40,000). 10,000 are too few by far; 40,000
-    # would take the preset beyond 14 core-hours. What doubling adds stands in that table.
+    # Offline lengths of BCQ and AWAC by ablation_offline.py's rule: doubling them adds less than 5
+    # points on either data set. 20,000 of AWAC's fail it (11 and 20 points, two seeds).
     "standard": {
         "seeds": {"robots": TEN, "points": FIVE},
         "data_size": {"kinematic_predator_prey": "paper", "": "quick"}, "deployments": 10,
         "offline_updates": {
-            "bcq": 20_000, "awac": 20_000, "td3bc": 5000, "bremen": 5000, "cql": 10_000,
+            "bcq": 20_000, "awac": 40_000, "td3bc": 5000, "bremen": 5000, "cql": 10_000,
         },
         "tuning_updates": {"bcq": 1000, "awac": 1000, "td3bc": 250, "bremen": 250, "cql": 250},
         "offline_rate": {"bcq": 10.0, "awac": 4.0, "td3bc": 6.0, "bremen": 3.0, "cql": 3.0},

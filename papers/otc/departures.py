@@ -275,8 +275,8 @@ DEPARTURES = [
         "",
         "",
         (
-            "100,000 rows (replay: D4RL's), fifty times fewer updates, three deployments, learning "
-            "rate 2e-3, smaller minibatches, networks and candidate sets; five seeds, three in the "
+            "100,000 rows (replay: D4RL's), fifty times fewer updates, two deployments, learning "
+            "rate 2e-3, smaller minibatches, networks and candidate sets; four seeds, three in the "
             "particle worlds; readings are compared on halfcheetah only"
         ),
         option="PRESETS",
@@ -288,8 +288,8 @@ DEPARTURES = [
         (
             "quick's data (predator-prey: the paper's); the paper's networks, |B|, |D|, batch and "
             "K; a quarter of L at four times the learning rates (TD3+BC, CQL: an eighth at eight, "
-            "BREMEN: an eighth at three), offline lengths on a plateau at three to ten times the "
-            "rates; ten seeds, five in the particle worlds"
+            "BREMEN: an eighth at three); offline at three to ten times the rates, BCQ and AWAC to "
+            "a plateau (ablation_offline); ten seeds, five in the particle worlds"
         ),
         option="PRESETS",
     ),

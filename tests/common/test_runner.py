@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
 
 import filelock
 import pytest
@@ -298,6 +299,7 @@ SLOW_TABLE = """
 import sys, time
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
 from common.reporting import script
 from papers.omar import experiment, table4
 
@@ -395,6 +397,32 @@ def test_a_program_that_another_process_holds_is_left_to_it(results):
     lock = next(results.glob("smoke/omar/locks/*.lock"))
     with filelock.FileLock(lock):
         assert not work.run_program([cell], "cpu", lambda cost: None, wait=False)
+
+
+def test_a_program_whose_data_another_process_builds_is_left_for_later(results, monkeypatch):
+    cell = cells("ma_icq")[0]
+    monkeypatch.setattr(work, "missing_data", lambda cells: {results / "random-0.h5": 1})
+    assert not work.built_elsewhere([cell])
+    with filelock.FileLock(results / work.BUILDING):
+        assert work.built_elsewhere([cell])
+        assert not work.run_program([cell], "cpu", lambda cost: None, wait=False)
+    assert work.run_program([cell], "cpu", lambda cost: None, wait=False)
+
+
+def test_what_is_held_is_tried_again_after_every_other_program(monkeypatch):
+    tried = []
+
+    def run_program(group, device, move, wait, attempt):
+        tried.append((group[0].slot, wait))
+        return wait or group[0].slot != "a" or len(tried) > 4
+
+    groups = [[SimpleNamespace(slot=name)] for name in "abcd"]
+    monkeypatch.setattr(work, "run_program", run_program)
+    assert work.work(groups, "cpu", lambda cost: None) == []
+    assert tried == [(name, False) for name in ("a", "b", "a", "c", "a", "d")]
+    tried.clear()
+    assert work.work(groups[:1], "cpu", lambda cost: None) == []
+    assert tried == [("a", False), ("a", True)]
 
 
 def test_a_second_writer_is_refused_until_the_first_is_gone(results, tmp_path, capsys):

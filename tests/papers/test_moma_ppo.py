@@ -747,7 +747,7 @@ def test_a_diverged_member_costs_the_others_nothing(task):
             actions[list(broken)] = torch.nan
             return actions
 
-        return tasks.RobotJudge(config, [0, 1], of)(act)
+        return tasks.RobotJudge(config, [0, 1], of)(act, 1)
 
     both, alone = judged(), judged(0)
     assert math.isnan(alone.score[0]) and math.isnan(alone.raw[0])
