@@ -44,7 +44,7 @@ from common.running.options import (
 EPILOG = (
     "exit codes: 0 done, 1 a cell failed, 2 bad input, 3 another command is writing these results, "
     "4 differs from the reference (diff), 128 and a signal's number where one ended it "
-    "(129 SIGHUP, 130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM)"
+    "(129 SIGHUP, 130 Ctrl-C, 138 SIGUSR1, 141 SIGPIPE, 143 SIGTERM)"
 )
 
 

@@ -4,6 +4,7 @@ code, old results intact.
 
 import errno
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -192,3 +193,24 @@ def test_only_what_can_be_mended_by_the_user_is_bad_input(
     said = capsys.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
     assert ("traceback in" in said) == (not isinstance(error, options.BadInput))
+
+
+@pytest.mark.parametrize("lines", [0, 2000])
+def test_a_reader_that_has_read_enough_is_no_error(lines):
+    go = f"lambda: print('x\\n' * {lines}) or 0"
+    code = f"from common.running import faults; raise SystemExit(faults.exit_code({go}))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=writer, stderr=-1)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_pipe_that_broke_elsewhere_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+
+    def go():
+        raise BrokenPipeError(errno.EPIPE, "a worker is gone")
+
+    assert faults.exit_code(go) == 1
+    assert "a worker is gone" in capsys.readouterr().err

@@ -148,7 +148,7 @@ def test_every_module_of_common_is_named_on_its_page():
 
 def test_exit_codes_of_signals_are_what_the_page_and_the_help_say():
     page = (ROOT / "common" / "README.md").read_text()
-    for name in ("SIGHUP", "SIGUSR1", "SIGTERM"):
+    for name in ("SIGHUP", "SIGUSR1", "SIGPIPE", "SIGTERM"):
         words = f"{128 + signal.Signals[name]} {name}"
         assert words in page and words in suite.EPILOG
 

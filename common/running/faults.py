@@ -6,6 +6,8 @@ needs no traceback.
 
 import errno
 import os
+import select
+import signal
 import sys
 import time
 import traceback
@@ -17,6 +19,7 @@ from common.running.cells import runs_folder
 from common.running.options import BadInput
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+PIPE = 128 + signal.SIGPIPE  # as if the signal had ended the program
 LONGEST = 400  # letters of what an unexpected error says; the rest is in the log
 
 
@@ -66,15 +69,37 @@ def exit_code(go: Callable[[], int], again: str = "the same command continues") 
         again: what is said of continuing after Ctrl-C.
     """
     try:
-        return go()
+        code = go()
+        sys.stdout.flush()
+        return code
     except Failed:
         return 1
+    except BrokenPipeError as error:
+        if nobody_reads():
+            return PIPE
+        return said(f"error: {one_line(error)}", 1)
     except Busy as error:
         return said(f"error: {one_line(error)}", 3)
     except KeyboardInterrupt as stop:
         return said(f"\ninterrupted; {again}", getattr(stop, "code", 130))
     except Exception as error:
         return said(f"error: {one_line(error)}", 2 if is_input(error) else 1)
+
+
+def nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader, as `head`, has read enough; what is still in
+    its buffer goes nowhere then.
+    """
+    try:
+        output = sys.stdout.fileno()
+    except OSError:  # no file, as in a notebook
+        return False
+    poll = select.poll()
+    poll.register(output, 0)
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
 
 
 def is_input(error: Exception) -> bool:
