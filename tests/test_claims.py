@@ -87,6 +87,22 @@ def test_intervals_are_students_and_one_seed_decides_nothing():
     assert interval([np.array([3.0])]) == (3.0, -np.inf, np.inf)
 
 
+def test_pairs_that_share_an_entry_are_one_stratum():
+    base, others = {0: 1.0, 1: 5.0, 2: 3.0}, [{0: 2.0, 1: 5.0, 2: 5.0}, {0: 3.0, 1: 6.0, 3: 0.0}]
+    last = {("t", "base"): base, ("t", "x"): others[0], ("t", "y"): others[1]}
+    last |= {("u", "x"): {0: 1.0, 1: 2.0}}
+    shared = tuple((("t", name), ("t", "base")) for name in "xy")
+    assert claims.sharing((*shared, (("u", "x"), None))) == [[0, 1], [2]]
+    samples, weights = claims.strata((*shared, (("u", "x"), None)), last)
+    assert [sample.tolist() for sample in samples] == [[1.5, 0.5], [1.0, 2.0]]  # no seed 2 in y
+    assert weights == [2, 1]
+    mean, low, high = interval(samples, weights)
+    error = np.sqrt(0.5 / 2 * (2 / 3) ** 2 + 0.5 / 2 * (1 / 3) ** 2)
+    freedom = error**4 / ((0.5 / 2 * 4 / 9) ** 2 + (0.5 / 2 / 9) ** 2)
+    half = stats.t.ppf(0.975, freedom) * error
+    assert (mean, low, high) == pytest.approx((7 / 6, 7 / 6 - half, 7 / 6 + half))
+
+
 def test_there_are_more_than_fifty_claims_each_said_once():
     assert len(ALL) > 50
     assert len({(paper, claim.says) for paper, claim in ALL}) == len(ALL)

@@ -1,11 +1,14 @@
 """The pages: generated tables are fresh, text is short, links lead somewhere."""
 
+import io
 import json
 import re
 import signal
 import urllib.parse
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from common import suite
 from common.reporting import catalogue, readme, report
@@ -144,6 +147,16 @@ def test_every_module_of_common_is_named_on_its_page():
         section = text.partition(f"\n## {wing.title()}\n")[2].partition("\n## ")[0]
         for path in (ROOT / "common" / wing).glob("*.py"):
             assert path.name == "__init__.py" or f"`{path.name}`" in section, path
+
+
+def test_a_picture_keeps_the_colours_of_its_lines():
+    lines, rare = np.zeros((40, 300, 3), np.uint8), np.arange(300)
+    lines[::2], lines[1::2] = (38, 135, 189), (38, 172, 136)
+    lines[0] = np.stack([rare % 256, rare // 256, rare % 7], 1)
+    content = io.BytesIO()
+    Image.fromarray(lines).save(content, format="PNG")
+    small = np.asarray(Image.open(io.BytesIO(report.small(content.getvalue()))).convert("RGB"))
+    assert (small[1:] == lines[1:]).all() and (small[0] != lines[0]).any()
 
 
 def test_exit_codes_of_signals_are_what_the_page_and_the_help_say():

@@ -40,6 +40,7 @@ HEADER = [
     "mean",
     "low",
     "high",
+    "unit",
     "n",
     "p (Holm)",
     "made by",
@@ -63,6 +64,7 @@ class Claim:
         share: the values of one entry are 0 or 100; interval and test are exact (binomial).
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
+        unit: of the numbers, where it is not the table's (the first of several).
         addition: not the paper's sentence but a question of ours; a family of its own, so that what
             we ask more costs the paper's claims no power.
     """
@@ -77,6 +79,7 @@ class Claim:
     each: bool = False
     share: bool = False
     premise: "Claim | None" = None
+    unit: str = ""
     addition: bool = False
 
     def __post_init__(self):
@@ -176,6 +179,7 @@ class Line(NamedTuple):
     mean: str
     low: str
     high: str
+    unit: str
     n: int
     p: str
     maker: str
@@ -185,6 +189,13 @@ class Line(NamedTuple):
     def interval(self) -> str:
         """mean [low, high], infinite where there is no bound; nothing without a mean."""
         return f"{self.mean} [{self.low or '-inf'}, {self.high or 'inf'}]" if self.mean else ""
+
+    @property
+    def chance(self) -> str:
+        """The p-value in words; nothing where nothing was tested."""
+        if not self.p:
+            return ""
+        return f"p = {self.p}" if float(self.p) else "no spread, not tested"
 
 
 def over(first: str, seconds: Iterable[str], rows: Iterable[str], above: float = 0.0) -> dict:
@@ -213,42 +224,88 @@ def finite(there: Stored) -> Seeds:
 
 def differences(pairs: Pairs, last: Seeds) -> list[np.ndarray] | None:
     """Of every pair, seed by seed; None where an entry has no value."""
+    found = by_seed(pairs, last)
+    return found and [np.array([*sample.values()]) for sample in found]
+
+
+def by_seed(pairs: Pairs, last: Seeds) -> list[dict[int, float]] | None:
+    """Differences of every pair, by seed; None where an entry has no value."""
     samples = []
     for first, second in pairs:
         ours = last.get(first, {})
         other = dict.fromkeys(ours, 0.0) if second is None else last.get(second, {})
-        common = [seed for seed in ours if seed in other]
+        common = {seed: ours[seed] - other[seed] for seed in ours if seed in other}
         if not common:
             return None
-        samples.append(np.array([ours[seed] - other[seed] for seed in common]))
+        samples.append(common)
     return samples
 
 
-def estimate(samples: list[np.ndarray]) -> Estimate:
-    """Mean over strata of their means, with the error of independent strata; unknown with a single
-    value in a stratum, or with two where the values of every stratum are alike, as two win rates of
-    a few battles may be by chance.
+def strata(pairs: Pairs, last: Seeds) -> tuple[list[np.ndarray], list[int]] | None:
+    """What is independent among pairs, and of how many pairs each is: pairs that share an entry are
+    averaged seed by seed, over the seeds that all of them have; None where there is none.
     """
-    mean = float(np.mean([sample.mean() for sample in samples]))
+    found = by_seed(pairs, last)
+    if found is None:
+        return None
+    samples = []
+    groups = sharing(pairs)
+    for group in groups:
+        common = [seed for seed in found[group[0]] if all(seed in found[one] for one in group)]
+        if not common:
+            return None
+        samples.append(np.array([np.mean([found[one][seed] for one in group]) for seed in common]))
+    return samples, [len(group) for group in groups]
+
+
+def sharing(pairs: Pairs) -> list[list[int]]:
+    """Indices of pairs, together where they share an entry, directly or through others."""
+    groups: list[tuple[set[Name], list[int]]] = []
+    for index, pair in enumerate(pairs):
+        names, members = {name for name in pair if name}, [index]
+        for group in [group for group in groups if group[0] & names]:
+            names |= group[0]
+            members = group[1] + members
+            groups.remove(group)
+        groups.append((names, sorted(members)))
+    return [members for _, members in groups]
+
+
+def estimate(samples: list[np.ndarray], weights: Sequence[int] | None = None) -> Estimate:
+    """Mean over strata of their means, and its error, strata being independent; unknown with a
+    single value in a stratum, or with two where the values of every stratum are alike, as two win
+    rates of a few battles may be by chance.
+
+    Args:
+        weights: of the strata; the same by default.
+    """
+    share = np.array(weights or [1] * len(samples)) / sum(weights or [1] * len(samples))
+    mean = float(share @ [sample.mean() for sample in samples])
     alike = all(np.ptp(sample) == 0 for sample in samples)
     if min(map(len, samples)) < (LEAST_ALIKE if alike else 2):
         return Estimate(mean, Student(math.inf, 1))
-    strata = [
-        (sample.var(ddof=1) / len(sample) / len(samples) ** 2, len(sample) - 1)
-        for sample in samples
+    errors = [
+        (sample.var(ddof=1) / len(sample) * part**2, len(sample) - 1)
+        for sample, part in zip(samples, share, strict=True)
     ]
-    return Estimate(mean, scores.student(strata))
+    return Estimate(mean, scores.student(errors))
 
 
-def interval(samples: list[np.ndarray]) -> tuple[float, float, float]:
+def interval(
+    samples: list[np.ndarray], weights: Sequence[int] | None = None
+) -> tuple[float, float, float]:
     """Mean over strata of their means, and its 95 % t interval."""
-    of_mean = estimate(samples)
+    of_mean = estimate(samples, weights)
     return of_mean.mean, *of_mean.interval()
 
 
-def tested(claim: Claim, samples: list[np.ndarray]) -> tuple[str, float, str]:
+def tested(claim: Claim, samples: list[np.ndarray], of_mean: Estimate) -> tuple[str, float, str]:
     """The side that the numbers are on, its p-value, and how many pairs say so where every pair
     must hold by itself.
+
+    Args:
+        samples: of every pair.
+        of_mean: over independent strata.
 
     With `each` the claim holds if every pair does (the largest p counts), and is contradicted if
     one pair contradicts it (the smallest, times their number).
@@ -259,7 +316,6 @@ def tested(claim: Claim, samples: list[np.ndarray]) -> tuple[str, float, str]:
         side = claim.side(100 * hits / count)
         return side, max(scores.exact_p(hits, count, bound / 100) for bound in claim.bounds), ""
     if not claim.each:
-        of_mean = estimate(samples)
         return claim.side(of_mean.mean), claim.p(of_mean), ""
     pairs = [estimate([sample]) for sample in samples]
     against = {
@@ -271,7 +327,8 @@ def tested(claim: Claim, samples: list[np.ndarray]) -> tuple[str, float, str]:
         return "holds", max(map(claim.p, pairs)), f"all {len(pairs)} on the side of the claim"
     worst = min(against, key=against.__getitem__)
     entries = " - ".join("/".join(name) for name in claim.pairs[worst] if name)
-    why = f"{len(against)} of {len(pairs)} against it, most {entries} ({pairs[worst].mean:.4g})"
+    surest = f"most surely {entries} ({pairs[worst].mean:.4g})"
+    why = f"{len(against)} of {len(pairs)} against it, {surest}"
     return "contradicted", min(1.0, len(pairs) * against[worst]), why
 
 
@@ -284,14 +341,15 @@ def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
     """
     last = read(claim.table)
     samples = differences(claim.pairs, last) if last else None
-    if samples is None:
+    independent = strata(claim.pairs, last) if last else None
+    if samples is None or independent is None:
         return Verdict("not run", why=f"{claim.table} is not complete")
-    side, p, why = tested(claim, samples)
-    mean, low, high = interval(samples)
+    side, p, why = tested(claim, samples, estimate(*independent))
+    mean, low, high = interval(*independent)
     if claim.share:
         low, high = (100 * end for end in scores.exact_interval(*scores.hits_of(samples[0])))
     numbers = Verdict(
-        side, mean, scores.bound(low), scores.bound(high), sum(map(len, samples)), p, why=why
+        side, mean, scores.bound(low), scores.bound(high), sum(map(len, independent[0])), p, why=why
     )
     premise = verdict(claim.premise, read) if claim.premise else None
     if claim.premise and premise and premise.word != "holds":
@@ -311,7 +369,7 @@ def undecided(claim: Claim, numbers: Verdict) -> Verdict:
         return numbers._replace(word="undecided", why=f"{numbers.why}; not beyond chance")
     bounds = [f"{bound:g}" for bound in claim.bounds if numbers.low <= bound <= numbers.high]
     half = (numbers.high - numbers.low) / 2
-    why = f"the interval has {' and '.join(bounds)} in it; it sees distances above {half:.3g}"
+    why = f"the interval has {' and '.join(bounds)} in it; its half-width is {half:.3g}"
     return numbers._replace(word="undecided", why=why)
 
 
@@ -432,6 +490,7 @@ def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
         mean,
         low,
         high,
+        claim.unit or catalogue.table(f"{paper}/{claim.table}").unit.partition(", or ")[0],
         outcome.n,
         "" if outcome.p is None else f"{outcome.p:.2g}",
         outcome.maker,

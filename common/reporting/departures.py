@@ -122,10 +122,10 @@ def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Source]) 
         there = source(table, preset)
         if there is None:
             continue
-        samples = claims.differences(effect.pairs, claims.finite(there))
-        if samples:
-            mean, low, high = (f"{value:.4g}" for value in claims.interval(samples))
-            count = sum(map(len, samples))
+        independent = claims.strata(effect.pairs, claims.finite(there))
+        if independent:
+            mean, low, high = (f"{value:.4g}" for value in claims.interval(*independent))
+            count = sum(map(len, independent[0]))
             return Measured(preset, mean, low, high, count, table.unit, effect.table, there.maker)
         if any(entry.name in names for entry in there.undone("stale")):
             return Measured(preset, "", "", "", 0, table.unit, effect.table, there.maker)

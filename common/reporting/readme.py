@@ -242,7 +242,7 @@ def same(one: claims.Line, other: claims.Line) -> bool:
 
 def outcome(line: claims.Line) -> str:
     """A verdict with its numbers."""
-    chance = f", p = {line.p}" if line.p else ""
+    chance = f", {line.chance}" if line.p else ""
     numbers = f": {line.interval}, n = {line.n}{chance}" if line.interval else ""
     reasons = "; ".join(filter(None, (line.why, line.maker)))
     return f"{line.verdict}{numbers} ({reasons})" if reasons else f"{line.verdict}{numbers}"
@@ -263,7 +263,7 @@ def review_block(paper: str) -> str:
                 f"{line.claim} ({line.where})",
                 f"`./run_all.sh papers/{table.slot}.py with {line.preset}`",
                 line.test,
-                measured(line, table.unit),
+                measured(line),
                 planning.duration(seconds) if seconds else NOTHING,
                 room(planning.data_bytes(table.cells(line.preset))),
                 line.verdict,
@@ -278,18 +278,18 @@ def review_block(paper: str) -> str:
         "data",
         "verdict",
     ]
-    return f"{report.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
+    return f"**Results.** {report.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
 
 
-def measured(line: claims.Line, unit: str) -> str:
-    """The numbers behind a verdict, in its table's unit; where every pair has to hold, also what
+def measured(line: claims.Line) -> str:
+    """The numbers behind a verdict; where every pair has to hold, also what
     decided.
     """
     if not line.interval:
         return NOTHING
-    chance = f", p = {line.p}" if line.p else ""
+    chance = f", {line.chance}" if line.p else ""
     decided = f"; {line.why}" if line.test.startswith("every") and line.why else ""
-    return f"{line.interval} {unit}, n = {line.n}{chance}{decided}"
+    return f"{line.interval} {line.unit}, n = {line.n}{chance}{decided}"
 
 
 def room(size: int) -> str:

@@ -54,7 +54,8 @@ SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
 MANY = 5  # columns of a grid, that are set smaller
 FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
-COLORS = 64  # of a picture, which makes it a third as large
+FEWEST = 3  # runs behind what the first screen shows
+COLORS = 256  # of a picture, its commonest, which makes it half as large
 REPORT = ROOT / "results" / "report.html"
 KEPT = r'<img [^>]*data-of="(\w+)"[^>]*src="([^"]*)"'
 CLAIM_HEADER = [
@@ -71,7 +72,7 @@ CLAIM_HEADER = [
 ]
 INTRODUCTION = (
     "Four papers on offline multi-agent reinforcement learning, run again from one checkout. Every "
-    "number below was computed from files that runs wrote; nothing is typed in."
+    "number of ours was computed from files that runs wrote; the published ones are the papers'."
 )
 READING = (
     "Preset quick is a small budget (minutes on two CPU cores), standard the smallest protocol "
@@ -80,14 +81,17 @@ READING = (
     "A verdict on a claim comes from a t test at 5 % for all claims of a paper and preset together "
     "(Holm; what we ask beyond the paper is a family of its own): it holds, is contradicted, or is "
     "undecided where the numbers leave both open. Alone: what an undecided claim would be if it "
-    "were the only one. The intervals are 95 % each "
-    "(Student's t).",
+    "were the only one. Intervals are 95 % each (Student's "
+    "t). n counts what is independent: runs, times data sets; differences that share a run are "
+    "averaged first.",
     "Numbers of this machine whose code, data or settings have changed since are stale and left "
-    "out. Those of the committed reference say which commit made them.",
+    "out. Those of the committed reference say which commit made them; where the present code "
+    'would make others, ./run_all.sh claims says "older code".',
 )
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
+SPREAD = "± the sd (over n, as in the papers' codes) of what n counts"
 LEGEND = (
-    "Ours above published, ± the sd over runs. Green and ≈: consistent with the published number; "
+    f"Ours above published, {SPREAD}. Green and ≈: consistent with the published number; "
     "red and ≠: differs beyond chance; yellow and ?: too few runs or too wide an interval to tell."
 )
 
@@ -344,8 +348,9 @@ def sentence(lines: Sequence[claims.Line]) -> str:
         if not tested:
             continue
         counts = tally(tested)
-        one = f"{counts['holds']} of {len(tested)} claims hold" if not parts else ""
-        one = one or f"{counts['holds']} of {len(tested)}"
+        one = f"{counts['holds']} of {len(tested)} claims hold"
+        if parts:
+            one = f"{counts['holds']} of the {len(tested)} others"
         wrong = counts["contradicted"]
         open_ones = counts["undecided"]
         parts.append(
@@ -368,9 +373,10 @@ def leaning(lines: Sequence[claims.Line]) -> str:
 
 def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
     """The claim with this verdict that chance explains least, those of the best preset first;
-    numbers without any spread, which have no chance to them, come last.
+    numbers without any spread, which have no chance to them, come last, and those of a run or two
+    not at all.
     """
-    decided = [line for line in lines if line.verdict == verdict and line.p]
+    decided = [line for line in lines if line.verdict == verdict and line.p and line.n >= FEWEST]
     if not decided:
         return None
     order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
@@ -379,8 +385,7 @@ def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
 
 def evidence(line: claims.Line) -> str:
     """A claim's numbers, in words."""
-    chance = f"p = {line.p}" if float(line.p) else "no spread"
-    numbers = f"{line.interval}, n = {line.n}, {chance}, preset {line.preset}"
+    numbers = f"{line.interval} {line.unit}, n = {line.n}, {line.chance}, preset {line.preset}"
     return f"{numbers}; {line.why}" if line.why else numbers
 
 
@@ -438,7 +443,7 @@ def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
         f"<td class=number>{text(line.mean)}"
         f"<small>{text(line.interval.partition(' ')[2])}</small></td>"
         f"<td class=number>{line.n or ''}</td>"
-        f"<td class=number>{text(line.p)}</td>"
+        f"<td class=number>{text(line.p if line.p != '0' else 'no spread')}</td>"
         f"<td>{text(line.preset)}<small>{text(line.maker)}</small></td></tr>"
         for line in lines
     )
@@ -612,7 +617,7 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
         + "</tr>"
         for row in rows
     )
-    legend = f". {LEGEND}" if table.published() else ". Ours, ± the sd over runs."
+    legend = f". {LEGEND}" if table.published() else f". Ours, {SPREAD}."
     content = f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
     return framed(content, caption + legend, "grid" if len(columns) < MANY else "grid many")
 
@@ -697,6 +702,7 @@ def key_of(table: Table, there: Stored) -> str:
     paths = [there.folder / f"{table.name}.{kind}" for kind in writer.KINDS]
     paths += [ROOT / "papers" / f"{table.slot}.py", Path(figures.__file__)]
     content = b"".join(path.read_bytes() for path in paths if path.exists())
+    content += COLORS.to_bytes(2)
     return hashlib.sha256(content).hexdigest()[:12]
 
 
@@ -709,10 +715,19 @@ def drawn(draw: Callable, *what, preset: str) -> bytes:
 
 
 def small(png: bytes) -> bytes:
-    """A picture in few colours."""
+    """A picture in its commonest colours, so that a line keeps its own; the others become the
+    nearest of them.
+    """
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+    full = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    colors, places, counts = np.unique(
+        full.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    kept = colors[np.argsort(-counts, kind="stable")[:COLORS]].astype(int)
+    nearest = [np.abs(kept - color).sum(1).argmin() for color in colors.astype(int)]
+    picture = Image.fromarray(np.array(nearest, np.uint8)[places].reshape(full.shape[:2]), "P")
+    picture.putpalette(kept.ravel().tolist())
     content = io.BytesIO()
     picture.save(content, format="PNG", optimize=True)
     return content.getvalue()
@@ -769,9 +784,11 @@ def improvement_rows(table: Table, runs: dict[scores.Name, np.ndarray]) -> list[
 def others(page: Page, edition: Edition) -> None:
     """Runs of this machine that are no evidence: preset smoke, and other seeds or settings."""
     page.heading(2, "Other runs", "others")
-    says = "Runs at preset smoke, and with seeds or settings of their own (results/runs): "
     rows = other_rows(edition) if edition.source is not committed else []
-    page.paragraph(f"{says}{len(rows) or 'none'} entries, which decide nothing above.", "facts")
+    says = "Runs at preset smoke, and with seeds or settings of their own (results/runs): none."
+    if rows:
+        says = says.replace("none", f"{len(rows)} entries, which decide nothing above")
+    page.paragraph(says, "facts")
     header = ["table", "preset", "row", "column", "mean", "n"]
     if rows:
         page.table(rows, header, "Numbers of these runs, as their files have them", folded=True)

@@ -107,7 +107,7 @@ class Table:
         title: what it shows, one line.
         entries: (preset, options) -> entries, in published order; options are the keys of
             `options`.
-        unit: of the numbers.
+        unit: of the numbers; of several, with ", or " between, the claims' first.
         decimals: rounding in the CSV, that of the published table.
         published_runs: seeds behind a published number; published_sem: its +- is the standard
             error, not the sd.

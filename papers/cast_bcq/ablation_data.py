@@ -8,7 +8,7 @@ never met, and every combination of them miscoordinates. The column "data" is th
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, ROBOTS, Options
-from papers.cast_bcq.experiment import cell, of_seed
+from papers.cast_bcq.experiment import TITLES, cell, of_seed
 
 READINGS = {"two runs": "runs", "one run": "snapshots"}
 
@@ -41,6 +41,7 @@ TABLE = Table(
     unit="points of normalised score",
     options=Options(),
     decided=("uncoordinated",),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from common.reporting import script
 from common.reporting.tables import Entry, Table
 from common.running.cells import Cell
 from papers.cast_bcq.config import MORE_TRAJECTORIES, TRAJECTORIES, GridOptions
-from papers.cast_bcq.experiment import grid_cell, success
+from papers.cast_bcq.experiment import TITLES, grid_cell, success
 from papers.cast_bcq.grid import METHODS
 
 
@@ -57,6 +57,7 @@ TABLE = Table(
     unit="% reached",
     options=GridOptions(),
     decided=("behaviour", "target_weights"),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

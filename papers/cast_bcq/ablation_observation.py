@@ -9,7 +9,7 @@ text's only the others can be compared.
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import ALWAYS_FULL, METHODS, ROBOTS, Options
-from papers.cast_bcq.experiment import average_return, cell
+from papers.cast_bcq.experiment import TITLES, average_return, cell
 
 READINGS = {
     "own": ("own_joints_torso", tuple(name for name in METHODS if name not in ALWAYS_FULL)),
@@ -41,6 +41,7 @@ TABLE = Table(
     decided=("observation",),
     draw=figures.curves,
     x="updates",
+    names=TITLES,
 )
 
 if __name__ == "__main__":

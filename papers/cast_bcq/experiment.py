@@ -36,6 +36,16 @@ SIMULATOR = simulator()
 # On robots the rest of a configuration is shared by a program
 OF_EACH_MEMBER = ("variant", "seeds", "quality", "uncoordinated")
 
+TITLES = {
+    "bc": "BC",
+    "bcq": "joint BCQ",
+    "i_bcq": "I-BCQ",
+    "mabcq": "MABCQ",
+    "icq_ma": "ICQ-MA",
+    "i_icq": "I-ICQ",
+    "ours": "CAST-BCQ",
+}  # methods, for people
+
 
 def with_defaults(options: dict, known) -> dict:
     """The options of a dataclass of options, with its defaults for those that are not given."""

@@ -19,7 +19,7 @@ from common.reporting import figures, script, tables
 from common.reporting.tables import Entry, Table
 from envs.grid.world import ACTIONS
 from papers.cast_bcq.config import MORE_TRAJECTORIES, TRAJECTORIES, GridOptions
-from papers.cast_bcq.experiment import grid_cell, solvable_success, success
+from papers.cast_bcq.experiment import TITLES, grid_cell, solvable_success, success
 from papers.cast_bcq.grid import METHODS
 
 
@@ -97,6 +97,7 @@ TABLE = Table(
     options=GridOptions(),
     draw=draw,
     x="updates",
+    names=TITLES,
 )
 
 if __name__ == "__main__":

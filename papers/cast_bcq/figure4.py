@@ -3,7 +3,7 @@
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, ROBOTS, Options
-from papers.cast_bcq.experiment import average_return, cell
+from papers.cast_bcq.experiment import TITLES, average_return, cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -25,6 +25,7 @@ TABLE = Table(
     options=Options(),
     draw=figures.curves,
     x="updates",
+    names=TITLES,
 )
 
 if __name__ == "__main__":

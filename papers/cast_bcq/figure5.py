@@ -6,7 +6,7 @@ from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq import table1
 from papers.cast_bcq.config import BATTLE_METHODS, BattleOptions
-from papers.cast_bcq.experiment import SIMULATOR
+from papers.cast_bcq.experiment import SIMULATOR, TITLES
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -22,6 +22,7 @@ TABLE = Table(
     options=BattleOptions(),
     draw=figures.curves,
     x="updates",
+    names=TITLES,
 )
 
 if __name__ == "__main__":

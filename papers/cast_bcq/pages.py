@@ -10,16 +10,10 @@ from common.running.files import read_csv
 from common.running.sources import ROOT
 from envs.smac import behaviour
 from papers.cast_bcq.config import CHOOSING, MAPS, METHODS, ROBOTS
+from papers.cast_bcq.experiment import TITLES
 
 Means = dict[Name, float]
 CALIBRATION = ROOT / "results" / "smac_calibration.csv"
-TITLES = {
-    "bcq": "joint BCQ",
-    "i_bcq": "I-BCQ",
-    "mabcq": "MABCQ",
-    "icq_ma": "ICQ-MA",
-    "ours": "CAST-BCQ",
-}
 
 
 def best(names: list[str]) -> tuple[str, dict[str, Means]] | None:

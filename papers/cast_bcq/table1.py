@@ -3,7 +3,7 @@
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import BATTLE_METHODS, MAPS, BattleOptions
-from papers.cast_bcq.experiment import SIMULATOR, battle_cell, win_rate
+from papers.cast_bcq.experiment import SIMULATOR, TITLES, battle_cell, win_rate
 
 
 def entries(preset: str, options: dict, methods: tuple[str, ...] = BATTLE_METHODS) -> list[Entry]:
@@ -24,6 +24,7 @@ TABLE = Table(
     options=BattleOptions(),
     published_runs=3,
     ours="ours",
+    names=TITLES,
 )
 
 if __name__ == "__main__":

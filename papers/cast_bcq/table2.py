@@ -5,7 +5,7 @@ three robots.
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, QUALITIES, ROBOTS, Options
-from papers.cast_bcq.experiment import average_return, cell
+from papers.cast_bcq.experiment import TITLES, average_return, cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -31,6 +31,7 @@ TABLE = Table(
     options=Options(),
     published_runs=3,
     ours="ours",
+    names=TITLES,
 )
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from papers.moma_ppo.config import (
     ablated_views,
     qualities,
 )
-from papers.moma_ppo.experiment import cell, distance, game_cell
+from papers.moma_ppo.experiment import NAMES, cell, distance, game_cell
 from papers.moma_ppo.figure6 import SHOWN
 
 
@@ -42,17 +42,6 @@ def alternating(first: list[Cell], second: list[Cell]) -> tuple[Cell, ...]:
 
 
 INDEPENDENT = ("ibc", "itd3bc", "icql", "iomar")
-NAMES = {
-    "iql": "IQL",
-    "maiql": "MAIQL",
-    "maiql_ft": "MAIQL-ft",
-    "matd3bc": "MATD3+BC",
-    "ibc": "IBC",
-    "itd3bc": "ITD3+BC",
-    "icql": "ICQL",
-    "iomar": "IOMAR",
-    "moma_ppo": "MOMA-PPO",
-}
 MODEL_FREE = (  # whose differences on the ant are claimed
     ("iql", "maiql"),
     *((method, "maiql") for method in INDEPENDENT),
@@ -590,6 +579,7 @@ CLAIMS = [
         "claims",
         ablation("no clipping - MOMA-PPO, size"),
         above=1,
+        unit="powers of ten",
     ),
     Claim(
         "6.3, Appendix B.2",
@@ -597,6 +587,7 @@ CLAIMS = [
         "claims",
         ablation("no clipping - MOMA-PPO, length"),
         below=0,
+        unit="steps",
     ),
     Claim(
         "6.2",
@@ -604,6 +595,7 @@ CLAIMS = [
         "claims",
         ablation("MOMA-IQL - MAIQL, size of the loss"),
         above=1,
+        unit="powers of ten",
     ),
     *(
         Claim("6.3, Appendix B.2", says, "claims", ablation(ours(label)), premise=PARTS, **test)

@@ -37,6 +37,18 @@ READINGS = (  # options of MOMA-PPO on robots, by their place in the configurati
 )
 MIXED = ("moma_ppo", "maiql", "maiql_ft", "moma_iql", "matd3bc")  # whose values are decomposed
 
+NAMES = {
+    "iql": "IQL",
+    "maiql": "MAIQL",
+    "maiql_ft": "MAIQL-ft",
+    "matd3bc": "MATD3+BC",
+    "ibc": "IBC",
+    "itd3bc": "ITD3+BC",
+    "icql": "ICQL",
+    "iomar": "IOMAR",
+    "moma_ppo": "MOMA-PPO",
+}  # methods, for people
+
 
 def game_cell(
     preset: str, setting: str, method: str, options: dict, data_seed: int = tasks.DATA_SEED

@@ -6,6 +6,7 @@ from common.reporting import script
 from common.reporting.tables import Table
 from papers.moma_ppo import learning, table4a
 from papers.moma_ppo.config import Options
+from papers.moma_ppo.experiment import NAMES
 
 TABLE = Table(
     "moma_ppo",
@@ -16,6 +17,7 @@ TABLE = Table(
     options=Options(),
     draw=learning.draw,
     x=learning.AXIS,
+    names=NAMES,
 )
 
 if __name__ == "__main__":

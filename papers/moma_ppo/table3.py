@@ -4,7 +4,7 @@ from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs.coordination.game import SETTINGS
 from papers.moma_ppo.config import GAME, Options
-from papers.moma_ppo.experiment import game_cell
+from papers.moma_ppo.experiment import NAMES, game_cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -26,6 +26,7 @@ TABLE = Table(
     published_runs=10,
     ours="moma_ppo",
     published_sem=True,
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import REACHER, VIEWS, Options
-from papers.moma_ppo.experiment import cell
+from papers.moma_ppo.experiment import NAMES, cell
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -35,6 +35,7 @@ TABLE = Table(
     published_runs=3,
     ours="moma_ppo",
     published_sem=True,
+    names=NAMES,
 )
 
 if __name__ == "__main__":

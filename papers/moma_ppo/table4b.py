@@ -7,7 +7,7 @@ An ant that stands still scores 0.315; see table4b_distance.py for how far these
 from common.reporting import script, tables
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo.config import ANT, QUALITIES, AntOptions, qualities
-from papers.moma_ppo.experiment import cell
+from papers.moma_ppo.experiment import NAMES, cell
 
 
 def entries(preset: str, options: dict, value=tables.last_score) -> list[Entry]:
@@ -43,6 +43,7 @@ TABLE = Table(
     published_runs=3,
     ours="moma_ppo",
     published_sem=True,
+    names=NAMES,
 )
 
 if __name__ == "__main__":

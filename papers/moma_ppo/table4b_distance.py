@@ -6,7 +6,7 @@ from common.reporting import script
 from common.reporting.tables import Table
 from papers.moma_ppo import table4b
 from papers.moma_ppo.config import AntOptions
-from papers.moma_ppo.experiment import distance
+from papers.moma_ppo.experiment import NAMES, distance
 
 
 def entries(preset: str, options: dict):
@@ -21,6 +21,7 @@ TABLE = Table(
     unit="metres",
     decimals=1,
     options=AntOptions(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ TABLE = Table(
     "figure1d",
     "what one actor step does in a poor local maximum",
     entries,
-    unit="% of states; Q in the last row",
+    unit="% of states, or Q",
     draw=draw,
     options=Options(),
     names=NAMES,

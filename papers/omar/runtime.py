@@ -44,7 +44,7 @@ TABLE = Table(
     "runtime",
     "wall time of OMAR over MA-CQL; a GPU decides (device=cuda)",
     entries,
-    unit="percent; times in the last row",
+    unit="%, or times",
     options=Options(),
     names=NAMES,
 )

@@ -242,6 +242,7 @@ CLAIMS = [
             "claims",
             by_place(f"overhead of {method}, %", ["bcq"]),
             below=25,
+            unit="%",
         )
         for method in DISTANCES
     ),
@@ -259,6 +260,7 @@ CLAIMS = [
         tuple(((f"growth of agent {agent}'s alpha", FIGURE_4[0]), None) for agent in range(2)),
         above=0,
         each=True,
+        unit="of alpha",
     ),
     Claim(
         "4.3, Figure 5",

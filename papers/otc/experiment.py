@@ -12,6 +12,21 @@ from envs.tasks import num_agents
 from papers.otc import timing, training
 from papers.otc.config import HYPER, METHODS, ROBOTS, Options, layers
 
+NAMES = {
+    "bcq": "BCQ",
+    "d_e+bcq": "OTC (d_e), BCQ",
+    "d_q+bcq": "OTC (d_q), BCQ",
+    "awac": "AWAC",
+    "d_e+awac": "OTC (d_e), AWAC",
+    "d_q+awac": "OTC (d_q), AWAC",
+    "bremen": "BREMEN",
+    "cql": "CQL",
+    "td3bc": "TD3+BC",
+    "otc": "OTC",
+    "balanced_replay": "Balanced Replay",
+    "online_only": "online only",
+}  # columns, for people
+
 
 def make_cell(
     preset: str,

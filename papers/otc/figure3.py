@@ -3,7 +3,7 @@
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import QUALITIES, ROBOTS, Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}
 
@@ -31,6 +31,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ data, online rows only.
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import QUALITIES, Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 PANELS = (
     ("random", "halfcheetah"),
@@ -43,6 +43,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ paper's 1,000,000 rows and enough trust-region steps the offline team catches it
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 TASK = "kinematic_predator_prey"
 
@@ -28,6 +28,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 TASK = "kinematic_navigation_4"
 
@@ -24,6 +24,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ and no budget makes the offline policy go to the landmark: what it reaches, it r
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import SHIFTING, Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -32,6 +32,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from envs.smac.units import simulator
 from papers.otc.config import Options
-from papers.otc.experiment import MAP, cell, last_return
+from papers.otc.experiment import MAP, NAMES, cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -25,6 +25,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

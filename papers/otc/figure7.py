@@ -9,7 +9,7 @@ from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from envs.kinematic.worlds import NAVIGATION_AGENTS
 from papers.otc.config import Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -34,6 +34,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Offline policies hardly move here, see figure7.py: what differs is how rows pull
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
-from papers.otc.experiment import cell, last_return
+from papers.otc.experiment import NAMES, cell, last_return
 
 ALPHAS = (0.5, 1.0, 2.0)
 CHOICES = {
@@ -43,6 +43,7 @@ TABLE = Table(
     draw=figures.curves,
     x="deployment",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import functools
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import QUALITIES, ROBOTS, Options
-from papers.otc.experiment import cell, improvement
+from papers.otc.experiment import NAMES, cell, improvement
 
 COLUMNS = {"d_e+{}": "d_e", "d_q+{}": "d_q", "{}": "uniform"}
 
@@ -40,6 +40,7 @@ TABLE = Table(
     unit="improvement in %",
     options=Options(),
     draw=functools.partial(figures.bars, linear_below=100),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

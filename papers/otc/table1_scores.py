@@ -8,7 +8,7 @@ from common.reporting import script
 from common.reporting.tables import Table
 from papers.otc import table1
 from papers.otc.config import Options
-from papers.otc.experiment import score_gain
+from papers.otc.experiment import NAMES, score_gain
 
 TABLE = Table(
     "otc",
@@ -17,6 +17,7 @@ TABLE = Table(
     functools.partial(table1.entries, value=score_gain),
     unit="points of normalised score",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

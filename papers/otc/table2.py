@@ -8,7 +8,7 @@ HalfCheetah.
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.otc.config import Options
-from papers.otc.experiment import timing_cell
+from papers.otc.experiment import NAMES, timing_cell
 
 COLUMNS = {"d_e+bcq": "d_e", "d_q+bcq": "d_q", "bcq": "uniform"}
 
@@ -36,6 +36,7 @@ TABLE = Table(
     entries,
     unit="milliseconds",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":
