@@ -225,7 +225,7 @@ def finite(there: Stored) -> Seeds:
 def differences(pairs: Pairs, last: Seeds) -> list[np.ndarray] | None:
     """Of every pair, seed by seed; None where an entry has no value."""
     found = by_seed(pairs, last)
-    return found and [np.array([*sample.values()]) for sample in found]
+    return None if found is None else [np.array([*one.values()]) for one in found]
 
 
 def by_seed(pairs: Pairs, last: Seeds) -> list[dict[int, float]] | None:
