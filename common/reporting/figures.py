@@ -221,7 +221,7 @@ def band(axes, entry: Shown, color: str, label: str | None = None, line: str = "
 def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     """One panel per row with a learning curve per column."""
     rows, columns = labels(shown)
-    across = min(3, len(rows))
+    across = 2 if len(rows) == 4 else min(3, len(rows))
     down = -(-len(rows) // across)
     size = (3.6 * across, 2.6 * down + 0.4)
     figure, grid = subplots(down, across, figsize=size, squeeze=False)
@@ -235,7 +235,9 @@ def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
                 band(axes, entry, *style)
         axes.set_title(table.called(row), fontsize=9)
         axes.grid(alpha=0.3)
-    grid[-1][0].set(xlabel=table.x, ylabel=table.unit)
+    for line in grid:
+        line[0].set_ylabel(table.unit)
+    grid[-1][0].set_xlabel(table.x)
     named = {
         name: mark
         for axes in grid.flat

@@ -774,7 +774,9 @@ def improvement_rows(table: Table, runs: dict[scores.Name, np.ndarray]) -> list[
         if tasks:
             pairs = [(runs[row, table.ours], runs[row, other]) for row in tasks]
             mean, low, high = scores.probability_of_improvement(pairs)
-            rows.append([other, f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]", len(tasks)])
+            rows.append(
+                [table.called(other), f"{mean:.2f}", f"[{low:.2f}, {high:.2f}]", len(tasks)]
+            )
     return rows
 
 
