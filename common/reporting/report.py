@@ -557,13 +557,15 @@ def made_line(table: Table, there: Stored, preset: str, edition: Edition) -> str
     script = edition.relative(ROOT / "papers" / f"{table.slot}.py")
     seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
     size = planning.gigabytes(planning.data_bytes(table.cells(preset)))
+    takes = "nothing is trained for it"
+    if seconds:
+        estimate = f"<span class=estimate>, {text(size)} of data</span>"
+        takes = f"{text(planning.duration(seconds))} of one core{estimate}"
     published = PUBLISHED / table.paper / f"{table.name}.csv"
     theirs = f" Published: {link(edition.relative(published), published.name)}."
     return (
         f"<p class=facts><b>{preset}</b>, {text(state_of(table, there))}. "
-        f"<code>{link(script, command)}</code>, "
-        f"{text(planning.duration(seconds))} of one core"
-        f"<span class=estimate>, {text(size)} of data</span>. "
+        f"<code>{link(script, command)}</code>, {takes}. "
         f"{files_line(table, there, edition)}{theirs if published.exists() else ''}</p>"
         f"<details class=facts><summary>How it was made</summary>"
         f"{text(facts_line(table, there, preset))}</details>"
@@ -582,11 +584,15 @@ def facts_line(table: Table, there: Stored, preset: str) -> str:
         count = f"{len(there.outdated)} of {len(there.entries)} entries"
         reasons = ", ".join(dict.fromkeys(there.outdated.values()))
         made_by = f"made by {there.maker} ({count}: {reasons}); "
+    trained = "nothing was trained for it"
+    if machine:
+        trained = (
+            f"{planning.duration(seconds)} of one core on {machine['processor']} "
+            f"({machine['device']}, kernels {machine['kernels']})"
+        )
     return (
         f"preset {preset}, from {there.source} (results/{kind}/{preset}/{table.slot}.json); "
-        f"{made_by}{facts['unit']}; {facts['score']}; {planning.duration(seconds)} of one core on "
-        f"{machine.get('processor', '?')} ({machine.get('device', '?')}, kernels "
-        f"{machine.get('kernels', '?')}); {versions}"
+        f"{made_by}{facts['unit']}; {facts['score']}; {trained}; {versions}"
     )
 
 
@@ -597,7 +603,7 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
     rows, columns = figures.labels(there.entries)
     if len(columns) < 2 or len(there.entries) < FULL * len(rows) * len(columns):
         return ""
-    compared_to = scores.comparisons(there.entries, writer.spreads(table), table.published_runs)
+    compared_to = writer.compared(table, there.entries)
     of_name = {entry.name: entry for entry in there.entries}
 
     turned = len(columns) > max(MANY + 2, len(rows)) and not table.published()
@@ -618,6 +624,8 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
         for row in rows
     )
     legend = f". {LEGEND}" if table.published() else f". Ours, {SPREAD}."
+    if table.times:
+        legend = f". Ours above those of the authors' machine, {SPREAD}."
     content = f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
     return framed(content, caption + legend, "grid" if len(columns) < MANY else "grid many")
 
@@ -720,12 +728,13 @@ def small(png: bytes) -> bytes:
     """
     from PIL import Image
 
-    full = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-    colors, places, counts = np.unique(
-        full.reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    full = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    codes, places, counts = np.unique(
+        full @ [65536, 256, 1], return_inverse=True, return_counts=True
     )
-    kept = colors[np.argsort(-counts, kind="stable")[:COLORS]].astype(int)
-    nearest = [np.abs(kept - color).sum(1).argmin() for color in colors.astype(int)]
+    colors = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1)
+    kept = colors[np.argsort(-counts, kind="stable")[:COLORS]]
+    nearest = [np.abs(kept - color).sum(1).argmin() for color in colors]
     picture = Image.fromarray(np.array(nearest, np.uint8)[places].reshape(full.shape[:2]), "P")
     picture.putpalette(kept.ravel().tolist())
     content = io.BytesIO()

@@ -111,6 +111,7 @@ class Table:
         decimals: rounding in the CSV, that of the published table.
         published_runs: seeds behind a published number; published_sem: its +- is the standard
             error, not the sd.
+        times: the numbers are times of a machine, which published ones are not comparable with.
         ours: the column of the paper's method, where rows are tasks and columns methods.
         draw: (table, shown entries, path, preset) -> None; None for `figures.bars`.
         x: what learning curves are drawn over.
@@ -128,6 +129,7 @@ class Table:
     decimals: int = 1
     published_runs: int = 5
     published_sem: bool = False
+    times: bool = False
     ours: str | None = None
     draw: Callable | None = None
     x: str = "update rounds"

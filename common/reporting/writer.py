@@ -66,15 +66,22 @@ def spreads(table: Table) -> dict[Name, tuple[float, float | None]]:
     }
 
 
+def compared(table: Table, shown: list[Shown]) -> dict[Name, scores.Comparison]:
+    """How entries stand to their published numbers; times of another machine say nothing."""
+    if table.times:
+        return {}
+    return scores.comparisons(shown, spreads(table), table.published_runs)
+
+
 def rows_of(table: Table, shown: list[Shown]) -> list[list[str]]:
     """Rows of HEADER."""
     published = table.published()
-    compared = scores.comparisons(shown, spreads(table), table.published_runs)
+    of_name = compared(table, shown)
     decimals = table.decimals
     rows = []
     for entry in shown:
         facts = entry.summary
-        comparison = compared.get(entry.name)
+        comparison = of_name.get(entry.name)
         mean, std = published.get(entry.name, (None, None))
         gap = ""
         if comparison and facts.mean is not None and mean is not None:

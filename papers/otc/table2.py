@@ -35,6 +35,7 @@ TABLE = Table(
     "time of one update with and without matching",
     entries,
     unit="milliseconds",
+    times=True,
     options=Options(),
     names=NAMES,
 )
