@@ -339,6 +339,7 @@ def tally(lines: Sequence[claims.Line]) -> dict[str, int]:
 def sentence(lines: Sequence[claims.Line]) -> str:
     """What reproduced at each preset, in words; the best preset first."""
     parts: list[str] = []
+    counted: set[tuple[str, str]] = set()
     for preset in SHOWN_PRESETS:
         tested = [
             line
@@ -349,8 +350,11 @@ def sentence(lines: Sequence[claims.Line]) -> str:
             continue
         counts = tally(tested)
         one = f"{counts['holds']} of {len(tested)} claims hold"
+        said = {(line.where, line.claim) for line in tested}
         if parts:
-            one = f"{counts['holds']} of the {len(tested)} others"
+            others = f"the {len(tested)} others" if said.isdisjoint(counted) else f"{len(tested)}"
+            one = f"{counts['holds']} of {others}"
+        counted |= said
         wrong = counts["contradicted"]
         open_ones = counts["undecided"]
         parts.append(
