@@ -23,7 +23,9 @@ DEPARTURES = [
         "length of the offline phase",
         "not given, though Table 1 is relative to it",
         "",
-        "200,000 updates (TD3+BC 100,000); the plateau check is ablation_offline.py",
+        "200,000 updates (TD3+BC 100,000), by standard's check: doubling has to add less than 5 "
+        "points (ablation_offline.py). Its updates times rates are those of 200,000 for BCQ, of "
+        "160,000 for AWAC",
         option="OFFLINE_UPDATES",
     ),
     Departure(
