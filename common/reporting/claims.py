@@ -279,7 +279,8 @@ def estimate(samples: list[np.ndarray], weights: Sequence[int] | None = None) ->
     Args:
         weights: of the strata; the same by default.
     """
-    share = np.array(weights or [1] * len(samples)) / sum(weights or [1] * len(samples))
+    counts = np.array(weights or [1] * len(samples))
+    share = counts / counts.sum()
     mean = float(share @ [sample.mean() for sample in samples])
     alike = all(np.ptp(sample) == 0 for sample in samples)
     if min(map(len, samples)) < (LEAST_ALIKE if alike else 2):
@@ -344,13 +345,13 @@ def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
     independent = strata(claim.pairs, last) if last else None
     if samples is None or independent is None:
         return Verdict("not run", why=f"{claim.table} is not complete")
-    side, p, why = tested(claim, samples, estimate(*independent))
-    mean, low, high = interval(*independent)
+    of_mean = estimate(*independent)
+    side, p, why = tested(claim, samples, of_mean)
+    low, high = of_mean.interval()
     if claim.share:
         low, high = (100 * end for end in scores.exact_interval(*scores.hits_of(samples[0])))
-    numbers = Verdict(
-        side, mean, scores.bound(low), scores.bound(high), sum(map(len, independent[0])), p, why=why
-    )
+    count = sum(map(len, independent[0]))
+    numbers = Verdict(side, of_mean.mean, scores.bound(low), scores.bound(high), count, p, why=why)
     premise = verdict(claim.premise, read) if claim.premise else None
     if claim.premise and premise and premise.word != "holds":
         reason = "not run" if premise.word == "not run" else "not so here"

@@ -800,10 +800,9 @@ def others(page: Page, edition: Edition) -> None:
     """Runs of this machine that are no evidence: preset smoke, and other seeds or settings."""
     page.heading(2, "Other runs", "others")
     rows = other_rows(edition) if edition.source is not committed else []
-    says = "Runs at preset smoke, and with seeds or settings of their own (results/runs): none."
-    if rows:
-        says = says.replace("none", f"{len(rows)} entries, which decide nothing above")
-    page.paragraph(says, "facts")
+    what = "Runs at preset smoke, and with seeds or settings of their own (results/runs)"
+    found = f"{len(rows)} entries, which decide nothing above" if rows else "none"
+    page.paragraph(f"{what}: {found}.", "facts")
     header = ["table", "preset", "row", "column", "mean", "n"]
     if rows:
         page.table(rows, header, "Numbers of these runs, as their files have them", folded=True)

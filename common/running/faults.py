@@ -74,15 +74,13 @@ def exit_code(go: Callable[[], int], again: str = "the same command continues") 
         return code
     except Failed:
         return 1
-    except BrokenPipeError as error:
-        if nobody_reads():
-            return PIPE
-        return said(f"error: {one_line(error)}", 1)
     except Busy as error:
         return said(f"error: {one_line(error)}", 3)
     except KeyboardInterrupt as stop:
         return said(f"\ninterrupted; {again}", getattr(stop, "code", 130))
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and nobody_reads():
+            return PIPE
         return said(f"error: {one_line(error)}", 2 if is_input(error) else 1)
 
 

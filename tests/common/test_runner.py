@@ -299,7 +299,6 @@ SLOW_TABLE = """
 import sys, time
 from dataclasses import replace
 from datetime import datetime
-from types import SimpleNamespace
 from common.reporting import script
 from papers.omar import experiment, table4
 
