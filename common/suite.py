@@ -20,6 +20,7 @@ from common.reporting import (
     claims,
     departures,
     export,
+    findings,
     planning,
     readme,
     reference,
@@ -103,8 +104,8 @@ def print_claims(request: Request) -> int:
     claims.write(lines, path)
     widths: list[int | None] = [18, 44, 18, None, None, None, None, None, 16, 36]
     for paper in catalogue.papers():
-        rows = report.claim_rows(lines, paper)
-        print(f"\n{paper}\n{for_people(rows, report.CLAIM_HEADER, widths)}")
+        rows = findings.claim_rows(lines, paper)
+        print(f"\n{paper}\n{for_people(rows, findings.CLAIM_HEADER, widths)}")
     print(f"\n{for_people(claims.counts(lines), claims.COUNTS)}\n\n{path}")
     return 0
 

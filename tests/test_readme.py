@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from common import suite
-from common.reporting import catalogue, readme, report
+from common.reporting import catalogue, readme, report, section
 from common.reporting.tables import REFERENCE
 from common.running.provenance import ROOT
 
@@ -155,7 +155,7 @@ def test_a_picture_keeps_the_colours_of_its_lines():
     lines[0] = np.stack([rare % 256, rare // 256, rare % 7], 1)
     content = io.BytesIO()
     Image.fromarray(lines).save(content, format="PNG")
-    small = np.asarray(Image.open(io.BytesIO(report.small(content.getvalue()))).convert("RGB"))
+    small = np.asarray(Image.open(io.BytesIO(section.small(content.getvalue()))).convert("RGB"))
     assert (small[1:] == lines[1:]).all() and (small[0] != lines[0]).any()
 
 

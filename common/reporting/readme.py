@@ -20,7 +20,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from common.reporting import catalogue, claims, departures, planning, regression, report
+from common.reporting import (
+    catalogue,
+    claims,
+    departures,
+    findings,
+    planning,
+    regression,
+    report,
+)
 from common.reporting.stored import Stored, committed, short, state_of
 from common.reporting.tables import REFERENCE, Table
 from common.running.cells import PRESETS
@@ -254,7 +262,7 @@ def review_block(paper: str) -> str:
     """
     tables = {(claim.place, claim.says): claim.table for claim in claims.of_paper(paper)}
     rows = []
-    for line in report.best_lines(ledger_of(paper)):
+    for line in findings.best_lines(ledger_of(paper)):
         table = catalogue.table(f"{paper}/{tables[line.where, line.claim]}")
         there = committed(table, line.preset)
         seconds = sum(entry.made.get("seconds", 0) for entry in there.entries) if there else 0
@@ -278,7 +286,7 @@ def review_block(paper: str) -> str:
         "data",
         "verdict",
     ]
-    return f"**Results.** {report.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
+    return f"**Results.** {findings.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
 
 
 def measured(line: claims.Line) -> str:

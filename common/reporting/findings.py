@@ -1,0 +1,134 @@
+"""What of the papers reproduced, in words: of the ledger's lines the best of every claim, their
+counts, and the strongest evidence on either side.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from common.reporting import claims
+from common.running.cells import PRESETS
+
+SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
+# Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
+SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
+FEWEST = 3  # runs behind what the first screen shows
+CLAIM_HEADER = [
+    "where",
+    "claim",
+    "holds if",
+    "preset",
+    "verdict",
+    "mean [95 % interval]",
+    "n",
+    "p (Holm)",
+    "made by",
+    "why",
+]
+
+
+def best_lines(lines: Iterable[claims.Line]) -> list[claims.Line]:
+    """Of every claim the line of its largest preset that says something."""
+    order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
+    best: dict[tuple, claims.Line] = {}
+    for line in lines:
+        key = (line.paper, line.where, line.claim)
+        known = best.get(key)
+        if known is None or rank(line, order) < rank(known, order):
+            best[key] = line
+    return [*best.values()]
+
+
+def rank(line: claims.Line, order: dict[str, int]) -> tuple[bool, int]:
+    """Sorts lines of one claim: those that were run first, the largest preset first."""
+    return line.verdict in ("not run", "stale"), order[line.preset]
+
+
+def spectrum(lines: Sequence[claims.Line]) -> dict[str, int]:
+    """How many claims there are of each kind of SPECTRUM, and of other verdicts."""
+    words = [f"{line.alone} alone" if line.alone else line.verdict for line in lines]
+    return {word: words.count(word) for word in dict.fromkeys((*SPECTRUM, *words))}
+
+
+def tally(lines: Sequence[claims.Line]) -> dict[str, int]:
+    """How many claims have which verdict."""
+    return {
+        word: sum(line.verdict == word for line in lines)
+        for word in claims.VERDICTS
+        if word in ("holds", "contradicted", "undecided") or any(x.verdict == word for x in lines)
+    }
+
+
+def sentence(lines: Sequence[claims.Line]) -> str:
+    """What reproduced at each preset, in words; the best preset first."""
+    parts: list[str] = []
+    counted: set[tuple[str, str]] = set()
+    for preset in SHOWN_PRESETS:
+        tested = [
+            line
+            for line in lines
+            if line.preset == preset and line.verdict in ("holds", "contradicted", "undecided")
+        ]
+        if not tested:
+            continue
+        counts = tally(tested)
+        one = f"{counts['holds']} of {len(tested)} claims hold"
+        said = {(line.where, line.claim) for line in tested}
+        if parts:
+            others = f"the {len(tested)} others" if said.isdisjoint(counted) else f"{len(tested)}"
+            one = f"{counts['holds']} of {others}"
+        counted |= said
+        wrong = counts["contradicted"]
+        open_ones = counts["undecided"]
+        parts.append(
+            f"At preset {preset} {one}, {wrong or 'none'} {'is' if wrong < 2 else 'are'} "
+            f"contradicted, {open_ones or 'none'} undecided{leaning(tested)}."
+        )
+    return " ".join(parts) or "Nothing has been run yet."
+
+
+def leaning(lines: Sequence[claims.Line]) -> str:
+    """What undecided claims would be without the correction for the others, in words."""
+    alone = [line.alone for line in lines]
+    numbers = [
+        f"{alone.count(word)} more would {verb}"
+        for word, verb in (("holds", "hold"), ("contradicted", "be contradicted"))
+        if word in alone
+    ]
+    return f" (tested alone, {' and '.join(numbers)})" if numbers else ""
+
+
+def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
+    """The claim with this verdict that chance explains least, those of the best preset first;
+    numbers without any spread, which have no chance to them, come last, and those of a run or two
+    not at all.
+    """
+    decided = [line for line in lines if line.verdict == verdict and line.p and line.n >= FEWEST]
+    if not decided:
+        return None
+    order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
+    return min(decided, key=lambda line: (not float(line.p), order[line.preset], float(line.p)))
+
+
+def evidence(line: claims.Line) -> str:
+    """A claim's numbers, in words."""
+    numbers = f"{line.interval} {line.unit}, n = {line.n}, {line.chance}, preset {line.preset}"
+    return f"{numbers}; {line.why}" if line.why else numbers
+
+
+def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
+    """Rows of CLAIM_HEADER of a paper's part of the ledger."""
+    return [
+        [
+            line.where,
+            line.claim,
+            line.test,
+            line.preset,
+            line.verdict,
+            line.interval,
+            line.n,
+            line.p,
+            line.maker,
+            line.why,
+        ]
+        for line in lines
+        if line.paper == paper
+    ]
