@@ -307,9 +307,9 @@ def uncoordinated_teams(task: str, kind: str) -> dict[str, list[Parameters]]:
     """Every combination of medium and expert, one policy an agent, by the qualities' initials:
     "MM", "ME", "EM", "EE".
 
-    The paper has every combination in equal parts, and does not say of how many trainings the
-    policies are. Snapshots of one training hardly miscoordinate: the early gait goes with the late
-    one. Policies of different trainings do.
+    The paper has every combination in equal parts, of a medium and an expert policy of one
+    training. Ours of one hardly miscoordinate: the early gait goes with the late one. Policies of
+    different trainings do.
 
     Args:
         kind: "runs", agent i plays policies of run i, and of run 0 again after the last; or

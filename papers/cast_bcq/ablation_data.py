@@ -1,8 +1,9 @@
 """Uncoordinated data of two trainings beside those of one (ambiguity A4).
 
-The paper does not say of how many trainings its uncoordinated policies are. Snapshots of one hardly
+The paper takes its medium and its expert policy from one training. Ours of one hardly
 miscoordinate: every mixed team plays about as well as the medium one. Agents of two trainings have
-never met, and every combination of them miscoordinates. The column "data" is the data's own score.
+never met, and every combination of them miscoordinates, which is what the paper is about; they are
+the default. The column "data" is the data's own score.
 """
 
 from common.reporting import script

@@ -46,14 +46,20 @@ def within(weights: Tensor, epsilon: float) -> Tensor:
 
 
 def value_deviation(
-    next_value: Tensor, q: Tensor, reward: Tensor, gamma: float, epsilon: float
+    next_value: Tensor,
+    q: Tensor,
+    reward: Tensor,
+    terminal: Tensor,
+    gamma: float,
+    epsilon: float,
 ) -> Tensor:
     """MABCQ's value deviation, within 1 +- epsilon: 1 + (V(s') - E V) / |E V|, any shape.
 
-    E V = (Q(s, a_i) - r) / gamma.
+    E V = (Q(s, a_i) - r) / gamma. Behind the end there is no V(s') to deviate: 1.
     """
     expected = (q - reward) / gamma
-    return within(1 + (next_value - expected) / (expected.abs() + 1e-6), epsilon)
+    deviation = (next_value - expected) / (expected.abs() + 1e-6)
+    return within(1 + (1 - terminal) * deviation, epsilon)
 
 
 def transition_normalisation(mean: Tensor, mean_with_next: Tensor, epsilon: float) -> Tensor:
@@ -113,7 +119,9 @@ class MABCQ(ProposingBCQ):
         config = self.config
         mean, _ = self.vae.encode(batch.obs, batch.action)
         mean_with_next, _ = self.inverse.encode(pair, batch.action)
-        weights = value_deviation(next_value, q, batch.reward, config.gamma, config.epsilon)
+        weights = value_deviation(
+            next_value, q, batch.reward, batch.terminal, config.gamma, config.epsilon
+        )
         weights = weights * transition_normalisation(mean, mean_with_next, config.epsilon)
         return weights / weights.mean(-1, keepdim=True)
 

@@ -35,9 +35,10 @@ DEPARTURES = [
         "",
         (
             "everything, all methods: like is compared with like, and with own joints alone "
-            "Hopper and Walker2d can hardly be balanced. Own joints and the torso's five numbers "
-            "beside it, and the archive's reading (CAST-BCQ and MABCQ everything, I-BCQ and "
-            "ICQ-MA own joints and torso)"
+            "Hopper and Walker2d can hardly be balanced (no script runs that: "
+            "observation=own_joints). Own joints and the torso's five numbers beside it, and the "
+            "archive's reading (CAST-BCQ and MABCQ everything, I-BCQ and ICQ-MA own joints and "
+            "torso)"
         ),
         option="observation=own_joints_torso",
         effect=on_one_robot("A1: own joints and torso"),
@@ -46,7 +47,7 @@ DEPARTURES = [
         "A2 what unmasked agents do in Eq. 8",
         "the joint policy's actions",
         "",
-        "the best of ten joint candidates",
+        "the best of the joint candidates",
         option="others=data",
         effect=on_one_robot("A2: others from the data"),
     ),
@@ -72,6 +73,13 @@ DEPARTURES = [
         "",
         "every combination of medium and expert, eight for Hopper; parts are equal in rows, not in "
         "trajectories, as bad teams fall early",
+    ),
+    Departure(
+        "one data set of each kind",
+        "not said",
+        "",
+        "all seeds learn from the same rows, robots and battles alike: intervals are of training, "
+        "not of the data nor of the policies behind them",
     ),
     Departure(
         "A4 whose policies the uncoordinated agents play",
@@ -183,7 +191,7 @@ DEPARTURES = [
     ),
     Departure(
         "networks",
-        "BCQ's",
+        "not given",
         "",
         "two hidden layers of one width: 400 for critics and values, 752 for VAEs; VAEs of 256 "
         "are what makes preset paper affordable (benchmarks/cast_bcq.txt)",
@@ -270,9 +278,9 @@ DEPARTURES = [
         "MABCQ on robots",
         "its paper",
         "",
-        "value deviation by (Q - r) / gamma; transition normalisation by two VAEs, whose latent "
-        "means' densities stand for those of actions; each within 1 +- 0.8, their product with "
-        "mean 1 over the minibatch",
+        "value deviation by (Q - r) / gamma, 1 behind the end; transition normalisation by two "
+        "VAEs, whose latent means' densities stand for those of actions; each within 1 +- 0.8, "
+        "their product with mean 1 over the minibatch",
         option="epsilon",
     ),
     Departure(
@@ -304,7 +312,8 @@ DEPARTURES = [
         "joint candidates",
         "n",
         "",
-        "candidate j pairs the j-th proposal of every agent: ten joint actions, not 10^N",
+        "candidate j pairs the j-th proposal of every agent: n joint actions, not n^N; ten at "
+        "paper, five below",
         option="candidates",
     ),
     Departure(

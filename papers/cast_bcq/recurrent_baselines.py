@@ -152,8 +152,8 @@ class RecurrentMABCQ(RecurrentBCQ):
     def weights(self, lanes: Lanes, logits: Tensor, following: Tensor, q: Tensor) -> Tensor:
         """[M, P, L, N] of every transition, with mean 1; the inverse model learns on the way."""
         config = self.config
-        reward = lanes.reward.unsqueeze(-1)
-        weights = value_deviation(following, q, reward, config.gamma, config.epsilon)
+        reward, terminal = lanes.reward.unsqueeze(-1), lanes.terminal.unsqueeze(-1)
+        weights = value_deviation(following, q, reward, terminal, config.gamma, config.epsilon)
         if config.transitions:
             log_prob = chosen(logits.log_softmax(-1), lanes.action)
             log_ratio = log_prob - self.clone_inverse(lanes)

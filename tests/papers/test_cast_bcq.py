@@ -58,7 +58,13 @@ from papers.cast_bcq.cast import (
     joint_errors,
     joint_target,
 )
-from papers.cast_bcq.claims import beyond, beyond_the_best, first_beyond_others, mean_gap
+from papers.cast_bcq.claims import (
+    beyond,
+    beyond_the_best,
+    first_beyond_others,
+    mean_gap,
+    middle,
+)
 from papers.cast_bcq.config import METHODS, PRESETS
 from papers.cast_bcq.contributions import (
     Subteams,
@@ -318,9 +324,14 @@ def test_a_member_does_not_depend_on_the_others_and_resumes(stream, kind):
 
 def test_mabcq_weights_by_hand():
     one = torch.ones(1, 1, 1)
-    # V(s') = 3, E V = (2.98 - 1) / 0.99 = 2: half more than expected
-    torch.testing.assert_close(value_deviation(3 * one, 2.98 * one, one, 0.99, 0.8), 1.5 * one)
-    torch.testing.assert_close(value_deviation(9 * one, 2.98 * one, one, 0.99, 0.8), 1.8 * one)
+
+    def deviation(next_value: float, terminal: float):
+        """E V = (2.98 - 1) / 0.99 = 2."""
+        return value_deviation(next_value * one, 2.98 * one, one, terminal * one, 0.99, 0.8)
+
+    torch.testing.assert_close(deviation(3.0, 0.0), 1.5 * one)
+    torch.testing.assert_close(deviation(9.0, 0.0), 1.8 * one)
+    torch.testing.assert_close(deviation(9.0, 1.0), one)
     mean, sharp = torch.tensor([[[[0.0, 0.6]]]]), torch.tensor([[[[0.0, 0.0]]]])
     torch.testing.assert_close(
         transition_normalisation(mean, sharp, 0.8), one * torch.tensor(-0.18).exp()
@@ -756,17 +767,25 @@ def scored(*scores, **facts):
 
 def test_differences_of_the_ledger_by_hand():
     assert beyond("random_score")([scored(5.0, None, random_score=2.0)]) == {0: 3.0, 1: None}
-    walker, others = (
-        [scored(9.0), scored(5.0)],
-        [scored(3.0), scored(1.0), scored(2.0), scored(2.0)],
-    )
-    assert first_beyond_others(walker + others) == {0: 4.0 - (2.0 + 0.0) / 2}
-    assert mean_gap(walker + others) == {0: (4.0 + 2.0 + 0.0) / 3}
+    data = {"walker": 10.0, "hopper": 20.0, "cheetah": 40.0}
+    scores = {"walker": (9.0, 5.0), "hopper": (3.0, 1.0), "cheetah": (2.0, 2.0)}
+    pairs = [
+        scored(score, data_score=data[robot]) for robot, pair in scores.items() for score in pair
+    ]
+    # 40, 10 and 0 % of the data's score
+    assert first_beyond_others(pairs) == {0: 40 - (10 + 0) / 2}
+    assert first_beyond_others([scored(9.0, data_score=0.0), *pairs[1:]]) == {0: None}
+    assert mean_gap(pairs) == {0: (4.0 + 2.0 + 0.0) / 3}
     assert mean_gap([scored(None), scored(1.0)]) == {0: None}
     # Of the first group the second result is the best other, of the second group the third
     groups = [scored(3.0, 5.0), scored(4.0, 2.0), scored(0.0, 3.0)]
     groups += [scored(1.0, 1.0), scored(None, None), scored(9.0, 2.0)]
-    assert beyond_the_best(3)(groups) == {0: (3 - 4 + 1 - 9) / 2, 1: (5 - 2 + 1 - 2) / 2}
+    assert beyond_the_best(3)(groups) == {0: 1 - 9, 1: 1 - 2}  # more than half of two: both
+
+
+def test_most_of_six_are_won_where_four_are():
+    assert middle([5.0, -9.0, 1.0, 2.0, -8.0, 3.0]) == 1
+    assert middle([5.0, -9.0, -1.0, 2.0, -8.0, 3.0]) == -1
 
 
 def test_observations_are_named_and_joint_methods_always_see_everything():
