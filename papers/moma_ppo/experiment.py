@@ -27,6 +27,7 @@ from papers.moma_ppo.config import (
     model_layers,
     preset_of,
     qualities,
+    seeds_of,
     sizes_of,
 )
 
@@ -98,10 +99,11 @@ def cell(
     sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
     what = {"task": task, "quality": quality, "view": mapped, "method": method}
-    names = ("seeds", "updates", "data_size", "evaluations", "averaged", "episodes", "batch_size")
+    names = ("updates", "data_size", "evaluations", "averaged", "episodes", "batch_size")
+    usual = {"seeds": seeds_of(preset, task, view)} | {name: sizes[name] for name in names}
     layers = [
         Layer("this script", what),
-        Layer(f"preset {preset}", {name: sizes[name] for name in names}, {"": sizes_of(task)}),
+        Layer(f"preset {preset}", usual, {"": sizes_of(task)}),
         *hyper_layers(preset, task, method),
     ]
     words = [task, mapped, quality, method]

@@ -1,10 +1,12 @@
 """What every method of Table 4 was given: gradient steps, rows of data or rollouts in one of them,
 core-seconds, and whether its curve was flat.
 
-A curve is flat if the mean of its last quarter is less than 0.05 above that of the quarter before
-it; what is not flat yet was cut short, whoever it is. Core-seconds are a seed's, evaluations
-included. World models are trained once for all seeds and views that learn in them: theirs are of a
-whole ensemble. Why methods get what they get is in config.py.
+A curve is flat if the mean of its last quarter is within 0.05 of that of the quarter before it,
+seeds averaged; the largest and the least gain are those of the method's rows of Table 4. A method
+with a row that gains more was cut short, whoever it is, and one that loses more is past its best:
+the rule is to train it again for twice as long before its scores are read. Core-seconds are a
+seed's, evaluations included. World models are trained once for all seeds and views that learn in
+them: theirs are of a whole ensemble. Why methods get what they get is in config.py.
 """
 
 import common.reporting  # noqa: F401  (finds the environment first)
@@ -55,10 +57,23 @@ def seconds(results: list[dict]) -> dict[int, float | None]:
     return {i: result["seconds"] / len(result["seeds"]) for i, result in enumerate(results)}
 
 
-def gain(results: list[dict]) -> dict[int, float | None]:
-    """What the last quarter of a curve is above the one before, of every seed of every result."""
-    curves = [seed["curve"] for result in results for seed in result["seeds"]]
-    return dict(enumerate(gain_of(curve) for curve in curves))
+def gains(results: list[dict]) -> list[float]:
+    """What the last quarter of a curve is above the one before, a mean over the seeds of every
+    result that has curves.
+    """
+    found = [[gain_of(seed["curve"]) for seed in result["seeds"]] for result in results]
+    known = [[gain for gain in of_seeds if gain is not None] for of_seeds in found]
+    return [float(np.mean(of_seeds)) for of_seeds in known if of_seeds]
+
+
+def largest_gain(results: list[dict]) -> dict[int, float | None]:
+    """Of a method's rows, see `gains`; nothing without curves."""
+    return {0: max(gains(results), default=None)}
+
+
+def least_gain(results: list[dict]) -> dict[int, float | None]:
+    """Of a method's rows, see `gains`; nothing without curves."""
+    return {0: min(gains(results), default=None)}
 
 
 def gain_of(curve: list[float | None]) -> float | None:
@@ -76,8 +91,10 @@ COLUMNS = {
     "gradient steps": steps,
     "rows a step": rows,
     "core-seconds a seed": seconds,
-    "gain of the last quarter": gain,
+    "largest gain of the last quarter": largest_gain,
+    "least gain of the last quarter": least_gain,
 }
+OF_CURVES = (largest_gain, least_gain)
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -93,9 +110,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 def shown(row: str, column: str, cells: list) -> Entry:
     """A number of a method; curves of few points have no quarters, and world models no scores."""
-    if COLUMNS[column] is gain and is_model(cells[0].config):
+    if COLUMNS[column] in OF_CURVES and is_model(cells[0].config):
         return Entry(row, column, (), missing="a world model has no score")
-    if COLUMNS[column] is gain and min(one.config["evaluations"] for one in cells) < LEAST_POINTS:
+    if (
+        COLUMNS[column] in OF_CURVES
+        and min(one.config["evaluations"] for one in cells) < LEAST_POINTS
+    ):
         return Entry(row, column, (), missing=f"fewer than {LEAST_POINTS} evaluations")
     return Entry(row, column, tuple(cells), COLUMNS[column])
 

@@ -674,6 +674,18 @@ def test_the_gain_of_a_curves_last_quarter():
     assert table4_budgets.gain_of([1.0, 2.0, 3.0, None]) is None
 
 
+def test_gains_are_of_rows_and_means_of_their_seeds():
+    def row(*curves):
+        return {"seeds": [{"curve": curve} for curve in curves]}
+
+    rising, falling = [0.0, 0.0, 0.0, 4.0], [0.0, 0.0, 3.0, 0.0]
+    results = [row(rising, [0.0] * 4), row(falling), row([1.0, 2.0])]
+    assert table4_budgets.gains(results) == [2.0, -3.0]
+    assert table4_budgets.largest_gain(results) == {0: 2.0}
+    assert table4_budgets.least_gain(results) == {0: -3.0}
+    assert table4_budgets.largest_gain(results[2:]) == {0: None}
+
+
 def test_what_methods_were_given_counts_their_world_models():
     entries = {
         (one.row, one.column): one for one in table4_budgets.TABLE.entries_at("quick", ANT_OPTIONS)
@@ -681,7 +693,7 @@ def test_what_methods_were_given_counts_their_world_models():
     of_models = entries["ant, world model", "gradient steps"]
     results = [{"config": one.config} for one in of_models.cells]
     assert of_models.value(results) == dict.fromkeys(range(4), 500.0)
-    assert entries["reacher, world model", "gain of the last quarter"].missing
+    assert entries["reacher, world model", "least gain of the last quarter"].missing
 
 
 def test_every_team_that_learned_in_a_model_is_audited_once():
