@@ -301,10 +301,13 @@ def ablated_ant(preset: str, options: dict, row: str, views: Sequence[str]) -> l
         beside=within_seeds,
     ) -> Entry:
         if not ablated:
-            return Entry(row, column, (), missing=f"left out of preset {preset}")
+            return left(column)
         changes = [change for group in groups for change in group]
         cells = tuple(made(view, **change) for view in ablated for change in changes)
         return Entry(row, column, cells, beside(value))
+
+    def left(column: str) -> Entry:
+        return Entry(row, column, (), missing=f"left out of preset {preset}")
 
     usual: dict = {}
     found = []
@@ -313,8 +316,9 @@ def ablated_ant(preset: str, options: dict, row: str, views: Sequence[str]) -> l
             pair = ({"variant": like}, {"variant": f"aleatoric {weight}{suffix}"})
             found.append(shown(f"{like} - aleatoric {weight}", [pair]))
     for label, change in VARIANTS.items():
-        if change and label not in left_out(preset):
-            found.append(shown(ours(label), [(usual, change)]))
+        if change:
+            there = label not in left_out(preset)
+            found.append(shown(ours(label), [(usual, change)]) if there else left(ours(label)))
     clipping = [(VARIANTS["no clipping"], usual)]
     found.append(shown("no clipping - MOMA-PPO, size", clipping, state_size))
     found.append(shown("no clipping - MOMA-PPO, length", clipping, rollout_length))
