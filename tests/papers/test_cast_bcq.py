@@ -1225,7 +1225,7 @@ def test_pictures_of_many_comparisons_have_room_for_all(tmp_path):
     assert (tmp_path / "claims.png").stat().st_size > 10_000
     lines = {claims.place_of(entry) for entry in shown_of(claims)}
     assert ("ours - bcq: uncoordinated", "hopper_3x1") in lines
-    assert ("ours - best of the others: mean of coordinated data", "one value") in lines
+    assert ("ours - best of the others: most coordinated data", "one value") in lines
 
 
 def test_the_grids_picture_needs_nothing_but_what_its_table_keeps(tmp_path, monkeypatch):
