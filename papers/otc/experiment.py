@@ -54,6 +54,10 @@ def make_cell(
     what = {"task": task, "quality": quality, "base": base, "strategy": strategy}
     rule = {"alpha": alpha, "adaptive": adaptive}
     defaults = [Layer("this script", what | rule), *layers(preset, base, task)]
+    if method == "balanced":  # its network learns as much as the learner's
+        usual = merged(defaults)
+        faster = usual["balanced"]["lr"] * usual["tuning_rate"]
+        defaults.append(Layer(f"preset {preset}", {"balanced": {"lr": faster}}))
     return Cell.of("otc", preset, words, defaults, changes or {}, seeds)
 
 

@@ -1,8 +1,9 @@
 """Figure 7: the number of agents: Cooperative Navigation with N agents, TD3+BC with OTC (d_q) and
 without.
 
-On uniform random actions TD3+BC stays near their mean, which is standing still: at its weight of
-2.5 policies moved at 2 to 3 % of the top speed after 500 to 10,000 updates, whatever the budget.
+TD3+BC's weight is that of its code for actions in the world's units, [-0.1, 0.1]: 250 of ours. At
+2.5 of ours it stays near the mean of uniform random actions, which is standing still, whatever the
+budget (2 to 3 % of the top speed after 500 to 10,000 updates).
 """
 
 from common.reporting import figures, script
@@ -28,7 +29,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table(
     "otc",
     "figure7",
-    "number of agents (offline policies hardly move)",
+    "number of agents",
     entries,
     "return",
     draw=figures.curves,

@@ -1,7 +1,5 @@
 """Figure 8: ablations on Cooperative Navigation with 4 and 6 agents, TD3+BC and d_q: alpha, and
-ways of choosing rows.
-
-Offline policies hardly move here, see figure7.py: what differs is how rows pull them off the mean.
+ways of choosing rows. TD3+BC's weight is as in figure7.py.
 """
 
 from common.reporting import figures, script
@@ -37,7 +35,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 TABLE = Table(
     "otc",
     "figure8",
-    "ablations on navigation (offline policies hardly move)",
+    "ablations on navigation",
     entries,
     "return",
     draw=figures.curves,

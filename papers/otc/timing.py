@@ -10,8 +10,8 @@ from common.running.program import Members
 from papers.otc.config import METHODS
 from papers.otc.training import OnlineTuning
 
-UPDATES = {"smoke": 2, "quick": 20, "standard": 20, "paper": 100}  # per turn
-TURNS = 3  # each turn is one measurement, reported as one "seed"
+UPDATES = {"smoke": 2, "quick": 10, "standard": 40, "paper": 100}  # per turn
+TURNS = 10  # each turn is one measurement, reported as one "seed"
 COMPARED = ("d_e", "d_q", "uniform")
 
 

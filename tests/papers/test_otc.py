@@ -20,6 +20,7 @@ from papers.otc import bremen, otc, ranking, table3, training, tuning
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
+from papers.otc.claims import part_ways, settling
 from papers.otc.config import METHODS
 from papers.otc.cql import DiscreteCQL, DiscreteCQLConfig
 from papers.otc.embedding import effective_dims
@@ -787,3 +788,23 @@ def test_bremen_of_a_member_does_not_depend_on_the_others(stream):
     torch.testing.assert_close(
         both.networks["critic"].flat[1:], alone.networks["critic"].flat, rtol=1e-3, atol=1e-4
     )
+
+
+def test_what_claims_read_off_alpha():
+    def run(*alpha):
+        return [{"seeds": [{"seed": 3, "alpha": [list(of_agents) for of_agents in alpha]}]}]
+
+    apart = run((1.0, 1.0), (1.5, 0.8))
+    assert part_ways(apart) == {3: 100.0}
+    assert part_ways(run((1.0, 1.0), (1.5, 1.2))) == {3: 0.0}
+    assert settling(0, apart) == {3: None}  # two deployments settle nothing
+    alpha = [(9.0,), (1.0,), (1.1,), (1.1,), (0.55,)]
+    assert settling(0, run(*alpha)) == {3: pytest.approx((10 + 0 + 50) / 3)}
+
+
+def test_balanced_replay_learns_as_fast_as_its_learner():
+    def of(method, preset="standard"):
+        return make_cell(preset, "hopper", "medium", "bcq", method).config
+
+    assert of("balanced")["balanced"]["lr"] == 4 * of("uniform")["balanced"]["lr"]
+    assert of("balanced", "paper")["balanced"] == of("uniform", "paper")["balanced"]
