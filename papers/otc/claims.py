@@ -147,15 +147,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
             )
             for agent in range(2)
         ]
-        shown += [
-            Entry(
-                f"last changes of agent {agent}'s alpha, %",
-                place,
-                (adaptive,),
-                functools.partial(settling, agent),
-            )
-            for agent in range(2)
-        ]
+        for agent in range(2):
+            row = f"last changes of agent {agent}'s alpha, %"
+            if adaptive.config["deployments"] > LATER:
+                shown.append(Entry(row, place, (adaptive,), functools.partial(settling, agent)))
+            else:
+                shown.append(Entry(row, place, (), missing=f"fewer than {LATER + 1} deployments"))
         shown.append(
             Entry("alphas part ways, % of seeds", place, (adaptive,), part_ways, share=True)
         )
