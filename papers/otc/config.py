@@ -113,8 +113,9 @@ METHODS = {
 }
 
 # Three episodes of a robot made verdicts of quick noise: they leave 12 points of a difference on
-# halfcheetah replay, 20 on walker2d medium. 48 leave 3 and 5, below the spread of seeds. Elsewhere episodes are cheap:
-# there a curve's points between are means of as many, or they would differ by their starts alone.
+# halfcheetah replay, 20 on walker2d medium. 48 leave 3 and 5, below the spread of seeds.
+# In point worlds episodes are cheap: the points of a curve between are means of as many, or they
+# would differ from the ends by their starts alone.
 COMPARED = {"robots": 48, "points": 100}
 
 # Ten seeds: at the sds measured at quick and the effects published, 80 % power for the mean over
