@@ -30,7 +30,7 @@ DATA_SIZE = "quick"
 CHEAPER: dict[str, dict] = {
     "generator of 256": {"vae_hidden": 256},
     "minibatches of 100": {"batch_size": 100},
-    "both": {"vae_hidden": 256, "batch_size": 100},
+    "generator of 256, minibatches of 100": {"vae_hidden": 256, "batch_size": 100},
     "others=data": {"others": "data"},
     "all three": {"vae_hidden": 256, "batch_size": 100, "others": "data"},
 }
