@@ -577,23 +577,20 @@ CLAIMS = [
     *(
         Claim(
             "6.2, Table 4b",
-            f"on the ant, {view.upper()}, MAIQL is below cloning",
+            f"on the ant, {view.upper()}, {said}",
             "claims",
-            on_ant_sets(view, "maiql", "ibc"),
-            below=0,
-            premise=walks(view, "maiql", "ibc"),
+            on_ant_sets(view, first, second),
+            below=bound,
+            premise=walks(view, first, second),
         )
-        for view in ("fo", "po")
-    ),
-    *(
-        Claim(
-            "6.2, Table 4b",
-            f"on the ant, {view.upper()}, fine-tuning MAIQL in the simulator does not help: it "
-            "gains less than 0.1",
-            "claims",
-            on_ant_sets(view, "maiql_ft", "maiql"),
-            below=0.1,
-            premise=walks(view, "maiql_ft", "maiql"),
+        for first, second, bound, said in (
+            ("maiql", "ibc", 0, "MAIQL is below cloning"),
+            (
+                "maiql_ft",
+                "maiql",
+                0.1,
+                "fine-tuning MAIQL in the simulator does not help: it gains less than 0.1",
+            ),
         )
         for view in ("fo", "po")
     ),
