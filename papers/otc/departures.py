@@ -45,8 +45,8 @@ DEPARTURES = [
         "per cent, formula not given",
         "",
         (
-            "100 (R_K - R_0) / abs(R_0) per seed on raw returns; score_gain, the difference of "
-            "normalised scores, is stored too, because R_0 can be near 0"
+            "100 (R_K - R_0) of a seed over abs(R_0), mean over seeds, on raw returns: over the "
+            "seed's own R_0 (stored, too) one seed near 0 outweighs all; no claim is in per cent"
         ),
     ),
     Departure(

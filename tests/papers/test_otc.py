@@ -16,7 +16,7 @@ from common.learning.bcq import BCQ, BCQConfig
 from common.learning.philox import Streams
 from common.learning.replay import Batch
 from common.running.program import Program
-from papers.otc import bremen, otc, ranking, table3, training, tuning
+from papers.otc import bremen, experiment, otc, ranking, table3, training, tuning
 from papers.otc.balanced import BalancedConfig, BalancedReplay, density_ratio_loss
 from papers.otc.baselines import AWAC, AWACConfig
 from papers.otc.bremen import BREMEN, BREMENConfig
@@ -808,3 +808,14 @@ def test_balanced_replay_learns_as_fast_as_its_learner():
 
     assert of("balanced")["balanced"]["lr"] == 4 * of("uniform")["balanced"]["lr"]
     assert of("balanced", "paper")["balanced"] == of("uniform", "paper")["balanced"]
+
+
+def test_improvement_is_in_percent_of_what_the_seeds_return_on_average():
+    firsts, lasts = (10.0, 0.001, None), (12.0, 5.001, None)
+    seeds = [
+        {"seed": seed, "first_return": first, "last_return": last}
+        for seed, (first, last) in enumerate(zip(firsts, lasts, strict=True))
+    ]
+    found = experiment.improvement([{"seeds": seeds}])
+    whole = (10 + 0.001) / 2
+    assert found == {0: pytest.approx(200 / whole), 1: pytest.approx(500 / whole), 2: None}
