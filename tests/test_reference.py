@@ -70,6 +70,8 @@ def test_quick_reference_says_what_it_was_made_with(table):
     assert shown and all(
         entry["state"] == "done" and entry["data"] and not entry["diverged"] for entry in shown
     )
+    for entry in facts["entries"]:
+        assert ("extra" in entry) <= table.draws_extra
 
 
 def means(name, preset="quick", paper="omar"):

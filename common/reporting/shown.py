@@ -30,8 +30,9 @@ class Shown:
         published_mean, published_std: None where nothing was printed.
         seeds, best: last and best score of every seed, see `by_data_set`.
         rounds, curves: of an entry made of one cell, its learning curve for every seed.
-        made: what the entry's JSON says besides: data, extra, seconds, and by cell the hash of its
-            configuration, its recipe and the kind of machine; {} while it is not done.
+        made: what the entry's JSON says besides: data, seconds, and by cell the hash of its
+            configuration, its recipe and the kind of machine; extra, what cells stored for the
+            table's picture, where it draws that; {} while it is not done.
         origin: constants and machine of the first cell's result; code and commits of all.
     """
 
@@ -89,13 +90,17 @@ def show(table: Table, preset: str, options: dict) -> list[Shown]:
     published = table.published()
     nothing = (None, None)
     return [
-        show_entry(entry, *published.get((entry.row, entry.column), nothing))
+        show_entry(entry, published.get((entry.row, entry.column), nothing), table.draws_extra)
         for entry in table.entries_at(preset, options)
     ]
 
 
-def show_entry(entry: Entry, published_mean: float | None, published_std: float | None) -> Shown:
-    """What is known of one entry."""
+def show_entry(
+    entry: Entry, published: tuple[float | None, float | None], with_extra: bool
+) -> Shown:
+    """What is known of one entry, its published mean and sd given; `with_extra`, also what its
+    cells stored for a picture.
+    """
     states = {cell.slot: work.paper(cell.paper).state(cell) for cell in entry.cells}
     undone = sorted({state for state in states.values() if state != "done"})
     results = [] if undone else results_of(entry)
@@ -108,11 +113,10 @@ def show_entry(entry: Entry, published_mean: float | None, published_std: float 
         tuple(states),
         entry.missing or "; ".join(undone) or "done",
         scores.summary(list(seeds.values()), entry.share),
-        published_mean,
-        published_std,
+        *published,
         seeds,
         **(learned(entry, results) if results else {}),
-        made=made_of(entry, results),
+        made=made_of(entry, results, with_extra),
         origin=origin_of(entry, results) if results else {},
     )
 
@@ -158,13 +162,14 @@ def learned(entry: Entry, results: list[dict]) -> dict[str, Any]:
     return facts
 
 
-def made_of(entry: Entry, results: list[dict]) -> dict[str, Any]:
+def made_of(entry: Entry, results: list[dict], with_extra: bool) -> dict[str, Any]:
     """What the JSON says of an entry's cells; numbers of the configuration have none."""
     if not results:
         return {} if entry.cells or entry.missing else {"data": {}}
     slots = [cell.slot for cell in entry.cells]
+    extra = {"extra": [result.get("extra") for result in results]} if with_extra else {}
     return {
-        "extra": [result.get("extra") for result in results],
+        **extra,
         "data": {slot: result["data"] for slot, result in zip(slots, results, strict=True)},
         "config": {cell.slot: cell.hash for cell in entry.cells},
         "recipe": {cell.slot: work.paper(cell.paper).data.recipes(cell) for cell in entry.cells},

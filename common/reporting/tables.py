@@ -114,6 +114,7 @@ class Table:
         times: the numbers are times of a machine, which published ones are not comparable with.
         ours: the column of the paper's method, where rows are tasks and columns methods.
         draw: (table, shown entries, path, preset) -> None; None for `figures.bars`.
+        draws_extra: it draws what cells store as `extra`, which the table's JSON then has.
         x: what learning curves are drawn over.
         options: a dataclass of what the script can be run with, and the defaults.
         decided: names of options that the table itself goes through, so that nobody can set them.
@@ -132,6 +133,7 @@ class Table:
     times: bool = False
     ours: str | None = None
     draw: Callable | None = None
+    draws_extra: bool = False
     x: str = "update rounds"
     options: Any = None
     decided: tuple[str, ...] = ()

@@ -96,6 +96,7 @@ TABLE = Table(
     unit="% reached, or return",
     options=GridOptions(),
     draw=draw,
+    draws_extra=True,
     x="updates",
     names=TITLES,
 )

@@ -91,6 +91,7 @@ TABLE = Table(
     entries,
     unit="% of states, or Q",
     draw=draw,
+    draws_extra=True,
     options=Options(),
     names=NAMES,
 )

@@ -68,6 +68,7 @@ TABLE = Table(
     entries,
     "return",
     draw=draw,
+    draws_extra=True,
     options=Options(),
 )
 
