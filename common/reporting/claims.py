@@ -20,8 +20,7 @@ import numpy as np
 
 from common.reporting import catalogue, scores
 from common.reporting.scores import LEVEL, Name, Student
-from common.reporting.stored import Source, Stored, here, judged
-from common.reporting.tables import Table
+from common.reporting.stored import Source, Stored, here, judged, once
 from common.running.files import write_csv
 
 VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
@@ -418,19 +417,6 @@ def values_of(paper: str, preset: str, source: Source) -> Callable[[str], Seeds 
     def read(name: str) -> Seeds | None:
         there = source(catalogue.table(f"{paper}/{name}"), preset)
         return finite(there) if there else None
-
-    return read
-
-
-def once(source: Source) -> Source:
-    """A source that looks at each table once."""
-    known: dict[tuple[str, str], Stored | None] = {}
-
-    def read(table: Table, preset: str) -> Stored | None:
-        key = (table.slot, preset)
-        if key not in known:
-            known[key] = source(table, preset)
-        return known[key]
 
     return read
 

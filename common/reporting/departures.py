@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from common.reporting import catalogue, claims
 from common.reporting.scores import Name
-from common.reporting.stored import Source, here, judged
+from common.reporting.stored import Source, here, judged, once
 from common.running.files import write_csv
 
 HEADER = [
@@ -143,7 +143,7 @@ def ledger(
         sources: the first that has the numbers counts; this machine's, then the reference, by
             default.
     """
-    readers = [claims.once(source) for source in sources]
+    readers = [once(source) for source in sources]
     lines = []
     for paper in catalogue.papers() if papers is None else papers:
         for departure in of_paper(paper):

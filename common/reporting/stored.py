@@ -147,6 +147,19 @@ def stored(table: Table, preset: str) -> Stored | None:
     return here(table, preset) or judged(table, preset)
 
 
+def once(source: Source) -> Source:
+    """A source that looks at each table once."""
+    known: dict[tuple[str, str], Stored | None] = {}
+
+    def read(table: Table, preset: str) -> Stored | None:
+        key = (table.slot, preset)
+        if key not in known:
+            known[key] = source(table, preset)
+        return known[key]
+
+    return read
+
+
 def changed_since(entry: Shown, present: Entry | None, facts: dict) -> str:
     """Why the present code would not make a reference's entry; "" where it would.
 

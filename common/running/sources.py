@@ -113,7 +113,12 @@ def code_hashes(roots: Iterable[str], root: Path = ROOT) -> dict[str, str]:
 
     A file is read once in a process: what is imported later is what was there when it began.
     """
-    return {name: _facts(root / name)["hash"] for name in closure(roots, root)}
+    return {**_hashes(closure(roots, root), root)}
+
+
+@functools.cache
+def _hashes(files: tuple[str, ...], root: Path) -> dict[str, str]:
+    return {name: _facts(root / name)["hash"] for name in files}
 
 
 @functools.cache
