@@ -44,7 +44,7 @@ def torch_form(on: bool) -> None:
     attention.native = (lambda *shapes: None) if on else NATIVE
 
 
-def compared(work: Callable[[], dict[str, float]]) -> dict[str, tuple[float, float, float]]:
+def compared(work: Callable[[], dict[str, float]]) -> dict[str, tuple[float, ...]]:
     """Median seconds of the parts of some work in torch and in the CPU form, and the median of
     their ratios.
     """
@@ -126,7 +126,7 @@ def epoch(of, model: WorldModelConfig, state_dim: int) -> Callable[[], dict[str,
     return work
 
 
-def show(part: str, numbers: tuple[float, float, float]) -> None:
+def show(part: str, numbers: tuple[float, ...]) -> None:
     plain, fused, ratio = numbers
     print(
         f"    {part:26s} torch {1e3 * plain:7.1f} ms, CPU form {1e3 * fused:7.1f} ms: "

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -67,7 +68,8 @@ def of_battles() -> None:
             made = replace(made, config=made.config | {"data_size": "smoke", "evaluations": 1})
             PAPER.data.prepare(made)
             program = Program([made], "cpu", battles.build)
-            scale = (battle_map(name).limit + 1) / program.training.others["store"].positions
+            store: Any = program.training.others["store"]
+            scale = (battle_map(name).limit + 1) / store.positions
             seeds = len(made.config["seeds"])
             update = scale * spent(program.updates()) / seeds
             began = time.process_time()

@@ -214,14 +214,19 @@ def steps(device: str) -> dict[str, Callable[[dict], dict]]:
     """Everything that is measured, by name; a step gets the results of those before it."""
     smoke, large = learners("smoke"), learners(PRESET)
     everything: dict[str, Callable[[dict], dict]] = {}
+
+    def agreeing(cells: list[Cell]) -> Callable[[dict], dict]:
+        return lambda _: agreement(prepared(cells), device)
+
+    def rated(cells: list[Cell], members: int) -> Callable[[dict], dict]:
+        return lambda _: timed(cells, members, device)
+
     for name, cells in smoke.items():
-        everything[f"agreement/{name}"] = lambda _, cells=cells: agreement(prepared(cells), device)
+        everything[f"agreement/{name}"] = agreeing(cells)
     for members in MEMBERS:
         for name, cells in large.items():
             if name not in WITH_MODELS:
-                everything[f"rate/{name}/{members}"] = lambda _, cells=cells, members=members: (
-                    timed(cells, members, device)
-                )
+                everything[f"rate/{name}/{members}"] = rated(cells, members)
     everything["hours"] = hours
     return everything
 

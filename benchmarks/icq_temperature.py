@@ -8,6 +8,8 @@ by (papers/cast_bcq/notes.md, "Battles").
     python benchmarks/icq_temperature.py > benchmarks/icq_temperature.txt
 """
 
+from typing import Any
+
 import torch
 from tqdm import tqdm
 
@@ -57,10 +59,12 @@ def main() -> None:
     print(f"{machine('cpu')['processor']}, {UPDATES} updates, preset quick's sizes, three seeds")
     for name in MAPS:
         cloned = trained(name, "bc")
-        print(f"{name}: cloning {likelihood(cloned, cloned.learner.generator.network):.3f}")
+        cloner: Any = cloned.learner
+        print(f"{name}: cloning {likelihood(cloned, cloner.generator.network):.3f}")
         for temperature in TEMPERATURES:
             made = trained(name, "icq_ma", temperature)
-            share = likelihood(made, made.learner.actor)
+            learner: Any = made.learner
+            share = likelihood(made, learner.actor)
             print(f"{name}: ICQ-MA at {temperature:g} {share:.3f}", flush=True)
 
 

@@ -9,6 +9,7 @@ core, in one run.
 
 import argparse
 import time
+from typing import Any
 
 import torch
 
@@ -39,7 +40,8 @@ def tuning(seeds: int, strategies: list[str], agents: int, rows: int):
     names = [name for name in strategies for _ in range(seeds)]
     members = [seed for _ in strategies for seed in range(seeds)]
     experience = MergedData([data(rows)], [0] * len(members), 1, STEPS)
-    learner = BCQ(members, [OBS] * agents, ACTION, BCQConfig(**HYPER["bcq"]))
+    hyper: dict[str, Any] = HYPER["bcq"]
+    learner = BCQ(members, [OBS] * agents, ACTION, BCQConfig(**hyper))
     embedding = None
     if "embedding" in strategies:
         mine = span(names, "embedding")

@@ -19,6 +19,7 @@ from common.learning import kernels
 from common.learning.philox import Streams
 from common.learning.replay import Replay
 from common.running.provenance import machine
+from common.running.sources import resolve
 from papers.omar.config import METHODS
 from papers.omar.omar import Backbone, BackboneConfig, OMARConfig
 
@@ -48,7 +49,7 @@ def population(method: str, members: int, batch: int, dataset: dict, device: str
     seeds = list(range(members))
     config = BackboneConfig(batch_size=batch)
     build, kind = METHODS[method]
-    learner = build(Backbone(seeds, OBS, ACTION, AGENTS, config, device), kind())
+    learner = resolve(build)(Backbone(seeds, OBS, ACTION, AGENTS, config, device), kind())
     replay = Replay(
         [dataset], [0] * members, Streams(seeds, "m", device), False, method == "ma_icq", device
     )
@@ -148,7 +149,8 @@ def plain(seeds: int, batch: int, dataset: dict, device: str):
 def seconds(step, device: str, least: float = 3.0) -> float:
     """Median seconds of a round."""
     step()
-    times, start = [], time.perf_counter()
+    times: list[float] = []
+    start = time.perf_counter()
     while time.perf_counter() - start < least or len(times) < 3:
         began = time.perf_counter()
         step()

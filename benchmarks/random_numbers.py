@@ -9,6 +9,7 @@ OMAR are then timed with both, in turns.
 """
 
 import argparse
+import functools
 import os
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def draws() -> None:
     print(f"{MEMBERS} members, {form} form; milliseconds a draw, medians of {TURNS}")
     for name, (one, other) in ways.items():
         together, apart = in_turns(
-            lambda one=one: milliseconds(one), lambda other=other: milliseconds(other)
+            functools.partial(milliseconds, one), functools.partial(milliseconds, other)
         )
         ratio = apart / together
         print(f"{name}: together {together:.2f}, a generator each {apart:.2f}, {ratio:.1f}x")
@@ -107,14 +108,21 @@ def worker(tree: Path) -> subprocess.Popen:
     """A process that times rounds with a checkout's code."""
     code = WORKER.format(sizes=ROUNDS)
     environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", code], cwd=tree, env=environment, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tree,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def rounds(before: Path) -> None:
     """Prints milliseconds of a round of OMAR with another checkout's code and with this one's."""
 
     def asked(process: subprocess.Popen, preset: str) -> float:
+        assert process.stdin and process.stdout
         process.stdin.write(preset + "\n")
         process.stdin.flush()
         return 1e3 * float(process.stdout.readline())
@@ -123,7 +131,7 @@ def rounds(before: Path) -> None:
     with worker(before) as old, worker(HERE) as new:
         for preset, (members, batch, rows) in ROUNDS.items():
             each, counted = in_turns(
-                lambda preset=preset: asked(old, preset), lambda preset=preset: asked(new, preset)
+                functools.partial(asked, old, preset), functools.partial(asked, new, preset)
             )
             sizes = f"{members} members, batch {batch}, {rows:,} rows"
             print(
@@ -131,6 +139,7 @@ def rounds(before: Path) -> None:
                 f"{each / counted:.2f}x"
             )
         for process in (old, new):
+            assert process.stdin
             process.stdin.close()
 
 

@@ -37,7 +37,7 @@ def collected(steps: int) -> dict[str, np.ndarray]:
 ROWS = ("observations", "actions", "rewards", "next_observations", "terminals", "timeouts")
 
 
-def main(folder: str, preset: str = "quick", steps: int = 20_000) -> None:
+def main(folder: str, preset: str = "quick", *, steps: int = 20_000) -> None:
     with h5py.File(Path(folder) / "hopper_medium-v2.hdf5", "w") as file:
         for name, values in collected(steps).items():
             file[name] = values

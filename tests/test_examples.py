@@ -25,7 +25,7 @@ def test_data_of_ones_own_in_otcs_table(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OMZ_DATA", str(tmp_path / "data"))
     datasets.recipe.cache_clear()
     with pytest.raises(SystemExit) as stop:
-        own_data.main(str(tmp_path), "smoke", 2000)
+        own_data.main(str(tmp_path), "smoke", steps=2000)
     datasets.recipe.cache_clear()
     assert stop.value.code == 0
     assert "medium/hopper" in capsys.readouterr().out
