@@ -231,7 +231,7 @@ def parser() -> CommandLine:
         epilog=EPILOG,
     )
     option = words.add_argument
-    sizes = "smoke: seconds a script; quick: minutes; standard: between; paper: hours to months"
+    sizes = "smoke: seconds a script; quick: minutes; standard: hours; paper: hours to months"
     named = "scripts by name, as 'omar/table*'; several --only add up"
     option("command", nargs="?", default="run", choices=COMMANDS)
     option("--preset", default="quick", choices=PRESETS, help=sizes)

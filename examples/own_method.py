@@ -5,6 +5,7 @@
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 from common.learning.population import mean_over_batch
 from common.learning.ranges import Positive
@@ -38,7 +39,8 @@ class Cloning(OnBackbone):
 
 def main(preset: str = "quick") -> int:
     # In a checkout this is a line of papers/omar/config.py, and all of Table 3 gets a column
-    METHODS["own"] = ("examples.own_method:Cloning", CloningConfig)
+    registry: dict[str, Any] = METHODS
+    registry["own"] = ("examples.own_method:Cloning", CloningConfig)
     chosen = [
         make_cell(preset, "cooperative_navigation", "expert", method)
         for method in ("own", "ma_td3bc")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from common.reporting import catalogue, claims, scores, stored, writer
+from common.reporting import catalogue, claims, findings, scores, stored, writer
 from common.reporting.claims import Claim, Verdict, corrected, interval, over, verdict
 from common.reporting.shown import Shown, show
 from common.running import cells as store
@@ -289,6 +289,16 @@ def test_what_we_ask_more_costs_the_papers_claims_nothing(monkeypatch):
     assert [outcome.word for outcome in outcomes] == ["holds", *["undecided"] * 3]
     assert outcomes[1].p == pytest.approx(0.09)
     assert [claim.place for claim in listed[:2]] == ["1", "1 (our addition)"]
+
+
+def test_claims_and_additions_are_counted_apart():
+    lines = claims.ledger(["cast_bcq"], sources=(stored.committed,))
+    quick = [line for line in lines if line.preset == "quick"]
+    ours = [line for line in quick if line.addition]
+    assert 0 < len(ours) < len(quick)
+    says = findings.sentence(quick)
+    assert f" of {len(quick) - len(ours)} claims hold" in says
+    assert f" of {len(ours)} additions of ours hold" in says
 
 
 def test_every_line_without_a_plain_verdict_says_why():

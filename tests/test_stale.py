@@ -15,6 +15,7 @@ from common.reporting import catalogue, regression, report, scores, stored, writ
 from common.reporting.shown import Shown, show
 from common.reporting.stored import Stored
 from common.running import cells as store
+from common.running import provenance
 from common.running.cells import runs_folder
 from papers.omar.experiment import PAPER as OMAR
 
@@ -124,6 +125,28 @@ def test_a_reference_of_other_settings_or_data_is_outdated(accepted, change, rea
     present = TABLE.entries_at("smoke")[0]
     assert stored.changed_since(first, present, there.facts) == ""
     assert stored.changed_since(other, present, there.facts) == reason
+
+
+def test_data_that_later_code_builds_to_the_byte_outdate_nothing(accepted, monkeypatch):
+    there = stored.committed(TABLE, "smoke")
+    entry, present = there.entries[0], TABLE.entries_at("smoke")[0]
+    slot, recipes = next(iter(entry.made["recipe"].items()))
+    _, _, now = next(iter(recipes.values())).partition(".")
+    older = {run: recipe.replace(now, "older") for run, recipe in recipes.items()}
+    before = dataclasses.replace(entry, made=entry.made | {"recipe": {slot: older}})
+    assert stored.changed_since(before, present, there.facts) == "data changed"
+    task = present.cells[0].config["task"]
+    shown_equal = {"code": {}, "data_code": {task: ["older", now]}}
+    known = [*provenance.recorded_equivalences(), shown_equal]
+    monkeypatch.setattr(provenance, "recorded_equivalences", lambda: known)
+    assert stored.changed_since(before, present, there.facts) == ""
+
+
+def test_a_cell_that_several_entries_share_is_counted_once(accepted):
+    there = stored.committed(TABLE, "smoke")
+    once = sum(sum(entry.made["seconds"].values()) for entry in there.entries)
+    twice = dataclasses.replace(there, entries=[*there.entries, *there.entries])
+    assert 0 < twice.seconds == pytest.approx(once)
 
 
 def test_the_committed_reference_is_shown_with_its_commit():

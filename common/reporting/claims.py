@@ -23,6 +23,7 @@ from common.reporting.scores import LEVEL, Name, Student
 from common.reporting.stored import Source, Stored, here, judged, once
 from common.running.files import write_csv
 
+ADDITION = " (our addition)"  # behind the place of what we ask beyond the paper
 VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 Pairs = tuple[tuple[Name, Name | None], ...]
 Seeds = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
@@ -89,7 +90,7 @@ class Claim:
     @property
     def place(self) -> str:
         """Where in the paper, or at what place in it we ask more."""
-        return f"{self.where} (our addition)" if self.addition else self.where
+        return self.where + ADDITION if self.addition else self.where
 
     @property
     def test(self) -> str:
@@ -183,6 +184,11 @@ class Line(NamedTuple):
     p: str
     maker: str
     why: str
+
+    @property
+    def addition(self) -> bool:
+        """Whether it is a question of ours."""
+        return self.where.endswith(ADDITION)
 
     @property
     def interval(self) -> str:

@@ -58,7 +58,16 @@ def tally(lines: Sequence[claims.Line]) -> dict[str, int]:
 
 
 def sentence(lines: Sequence[claims.Line]) -> str:
-    """What reproduced at each preset, in words; the best preset first."""
+    """What reproduced at each preset, in words; the best preset first. What we ask beyond the paper
+    is counted apart.
+    """
+    ours = told([line for line in lines if line.addition], "additions of ours")
+    papers = told([line for line in lines if not line.addition], "claims")
+    return f"{papers} {ours}".strip() or "Nothing has been run yet."
+
+
+def told(lines: Sequence[claims.Line], noun: str) -> str:
+    """The same of some lines; nothing where nothing has been run."""
     parts: list[str] = []
     counted: set[tuple[str, str]] = set()
     for preset in SHOWN_PRESETS:
@@ -70,7 +79,7 @@ def sentence(lines: Sequence[claims.Line]) -> str:
         if not tested:
             continue
         counts = tally(tested)
-        one = f"{counts['holds']} of {len(tested)} claims hold"
+        one = f"{counts['holds']} of {len(tested)} {noun} hold"
         said = {(line.where, line.claim) for line in tested}
         if parts:
             others = f"the {len(tested)} others" if said.isdisjoint(counted) else f"{len(tested)}"
@@ -82,7 +91,7 @@ def sentence(lines: Sequence[claims.Line]) -> str:
             f"At preset {preset} {one}, {wrong or 'none'} {'is' if wrong < 2 else 'are'} "
             f"contradicted, {open_ones or 'none'} undecided{leaning(tested)}."
         )
-    return " ".join(parts) or "Nothing has been run yet."
+    return " ".join(parts)
 
 
 def leaning(lines: Sequence[claims.Line]) -> str:

@@ -136,6 +136,13 @@ def tally(lines: list[claims.Line]) -> str:
     return ", ".join(f"{count} {word}" for count, word in counts if count) or NOTHING
 
 
+def both_tallies(lines: list[claims.Line]) -> str:
+    """The paper's claims, and in brackets what we ask beyond it."""
+    ours = [line for line in lines if line.addition]
+    papers = tally([line for line in lines if not line.addition])
+    return f"{papers} ({tally(ours)})" if ours else papers
+
+
 def ledger_of(paper: str) -> list[claims.Line]:
     """A paper's claims, decided by the reference alone."""
     return claims.ledger([paper], sources=(committed,))
@@ -187,12 +194,12 @@ def state_block(_: str) -> str:
         tables = catalogue.find(f"{paper}/*")
         lines = ledger_of(paper)
         presets = reversed(presets_of(lines))
-        outcomes = [f"{preset}: {tally(at(lines, preset))}" for preset in presets]
+        outcomes = [f"{preset}: {both_tallies(at(lines, preset))}" for preset in presets]
         link = f"[{catalogue.title(paper)}](papers/{paper}/README.md)"
         rows.append(
             [link, *(complete(tables, preset) for preset in SHOWN), "; ".join(outcomes) or NOTHING]
         )
-    return markdown(rows, ["paper", *SHOWN, "claims of the paper"])
+    return markdown(rows, ["paper", *SHOWN, "claims of the paper (and our additions)"])
 
 
 def totals_block(_: str) -> str:
@@ -216,17 +223,34 @@ def scripts_block(paper: str) -> str:
 
 
 def verdicts_block(paper: str) -> str:
-    """How many claims of every section of a paper have which verdict."""
+    """Every claim of a paper that some preset decides; of the others, how many each section has."""
     lines = ledger_of(paper)
     presets = presets_of(lines)
     rows = []
     for where in dict.fromkeys(line.where for line in lines):
         here = [line for line in lines if line.where == where]
-        first = here[0].claim
-        count = len(at(here, here[0].preset))
-        more = f" (and {count - 1} more)" if count > 1 else ""
-        rows.append([where, first + more, *(tally(at(here, preset)) for preset in presets)])
+        by_claim = {line.claim: [other for other in here if same(line, other)] for line in here}
+        decided = {claim for claim, known in by_claim.items() if any(map(is_decided, known))}
+        for claim in by_claim:
+            if claim in decided:
+                words = [verdict_at(by_claim[claim], preset) for preset in presets]
+                rows.append([where, f"**{claim}**", *words])
+        first, *more = [claim for claim in by_claim if claim not in decided] or [""]
+        if first:
+            rest = [line for line in here if line.claim not in decided]
+            says = first + (f" (and {len(more)} more)" if more else "")
+            rows.append([where, says, *(tally(at(rest, preset)) for preset in presets)])
     return markdown(rows, ["where", "claim", *presets])
+
+
+def is_decided(line: claims.Line) -> bool:
+    """Whether the verdict is one of the two."""
+    return line.verdict in ("holds", "contradicted")
+
+
+def verdict_at(lines: list[claims.Line], preset: str) -> str:
+    """The verdict on one claim at a preset."""
+    return next((line.verdict for line in at(lines, preset)), NOTHING)
 
 
 def claims_block(paper: str) -> str:
@@ -265,7 +289,7 @@ def review_block(paper: str) -> str:
     for line in findings.best_lines(ledger_of(paper)):
         table = catalogue.table(f"{paper}/{tables[line.where, line.claim]}")
         there = committed(table, line.preset)
-        seconds = sum(entry.made.get("seconds", 0) for entry in there.entries) if there else 0
+        seconds = there.seconds if there else 0
         rows.append(
             [
                 f"{line.claim} ({line.where})",

@@ -49,8 +49,8 @@ INTRODUCTION = (
 )
 READING = (
     "Preset quick is a small budget (minutes on two CPU cores), standard the smallest protocol "
-    "that can decide a paper's claims, paper the papers' own sizes. At quick most differences to "
-    "published scores have the budget as their reason; orderings are what carries.",
+    "that is meant to decide a paper's main claims, paper the papers' own sizes. Quick shows that "
+    "everything runs: where a larger preset has a verdict, read that one; it may be the opposite.",
     "A verdict on a claim comes from a t test at 5 % for all claims of a paper and preset together "
     "(Holm; what we ask beyond the paper is a family of its own): it holds, is contradicted, or is "
     "undecided where the numbers leave both open. Alone: what an undecided claim would be if it "

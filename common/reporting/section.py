@@ -137,12 +137,11 @@ def made_line(table: Table, there: Stored, preset: str, edition: Edition) -> str
     """Command, commit, minutes, gigabytes and files of a table, HTML."""
     command = f"python papers/{table.slot}.py with {preset}"
     script = edition.relative(ROOT / "papers" / f"{table.slot}.py")
-    seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
     size = planning.gigabytes(planning.data_bytes(table.cells(preset)))
     takes = "nothing is trained for it"
-    if seconds:
+    if there.seconds:
         estimate = f"<span class=estimate>, {text(size)} of data</span>"
-        takes = f"{text(planning.duration(seconds))} of one core{estimate}"
+        takes = f"{text(planning.duration(there.seconds))} of one core{estimate}"
     published = PUBLISHED / table.paper / f"{table.name}.csv"
     theirs = f" Published: {link(edition.relative(published), published.name)}."
     return (
@@ -158,7 +157,6 @@ def facts_line(table: Table, there: Stored, preset: str) -> str:
     """One line of provenance."""
     facts = there.facts
     machine = facts.get("machine") or {}
-    seconds = sum(entry.made.get("seconds", 0) for entry in there.entries)
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     kind = "runs" if there.source == HERE else "reference"
     made_by = f"made by {there.maker}; "
@@ -169,7 +167,7 @@ def facts_line(table: Table, there: Stored, preset: str) -> str:
     trained = "nothing was trained for it"
     if machine:
         trained = (
-            f"{planning.duration(seconds)} of one core on {machine['processor']} "
+            f"{planning.duration(there.seconds)} of one core on {machine['processor']} "
             f"({machine['device']}, kernels {machine['kernels']})"
         )
     return (

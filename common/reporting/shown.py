@@ -30,8 +30,8 @@ class Shown:
         published_mean, published_std: None where nothing was printed.
         seeds, best: last and best score of every seed, see `by_data_set`.
         rounds, curves: of an entry made of one cell, its learning curve for every seed.
-        made: what the entry's JSON says besides: data, seconds, and by cell the hash of its
-            configuration, its recipe and the kind of machine; extra, what cells stored for the
+        made: what the entry's JSON says besides: by cell its data, the hash of its configuration,
+            its recipe and its seconds; the kind of machine; extra, what cells stored for the
             table's picture, where it draws that; {} while it is not done.
         origin: constants and machine of the first cell's result; code and commits of all.
     """
@@ -174,7 +174,7 @@ def made_of(entry: Entry, results: list[dict], with_extra: bool) -> dict[str, An
         "config": {cell.slot: cell.hash for cell in entry.cells},
         "recipe": {cell.slot: work.paper(cell.paper).data.recipes(cell) for cell in entry.cells},
         "kind": ", ".join(sorted({kind_of(result) for result in results})),
-        "seconds": sum(result["seconds"] for result in results),
+        "seconds": {slot: result["seconds"] for slot, result in zip(slots, results, strict=True)},
         **({"share": True} if entry.share else {}),
     }
 

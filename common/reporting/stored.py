@@ -20,7 +20,7 @@ from common.reporting.tables import REFERENCE, Entry, Table
 from common.running import work
 from common.running.cells import Cell, runs_folder
 from common.running.options import BadInput
-from common.running.provenance import changed_packages, is_present
+from common.running.provenance import carried_recipes, changed_packages, is_present
 from common.running.sources import code_hashes
 
 HERE = "this machine"
@@ -53,6 +53,14 @@ class Stored:
             return HERE
         commit = short(self.facts.get("commit") or "unknown")
         return f"commit {commit}, older code" if self.outdated else f"commit {commit}"
+
+    @property
+    def seconds(self) -> float:
+        """Of one core, every cell counted once."""
+        of_cells: dict[str, float] = {}
+        for entry in self.entries:
+            of_cells |= entry.made.get("seconds", {})
+        return sum(of_cells.values())
 
     def entry(self, name: Name) -> Shown | None:
         """One entry; None where the table has none of that name."""
@@ -186,7 +194,8 @@ def cell_changed(entry: Shown, cell: Cell, facts: dict) -> str:
     if entry.made.get("config", {}).get(cell.slot) != cell.hash:
         return "configuration changed"
     recipes = paper.data.recipes(cell)
-    if recipes and recipes != entry.made.get("recipe", {}).get(cell.slot):
+    known = entry.made.get("recipe", {}).get(cell.slot) or {}
+    if recipes and recipes != carried_recipes(known, cell.config.get("task", "")):
         return "data changed"
     packages = changed_packages(facts.get("versions", {}), code_hashes(roots))
     return f"packages changed ({', '.join(packages)})" if packages else ""

@@ -87,15 +87,16 @@ def carried(result: dict, config: dict, present: Iterable[str]) -> dict:
     for record, code in steps(result["code"], present):
         filled = _filled(result["config"], record["added_config"], config)
         result = result | {"code": code, "config": filled, "config_hash": config_hash(filled)}
-    return result | {"recipe": _carried_recipes(result)}
+    task = result["config"].get("task", "")
+    return result | {"recipe": carried_recipes(result.get("recipe", {}), task)}
 
 
-def _carried_recipes(result: dict) -> dict[str, str]:
-    """Recipes of a result's data sets with the code that builds the same bytes now."""
+def carried_recipes(recipes: dict[str, str], task: str) -> dict[str, str]:
+    """Recipes of a task's data sets with the code that builds the same bytes now."""
     carried = {}
-    for run, recipe in result.get("recipe", {}).items():
+    for run, recipe in recipes.items():
         facts, _, code = recipe.partition(".")
-        code = carried_data(result["config"].get("task", ""), code)
+        code = carried_data(task, code)
         carried[run] = f"{facts}.{code}" if code else facts
     return carried
 

@@ -193,8 +193,8 @@ DEPARTURES = [
         "networks",
         "not given",
         "",
-        "two hidden layers of one width: 400 for critics and values, 752 for VAEs; VAEs of 256 "
-        "are what makes preset paper affordable (benchmarks/cast_bcq.txt)",
+        "two hidden layers of one width: 400 for critics and values, 752 for VAEs; VAEs of 256, "
+        "with minibatches of 100, make preset paper affordable (benchmarks/cast_bcq.txt)",
         option="vae_hidden=256",
     ),
     Departure(

@@ -627,6 +627,7 @@ CLAIMS = [
         "claims",
         ablation("no clipping - MOMA-PPO, size"),
         above=1,
+        premise=PARTS,  # a team that stands still does not leave the box
         unit="powers of ten",
     ),
     Claim(
@@ -635,6 +636,7 @@ CLAIMS = [
         "claims",
         ablation("no clipping - MOMA-PPO, length"),
         below=-2,
+        premise=PARTS,
         unit="steps",
     ),
     Claim(

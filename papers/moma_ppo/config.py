@@ -25,7 +25,7 @@ LEFT_OUT = {"standard": ("expert",)}
 # both: one takes 7 core-hours at standard. The rule, set before any cell of theirs or of Table 4b:
 # the one in which Table 4b's MOMA-PPO walks on full-replay data (10 m or more, mean of the seeds);
 # if both do, the partly observed one, which more of the claims are about; if neither does, the
-# fully observed one
+# fully observed one. Until Table 4b is there, this value is a guess
 ABLATED = {"standard": ("full",)}
 METHODS: dict[str, tuple[str, type]] = {  # learners, loaded when needed, and hyperparameters
     "moma_ppo": ("common.learning.mappo:MAPPO", MAPPOConfig),
@@ -161,7 +161,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model": QUICK_MODEL,
         "ft_updates": 200,
     },
-    # The smallest protocol that can decide the paper's claims, in about 24 core-hours
+    # The smallest protocol that can decide the paper's claims; `--list` says what it takes
     "standard": {
         # Data and seeds as published. 5 evaluations of 20 episodes are the paper's 100, and teams
         # that walk at one checkpoint stand at the next
@@ -187,8 +187,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 # Where a task differs. Methods of one table get the same number of gradient steps, an epoch of
 # MOMA-PPO having passes x transitions / minibatch of them (40 at quick and standard); but for
 # standard. There the rule is that curves are flat (table4_budgets.py): on the ant model-free ones
-# are expected to be after 10,000 updates, IBC was after 3,000, and MOMA-PPO begins to walk after
-# some 250 epochs in the simulator itself.
+# are expected to be after 10,000 updates, as cloning hardly gains after 3,000, and MOMA-PPO walks
+# after some 250 epochs in the simulator itself.
 TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Reacher is cheap enough to be learned at quick, the ant is not
     "reacher": {

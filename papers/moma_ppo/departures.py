@@ -146,7 +146,7 @@ DEPARTURES = [
         "",
         (
             "paper: as they are, next state itself (release); quick and standard: standardised, "
-            "change of the state, as 1,500 updates learn nothing otherwise"
+            "change of the state, as quick's updates learn nothing otherwise"
         ),
         option="scaled, delta",
     ),

@@ -21,7 +21,7 @@ from papers.omar.baselines import (
 )
 from papers.omar.omar import OMAR, BackboneConfig, MACQLConfig, OMARConfig
 
-METHODS: dict[str, tuple[str | type, type]] = {  # learners, and hyperparameters
+METHODS = {
     "ma_icq": (MAICQ, MAICQConfig),
     "ma_td3bc": (MATD3BC, MATD3BCConfig),
     "ma_cql": (MACQL, MACQLConfig),

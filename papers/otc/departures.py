@@ -24,8 +24,8 @@ DEPARTURES = [
         "not given, though Table 1 is relative to it",
         "",
         "200,000 updates (TD3+BC 100,000), by standard's check: doubling has to add less than 5 "
-        "points (ablation_offline.py). Its updates times rates are those of 200,000 for BCQ, of "
-        "160,000 for AWAC",
+        "points (ablation_offline.py: hopper medium and halfcheetah replay, two seeds). Its "
+        "updates times rates are those of 200,000 for BCQ, of 160,000 for AWAC",
         option="OFFLINE_UPDATES",
     ),
     Departure(
@@ -299,7 +299,8 @@ DEPARTURES = [
             "K; a quarter of L at four times the learning rates (TD3+BC, CQL: an eighth at eight, "
             "BREMEN: an eighth at three), Balanced Replay's network included; offline at three to "
             "ten times the rates, BCQ and AWAC until doubling adds less than 5 points "
-            "(ablation_offline; on halfcheetah replay it still adds 4); ten seeds, five in "
+            "(ablation_offline: two data sets, two seeds; on halfcheetah replay it still adds 4); "
+            "ten seeds, five in "
             "Figures 6a, 6b, 7 and 8"
         ),
         option="PRESETS",
