@@ -7,7 +7,8 @@ repository (a function moved, an option added) change none, and paper-scale resu
 command runs every smoke cell with the code of COMMIT and with the present code, compares all
 numbers bit for bit, and where all are equal records which code is equivalent to which, from which
 commit to which, in results/reference/equivalences.json. `common.running.cells.state` then takes
-results of the old code as results of the present one.
+results of the old code as results of the present one. Cells whose data sets say that they are
+others now are stale whatever their code, and are not compared.
 """
 
 import argparse
@@ -119,6 +120,17 @@ def changed_data(old: dict[str, dict], new: dict[str, dict]) -> dict[str, list[s
     return changed
 
 
+def same_data(before: dict, after: dict) -> bool:
+    """Whether two results are of data sets that say the same of themselves, whatever code built
+    them: what a recipe has before its dot.
+    """
+    said, now = (
+        {run: recipe.partition(".")[0] for run, recipe in result.get("recipe", {}).items()}
+        for result in (before, after)
+    )
+    return said == now
+
+
 def compare(old: dict[str, dict], new: dict[str, dict]) -> dict:
     """The record of two trees' results by slot, which must be equal to the bit: `code` and
     `data_code` that changed, `added_config` {key: value}, and the `evidence`, how many cells and
@@ -129,7 +141,11 @@ def compare(old: dict[str, dict], new: dict[str, dict]) -> dict:
             value everywhere; the message says where.
     """
     extra: dict[str, object] = {}
-    compared = [slot for slot, before in old.items() if not before["config"].get("timing")]
+    compared = [
+        slot
+        for slot, before in old.items()
+        if not before["config"].get("timing") and (slot not in new or same_data(before, new[slot]))
+    ]
     for slot, before in old.items():
         if slot not in new:
             raise ValueError(f"{slot} is not there any more")

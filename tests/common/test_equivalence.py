@@ -79,6 +79,19 @@ def test_a_measurement_is_not_compared_but_something_must_be():
         equivalence.compare(timing, timing)
 
 
+def test_cells_of_data_that_are_others_now_are_not_compared():
+    other = {"seeds": [{"seed": 0, "x": 3.0}]}
+    old = {"s": result() | {"recipe": {"0": "a.old"}}, "t": result() | {"recipe": {"0": "b.old"}}}
+    new = {
+        "s": result() | {"recipe": {"0": "a.new"}},
+        "t": result() | other | {"recipe": {"0": "c.new"}},
+    }
+    assert equivalence.compare(old, new)["evidence"]["smoke_cells"] == 1
+    new["t"]["recipe"] = {"0": "b.new"}
+    with pytest.raises(ValueError, match=r"t: seeds differs"):
+        equivalence.compare(old, new)
+
+
 def test_a_file_that_only_some_cells_had_as_a_source_keeps_its_old_hash():
     old = {
         "a": result() | {"code": {"x.py": "1", "y.py": "1"}},
