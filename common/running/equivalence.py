@@ -4,11 +4,11 @@
 
 A result is stale once the code that decided its numbers has changed. Most changes in a growing
 repository (a function moved, an option added) change none, and paper-scale results took hours. This
-command runs every smoke cell with the code of COMMIT and with the present code, compares all
-numbers bit for bit, and where all are equal records which code is equivalent to which, from which
-commit to which, in results/reference/equivalences.json. `common.running.cells.state` then takes
-results of the old code as results of the present one. Cells whose data sets say that they are
-others now are stale whatever their code, and are not compared.
+command runs every script that changed files decide at preset smoke, with the code of COMMIT and
+with the present code, compares all numbers bit for bit, and where all are equal records which code
+is equivalent to which, from which commit to which, in results/reference/equivalences.json.
+`common.running.cells.state` then takes results of the old code as results of the present one. Cells
+whose data sets say that they are others now are stale whatever their code, and are not compared.
 """
 
 import argparse
@@ -20,9 +20,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from common.reporting import catalogue
+from common.running import work
+from common.running.cells import Cell
 from common.running.files import write_json
 from common.running.provenance import EQUIVALENCES, commit, machine, recorded_equivalences
-from common.running.sources import ROOT
+from common.running.sources import ROOT, closure
+from envs.tasks import TASKS
 
 MAKING = (
     "format",
@@ -39,9 +43,38 @@ MAKING = (
 )  # not numbers
 
 
-def run_smoke(tree: Path, folder: Path) -> dict[str, dict]:
-    """Every smoke cell's result with the code of a tree, by slot; data sets are built by that tree
-    too.
+def changed_since(before: str) -> set[str]:
+    """Files of the repository that are others than at a commit."""
+    command = ["git", "diff", "--name-only", before]
+    named = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {*named.stdout.splitlines()}
+
+
+def touched(changed: set[str]) -> list[str]:
+    """Scripts with a smoke cell that changed files decide, by its own code or by that of its data
+    sets.
+
+    No other cell can differ: code that only the old tree had was named by files that are others
+    now.
+    """
+    return [
+        f"{table.paper}/{table.name}"
+        for table in catalogue.find()
+        if changed & {name for cell in table.cells("smoke") for name in files_of(cell)}
+    ]
+
+
+def files_of(cell: Cell) -> tuple[str, ...]:
+    """Files that decide a cell's numbers, those that build its data sets included."""
+    paper = work.paper(cell.paper)
+    sets = paper.data.of(cell)
+    builders = [TASKS[sets.task].data] if sets else []
+    return closure([*paper.roots(cell), *builders])
+
+
+def run_smoke(tree: Path, folder: Path, scripts: list[str]) -> dict[str, dict]:
+    """The results of some scripts' smoke cells with the code of a tree, by slot; data sets are
+    built by that tree too. Scripts that it does not have are passed over.
     """
     environment = os.environ | {
         "PYTHONPATH": str(tree),
@@ -51,6 +84,9 @@ def run_smoke(tree: Path, folder: Path) -> dict[str, dict]:
         "PYTHONWARNINGS": "ignore",
     }
     command = [sys.executable, "-m", "common.suite", "--preset", "smoke"]
+    for script in scripts:
+        if (tree / "papers" / f"{script}.py").exists():
+            command += ["--only", script]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr[-2000:]
@@ -182,6 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     before = known.stdout.strip()
     now = commit()
+    scripts = touched(changed_since(before))
+    if not scripts:
+        print(f"no script's numbers can have changed since {args.commit}")
+        return 0
+    print(f"running at preset smoke, twice: {', '.join(scripts)}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree = folder / "tree"
@@ -191,8 +232,8 @@ def main(arguments: list[str] | None = None) -> int:
             check=True,
         )
         try:
-            old = run_smoke(tree, folder / "old")
-            new = run_smoke(ROOT, folder / "new")
+            old = run_smoke(tree, folder / "old", scripts)
+            new = run_smoke(ROOT, folder / "new", scripts)
             record = compare(old, new)
         except (RuntimeError, ValueError) as error:
             print(f"not equivalent: {error}", file=sys.stderr)

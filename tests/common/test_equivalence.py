@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from common.reporting import catalogue
 from common.running import cells, equivalence, provenance, sources
 from common.running.cells import Cell
 
@@ -51,11 +52,24 @@ def test_a_record_names_both_commits(tmp_path, monkeypatch, capsys):
     file = tmp_path / "equivalences.json"
     for module in (provenance, equivalence):
         monkeypatch.setattr(module, "EQUIVALENCES", file)
-    monkeypatch.setattr(equivalence, "run_smoke", lambda tree, folder: {"s": result()})
+    monkeypatch.setattr(equivalence, "touched", lambda changed: ["p/a"])
+    monkeypatch.setattr(equivalence, "run_smoke", lambda tree, folder, scripts: {"s": result()})
     assert equivalence.main(["HEAD"]) == 0
     (record,) = json.loads(file.read_text())
     assert len(record["from"]) == 40 and record["to"] == provenance.commit()
     assert equivalence.main(["no-such-commit"]) == 2
+
+
+def test_only_scripts_are_run_whose_numbers_changed_files_decide(monkeypatch, capsys):
+    battles = {*equivalence.touched({"envs/smac/core.py"})}
+    assert {"cast_bcq/table1", "otc/figure6d"} <= battles < {*catalogue.scripts()}
+    assert not {"cast_bcq/figure4", "omar/table3"} & battles
+    builds = {*equivalence.touched({"envs/mujoco/data.py"})}  # data sets, too
+    assert {"cast_bcq/table2", "otc/table1"} <= builds and "omar/table1" not in builds
+    assert equivalence.touched({"README.md", "common/reporting/tables.py"}) == []
+    monkeypatch.setattr(equivalence, "changed_since", lambda before: set())
+    assert equivalence.main(["HEAD"]) == 0
+    assert "no script's numbers can have changed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
