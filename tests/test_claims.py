@@ -52,6 +52,30 @@ def test_verdicts_by_hand():
         Claim("", "nothing", "x", value)
 
 
+def test_of_some_pairs_so_many_must_hold_by_themselves():
+    spread = np.array([-1.0, 0.0, 1.0])
+
+    def said(needed, *means):
+        samples = {("t", str(n)): dict(enumerate(mean + spread)) for n, mean in enumerate(means)}
+        pairs = tuple((name, None) for name in samples)
+        bound = {"each": True} if needed is None else {"at_least": needed}
+        claim = Claim("", "most are above 0", "x", pairs, above=0, **bound)
+        return claim, verdict(claim, lambda table: samples)
+
+    def alone(mean):
+        return 2 * stats.t.sf(mean / (1 / np.sqrt(3)), 2)
+
+    claim, found = said(2, 30.0, 20.0, -9.0)
+    assert claim.test == "2 of 3 values or more above 0"
+    assert found.word == "holds" and found.p == pytest.approx(2 * alone(20.0))
+    assert found.why == "1 of 3 against it, most surely t/2 (-9)"
+    _, found = said(2, 30.0, -20.0, -9.0)  # with two against it, two cannot be for it
+    assert found.word == "contradicted" and found.p == pytest.approx(2 * alone(9.0))
+    assert said(2, 30.0, 1.0, 0.5)[1].word == "undecided"
+    for means in ((30.0, 20.0, 9.0), (30.0, 20.0, -9.0), (30.0, -20.0, -9.0)):
+        assert said(3, *means)[1] == said(None, *means)[1]
+
+
 def test_numbers_without_spread_on_the_bound_itself_leave_a_claim_open():
     same = {("t", "a"): {0: 2.0, 1: 3.0, 2: 5.0}, ("t", "b"): {0: 1.0, 1: 2.0, 2: 4.0}}
     difference = ((("t", "a"), ("t", "b")),)

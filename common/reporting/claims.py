@@ -61,6 +61,7 @@ class Claim:
         above: holds if the mean lies above it; below: or below it; within: or no further than this
             from 0.
         each: every pair must hold by itself, instead of their mean.
+        at_least: or so many of the pairs, by themselves.
         share: the values of one entry are 0 or 100; interval and test are exact (binomial).
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
@@ -77,6 +78,7 @@ class Claim:
     below: float | None = None
     within: float | None = None
     each: bool = False
+    at_least: int = 0
     share: bool = False
     premise: "Claim | None" = None
     unit: str = ""
@@ -88,6 +90,11 @@ class Claim:
             raise ValueError(f"claim {self.says!r} needs pairs and one of above, below and within")
 
     @property
+    def needed(self) -> int:
+        """How many pairs must hold by themselves; 0 where their mean must."""
+        return len(self.pairs) if self.each else self.at_least
+
+    @property
     def place(self) -> str:
         """Where in the paper, or at what place in it we ask more."""
         return self.where + ADDITION if self.addition else self.where
@@ -96,7 +103,9 @@ class Claim:
     def test(self) -> str:
         """What has to be the case, for people."""
         subject = "difference" if self.pairs[0][1] else "value"
-        if len(self.pairs) > 1:
+        if self.at_least:
+            subject = f"{self.at_least} of {len(self.pairs)} {subject}s or more"
+        elif len(self.pairs) > 1:
             subject = f"{'every' if self.each else 'mean'} {subject}"
         if self.within is not None:
             return f"{subject} within {self.within:g} of 0"
@@ -313,34 +322,37 @@ def tested(claim: Claim, samples: list[np.ndarray], of_mean: Estimate) -> tuple[
         samples: of every pair.
         of_mean: over independent strata.
 
-    With `each` the claim holds if every pair does (the largest p counts), and is contradicted if
-    one pair contradicts it (the smallest, times their number).
+    Where k of n pairs must hold by themselves, the claim holds if the k surest do, and is
+    contradicted if the n - k + 1 surest that are against it are: the p-value of the last of these,
+    times how many others could stand in its place, itself included (Benjamini and Heller 2008,
+    Bonferroni's form).
     """
     if claim.share:
         (sample,) = samples
         hits, count = scores.hits_of(sample)
         side = claim.side(100 * hits / count)
         return side, max(scores.exact_p(hits, count, bound / 100) for bound in claim.bounds), ""
-    if not claim.each:
+    if not claim.needed:
         return claim.side(of_mean.mean), claim.p(of_mean), ""
     pairs = [estimate([sample]) for sample in samples]
-    against = {
-        index: claim.p(pair)
-        for index, pair in enumerate(pairs)
-        if claim.side(pair.mean) == "contradicted"
-    }
+    sides: dict[str, list[int]] = {"holds": [], "contradicted": []}  # the surest first
+    for index in sorted(range(len(pairs)), key=lambda index: claim.p(pairs[index])):
+        sides[claim.side(pairs[index].mean)].append(index)
+    against = sides["contradicted"]
+    spare = len(pairs) - claim.needed
+    word, enough = ("contradicted", spare + 1) if len(against) > spare else ("holds", claim.needed)
+    last = claim.p(pairs[sides[word][enough - 1]])
+    p = min(1.0, (len(pairs) - enough + 1) * last)
     if not against:
-        return "holds", max(map(claim.p, pairs)), f"all {len(pairs)} on the side of the claim"
-    worst = min(against, key=against.__getitem__)
-    entries = " - ".join("/".join(name) for name in claim.pairs[worst] if name)
-    surest = f"most surely {entries} ({pairs[worst].mean:.4g})"
-    why = f"{len(against)} of {len(pairs)} against it, {surest}"
-    return "contradicted", min(1.0, len(pairs) * against[worst]), why
+        return word, p, f"all {len(pairs)} on the side of the claim"
+    entries = " - ".join("/".join(name) for name in claim.pairs[against[0]] if name)
+    surest = f"most surely {entries} ({pairs[against[0]].mean:.4g})"
+    return word, p, f"{len(against)} of {len(pairs)} against it, {surest}"
 
 
 def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
-    """The verdict of a claim by itself. With `each`, the interval shown is that of the mean all the
-    same.
+    """The verdict of a claim by itself. Where pairs must hold by themselves, the interval shown is
+    that of the mean all the same.
 
     Args:
         read: a table's values without diverged seeds, None if it has not been run.
@@ -371,7 +383,7 @@ def undecided(claim: Claim, numbers: Verdict) -> Verdict:
         return numbers._replace(
             word="undecided", why="a single seed, or two alike, say nothing of chance"
         )
-    if claim.each:
+    if claim.needed:
         return numbers._replace(word="undecided", why=f"{numbers.why}; not beyond chance")
     bounds = [f"{bound:g}" for bound in claim.bounds if numbers.low <= bound <= numbers.high]
     half = (numbers.high - numbers.low) / 2
