@@ -73,7 +73,8 @@ def observed(state: np.ndarray, agent: int, of: View) -> np.ndarray:
 
 
 def play(batch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.ndarray]:
-    """One episode in every simulation, from fresh starts: undiscounted returns [W] and lengths [W].
+    """One episode in every simulation, from fresh starts: undiscounted returns [W] and lengths [W];
+    NaN is the return of a policy that has diverged.
 
     Args:
         act: observed states [W, D] -> actions [W, U], for all simulations whether they have
@@ -84,19 +85,22 @@ def play(batch, act, streams: list[torch.Generator]) -> tuple[np.ndarray, np.nda
     returns = np.zeros(batch.worlds)
     running = np.arange(batch.worlds)
     while len(running):
-        everyone = len(running) == batch.worlds
-        actions = np.asarray(act(observed))
-        if everyone:
-            observed, rewards, terminated, truncated = batch.step(actions)
-        else:
-            observed[running], rewards, terminated, truncated = batch.step(
-                actions[running], running
-            )
-        returns[running] += rewards
+        actions, broken = playable(np.asarray(act(observed))[running])
+        which = None if len(running) == batch.worlds else running
+        observed[running], rewards, terminated, truncated = batch.step(actions, which)
+        returns[running] += np.where(broken, np.nan, rewards)
         over = terminated | truncated
         if over.any():
             running = running[~over]
     return returns, batch.steps.copy()
+
+
+def playable(actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Actions [W, U] with zeros in the place of those that are not finite, and which [W] these are:
+    a member that has diverged must not end the others' program.
+    """
+    broken = ~np.isfinite(actions).all(1)
+    return np.where(broken[:, None], 0, actions), broken
 
 
 def deploy(batch, act, streams: list[torch.Generator], steps: int) -> dict[str, np.ndarray]:
@@ -116,7 +120,7 @@ def deploy(batch, act, streams: list[torch.Generator], steps: int) -> dict[str, 
     state = batch.reset(streams)
     columns = []
     for _ in range(-(-steps // worlds)):
-        action = np.asarray(act(state))
+        action, _ = playable(np.asarray(act(state)))
         following, reward, terminated, truncated = batch.step(action)
         columns.append((state.copy(), action, reward, following.copy(), terminated, truncated))
         over = (terminated | truncated).reshape(members, worlds)

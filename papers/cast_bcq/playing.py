@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from common.learning.philox import Streams
-from envs.lockstep import Team
+from envs.lockstep import Team, playable
 
 
 class EpisodeStreams(Streams):
@@ -43,7 +43,8 @@ class EpisodeStreams(Streams):
 
 
 def returns(team: Team, act, drawn: EpisodeStreams, starts: list[torch.Generator]) -> Tensor:
-    """[M, E] undiscounted returns of whole episodes, those of `Team.returns`.
+    """[M, E] undiscounted returns of whole episodes, those of `Team.returns`; NaN is the return of
+    a policy that has diverged.
 
     Args:
         act: policy of the population, obs [M, N, R, O] -> actions [M, N, R, A].
@@ -61,8 +62,9 @@ def returns(team: Team, act, drawn: EpisodeStreams, starts: list[torch.Generator
     actions = np.zeros((batch.worlds, batch.action_dim))
     while len(running):
         actions[asked] = policy(states[asked])
-        states[running], rewards, terminated, truncated = batch.step(actions[running], running)
-        gained[running] += rewards
+        chosen, broken = playable(actions[running])
+        states[running], rewards, terminated, truncated = batch.step(chosen, running)
+        gained[running] += np.where(broken, np.nan, rewards)
         over = terminated | truncated
         if over.any():
             running = running[~over]

@@ -167,25 +167,16 @@ class RobotJudge:
         config = self.config
         members = len(self.seeds)
         episodes = config["episodes"]
-        lost = torch.zeros(members, dtype=torch.bool)
-
-        def unbroken(obs: Tensor, history: Tensor) -> Tensor:
-            actions = act(obs, history)
-            broken = ~actions.isfinite().flatten(1).all(1)
-            lost.logical_or_(broken.cpu())
-            return torch.where(broken[:, None, None, None], 0.0, actions)
-
-        policy = Recalling(unbroken, HISTORY[config["task"]], self.view.action_dim)
+        policy = Recalling(act, HISTORY[config["task"]], self.view.action_dim)
         batch = self.team.batch(members * episodes)
         streams = generators(self.seeds, f"evaluation/{number}")
         returns, _ = play(batch, self.team.joint(policy, members), streams)
         raw = returns.reshape(members, episodes).mean(1)
-        raw[lost.numpy()] = np.nan  # it has diverged; others of its program have not
         expert, random = constants(config)
         distance = None
         if config["task"] == "ant":
             walked = batch.qpos[:, 0].reshape(members, episodes).mean(1)
-            distance = np.where(lost.numpy(), np.nan, walked).tolist()
+            distance = np.where(np.isnan(raw), np.nan, walked).tolist()
         return Score(((raw - random) / (expert - random)).tolist(), raw.tolist(), distance)
 
 
