@@ -8,8 +8,8 @@ Collected by the shipped SAC policies, with stochastic actions:
     medium-expert   medium, then expert
     medium-replay   the training's replay buffer until about the medium snapshot
     full-replay     the replay buffer until the expert snapshot
-    uncoordinated   every agent on medium or expert, all combinations in equal parts (CAST-BCQ),
-                    agent i by run i of the trainings (run 0 again after the last)
+    uncoordinated   every agent on medium or expert, all combinations in equal parts of rows
+                    (CAST-BCQ), agent i by run i of the trainings (run 0 again after the last)
     uncoordinated-snapshots  the same, all agents by one training
 
 Replay data are rebuilt by default from training snapshots that ship with the repository: each plays
@@ -290,10 +290,11 @@ def rows(task: str, quality: str, seed: int, size: str, replay: str) -> dict[str
             return exact_replay(task, quality)
         return snapshot_replay(task, quality, seed, steps)
     if quality in UNCOORDINATED:
-        uneven = uncoordinated_teams(task, UNCOORDINATED[quality])
-        share = -(-steps // len(uneven))
+        teams_of = uncoordinated_teams(task, UNCOORDINATED[quality])
+        share = -(-steps // len(teams_of))
         pieces = [
-            collect(task, team, seed, f"{purpose}/{name}", share) for name, team in uneven.items()
+            cut(collect(task, team, seed, f"{purpose}/{name}", share), share)
+            for name, team in teams_of.items()
         ]
         return join(pieces, steps)
     policy = None if quality == "random" else behaviour.load_policy(task, quality)
@@ -420,6 +421,15 @@ def join(pieces: list[dict], steps: int | None = None) -> dict[str, np.ndarray]:
     }
 
 
+def cut(piece: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    """The first `steps` rows of a piece of whole episodes; where that cuts one, its last row is a
+    timeout.
+    """
+    rows = {key: values[:steps].copy() for key, values in piece.items()}
+    rows["timeouts"][-1] |= ~rows["terminals"][-1]
+    return rows
+
+
 def replayed(task: str, quality: str) -> tuple[int, int]:
     """The part of the training that a replay data set is the buffer of: steps from and to."""
     begin, end = behaviour.card(task)["replays"][quality]
@@ -529,6 +539,7 @@ def provenance(task: str, quality: str, seed: int, size: str, replay: str = "sna
         names = ["medium", "expert"]
     if quality in UNCOORDINATED:
         facts["uncoordinated"] = UNCOORDINATED[quality]
+        facts["parts"] = "equal rows"
         runs = behaviour.runs(task) if UNCOORDINATED[quality] == "runs" else 1
         names = [behaviour.named(name, run) for run in range(runs) for name in names]
     facts["policies"] = {

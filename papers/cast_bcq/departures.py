@@ -71,9 +71,8 @@ DEPARTURES = [
         "A4 uncoordinated data for three agents",
         '"a quarter each"',
         "",
-        "every combination of medium and expert, eight for Hopper; parts are meant to be equal in "
-        "rows, not in trajectories, as bad teams fall early, and are so on HalfCheetah alone (the "
-        "known fault in notes.md)",
+        "every combination of medium and expert, eight for Hopper; parts are equal in rows, not in "
+        "trajectories, as bad teams fall early",
     ),
     Departure(
         "one data set of each kind",

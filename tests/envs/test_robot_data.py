@@ -238,6 +238,25 @@ def test_uncoordinated_data_mix_all_teams(shipped):
     assert len(datasets.load(build("uncoordinated"))["arrays"]["rewards"]) == 4000
 
 
+def test_every_uncoordinated_team_has_as_many_rows(shipped, monkeypatch):
+    played = []
+
+    def collect(task, team, seed, purpose, steps):
+        rows = robots.join([whole(task, team, seed, purpose, steps)])
+        rows["infos/qpos"][:] = len(played)
+        played.append(len(rows["rewards"]))
+        return rows
+
+    whole = robots.collect
+    monkeypatch.setattr(robots, "collect", collect)
+    rows = robots.rows("hopper", "uncoordinated", 0, "smoke", "snapshots")
+    teams, counts = np.unique(rows["infos/qpos"][:, 0], return_counts=True)
+    assert teams.tolist() == [*range(8)] and set(counts) == {500}
+    assert sum(played) > 4000  # cut, since bad teams fall early and good ones do not
+    ends = rows["terminals"] | rows["timeouts"]
+    assert ends[499::500].all() and not (rows["terminals"] & rows["timeouts"]).any()
+
+
 def test_uncoordinated_agents_play_different_trainings_or_one(shipped):
     def of(policy):
         return policy["w1"]
