@@ -309,6 +309,13 @@ class OnlineTuning:
         of_seed = dict(zip(self.unique, self.returns(self.unique, episodes), strict=True))
         return {"return": [of_seed[seed] for seed in self.seeds]}
 
+    def finite(self, place: int) -> bool:
+        """Whether a member has not diverged: the best of values that are no numbers is an action
+        all the same.
+        """
+        networks = self.learner.networks.values()
+        return all(bool(network.flat[place].isfinite().all()) for network in networks)
+
     def returns(self, seeds: list[int], episodes: int) -> list[float]:
         """Mean return of the first members, whose seeds are these, over so many episodes."""
         learner = self.learner.part(slice(0, len(seeds)))
@@ -352,7 +359,7 @@ def build(members: Members, device: str) -> Training:
 
     def facts(course: Course) -> dict:
         curve = course.curves["return"]
-        fine = program.all_finite(curve)
+        fine = program.all_finite(curve) and tuning.finite(course.place)
         first: Any = program.score(curve[0], expert, random)
         last: Any = program.score(curve[-1], expert, random)
         said: dict[str, Any] = {
@@ -362,7 +369,7 @@ def build(members: Members, device: str) -> Training:
             if fine and curve[0]
             else None,
             "first_score": first if fine else None,
-            "last_score": last,
+            "last_score": last if fine else None,
             "score_gain": last - first if fine and last is not None else None,
             "curve": [program.finite(level) for level in curve],
             "alpha": [alpha[course.place] for alpha in tuning.alphas],  # [K, N]

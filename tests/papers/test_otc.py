@@ -552,9 +552,11 @@ def test_density_ratio_loss_prefers_high_weights_online():
     )
 
 
-def program(methods, seeds=(0, 1), task="kinematic_navigation_2", base="bcq", **changes):
+def program(
+    methods, seeds=(0, 1), task="kinematic_navigation_2", base="bcq", quality="random", **changes
+):
     cells = [
-        make_cell("smoke", task, "random", base, method, seeds=list(seeds), **changes)
+        make_cell("smoke", task, quality, base, method, seeds=list(seeds), **changes)
         for method in methods
     ]
     for cell in cells:
@@ -608,6 +610,30 @@ def test_variants_of_a_seed_share_their_offline_phase_and_uniform_has_no_alpha(f
     assert ours[0]["improvement"] == pytest.approx(
         100 * (ours[0]["curve"][-1] - ours[0]["curve"][0]) / abs(ours[0]["curve"][0])
     )
+
+
+@pytest.mark.parametrize(
+    ("base", "task", "quality"),
+    [("bcq", "kinematic_navigation_2", "random"), ("cql", "5m_vs_6m", "medium")],
+)
+def test_a_diverged_member_has_no_numbers_and_costs_the_others_nothing(
+    folders, base, task, quality
+):
+    cells = program(["d_q", "uniform"], task=task, base=base, quality=quality)
+
+    def trained(*broken):
+        run = Program(cells, "cpu", training.build)
+        updates = run.updates()
+        next(updates)
+        for network in run.training.learner.learner.networks.values():
+            network.flat.data[list(broken)] = torch.nan
+        list(updates)
+        return [result["seeds"] for result in run.results(1.0)]
+
+    for whole, ours in zip(trained(), trained(0), strict=True):
+        for name in ("last_return", "first_return", "improvement", "last_score", "score_gain"):
+            assert ours[0][name] is None
+        assert ours[1] == whole[1]
 
 
 def test_deployments_are_whole_episodes_where_they_hold_one():
