@@ -120,7 +120,7 @@ def deploy(batch, act, streams: list[torch.Generator], steps: int) -> dict[str, 
     state = batch.reset(streams)
     columns = []
     for _ in range(-(-steps // worlds)):
-        action, _ = playable(np.asarray(act(state)))
+        action = np.asarray(act(state))
         following, reward, terminated, truncated = batch.step(action)
         columns.append((state.copy(), action, reward, following.copy(), terminated, truncated))
         over = (terminated | truncated).reshape(members, worlds)
@@ -170,11 +170,11 @@ class Team:
         self, act, streams: list[torch.Generator], steps: int, worlds: int
     ) -> dict[str, np.ndarray]:
         """What each member experiences in `steps` steps, in `worlds` simulations side by side, see
-        `deploy`.
+        `deploy`; one that has diverged, what zeros do.
         """
-        return deploy(
-            self.batch(len(streams) * worlds), self.joint(act, len(streams)), streams, steps
-        )
+        policy = self.joint(act, len(streams))
+        batch = self.batch(len(streams) * worlds)
+        return deploy(batch, lambda states: playable(policy(states))[0], streams, steps)
 
     def joint(self, act, members: int):
         """The population's policy as a function from observed states [W, D] to joint actions [W,

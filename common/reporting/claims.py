@@ -88,6 +88,10 @@ class Claim:
         bounds = [bound for bound in (self.above, self.below, self.within) if bound is not None]
         if len(bounds) != 1 or not self.pairs:
             raise ValueError(f"claim {self.says!r} needs pairs and one of above, below and within")
+        if self.at_least and (self.each or self.share or self.at_least > len(self.pairs)):
+            raise ValueError(
+                f"claim {self.says!r}: at_least is of all pairs, without each or share"
+            )
 
     @property
     def needed(self) -> int:
@@ -315,17 +319,16 @@ def interval(
 
 
 def tested(claim: Claim, samples: list[np.ndarray], of_mean: Estimate) -> tuple[str, float, str]:
-    """The side that the numbers are on, its p-value, and how many pairs say so where every pair
-    must hold by itself.
+    """The side that the numbers are on, its p-value, and how many pairs say so where pairs must
+    hold by themselves.
 
     Args:
         samples: of every pair.
         of_mean: over independent strata.
 
-    Where k of n pairs must hold by themselves, the claim holds if the k surest do, and is
-    contradicted if the n - k + 1 surest that are against it are: the p-value of the last of these,
-    times how many others could stand in its place, itself included (Benjamini and Heller 2008,
-    Bonferroni's form).
+    Where k of n pairs must hold by themselves, the claim holds if the k surest do: by the k-th
+    smallest p, times n - k + 1 (Benjamini and Heller 2008, Bonferroni's form). It is contradicted
+    if n - k + 1 are surely against it: by that smallest p among these, times k.
     """
     if claim.share:
         (sample,) = samples

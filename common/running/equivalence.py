@@ -4,11 +4,12 @@
 
 A result is stale once the code that decided its numbers has changed. Most changes in a growing
 repository (a function moved, an option added) change none, and paper-scale results took hours. This
-command runs every script that changed files decide at preset smoke, with the code of COMMIT and
-with the present code, compares all numbers bit for bit, and where all are equal records which code
-is equivalent to which, from which commit to which, in results/reference/equivalences.json.
-`common.running.cells.state` then takes results of the old code as results of the present one. Cells
-whose data sets say that they are others now are stale whatever their code, and are not compared.
+command runs every script whose numbers changed files can decide, at preset smoke, with the code of
+COMMIT and with the present code, compares all numbers bit for bit, and where all are equal records
+which code is equivalent to which, from which commit to which, in
+results/reference/equivalences.json. `common.running.cells.state` then takes results of the old code
+as results of the present one. Cells whose data sets say that they are others now are stale whatever
+their code, and are not compared.
 """
 
 import argparse
@@ -18,15 +19,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 from common.reporting import catalogue
 from common.running import work
-from common.running.cells import Cell
 from common.running.files import write_json
 from common.running.provenance import EQUIVALENCES, commit, machine, recorded_equivalences
 from common.running.sources import ROOT, closure
-from envs.tasks import TASKS
 
 MAKING = (
     "format",
@@ -43,39 +43,50 @@ MAKING = (
 )  # not numbers
 
 
+# Modules that are in no cell's code, but say what of it a cell is made with
+CHOOSING = ("envs/tasks.py", *(f"papers/*/{name}.py" for name in ("config", "data", "experiment")))
+PARTS = ("common/", "envs/", "papers/")
+UNREAD = (".py", ".c", ".md")  # by code; others are shipped policies and tables
+
+
 def changed_since(before: str) -> set[str]:
-    """Files of the repository that are others than at a commit."""
-    command = ["git", "diff", "--name-only", before]
-    named = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return {*named.stdout.splitlines()}
+    """Files of the repository that are others than at a commit, or new."""
+    changed: set[str] = set()
+    for command in (
+        ["git", "diff", "--name-only", before],
+        ["git", "ls-files", "--others", "--exclude-standard"],
+    ):
+        said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        changed |= {*said.stdout.splitlines()}
+    return changed
 
 
 def touched(changed: set[str]) -> list[str]:
-    """Scripts with a smoke cell that changed files decide, by its own code or by that of its data
-    sets.
+    """Scripts whose numbers changed files can decide: by the code of a smoke cell, by choosing it
+    (`CHOOSING`), or as a file that such code reads.
 
-    No other cell can differ: code that only the old tree had was named by files that are others
-    now.
+    Code that only the old tree had was named by files that are others now.
     """
-    return [
-        f"{table.paper}/{table.name}"
-        for table in catalogue.find()
-        if changed & {name for cell in table.cells("smoke") for name in files_of(cell)}
-    ]
-
-
-def files_of(cell: Cell) -> tuple[str, ...]:
-    """Files that decide a cell's numbers, those that build its data sets included."""
-    paper = work.paper(cell.paper)
-    sets = paper.data.of(cell)
-    builders = [TASKS[sets.task].data] if sets else []
-    return closure([*paper.roots(cell), *builders])
+    read = {name for name in changed if name.startswith(PARTS) and not name.endswith(UNREAD)}
+    chosen = {name for name in changed if any(fnmatch(name, pattern) for pattern in CHOOSING)}
+    everywhere = any(name.startswith(("common/", "envs/")) for name in read | chosen)
+    found = []
+    for table in catalogue.find():
+        roots = work.paper(table.paper).roots
+        files = {name for cell in table.cells("smoke") for name in closure(roots(cell))}
+        own = any(name.startswith(f"papers/{table.paper}/") for name in read | chosen)
+        if everywhere or own or changed & files:
+            found.append(f"{table.paper}/{table.name}")
+    return found
 
 
 def run_smoke(tree: Path, folder: Path, scripts: list[str]) -> dict[str, dict]:
     """The results of some scripts' smoke cells with the code of a tree, by slot; data sets are
     built by that tree too. Scripts that it does not have are passed over.
     """
+    there = [script for script in scripts if (tree / "papers" / f"{script}.py").exists()]
+    if not there:
+        return {}
     environment = os.environ | {
         "PYTHONPATH": str(tree),
         "OMZ_RESULTS": str(folder / "results"),
@@ -84,9 +95,8 @@ def run_smoke(tree: Path, folder: Path, scripts: list[str]) -> dict[str, dict]:
         "PYTHONWARNINGS": "ignore",
     }
     command = [sys.executable, "-m", "common.suite", "--preset", "smoke"]
-    for script in scripts:
-        if (tree / "papers" / f"{script}.py").exists():
-            command += ["--only", script]
+    for script in there:
+        command += ["--only", script]
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
     if done.returncode:
         said = done.stderr[-2000:]
@@ -220,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     now = commit()
     scripts = touched(changed_since(before))
     if not scripts:
-        print(f"no script's numbers can have changed since {args.commit}")
+        print(f"nothing that decides a script's numbers has changed since {args.commit}")
         return 0
     print(f"running at preset smoke, twice: {', '.join(scripts)}")
     with tempfile.TemporaryDirectory() as name:

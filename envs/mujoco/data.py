@@ -55,7 +55,7 @@ from envs.released import beside, table
 from envs.released import constants as released_constants
 from envs.storage import FORMAT, DataError
 
-GENERATOR = 1  # raise it when a change alters the data
+GENERATOR = 1  # raise it when a change alters all data; of some, a fact of theirs says it
 TASKS = (*behaviour.TRAININGS, *TASK_VIEWS)
 QUALITIES = (
     "random",
@@ -411,8 +411,8 @@ def act(
 
 
 def join(pieces: list[dict], steps: int | None = None) -> dict[str, np.ndarray]:
-    """Pieces of whole episodes one after the other, cut to `steps` rows, so that the last episode
-    may lack its end.
+    """Pieces that end with an episode one after the other, cut to `steps` rows, so that the last
+    episode may lack its end.
     """
     return {
         key: np.concatenate([piece[key] for piece in pieces])[:steps]
@@ -425,9 +425,9 @@ def cut(piece: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
     """The first `steps` rows of a piece of whole episodes; where that cuts one, its last row is a
     timeout.
     """
-    rows = {key: values[:steps].copy() for key, values in piece.items()}
-    rows["timeouts"][-1] |= ~rows["terminals"][-1]
-    return rows
+    first = {key: values[:steps] for key, values in piece.items()}
+    first["timeouts"][-1] |= ~first["terminals"][-1]
+    return first
 
 
 def replayed(task: str, quality: str) -> tuple[int, int]:

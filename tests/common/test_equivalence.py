@@ -1,6 +1,7 @@
 """Results are carried over a change of code only where all smoke results were equal."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -64,12 +65,32 @@ def test_only_scripts_are_run_whose_numbers_changed_files_decide(monkeypatch, ca
     battles = {*equivalence.touched({"envs/smac/core.py"})}
     assert {"cast_bcq/table1", "otc/figure6d"} <= battles < {*catalogue.scripts()}
     assert not {"cast_bcq/figure4", "omar/table3"} & battles
-    builds = {*equivalence.touched({"envs/mujoco/data.py"})}  # data sets, too
+    builds = {*equivalence.touched({"envs/mujoco/data.py"})}
     assert {"cast_bcq/table2", "otc/table1"} <= builds and "omar/table1" not in builds
-    assert equivalence.touched({"README.md", "common/reporting/tables.py"}) == []
+    of_omar = [name for name in catalogue.scripts() if name.startswith("omar/")]
+    assert equivalence.touched({"papers/omar/config.py"}) == of_omar  # it names the methods
+    for read in ("envs/tasks.py", "envs/mujoco/policies/hopper/card.json"):
+        assert equivalence.touched({read}) == catalogue.scripts()
+    harmless = {"README.md", "common/reporting/tables.py", "papers/omar/notes.md"}
+    assert equivalence.touched(harmless) == []
     monkeypatch.setattr(equivalence, "changed_since", lambda before: set())
     assert equivalence.main(["HEAD"]) == 0
-    assert "no script's numbers can have changed" in capsys.readouterr().out
+    assert "nothing that decides a script's numbers has changed" in capsys.readouterr().out
+
+
+def test_a_tree_runs_the_scripts_it_has(tmp_path, monkeypatch):
+    ran = []
+
+    def run(command, **options):
+        ran.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(equivalence.subprocess, "run", run)
+    (tmp_path / "papers" / "p").mkdir(parents=True)
+    assert equivalence.run_smoke(tmp_path, tmp_path, ["p/a", "p/b"]) == {} and not ran
+    (tmp_path / "papers" / "p" / "a.py").touch()
+    equivalence.run_smoke(tmp_path, tmp_path, ["p/a", "p/b"])
+    assert ran[0][-2:] == ["--only", "p/a"] and "p/b" not in ran[0]
 
 
 @pytest.mark.parametrize(

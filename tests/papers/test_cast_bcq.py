@@ -731,6 +731,19 @@ def test_a_diverged_member_returns_nothing_and_costs_the_others_nothing():
     assert second[0].isnan().all() and both.isfinite().all()
     assert torch.equal(second[1], both[1])
 
+    def deployed(*broken):
+        def act(obs):
+            actions = torch.full((*obs.shape[:3], 1), 0.1)
+            actions[list(broken)] = torch.nan
+            return actions
+
+        return team.deploy(act, generators([0, 1], "starts"), 40, 2)
+
+    whole, rest = deployed(), deployed(0)
+    for name, values in rest.items():
+        np.testing.assert_array_equal(values[1], whole[name][1])
+    assert (rest["actions"][0] == 0).all()
+
 
 def test_whoever_runs_is_acted_for():
     running = np.array([1, 4, 5])  # of two members' three episodes
