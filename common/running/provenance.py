@@ -20,11 +20,11 @@ from common.running.sources import ROOT, code_hashes
 
 EQUIVALENCES = (
     ROOT / "results" / "reference" / "equivalences.json"
-)  # see common.running.equivalence
+)  # see common.reporting.equivalence
 
 
 def recorded_equivalences() -> list[dict]:
-    """Records of `common.running.equivalence`, the oldest first."""
+    """Records of `common.reporting.equivalence`, the oldest first."""
     if not EQUIVALENCES.exists():
         return []
     return _equivalences(EQUIVALENCES.stat().st_mtime_ns)
@@ -36,7 +36,7 @@ def _equivalences(changed: int) -> list[dict]:
 
 
 def steps(code: dict[str, str], present: Iterable[str]) -> Iterator[tuple[dict, dict]]:
-    """Records of `common.running.equivalence` that lead from a result's code towards the present
+    """Records of `common.reporting.equivalence` that lead from a result's code towards the present
     one, each with the hashes of files after it.
 
     A record counts where the files it names have the old hashes. A file that was no source then is

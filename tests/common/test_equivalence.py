@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from common.reporting import catalogue
-from common.running import cells, equivalence, provenance, sources
+from common.reporting import catalogue, equivalence
+from common.running import cells, provenance, sources
 from common.running.cells import Cell
 
 FILES = ["papers/p/a.py", "b.py"]

@@ -1,6 +1,6 @@
 """Carries finished results over a change of code that changes no number, with evidence.
 
-    python -m common.running.equivalence COMMIT
+    python -m common.reporting.equivalence COMMIT
 
 A result is stale once the code that decided its numbers has changed. Most changes in a growing
 repository (a function moved, an option added) change none, and paper-scale results took hours. This
@@ -216,7 +216,7 @@ def compare(old: dict[str, dict], new: dict[str, dict]) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; 0 if equivalent, 1 if not, 2 on bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m common.running.equivalence", description=__doc__.split("\n\n")[0]
+        prog="python -m common.reporting.equivalence", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("commit", help="whose code made the results")
     args = parser.parse_args(arguments)
