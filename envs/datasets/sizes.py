@@ -64,12 +64,12 @@ def estimated(task: str, quality: str, size: str) -> int:
 
 
 def sizes_of(task: str, quality: str, seeds: list[int], size: str) -> dict[Path, int]:
-    """Files of data sets and their bytes, estimated where they are not there."""
+    """Files of data sets and their bytes: estimated, so that no page depends on what lies on a disk;
+    those of imported data, which have no estimate, as they are.
+    """
     paths = [Key(task, quality, seed, size).path for seed in seeds]
-    return {
-        path: path.stat().st_size if path.exists() else estimated(task, quality, size)
-        for path in paths
-    }
+    guess = estimated(task, quality, size)
+    return {path: path.stat().st_size if not guess and path.exists() else guess for path in paths}
 
 
 def measure() -> None:
