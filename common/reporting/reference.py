@@ -2,14 +2,17 @@
 it.
 """
 
+import shutil
+from pathlib import Path
+
 from tabulate import tabulate
 
 from common.reporting import claims, departures, planning, regression, stored, writer
 from common.reporting.shown import show
 from common.reporting.tables import Table
 from common.running import work
-from common.running.cells import runs_folder
-from common.running.files import write_text
+from common.running.cells import Cell, runs_folder
+from common.running.files import atomic, write_text
 
 SEES = (
     "What it sees where code or machine differ: the smallest shift of all seeds that is found in "
@@ -18,6 +21,7 @@ SEES = (
 )
 
 IN_PARTS = ("standard", "paper")  # presets whose tables are accepted cell by cell
+KEPT_BYTES = 8_000_000  # of a file beside a cell's result; larger ones are made again
 
 
 def diff(chosen: list[Table], preset: str) -> int:
@@ -72,9 +76,22 @@ def accept(chosen: list[Table], preset: str) -> int:
     if preset in IN_PARTS:
         for cell in planning.cells_of(chosen, preset):
             if work.paper(cell.paper).state(cell) == "done":
-                kept_at = stored.REFERENCE / preset / cell.paper / "cells" / cell.path.name
-                write_text(kept_at, cell.path.read_text())
+                write_text(kept_at(cell.path, cell), cell.path.read_text())
+                for path in work.paper(cell.paper).beside(cell):
+                    if path.exists() and path.stat().st_size <= KEPT_BYTES:
+                        copy(path, kept_at(path, cell))
     return 1 if refused else 0
+
+
+def kept_at(path: Path, cell: Cell) -> Path:
+    """Where the reference has a file of the results folder."""
+    return stored.REFERENCE / cell.preset / cell.paper / path.parent.name / path.name
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copies a file of any kind; its place has the old one or the new one."""
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_ledgers() -> None:
@@ -106,15 +123,16 @@ def accept_table(table: Table, preset: str) -> bool:
 
 
 def adopt(chosen: list[Table], preset: str) -> int:
-    """Copies reference cells into the results folder where there is none; stale ones stay stale
-    there. Returns 0.
+    """Copies reference cells into the results folder where there is none, with what is kept beside
+    them; stale ones stay stale there. Returns 0.
     """
     cells = planning.cells_of(chosen, preset)
-    taken = 0
-    for cell in cells:
-        source = stored.REFERENCE / preset / cell.paper / "cells" / cell.path.name
-        if source.exists() and not cell.path.exists():
-            write_text(cell.path, source.read_text())
-            taken += work.paper(cell.paper).state(cell) == "done"
+    new = [one for one in cells if kept_at(one.path, one).exists() and not one.path.exists()]
+    for cell in new:
+        for path in work.paper(cell.paper).beside(cell):
+            if kept_at(path, cell).exists():
+                copy(kept_at(path, cell), path)
+        write_text(cell.path, kept_at(cell.path, cell).read_text())
+    taken = sum(work.paper(cell.paper).state(cell) == "done" for cell in new)
     print(f"{taken} of {len(cells)} cells taken from the reference as done")
     return 0

@@ -76,6 +76,9 @@ class Paper:
         cost: seconds a cell takes on one core, estimated.
         max_members: of one program, by preset, where it differs from MAX_MEMBERS.
         gpu_cost: seconds a cell takes on one GPU, projected; None where there is no projection.
+        beside: files beside a cell's result that other cells need, such as networks.
+        learned_in: checksums of what other cells made for this one, as far as it is there, by the
+            names that the cell's result has them under among its data.
     """
 
     name: str
@@ -87,10 +90,19 @@ class Paper:
     cost: Callable[[Cell], float]
     max_members: dict[str, int] = field(default_factory=dict)
     gpu_cost: Callable[[Cell], float] | None = None
+    beside: Callable[[Cell], list[Path]] = lambda cell: []
+    learned_in: Callable[[Cell], dict[str, str]] = lambda cell: {}
 
     def state(self, cell: Cell) -> str:
         """ "done", "missing" or "stale: why"."""
-        return store.state(cell, self.roots(cell), self.data.recipes)
+        found = store.state(cell, self.roots(cell), self.data.recipes)
+        result = store.read(cell) if found == "done" else None
+        if result is None:
+            return found
+        others = [
+            name for name, made in self.learned_in(cell).items() if result["data"].get(name) != made
+        ]
+        return f"stale: learned in another {others[0].replace('_', ' ')}" if others else "done"
 
 
 def paper(name: str) -> Paper:

@@ -64,8 +64,8 @@ def estimated(task: str, quality: str, size: str) -> int:
 
 
 def sizes_of(task: str, quality: str, seeds: list[int], size: str) -> dict[Path, int]:
-    """Files of data sets and their bytes: estimated, so that no page depends on what lies on a disk;
-    those of imported data, which have no estimate, as they are.
+    """Files of data sets and their bytes: estimated, so that no page depends on what lies on a
+    disk; those of imported data, which have no estimate, as they are.
     """
     paths = [Key(task, quality, seed, size).path for seed in seeds]
     guess = estimated(task, quality, size)

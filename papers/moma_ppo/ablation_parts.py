@@ -40,10 +40,12 @@ def rollout_length(results: list[dict]) -> dict[int, float | None]:
 
 def state_size(results: list[dict]) -> dict[int, float | None]:
     """Per seed how large the states of rollouts are since the last evaluation but one."""
+    last = {
+        seed["seed"]: seed["facts"][-1]["size"] for result in results for seed in result["seeds"]
+    }
     return {
-        seed["seed"]: math.log10(max(seed["facts"][-1]["size"], LEAST_SIZE))
-        for result in results
-        for seed in result["seeds"]
+        seed: None if size is None else math.log10(max(size, LEAST_SIZE))
+        for seed, size in last.items()
     }
 
 

@@ -4,13 +4,14 @@ table4a.py for how they are used.
 
 import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from common.reporting import tables
 from common.running import experiment, program, work
-from common.running.cells import Cell, Layer, defaults
+from common.running.cells import Cell, Layer, defaults, read
 from papers.moma_ppo import audit, models, tasks, training
 from papers.moma_ppo.config import (
     DEFAULT_VARIANT,
@@ -99,8 +100,10 @@ def cell(
     sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
     what = {"task": task, "quality": quality, "view": mapped, "method": method}
-    names = ("updates", "data_size", "evaluations", "averaged", "episodes", "batch_size")
-    usual = {"seeds": seeds_of(preset, task, view)} | {name: sizes[name] for name in names}
+    names = ("updates", "data_size", "batch_size")
+    names += ("evaluations", "averaged", "episodes", "curve_episodes")
+    seeds = seeds_of(preset, task, view, quality, method)
+    usual = {"seeds": seeds} | {name: sizes[name] for name in names}
     layers = [
         Layer("this script", what),
         Layer(f"preset {preset}", usual, {"": sizes_of(task)}),
@@ -168,6 +171,20 @@ def program_key(cell: Cell) -> tuple:
     )
 
 
+def networks(cell: Cell) -> list[Path]:
+    """Where a world model's cell keeps its networks."""
+    return [models.file_of(cell)] if cell.config["method"] == "world_model" else []
+
+
+def learned_in(cell: Cell) -> dict[str, str]:
+    """Checksum of the world model that a cell learns in, if there is one."""
+    config = cell.config
+    if config["method"] not in training.MODEL_BASED or config.get("world") == "simulator":
+        return {}
+    made = read(models.model_of(cell))
+    return {"world_model": made["model_sha256"]} if made else {}
+
+
 # Seconds per update and member of four agents on one core of a machine whose other cores are busy,
 # at widths of 64, 128 and 256 with memories of 16, 32 and 128 and minibatches of 64, 128 and 256;
 # see benchmarks/moma_ppo_costs.py
@@ -218,9 +235,11 @@ def playing_cost(config: dict) -> float:
     width = config["hyper"].get("hidden", USUAL_WIDTH)
     step = STEP_COST[config["task"]] * max(1.0, width / 128)
     steps = 50 if config["task"] == "reacher" else 1000  # of an episode
-    played = steps * (config["episodes"] * step + TOGETHER_COST / len(config["seeds"]))
-    audited = config.get("followed", 0) * 2 * max(audit.STEPS) * step
-    return config["evaluations"] * (played + audited)
+    early = config["evaluations"] - config["averaged"]
+    episodes = config["averaged"] * config["episodes"] + early * config["curve_episodes"]
+    together = config["evaluations"] * TOGETHER_COST / len(config["seeds"])
+    audited = config["evaluations"] * config.get("followed", 0) * 2 * max(audit.STEPS) * step
+    return steps * (episodes * step + together) + audited
 
 
 def update_cost(config: dict, method: str, rows: int) -> float:
@@ -299,6 +318,8 @@ PAPER = work.Paper(
     record=experiment.Recording,
     cost=cost,
     gpu_cost=gpu_cost,
+    beside=networks,
+    learned_in=learned_in,
     # Two teams of three seeds at standard: what is longer than an hour or two is lost with a
     # machine that is lent for three
     max_members={"smoke": 1000, "quick": 30, "standard": 6, "paper": 3},

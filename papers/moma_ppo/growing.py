@@ -5,7 +5,7 @@ Axes: M members, N agents, B rollouts side by side, T steps, L history, D state,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,13 +24,15 @@ def build(members: Members, device: str) -> Training:
     """The learner on minibatches of the data and of its own rollouts."""
     setting = Setting(members, device)
     learner = learner_of(setting)
-    rows = GrowingRows(setting, learner, METHODS[setting.config["method"]](setting))
+    source = METHODS[setting.config["method"]](setting)
+    rows = GrowingRows(setting, learner, source)
     return setting.training(
         learner,
         act=learner.act,
         draw=rows.draw,
         total=setting.config["updates"],
         others={"generated": rows.generated, **rows.streams},
+        **source.models,
     )
 
 
@@ -45,6 +47,7 @@ class Source:
         first: update before which there are none.
         capacity: rollouts kept.
         real: share of the data's rows in a minibatch, after so many steps in the world.
+        models: checksums of world models.
     """
 
     world: Any
@@ -53,6 +56,7 @@ class Source:
     first: int
     capacity: int
     real: Callable[[int], float]
+    models: dict[str, str] = field(default_factory=dict)
 
 
 def fine_tuned(setting: Setting) -> Source:
@@ -100,6 +104,7 @@ def imagined(setting: Setting) -> Source:
         first=0,
         capacity=own["capacity"],
         real=lambda steps: own["real"],
+        models={"world_model": result["model_sha256"]},
     )
 
 

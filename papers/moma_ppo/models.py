@@ -31,6 +31,7 @@ from papers.moma_ppo.ensemble import (
     load_ensemble,
     prepared_rows,
     rank_members,
+    round_weights,
     save_ensemble,
     scales_of,
     split_rows,
@@ -239,6 +240,7 @@ def assess(
         member, which are kept, the calibration of penalties, and the file's checksum.
     """
     seed = cell.config["seeds"][0]
+    round_weights(ensemble)
     order, member_errors = rank_members(ensemble, data, held_out, seed)
     kept = order[: ensemble.config.kept].to(device)
     low, high = box_of(data)

@@ -1,12 +1,13 @@
 """What every method of Table 4 was given: gradient steps, rows of data or rollouts in one of them,
-core-seconds, and whether its curve was flat.
+core-seconds, and whether its curves were flat.
 
-A curve is flat if the mean of its last quarter is within 0.05 of that of the quarter before it,
-seeds averaged; the largest and the least gain are those of the method's rows of Table 4. A method
-with a row that gains more was cut short, whoever it is, and one that loses more is past its best:
-the rule is to train it again for twice as long before its scores are read. Core-seconds are a
-seed's, evaluations included. World models are trained once for all seeds and views that learn in
-them: theirs are of a whole ensemble. Why methods get what they get is in config.py.
+A curve's gain is the mean of its last quarter minus that of the quarter before it, over all seeds
+and rows of the method. A method was cut short, whoever it is, if it surely gained more than 0.05
+(the lower end of the mean's 90 % interval, so one-sided at 5 %): single checkpoints of one run may
+lie 0.2 apart, and the largest of a few rows would exceed the bound by chance. The rule is to train
+such a method for twice as long before its scores are read. Core-seconds are a seed's, evaluations
+included. World models are trained once for all seeds and views that learn in them: theirs are of a
+whole ensemble. Why methods get what they get is in config.py.
 """
 
 import common.reporting  # noqa: F401  (finds the environment first)
@@ -14,13 +15,14 @@ import common.reporting  # noqa: F401  (finds the environment first)
 # isort: split
 import numpy as np
 
-from common.reporting import script
+from common.reporting import scores, script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo import table4a, table4b
 from papers.moma_ppo.config import AntOptions, gradient_steps
 from papers.moma_ppo.experiment import model_entries
 
 LEAST_POINTS = 4  # of a curve that has quarters
+SURE = 0.9
 
 
 def steps(results: list[dict]) -> dict[int, float | None]:
@@ -57,23 +59,21 @@ def seconds(results: list[dict]) -> dict[int, float | None]:
     return {i: result["seconds"] / len(result["seeds"]) for i, result in enumerate(results)}
 
 
-def gains(results: list[dict]) -> list[float]:
-    """What the last quarter of a curve is above the one before, a mean over the seeds of every
-    result that has curves.
+def gains(results: list[dict]) -> dict[int, float | None]:
+    """What the last quarter of a curve is above the one before, of every seed of every result that
+    has curves; keys just count.
     """
-    found = [[gain_of(seed["curve"]) for seed in result["seeds"]] for result in results]
-    known = [[gain for gain in of_seeds if gain is not None] for of_seeds in found]
-    return [float(np.mean(of_seeds)) for of_seeds in known if of_seeds]
+    found = [gain_of(seed["curve"]) for result in results for seed in result["seeds"]]
+    return dict(enumerate(found)) or {0: None}
 
 
-def largest_gain(results: list[dict]) -> dict[int, float | None]:
-    """Of a method's rows, see `gains`; nothing without curves."""
-    return {0: max(gains(results), default=None)}
-
-
-def least_gain(results: list[dict]) -> dict[int, float | None]:
-    """Of a method's rows, see `gains`; nothing without curves."""
-    return {0: min(gains(results), default=None)}
+def surely_gained(results: list[dict]) -> dict[int, float | None]:
+    """The lower end of the 90 % interval of the mean of `gains`; None below two curves."""
+    known = [gain for gain in gains(results).values() if gain is not None]
+    if len(known) < 2:
+        return {0: None}
+    low, _ = scores.interval(np.array(known), level=SURE)
+    return {0: low}
 
 
 def gain_of(curve: list[float | None]) -> float | None:
@@ -91,10 +91,10 @@ COLUMNS = {
     "gradient steps": steps,
     "rows a step": rows,
     "core-seconds a seed": seconds,
-    "largest gain of the last quarter": largest_gain,
-    "least gain of the last quarter": least_gain,
+    "gain of the last quarter": gains,
+    "surely gained": surely_gained,
 }
-OF_CURVES = (largest_gain, least_gain)
+OF_CURVES = (gains, surely_gained)
 
 
 def entries(preset: str, options: dict) -> list[Entry]:

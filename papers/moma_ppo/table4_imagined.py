@@ -27,9 +27,10 @@ LAST = 5  # evaluations
 def audited(name: str) -> Callable[[list[dict]], dict[int, float | None]]:
     """Of the last evaluations' audits."""
     return lambda results: {
-        seed["seed"]: last_mean(seed["curves"][name], LAST)
+        seed["seed"]: None if None in curve[-LAST:] else last_mean(curve, LAST)
         for result in results
         for seed in result["seeds"]
+        for curve in [seed["curves"][name]]
     }
 
 
@@ -59,9 +60,8 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 def shown(task: str, row: str, column: str, entry: Entry) -> Entry:
     """A number of the entry's teams."""
-    if task == "reacher" and column in SHARES:
-        return Entry(row, column, (), missing="rewards are negative")
-    return Entry(row, column, entry.cells, COLUMNS[column])
+    why = "rewards are negative" if task == "reacher" and column in SHARES else entry.missing
+    return Entry(row, column, () if why else entry.cells, COLUMNS[column], missing=why)
 
 
 def ablated(preset: str, options: dict) -> list[Entry]:

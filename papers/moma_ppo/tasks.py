@@ -166,7 +166,8 @@ class RobotJudge:
         """
         config = self.config
         members = len(self.seeds)
-        episodes = config["episodes"]
+        averaged = number > config["evaluations"] - config["averaged"]
+        episodes = config["episodes" if averaged else "curve_episodes"]
         policy = Recalling(act, HISTORY[config["task"]], self.view.action_dim)
         batch = self.team.batch(members * episodes)
         streams = generators(self.seeds, f"evaluation/{number}")

@@ -8,16 +8,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from pettingzoo.test import parallel_api_test
 
 from common.learning.philox import Streams
 from common.learning.population import generator
 from common.learning.rollouts import ACTION_BOUND, Outcome, Rollouts
-from common.reporting import figures
+from common.reporting import figures, reference, stored
+from common.reporting.claims import verdict
 from common.reporting.scores import summary
 from common.reporting.shown import Shown
-from common.reporting.tables import last_score
+from common.reporting.tables import last_score, paired
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
@@ -37,6 +39,7 @@ from papers.moma_ppo import (
     claims,
     figure_curves_ant,
     growing,
+    iql,
     learning,
     models,
     moma_ppo,
@@ -45,6 +48,7 @@ from papers.moma_ppo import (
     table4a,
     table4b,
     tasks,
+    td3,
     training,
 )
 from papers.moma_ppo.calibration import (
@@ -54,7 +58,7 @@ from papers.moma_ppo.calibration import (
     penalty_weight,
     whole_pieces,
 )
-from papers.moma_ppo.config import PRESETS, AntOptions, gradient_steps
+from papers.moma_ppo.config import PRESETS, AntOptions, following_rate, gradient_steps
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
@@ -64,6 +68,7 @@ from papers.moma_ppo.ensemble import (
     model_loss,
     prepared_rows,
     rank_members,
+    round_weights,
     save_ensemble,
     scales_of,
     split_rows,
@@ -342,6 +347,9 @@ def test_a_saved_model_predicts_the_same(tmp_path, stream):
     data = tensors_of(arrays(stream))
     ensemble = Ensemble(0, 4, 4, config, scales_of(data, config))
     low, high = torch.zeros(5), torch.ones(5)
+    exact = ensemble.params.flat.clone()
+    round_weights(ensemble)
+    torch.testing.assert_close(ensemble.params.flat, exact, rtol=1e-3, atol=1e-6)
     save_ensemble(tmp_path / "m.safetensors", ensemble, torch.tensor([2, 0]), low, high)
     loaded, _, top = load_ensemble(tmp_path / "m.safetensors", 4, 4, config)
     first = ensemble.predict(ensemble.members(torch.tensor([2, 0])), data["state"], data["action"])
@@ -674,16 +682,19 @@ def test_the_gain_of_a_curves_last_quarter():
     assert table4_budgets.gain_of([1.0, 2.0, 3.0, None]) is None
 
 
-def test_gains_are_of_rows_and_means_of_their_seeds():
+def test_gains_are_of_all_seeds_and_rows_and_sure_ones_beyond_chance():
     def row(*curves):
         return {"seeds": [{"curve": curve} for curve in curves]}
 
     rising, falling = [0.0, 0.0, 0.0, 4.0], [0.0, 0.0, 3.0, 0.0]
     results = [row(rising, [0.0] * 4), row(falling), row([1.0, 2.0])]
-    assert table4_budgets.gains(results) == [2.0, -3.0]
-    assert table4_budgets.largest_gain(results) == {0: 2.0}
-    assert table4_budgets.least_gain(results) == {0: -3.0}
-    assert table4_budgets.largest_gain(results[2:]) == {0: None}
+    assert table4_budgets.gains(results) == {0: 4.0, 1: 0.0, 2: -3.0, 3: None}
+    (sure,) = table4_budgets.surely_gained(results).values()
+    assert sure == pytest.approx(scipy.stats.ttest_1samp([4, 0, -3], 0).confidence_interval(0.9)[0])
+    assert sure < 0.05
+    alike = [row([0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, 0.11])]
+    assert table4_budgets.surely_gained(alike)[0] > 0.05
+    assert table4_budgets.surely_gained(results[1:2]) == {0: None}
 
 
 def test_what_methods_were_given_counts_their_world_models():
@@ -693,7 +704,7 @@ def test_what_methods_were_given_counts_their_world_models():
     of_models = entries["ant, world model", "gradient steps"]
     results = [{"config": one.config} for one in of_models.cells]
     assert of_models.value(results) == dict.fromkeys(range(4), 500.0)
-    assert entries["reacher, world model", "least gain of the last quarter"].missing
+    assert entries["reacher, world model", "surely gained"].missing
 
 
 def test_every_team_that_learned_in_a_model_is_audited_once():
@@ -735,11 +746,14 @@ def test_differences_of_the_ledger_are_averaged_within_seeds():
     mean_gap = claims.within_seeds(last_score)
     assert mean_gap(results) == {0: (3 + 1) / 2, 1: None}
     assert claims.twice(mean_gap)(results) == {0: 4.0, 1: None}
+    shorter = [results[0], seeds_with("last_score", 2)]  # one seed less
+    assert mean_gap(shorter) == paired("last_score")(shorter) == {0: 3.0}
 
 
 def test_one_that_diverged_walked_nowhere():
     walked = [seeds_with("distance", *values) for values in ((1.0, None), (3.0, -2.0))]
     assert claims.farther(walked) == {0: 3.0, 1: 0.0}
+    assert claims.farther([walked[0], seeds_with("distance", -1.0)]) == {0: 1.0}
     assert claims.every_distance(walked) == {0: 1.0, 1: 0.0, 2: 3.0, 3: -2.0}
 
 
@@ -751,7 +765,7 @@ def test_a_loss_that_is_no_number_is_a_large_one():
 @pytest.mark.parametrize("task", ["reacher", "ant"])
 def test_a_diverged_member_costs_the_others_nothing(task):
     of = view(task, "full")
-    config = {"task": task, "episodes": 1}
+    config = {"task": task, "episodes": 1, "evaluations": 1, "averaged": 1}
 
     def judged(*broken):
         def act(obs, history):
@@ -1226,3 +1240,67 @@ def test_a_gpu_waits_for_launches_where_networks_are_small():
     played = 3 * playing_cost(large.config) / 16
     products = 3 * 1e6 * update_cost(large.config, "iomar", 256) / 150
     assert gpu_cost(large) == pytest.approx(products + played)
+
+
+def test_cells_that_learned_in_another_world_model_are_stale_and_models_travel(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "here"))
+    monkeypatch.setattr(stored, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(reference, "IN_PARTS", ("smoke",))
+    monkeypatch.setattr(reference, "accept_table", lambda table, preset: True)
+    monkeypatch.setattr(reference, "write_ledgers", lambda: None)
+    one = game_cell("smoke", "neutral", "moma_ppo", ANT_OPTIONS)
+    of_model = models.model_of(one)
+    work.run_program([one], "cpu", lambda seconds: None, wait=True)
+    assert PAPER.state(one) == PAPER.state(of_model) == "done"
+
+    monkeypatch.setattr(reference.planning, "cells_of", lambda chosen, preset: [of_model, one])
+    assert reference.accept([], "smoke") == 0
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "there"))
+    reference.adopt([], "smoke")
+    assert models.available(of_model) and PAPER.state(one) == "done"
+
+    other = store.read(of_model) | {"model_sha256": "0" * 64}
+    del other["content_hash"]
+    store.store(of_model, other)
+    assert PAPER.state(one) == "stale: learned in another world model"
+
+
+def test_the_last_evaluations_have_the_episodes_of_the_score(monkeypatch):
+    played = []
+
+    def play(batch, act, streams):
+        played.append(batch.worlds)
+        return np.zeros(batch.worlds), None
+
+    monkeypatch.setattr(tasks, "play", play)
+    config = {"task": "reacher", "episodes": 3, "curve_episodes": 2, "evaluations": 4}
+    judge = tasks.RobotJudge(config | {"averaged": 2}, [0, 1], view("reacher", "full"))
+    for number in (1, 2, 3, 4):
+        judge(None, number)
+    assert played == [4, 4, 6, 6]
+
+
+def test_target_networks_follow_as_fast_as_the_budget_asks():
+    own = iql.IQLConfig()
+    assert following_rate(own, 0.99, 1_000_000) == own.tau == 0.005
+    assert following_rate(own, 0.99, 10_000) == pytest.approx(0.02)
+    assert following_rate(td3.TD3Config(), 0.99, 10_000) == pytest.approx(0.04)  # every second
+    assert following_rate(own, 0.99, 100) == 1
+    usual = [cell(preset, "ant", "po", "random", "icql", ANT_OPTIONS) for preset in PRESETS]
+    assert [one.config["hyper"]["tau"] for one in usual] == [1, 1, pytest.approx(0.04), 0.005]
+
+
+def test_parts_do_not_wait_for_the_aleatoric_penalties():
+    there = {claim.says: claim for claim in claims.CLAIMS}
+    claim = there["the uncertainty penalty is necessary"]
+    row, column = "ant full-replay", "MOMA-PPO - no penalty"
+    values = {(row, column): {0: 0.5, 1: 0.4, 2: 0.6}}
+    walked = {(f"{row}, farther walk", column): {0: 50.0, 1: 60.0, 2: 40.0}}
+    assert verdict(claim, lambda table: values | walked).word == "holds"
+    still = {(f"{row}, farther walk", column): {0: 0.0, 1: 1.0, 2: 0.5}}
+    assert verdict(claim, lambda table: values | still).word == "undecided"
+    names = [name for one in claims.CLAIMS for name, _ in one.pairs if one.table == "claims"]
+    names += [name for one in claims.CLAIMS if one.premise for name, _ in one.premise.pairs]
+    assert {*names} <= {(entry.row, entry.column) for entry in claims.TABLE.entries_at("quick")}
