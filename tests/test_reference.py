@@ -10,6 +10,7 @@ from common.reporting import scores
 from common.reporting.tables import REFERENCE
 from common.reporting.writer import number
 from common.running.cells import fault_of
+from common.running.files import sha256
 from common.running.provenance import config_hash
 
 TABLES = [table for table in suite.find("*") if not table.unavailable]
@@ -108,7 +109,11 @@ def test_committed_cells_are_intact(preset):
         assert result["preset"] == preset, path.name
         assert result["config_hash"] == config_hash(config) and not fault_of(result), path.name
         turns = len(result["seeds"])  # a timing is repeated, whatever the seeds
-        assert turns > 1 and (config.get("timing") or turns == len(config["seeds"])), path.name
+        assert config.get("timing") or turns == len(config["seeds"]), path.name
+        assert turns > 1 or config["method"] == "world_model", path.name
+        networks = path.parent.parent / "models" / f"{path.stem}.safetensors"
+        if networks.exists():
+            assert sha256(networks) == result["model_sha256"], path.name
 
 
 def test_the_coordination_game_reproduces_at_quick():

@@ -74,13 +74,19 @@ def accept(chosen: list[Table], preset: str) -> int:
     ]
     write_ledgers()
     if preset in IN_PARTS:
-        for cell in planning.cells_of(chosen, preset):
+        for cell in with_needed(planning.cells_of(chosen, preset)):
             if work.paper(cell.paper).state(cell) == "done":
                 write_text(kept_at(cell.path, cell), cell.path.read_text())
                 for path in work.paper(cell.paper).beside(cell):
                     if path.exists() and path.stat().st_size <= KEPT_BYTES:
                         copy(path, kept_at(path, cell))
     return 1 if refused else 0
+
+
+def with_needed(cells: list[Cell]) -> list[Cell]:
+    """Cells and those that they learn from, these first, each once."""
+    needed = [other for cell in cells for other in work.paper(cell.paper).needs(cell)]
+    return list(dict.fromkeys([*needed, *cells]))
 
 
 def kept_at(path: Path, cell: Cell) -> Path:
@@ -123,16 +129,24 @@ def accept_table(table: Table, preset: str) -> bool:
 
 
 def adopt(chosen: list[Table], preset: str) -> int:
-    """Copies reference cells into the results folder where there is none, with what is kept beside
-    them; stale ones stay stale there. Returns 0.
+    """Copies reference cells into the results folder where there is none, and what they learn from;
+    stale ones stay stale there. Returns 0.
+
+    A cell with files beside it, which others need, is taken with them or not at all, and also where
+    it is stale here or its files are gone.
     """
     cells = planning.cells_of(chosen, preset)
-    new = [one for one in cells if kept_at(one.path, one).exists() and not one.path.exists()]
-    for cell in new:
-        for path in work.paper(cell.paper).beside(cell):
-            if kept_at(path, cell).exists():
-                copy(kept_at(path, cell), path)
-        write_text(cell.path, kept_at(cell.path, cell).read_text())
-    taken = sum(work.paper(cell.paper).state(cell) == "done" for cell in new)
-    print(f"{taken} of {len(cells)} cells taken from the reference as done")
+    taken = set()
+    for cell in with_needed(cells):
+        paper = work.paper(cell.paper)
+        files = paper.beside(cell)
+        there = all(path.exists() for path in (cell.path, *files))
+        usable = there and (not files or paper.state(cell) == "done")
+        if usable or not all(kept_at(path, cell).exists() for path in (cell.path, *files)):
+            continue
+        for path in (*files, cell.path):
+            copy(kept_at(path, cell), path)
+        if paper.state(cell) == "done":
+            taken.add(cell)
+    print(f"{len(taken & {*cells})} of {len(cells)} cells taken from the reference as done")
     return 0

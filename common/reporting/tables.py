@@ -44,8 +44,8 @@ def stored_curves(results: list[dict]) -> dict[int, list[float | None]]:
 
 
 def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
-    """Differences of a value between results 0 and 1, 2 and 3, ..., of every seed that both have;
-    keys of what it returns just count.
+    """Differences of a value between results 0 and 1, 2 and 3, ..., seed by seed; keys of what it
+    returns just count.
     """
 
     def differences(results: list[dict]) -> dict[int, float | None]:
@@ -53,8 +53,6 @@ def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
         for first, second in zip(results[::2], results[1::2], strict=True):
             by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
             for seed in first["seeds"]:
-                if seed["seed"] not in by_seed:
-                    continue
                 pair = (seed[key], by_seed[seed["seed"]])
                 gaps.append(None if None in pair else pair[0] - pair[1])
         return dict(enumerate(gaps))

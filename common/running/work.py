@@ -76,9 +76,9 @@ class Paper:
         cost: seconds a cell takes on one core, estimated.
         max_members: of one program, by preset, where it differs from MAX_MEMBERS.
         gpu_cost: seconds a cell takes on one GPU, projected; None where there is no projection.
-        beside: files beside a cell's result that other cells need, such as networks.
-        learned_in: checksums of what other cells made for this one, as far as it is there, by the
-            names that the cell's result has them under among its data.
+        needs: cells whose results, and files beside them, a cell learns from.
+        beside: files beside a cell's result that others need, such as networks.
+        outdated: (cell, its result) -> what has changed since in what it needs; "" for nothing.
     """
 
     name: str
@@ -90,19 +90,18 @@ class Paper:
     cost: Callable[[Cell], float]
     max_members: dict[str, int] = field(default_factory=dict)
     gpu_cost: Callable[[Cell], float] | None = None
+    needs: Callable[[Cell], list[Cell]] = lambda cell: []
     beside: Callable[[Cell], list[Path]] = lambda cell: []
-    learned_in: Callable[[Cell], dict[str, str]] = lambda cell: {}
+    outdated: Callable[[Cell, dict], str] = lambda cell, result: ""
 
     def state(self, cell: Cell) -> str:
         """ "done", "missing" or "stale: why"."""
         found = store.state(cell, self.roots(cell), self.data.recipes)
-        result = store.read(cell) if found == "done" else None
-        if result is None:
+        if found != "done" or not self.needs(cell):
             return found
-        others = [
-            name for name, made in self.learned_in(cell).items() if result["data"].get(name) != made
-        ]
-        return f"stale: learned in another {others[0].replace('_', ' ')}" if others else "done"
+        result = store.read(cell)
+        why = self.outdated(cell, result) if result else ""
+        return f"stale: {why}" if why else found
 
 
 def paper(name: str) -> Paper:

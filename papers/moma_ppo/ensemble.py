@@ -393,7 +393,7 @@ def rank_members(
 
 def round_weights(ensemble: Ensemble) -> None:
     """Rounds its networks to the half precision that they are kept in, so that what is assessed is
-    what others learn in. It changes weights by less than a thousandth.
+    what others learn in. It changes weights by a two-thousandth at most, those below 6e-5 by 3e-8.
     """
     with torch.no_grad():
         ensemble.params.flat.copy_(ensemble.params.flat.half())

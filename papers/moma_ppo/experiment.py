@@ -100,8 +100,8 @@ def cell(
     sizes = preset_of(preset, task)
     mapped = f"po_{options['mapping']}" if view == "po" else view
     what = {"task": task, "quality": quality, "view": mapped, "method": method}
-    names = ("updates", "data_size", "batch_size")
-    names += ("evaluations", "averaged", "episodes", "curve_episodes")
+    played = ("evaluations", "averaged", "episodes", "curve_episodes")
+    names = ("updates", "data_size", "batch_size", *played)
     seeds = seeds_of(preset, task, view, quality, method)
     usual = {"seeds": seeds} | {name: sizes[name] for name in names}
     layers = [
@@ -176,13 +176,19 @@ def networks(cell: Cell) -> list[Path]:
     return [models.file_of(cell)] if cell.config["method"] == "world_model" else []
 
 
-def learned_in(cell: Cell) -> dict[str, str]:
-    """Checksum of the world model that a cell learns in, if there is one."""
+def needs(cell: Cell) -> list[Cell]:
+    """The world model that a cell learns in."""
     config = cell.config
-    if config["method"] not in training.MODEL_BASED or config.get("world") == "simulator":
-        return {}
-    made = read(models.model_of(cell))
-    return {"world_model": made["model_sha256"]} if made else {}
+    in_model = config["method"] in training.MODEL_BASED and config.get("world") != "simulator"
+    return [models.model_of(cell)] if in_model else []
+
+
+def outdated(cell: Cell, result: dict) -> str:
+    """Whether the world model of a cell is another one than that it learned in."""
+    (model,) = needs(cell)
+    made = read(model) if PAPER.state(model) == "done" else None
+    same = made is None or made["model_sha256"] == result["data"].get("world_model")
+    return "" if same else "it learned in another world model"
 
 
 # Seconds per update and member of four agents on one core of a machine whose other cores are busy,
@@ -318,10 +324,11 @@ PAPER = work.Paper(
     record=experiment.Recording,
     cost=cost,
     gpu_cost=gpu_cost,
+    needs=needs,
     beside=networks,
-    learned_in=learned_in,
-    # Two teams of three seeds at standard: what is longer than an hour or two is lost with a
-    # machine that is lent for three
+    outdated=outdated,
+    # Two teams of three seeds at standard, or one of five: what is longer than an hour or two is
+    # lost with a machine that is lent for three
     max_members={"smoke": 1000, "quick": 30, "standard": 6, "paper": 3},
 )
 

@@ -56,7 +56,7 @@ class Source:
     first: int
     capacity: int
     real: Callable[[int], float]
-    models: dict[str, str] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
 
 
 def fine_tuned(setting: Setting) -> Source:

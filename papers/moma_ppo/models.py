@@ -181,7 +181,9 @@ def progress_of(
 
 
 def facts_of(course: Course, outcome: dict) -> dict:
-    """What a result says of its one seed; `outcome` is of `assess`."""
+    """What a result says of its one seed; `outcome` is of `assess`. Curves and the held-out loss
+    are of networks before they are rounded.
+    """
     errors = outcome["errors"]
     ahead = {
         f"{name}_error_{steps}": numbers[steps - 1] if numbers else None

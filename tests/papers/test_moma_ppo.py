@@ -19,7 +19,7 @@ from common.reporting import figures, reference, stored
 from common.reporting.claims import verdict
 from common.reporting.scores import summary
 from common.reporting.shown import Shown
-from common.reporting.tables import last_score, paired
+from common.reporting.tables import last_score
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
@@ -682,19 +682,25 @@ def test_the_gain_of_a_curves_last_quarter():
     assert table4_budgets.gain_of([1.0, 2.0, 3.0, None]) is None
 
 
-def test_gains_are_of_all_seeds_and_rows_and_sure_ones_beyond_chance():
+def test_gains_are_of_rows_and_sure_ones_beyond_chance():
     def row(*curves):
         return {"seeds": [{"curve": curve} for curve in curves]}
 
-    rising, falling = [0.0, 0.0, 0.0, 4.0], [0.0, 0.0, 3.0, 0.0]
-    results = [row(rising, [0.0] * 4), row(falling), row([1.0, 2.0])]
-    assert table4_budgets.gains(results) == {0: 4.0, 1: 0.0, 2: -3.0, 3: None}
-    (sure,) = table4_budgets.surely_gained(results).values()
-    assert sure == pytest.approx(scipy.stats.ttest_1samp([4, 0, -3], 0).confidence_interval(0.9)[0])
-    assert sure < 0.05
-    alike = [row([0.0, 0.0, 0.0, 0.1], [0.0, 0.0, 0.0, 0.11])]
-    assert table4_budgets.surely_gained(alike)[0] > 0.05
-    assert table4_budgets.surely_gained(results[1:2]) == {0: None}
+    def gaining(*gains):
+        return row(*([0.0, 0.0, 0.0, gain] for gain in gains))
+
+    results = [gaining(4.0, 0.0), gaining(-3.0), row([1.0, 2.0])]
+    assert [sample.tolist() for sample in table4_budgets.gains(results)] == [[4.0, 0.0], [-3.0]]
+    assert table4_budgets.mean_gain(results) == {0: pytest.approx(1 / 3)}
+    assert table4_budgets.mean_gain(results[2:]) == {0: None}
+    assert table4_budgets.surely_gained(results[1:]) == {0: None}
+
+    (sure,) = table4_budgets.surely_gained(results[:1]).values()
+    assert sure == pytest.approx(scipy.stats.ttest_1samp([4, 0], 0).confidence_interval(0.9)[0])
+    rises = [gaining(0.2, 0.21, 0.19), gaining(-0.01, 0.01, 0.0)]  # in one row of two
+    assert table4_budgets.surely_gained(rises)[0] > 0.05
+    chance = [gaining(0.3, -0.1, 0.1), gaining(-0.2, 0.1, 0.2)]
+    assert table4_budgets.surely_gained(chance)[0] < 0.05
 
 
 def test_what_methods_were_given_counts_their_world_models():
@@ -747,7 +753,7 @@ def test_differences_of_the_ledger_are_averaged_within_seeds():
     assert mean_gap(results) == {0: (3 + 1) / 2, 1: None}
     assert claims.twice(mean_gap)(results) == {0: 4.0, 1: None}
     shorter = [results[0], seeds_with("last_score", 2)]  # one seed less
-    assert mean_gap(shorter) == paired("last_score")(shorter) == {0: 3.0}
+    assert mean_gap(shorter) == claims.gaps("last_score")(shorter) == {0: 3.0}
 
 
 def test_one_that_diverged_walked_nowhere():
@@ -1255,16 +1261,29 @@ def test_cells_that_learned_in_another_world_model_are_stale_and_models_travel(
     work.run_program([one], "cpu", lambda seconds: None, wait=True)
     assert PAPER.state(one) == PAPER.state(of_model) == "done"
 
-    monkeypatch.setattr(reference.planning, "cells_of", lambda chosen, preset: [of_model, one])
+    monkeypatch.setattr(reference.planning, "cells_of", lambda chosen, preset: [one])
     assert reference.accept([], "smoke") == 0
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path / "there"))
     reference.adopt([], "smoke")
     assert models.available(of_model) and PAPER.state(one) == "done"
 
+    # A model is taken with its networks, also where they are gone, or not at all
+    models.file_of(of_model).unlink()
+    reference.adopt([], "smoke")
+    assert models.available(of_model)
+    for path in (models.file_of(of_model), of_model.path):
+        path.unlink()
+    kept = reference.kept_at(models.file_of(of_model), of_model)
+    kept.rename(tmp_path / "elsewhere")
+    reference.adopt([], "smoke")
+    assert not of_model.path.exists() and PAPER.state(one) == "done"
+    (tmp_path / "elsewhere").rename(kept)
+    reference.adopt([], "smoke")
+
     other = store.read(of_model) | {"model_sha256": "0" * 64}
     del other["content_hash"]
     store.store(of_model, other)
-    assert PAPER.state(one) == "stale: learned in another world model"
+    assert PAPER.state(one) == "stale: it learned in another world model"
 
 
 def test_the_last_evaluations_have_the_episodes_of_the_score(monkeypatch):
@@ -1284,10 +1303,10 @@ def test_the_last_evaluations_have_the_episodes_of_the_score(monkeypatch):
 
 def test_target_networks_follow_as_fast_as_the_budget_asks():
     own = iql.IQLConfig()
-    assert following_rate(own, 0.99, 1_000_000) == own.tau == 0.005
-    assert following_rate(own, 0.99, 10_000) == pytest.approx(0.02)
-    assert following_rate(td3.TD3Config(), 0.99, 10_000) == pytest.approx(0.04)  # every second
-    assert following_rate(own, 0.99, 100) == 1
+    assert following_rate(own, 1_000_000) == own.tau == 0.005
+    assert following_rate(own, 10_000) == pytest.approx(0.02)
+    assert following_rate(td3.TD3Config(), 10_000) == pytest.approx(0.04)  # every second
+    assert following_rate(own, 100) == 1
     usual = [cell(preset, "ant", "po", "random", "icql", ANT_OPTIONS) for preset in PRESETS]
     assert [one.config["hyper"]["tau"] for one in usual] == [1, 1, pytest.approx(0.04), 0.005]
 
