@@ -116,6 +116,16 @@ def test_committed_cells_are_intact(preset):
             assert sha256(networks) == result["model_sha256"], path.name
 
 
+@pytest.mark.parametrize("preset", ["standard", "paper"])
+def test_committed_cells_learned_in_the_committed_models(preset):
+    results = [
+        json.loads(path.read_text())
+        for path in sorted((REFERENCE / preset).glob("moma_ppo/cells/*.json"))
+    ]
+    models = {one["model_sha256"] for one in results if "model_sha256" in one}
+    assert {one["data"].get("world_model") for one in results} <= {None, *models}
+
+
 def test_the_coordination_game_reproduces_at_quick():
     """MOMA-PPO's Table 3; see papers/moma_ppo/README.md."""
     game = means("table3", paper="moma_ppo")

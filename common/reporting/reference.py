@@ -78,6 +78,7 @@ def accept(chosen: list[Table], preset: str) -> int:
             if work.paper(cell.paper).state(cell) == "done":
                 write_text(kept_at(cell.path, cell), cell.path.read_text())
                 for path in work.paper(cell.paper).beside(cell):
+                    kept_at(path, cell).unlink(missing_ok=True)
                     if path.exists() and path.stat().st_size <= KEPT_BYTES:
                         copy(path, kept_at(path, cell))
     return 1 if refused else 0
@@ -132,21 +133,25 @@ def adopt(chosen: list[Table], preset: str) -> int:
     """Copies reference cells into the results folder where there is none, and what they learn from;
     stale ones stay stale there. Returns 0.
 
-    A cell with files beside it, which others need, is taken with them or not at all, and also where
-    it is stale here or its files are gone.
+    A cell with files beside it, which others need, is taken with them or not at all; where only
+    they are gone they are put back.
+
+    Raises:
+        Busy: another command is writing these results.
     """
     cells = planning.cells_of(chosen, preset)
     taken = set()
-    for cell in with_needed(cells):
-        paper = work.paper(cell.paper)
-        files = paper.beside(cell)
-        there = all(path.exists() for path in (cell.path, *files))
-        usable = there and (not files or paper.state(cell) == "done")
-        if usable or not all(kept_at(path, cell).exists() for path in (cell.path, *files)):
-            continue
-        for path in (*files, cell.path):
-            copy(kept_at(path, cell), path)
-        if paper.state(cell) == "done":
-            taken.add(cell)
+    with work.writing(with_needed(cells)):
+        for cell in with_needed(cells):
+            paths = [*work.paper(cell.paper).beside(cell), cell.path]
+            kept = [kept_at(path, cell) for path in paths]
+            if not all(path.exists() for path in kept) or all(path.exists() for path in paths):
+                continue
+            if cell.path.exists() and cell.path.read_bytes() != kept[-1].read_bytes():
+                continue
+            for source, target in zip(kept, paths, strict=True):
+                copy(source, target)
+            if work.paper(cell.paper).state(cell) == "done":
+                taken.add(cell)
     print(f"{len(taken & {*cells})} of {len(cells)} cells taken from the reference as done")
     return 0

@@ -181,8 +181,8 @@ def progress_of(
 
 
 def facts_of(course: Course, outcome: dict) -> dict:
-    """What a result says of its one seed; `outcome` is of `assess`. Curves and the held-out loss
-    are of networks before they are rounded.
+    """What a result says of its one seed; `outcome` is of `assess`. The held-out loss is that of
+    networks before they are rounded.
     """
     errors = outcome["errors"]
     ahead = {

@@ -5,7 +5,8 @@ A curve's gain is the mean of its last quarter minus that of the quarter before 
 of a row. A method was cut short, whoever it is, if in some row it surely gained more than 0.05:
 single checkpoints of one run may lie 0.2 apart, and the largest of a few rows would exceed the
 bound by chance. "Surely" is one-sided at 5 % for all rows of the method together (Bonferroni), with
-the spread between the seeds of a row, pooled over rows. The rule is to train such a method for
+the spread between the seeds of a row, or that pooled over rows where it is larger: rows in which
+nobody walks are quiet. The rule is to train such a method for
 twice as long before its scores are read. Core-seconds are a seed's, evaluations included. World
 models are trained once for all seeds and views that learn in them: theirs are of a whole ensemble.
 Why methods get what they get is in config.py.
@@ -85,13 +86,14 @@ def surely_gained(results: list[dict]) -> dict[int, float | None]:
     freedom = sum(len(row) - 1 for row in rows)
     if not freedom:
         return {0: None}
-    spread = math.sqrt(sum(float(np.square(row - row.mean()).sum()) for row in rows) / freedom)
+    pooled = math.sqrt(sum(float(np.square(row - row.mean()).sum()) for row in rows) / freedom)
     level = 1 - 2 * CHANCE / len(rows)
-    lows = [
-        float(row.mean()) - scores.Student(spread / math.sqrt(len(row)), freedom).half(level)
-        for row in rows
-    ]
-    return {0: max(lows)}
+
+    def low(row: np.ndarray) -> float:
+        spread = max(pooled, float(row.std(ddof=1)) if len(row) > 1 else 0.0)
+        return float(row.mean()) - scores.Student(spread / math.sqrt(len(row)), freedom).half(level)
+
+    return {0: max(map(low, rows))}
 
 
 def gain_of(curve: list[float | None]) -> float | None:
