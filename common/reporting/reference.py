@@ -140,9 +140,10 @@ def adopt(chosen: list[Table], preset: str) -> int:
         Busy: another command is writing these results.
     """
     cells = planning.cells_of(chosen, preset)
+    needed = with_needed(cells)
     taken = set()
-    with work.writing(with_needed(cells)):
-        for cell in with_needed(cells):
+    with work.writing(needed):
+        for cell in needed:
             paths = [*work.paper(cell.paper).beside(cell), cell.path]
             kept = [kept_at(path, cell) for path in paths]
             if not all(path.exists() for path in kept) or all(path.exists() for path in paths):

@@ -6,10 +6,10 @@ of a row. A method was cut short, whoever it is, if in some row it surely gained
 single checkpoints of one run may lie 0.2 apart, and the largest of a few rows would exceed the
 bound by chance. "Surely" is one-sided at 5 % for all rows of the method together (Bonferroni), with
 the spread between the seeds of a row, or that pooled over rows where it is larger: rows in which
-nobody walks are quiet. The rule is to train such a method for
-twice as long before its scores are read. Core-seconds are a seed's, evaluations included. World
-models are trained once for all seeds and views that learn in them: theirs are of a whole ensemble.
-Why methods get what they get is in config.py.
+nobody walks are quiet. The rule is to train such a method for twice as long before its scores are
+read. Core-seconds are a seed's, evaluations included. World models are trained once for all seeds
+and views that learn in them: theirs are of a whole ensemble. Why methods get what they get is in
+config.py.
 """
 
 import common.reporting  # noqa: F401  (finds the environment first)
