@@ -16,7 +16,6 @@ from tabulate import tabulate
 
 from common.reporting import (
     arrivals,
-    catalogue,
     claims,
     departures,
     export,
@@ -83,7 +82,7 @@ def run(request: Request) -> int:
         failures = work.run(cells, request.jobs, request.device, title, pages.next)
     else:
         failures = executors.run(cells, request.executor, request.jobs, request.device)
-    pages.rest()
+    failures += pages.rest()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     if writable(runs_folder()):
@@ -97,13 +96,18 @@ def print_report(request: Request) -> int:
     return 0
 
 
+def papers_of(tables: list[Table]) -> list[str]:
+    """The papers that some tables are of, each once."""
+    return list(dict.fromkeys(table.paper for table in tables))
+
+
 def print_claims(request: Request) -> int:
-    """Prints the claims ledger and how many claims hold; writes it as CSV."""
-    lines = claims.ledger()
+    """Prints the claims ledger of the chosen papers and how many claims hold; writes it as CSV."""
+    lines = claims.ledger(papers_of(request.chosen))
     path = runs_folder() / "claims.csv"
     claims.write(lines, path)
     widths: list[int | None] = [18, 44, 18, None, None, None, None, None, 16, 36]
-    for paper in catalogue.papers():
+    for paper in papers_of(request.chosen):
         rows = findings.claim_rows(lines, paper)
         print(f"\n{paper}\n{for_people(rows, findings.CLAIM_HEADER, widths)}")
     print(f"\n{for_people(claims.counts(lines), claims.COUNTS)}\n\n{path}")
@@ -111,11 +115,11 @@ def print_claims(request: Request) -> int:
 
 
 def print_departures(request: Request) -> int:
-    """Prints the departures ledger; writes it as CSV."""
-    lines = departures.ledger()
+    """Prints the departures ledger of the chosen papers; writes it as CSV."""
+    lines = departures.ledger(papers_of(request.chosen))
     path = runs_folder() / "departures.csv"
     departures.write(lines, path)
-    for paper in catalogue.papers():
+    for paper in papers_of(request.chosen):
         header, rows = departures.table_of(paper, lines)
         widths: list[int | None] = [26, *[34] * (len(header) - 3), 24, 40]
         print(f"\n{paper}\n{for_people(rows, header, widths)}")
@@ -170,7 +174,7 @@ class Command(NamedTuple):
     Attributes:
         go: does it; returns the exit code.
         says: what it does.
-        takes: flags that it has a use for, beside --only and --preset.
+        takes: flags that it has a use for.
     """
 
     go: Callable[[Request], int]
@@ -178,34 +182,54 @@ class Command(NamedTuple):
     takes: tuple[str, ...] = ()
 
 
-RUNNING = ("--jobs", "--device", "--executor", "--seeds", "--list", "--dry-run", "--force")
+CHOOSING = ("--only", "--preset")
+RUNNING = (
+    *CHOOSING,
+    "--jobs",
+    "--device",
+    "--executor",
+    "--seeds",
+    "--list",
+    "--dry-run",
+    "--force",
+)
 COMMANDS = {
     "run": Command(run, "run everything that is not done, at a preset; the default", RUNNING),
-    "report": Command(print_report, "write report.html and report.md from what has been run"),
-    "claims": Command(print_claims, "the verdict on every claim of the papers, also as CSV"),
+    "report": Command(
+        print_report, "write report.html and report.md from what has been run", ("--only",)
+    ),
+    "claims": Command(
+        print_claims, "the verdict on every claim of the papers, also as CSV", ("--only",)
+    ),
     "departures": Command(
         print_departures,
         "what differs from the papers' texts and codes, with measured effects, also as CSV",
+        ("--only",),
     ),
     "sizing": Command(
-        print_sizing, "what preset paper takes on machines of several sizes, and what dominates"
+        print_sizing,
+        "what preset paper takes on machines of several sizes, and what dominates",
+        ("--only",),
     ),
     "export": Command(
         print_exports,
         "learning curves for marl-eval, or for TensorBoard (--to tensorboard)",
-        ("--to",),
+        (*CHOOSING, "--to"),
     ),
     "diff": Command(
         lambda request: reference.diff(request.chosen, request.preset),
         "compare with the committed reference and the published numbers; exit 4 on a difference",
+        CHOOSING,
     ),
     "accept": Command(
         lambda request: reference.accept(request.chosen, request.preset),
         "copy this preset's finished results into results/reference",
+        CHOOSING,
     ),
     "adopt": Command(
         lambda request: reference.adopt(request.chosen, request.preset),
         "take the reference's finished cells as already run here, where code and settings match",
+        CHOOSING,
     ),
     "readme": Command(
         fill_readmes, "fill the tables of the READMEs and notes from results/reference"
@@ -234,7 +258,7 @@ def parser() -> CommandLine:
     sizes = "smoke: seconds a script; quick: minutes; standard: hours; paper: hours to months"
     named = "scripts by name, as 'omar/table*'; several --only add up"
     option("command", nargs="?", default="run", choices=COMMANDS)
-    option("--preset", default="quick", choices=PRESETS, help=sizes)
+    option("--preset", choices=PRESETS, help=f"{sizes}; default: quick")
     option("--only", action="append", metavar="PATTERN", help=named)
     processes = "processes of one thread each; default: cores, 1 on a GPU"
     option("--jobs", type=number, help=processes)
@@ -278,7 +302,7 @@ def read(args: argparse.Namespace) -> Request:
         script.note_jobs(args.jobs)
     return Request(
         chosen,
-        args.preset,
+        args.preset or "quick",
         args.jobs,
         device,
         executor,

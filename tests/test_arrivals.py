@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from common import suite
-from common.reporting import catalogue, planning
+from common.reporting import arrivals, catalogue, planning
 from common.running import progress, workers
 from common.running.cells import runs_folder
 
@@ -28,6 +28,23 @@ def test_every_table_is_printed_once_and_when_its_cells_are_done(tmp_path, monke
     assert "begins: suite, preset smoke" in log.read_text() and "ends: " in log.read_text()
     assert suite.main(only) == 0  # nothing to do: all of it at the end
     assert capsys.readouterr().out.count("omar/table1: ") == 1
+
+
+def test_a_table_that_cannot_be_shown_hides_no_other(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    shown = []
+
+    def present(table, preset, options):
+        if table.name == "table1":
+            raise RuntimeError("no ink")
+        shown.append(table.name)
+
+    monkeypatch.setattr(arrivals.script, "present", present)
+    tables = [catalogue.table("omar/table1"), catalogue.table("omar/table2")]
+    pages = arrivals.Arrivals(tables, "smoke", {})
+    (failure,) = pages.rest()
+    assert failure.startswith("omar/table1: ") and "no ink" in failure
+    assert shown == ["table2"]
 
 
 def test_tables_come_before_figures_and_the_rest_and_cheap_ones_first():

@@ -5,6 +5,7 @@ computed.
 import csv
 import dataclasses
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,6 +175,7 @@ def test_welch_and_holm_by_hand():
     )  # no published sd: taken as exact
     assert scores.against(scores.summary([1.0, 2.0]), 1.0, 0.1, 5) is None
     assert scores.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert scores.holm([0.01, 0.04, 0.03], 5) == pytest.approx([0.05, 0.12, 0.12])
 
 
 def test_shares_are_tested_exactly():
@@ -229,6 +231,15 @@ def test_an_interval_wider_than_the_published_methods_lie_apart_is_not_consisten
     assert scores.comparisons([wild], published, 5)["task", "a"].word == "consistent"
 
 
+def test_two_runs_that_beat_two_others_are_not_sure_to_beat_all():
+    better, worse = np.array([2.0, 3.0]), np.array([0.0, 1.0])
+    assert scores.probability_of_improvement([(better, worse)]) == pytest.approx(
+        (1.0, scores.exact_interval(2, 2)[0], 1.0)
+    )
+    mixed = [(better, worse), (worse, better)]
+    assert scores.probability_of_improvement(mixed) == (0.5, 0.0, 1.0)
+
+
 def test_probability_of_improvement_by_hand():
     better, worse = np.array([3.0, 4.0]), np.array([1.0, 3.0])
     assert scores.probability_of_improvement([(better, worse)])[0] == pytest.approx(
@@ -237,7 +248,8 @@ def test_probability_of_improvement_by_hand():
     found = scores.probability_of_improvement([(better, worse), (worse, better)])
     assert found[0] == pytest.approx(0.5) and found[1] < 0.5 < found[2]
     sure = np.arange(10.0, 20.0)
-    assert scores.probability_of_improvement([(sure, sure - 100)]) == (1.0, 1.0, 1.0)
+    found = scores.probability_of_improvement([(sure, sure - 100)])
+    assert found == (1.0, *scores.exact_interval(len(sure), len(sure)))
 
 
 def test_performance_profile_by_hand():
@@ -291,8 +303,8 @@ def test_verdicts_of_one_paper_are_corrected_together_with_a_reason():
     assert [outcome.word for outcome in corrected([sure, once])] == ["holds", "contradicted"]
     first, second, third, fourth = corrected([sure, once, spans, blocked])
     assert (first.word, second.word) == ("holds", "undecided")
-    assert second.why == "not significant after correction within 3 claims"
-    assert second.p == pytest.approx(0.06)
+    assert second.why == "not significant after correction within 4 claims"
+    assert second.p == pytest.approx(3 * 0.03)
     assert [outcome.alone for outcome in (first, second, third, fourth)] == [
         "",
         "contradicted",
@@ -300,6 +312,16 @@ def test_verdicts_of_one_paper_are_corrected_together_with_a_reason():
         "",
     ]
     assert (third.why, fourth) == (spans.why, blocked)
+
+
+def test_claims_that_were_not_run_count_so_that_later_runs_take_no_verdict_back():
+    just = Verdict("holds", 1.0, 0.1, 1.9, 3, p=0.02)
+    missing = Verdict("not run", why="not run at this preset")
+    worst = Verdict("undecided", 0.0, -1.0, 1.0, 3, p=1.0, why="the interval has 0 in it")
+    before = corrected([just, missing, missing])
+    after = corrected([just, worst, worst])
+    assert before[0] == after[0]
+    assert before[1:] == [missing, missing]
 
 
 def test_what_we_ask_more_costs_the_papers_claims_nothing(monkeypatch):
@@ -359,6 +381,36 @@ def test_what_only_this_machine_ran_stays_out_of_the_committed_ledger(tmp_path, 
     assert (mine.verdict, mine.maker) == ("holds", "this machine")
     committed = of_runtime(claims.ledger(["omar"], sources=(stored.committed,)))
     assert committed.verdict != "holds" and committed.maker != "this machine"
+
+
+def test_a_source_without_the_premise_leaves_the_claim_to_the_next():
+    premise = Claim("", "b is large", "runtime", ((("t", "b"), None),), above=1)
+    claim = Claim("1", "a > 0", "table1", ((("t", "a"), None),), above=0, premise=premise)
+
+    def table(**values):
+        entries = [
+            Shown("t", name, (name,), "done", scores.summary(seeds), seeds=dict(enumerate(seeds)))
+            for name, seeds in values.items()
+        ]
+        return stored.Stored(stored.COMMITTED, Path(), {"commit": "abcdefgh"}, entries)
+
+    ours = {"table1": table(a=[1.0, 1.1, 1.2])}
+    theirs = ours | {"runtime": table(b=[5.0, 5.1, 5.2])}
+    sources = [lambda one, _, known=known: known.get(one.name) for known in (ours, theirs)]
+    assert claims.decide(claim, "omar", "quick", sources[:1]).word == "not run"
+    assert claims.decide(claim, "omar", "quick", sources).word == "holds"
+
+
+def test_a_premise_that_is_open_is_not_called_wrong():
+    premise = Claim("", "b is large", "x", ((("t", "b"), None),), above=1)
+    claim = Claim("1", "a > 0", "x", ((("t", "a"), None),), above=0, premise=premise)
+
+    def why(*of_b):
+        last = {("t", "a"): {0: 1.0, 1: 1.1, 2: 1.2}, ("t", "b"): dict(enumerate(of_b))}
+        return verdict(claim, lambda _: last).why
+
+    assert why(0.0, 1.0, 3.0) == "premise not shown here: b is large"
+    assert why(0.0, 0.1, 0.2) == "premise not so here: b is large"
 
 
 def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):

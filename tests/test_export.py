@@ -61,6 +61,18 @@ def test_a_diverged_seed_has_no_last_score(monkeypatch):
     }
 
 
+def test_curves_of_runs_whose_scores_are_means_by_data_set_have_no_last_score(results):
+    runs = export.runs_of(TABLE, "standard")
+    curves = writer.read_curves(REFERENCE / "standard/omar/table3.curves.csv")
+    scores = writer.read_seeds(REFERENCE / "standard/omar/table3.seeds.csv")
+    twice = [name for name in curves if len(curves[name]) > len(scores[name])]
+    assert twice
+    for name in twice:
+        there = {run[2]: curve for run, curve in runs.items() if run[:2] == name}
+        assert there.keys() == curves[name].keys()
+        assert all(curve.points and curve.last is None for curve in there.values())
+
+
 def test_tensorboard_gets_the_same_numbers(results):
     pytest.importorskip(
         "tensorboard", reason="tensorboard is not installed; pip install -e .[export]"

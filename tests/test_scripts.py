@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from common import suite
-from common.reporting import readme, script, stored
+from common.reporting import planning, readme, script, stored
 from common.running import work
 from common.running.cells import runs_folder
 from common.running.provenance import ROOT
@@ -143,12 +143,29 @@ def test_bad_options_of_the_suite_are_one_sentence(words, message, capsys):
         (["diff", "--jobs", "3"], "diff has no use for --jobs, only run has"),
         (["claims", "--seeds", "0"], "claims has no use for --seeds, only run has"),
         (["accept", "--dry-run"], "accept has no use for --dry-run, only run has"),
+        (["claims", "--preset", "standard"], "claims has no use for --preset, only run and"),
+        (["readme", "--only", "omar/*"], "readme has no use for --only, only run and"),
     ],
 )
 def test_an_option_that_a_command_has_no_use_for_is_refused(words, message, capsys):
     assert suite.main(words) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_claims_are_those_of_the_chosen_papers(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    assert suite.main(["claims", "--only", "otc/*"]) == 0
+    printed = capsys.readouterr().out
+    assert "\notc\n" in printed and "\nomar\n" not in printed
+
+
+def test_the_list_counts_the_world_models_that_a_script_alone_would_train():
+    cells = suite.find("moma_ppo/figure6")[0].cells("standard")
+    models = [cell for cell in work.with_needed(cells) if cell not in cells]
+    assert models
+    expected = planning.duration(planning.seconds_of([*models, *cells]))
+    assert planning.takes(cells)[0] == expected
 
 
 def test_several_patterns_add_up(capsys):

@@ -4,6 +4,7 @@ a regression test must see.
 
 import dataclasses
 import math
+import os
 import re
 import shutil
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from common import suite
-from common.reporting import catalogue, regression, report, scores, stored, writer
+from common.reporting import catalogue, regression, report, scores, section, stored, writer
 from common.reporting.shown import Shown, show
 from common.reporting.stored import Stored
 from common.running import cells as store
@@ -54,9 +55,6 @@ def run_here(preset, means) -> None:
     writer.write(TABLE, preset, {}, show(TABLE, preset, {}))
 
 
-# --- Stale in its place (review S1) ---
-
-
 def test_after_a_change_of_code_diff_says_stale_and_fails(accepted, monkeypatch, capsys):
     assert suite.main(["diff", *ONLY]) == 0
     assert capsys.readouterr().out.count("identical") == 3
@@ -97,6 +95,21 @@ def test_a_lost_cell_is_missing_in_the_report(tmp_path, monkeypatch):
     TABLE.entries_at("quick")[0].cells[0].path.unlink()
     assert report.state(TABLE, "quick") == "2 of 3 entries, 1 missing"
     assert re.search("<td class=missing><a [^>]*>missing</a>", report.build([TABLE])[0])
+
+
+def test_a_picture_older_than_its_cells_is_drawn_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
+    run_here("quick", [110.0, 120.0, 130.0])
+    path = runs_folder() / "quick" / "omar" / "table1.png"
+    cells = TABLE.cells("quick")
+    path.touch()
+    assert section.newest(TABLE, "quick", path)
+    time = path.stat().st_mtime_ns
+    os.utime(cells[0].path, ns=(time + 1, time + 1))
+    assert not section.newest(TABLE, "quick", path)
+    os.utime(cells[0].path, ns=(time, time))
+    cells[0].path.unlink()
+    assert not section.newest(TABLE, "quick", path)
 
 
 def test_a_reference_of_older_code_says_which_commit_made_it(accepted, monkeypatch):
@@ -171,9 +184,6 @@ def test_a_broken_json_is_one_sentence(accepted, capsys):
         assert suite.main(["diff", *ONLY]) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and "table1.json is not a table's JSON" in error
-
-
-# --- What diff sees (review S5) ---
 
 
 def entry(row, sample, **made) -> Shown:
@@ -275,11 +285,11 @@ def test_the_shift_that_the_power_table_names_is_found_in_four_of_five_cases():
     seen = regression.power(Stored(stored.COMMITTED, None, {}, entries), set())
     assert (seen.entries, seen.seeds) == (12, 3)
     error = scores.Student(7 * math.sqrt(2 / 3), 4)
-    shift = regression.least_shift(error, regression.LEVEL / 13 / 2)
+    shift = regression.least_shift(error, regression.FALSE_ALARMS / 13 / 2)
     assert found(shift, ["row 0"]) == pytest.approx(0.8, abs=0.13)
     assert seen.whole < shift / 3
     strata = scores.student([((error.error / 12) ** 2, 4)] * 12)
-    whole = regression.least_shift(strata, regression.LEVEL / 13)
+    whole = regression.least_shift(strata, regression.FALSE_ALARMS / 13)
     assert found(whole, [f"row {row}" for row in range(12)]) > 0.7
 
 

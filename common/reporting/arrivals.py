@@ -71,11 +71,18 @@ class Arrivals:
             self.awaited[table.slot] = set()
             print(f"note: {table.slot}: {faults.one_line(error)}", file=sys.stderr)
 
-    def rest(self) -> None:
-        """Prints what has not been printed: tables that were done before, or that failed."""
+    def rest(self) -> list[str]:
+        """Prints what has not been printed: tables that were done before, or that failed. Returns
+        what cannot be printed, a line each.
+        """
+        failures = []
         for table in self.left:
-            script.present(table, self.preset, self.options)
-            print()
+            try:
+                script.present(table, self.preset, self.options)
+                print()
+            except Exception as error:  # the others are printed
+                failures.append(f"{table.slot}: {faults.one_line(error)}")
+        return failures
 
 
 def last_change(cell: Cell) -> int:

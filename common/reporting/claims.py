@@ -5,9 +5,11 @@ Every paper's claims.py lists its `CLAIMS`. A claim names the place in the paper
 what is claimed, and names the numbers that decide: differences between entries of one of our
 tables, seed by seed, or values of entries. A verdict comes from a t test of their mean against the
 claim's bound, at 5 % for all claims of a paper at a preset together (Holm), and so for what we ask
-beyond the paper: `holds`, `contradicted`, or `undecided` where the numbers leave both open. The
-intervals shown are each claim's own at 95 %; `alone` says what a claim would be that only the
-correction leaves undecided. Numbers that this machine made with other code are `stale`, not used.
+beyond the paper: `holds`, `contradicted`, or `undecided` where the numbers leave both open. Claims
+that were not tested, as they have not been run or lack their premise, count with the others: what
+is run later takes no verdict back. The intervals shown are each claim's own at 95 %; `alone` says
+what a claim would be that only the correction leaves undecided. Numbers that this machine made with
+other code are `stale`, not used.
 """
 
 import math
@@ -19,14 +21,20 @@ from typing import NamedTuple
 import numpy as np
 
 from common.reporting import catalogue, scores
-from common.reporting.scores import LEVEL, Name, Student
+from common.reporting.scores import CONFIDENCE, Name, Student
 from common.reporting.stored import Source, Stored, here, judged, once
+from common.running.cells import PRESETS
 from common.running.files import write_csv
 
 ADDITION = " (our addition)"  # behind the place of what we ask beyond the paper
 VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
+WITHOUT = {  # what is said of a premise, by its verdict
+    "contradicted": "not so here",
+    "undecided": "not shown here",
+    "not run": "not run",
+}
 Pairs = tuple[tuple[Name, Name | None], ...]
-Seeds = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
+SeedsByEntry = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
 LEAST_ALIKE = 3  # values without any spread that are taken at their word
 COUNTS = ["paper", "preset", *VERDICTS]
 HEADER = [
@@ -94,6 +102,11 @@ class Claim:
             )
 
     @property
+    def names(self) -> set[Name]:
+        """Of the entries that decide."""
+        return {name for pair in self.pairs for name in pair if name}
+
+    @property
     def needed(self) -> int:
         """How many pairs must hold by themselves; 0 where their mean must."""
         return len(self.pairs) if self.each else self.at_least
@@ -153,7 +166,7 @@ class Estimate(NamedTuple):
 
     def interval(self) -> tuple[float, float]:
         """At 95 %; infinite with a single value in a stratum."""
-        half = self.student.half(LEVEL)
+        half = self.student.half(CONFIDENCE)
         return self.mean - half, self.mean + half
 
 
@@ -227,7 +240,7 @@ def over(first: str, seconds: Iterable[str], rows: Iterable[str], above: float =
     }
 
 
-def finite(there: Stored) -> Seeds:
+def finite(there: Stored) -> SeedsByEntry:
     """Values of a stored table, without diverged seeds."""
     return {
         entry.name: {
@@ -240,13 +253,13 @@ def finite(there: Stored) -> Seeds:
     }
 
 
-def differences(pairs: Pairs, last: Seeds) -> list[np.ndarray] | None:
+def differences(pairs: Pairs, last: SeedsByEntry) -> list[np.ndarray] | None:
     """Of every pair, seed by seed; None where an entry has no value."""
     found = by_seed(pairs, last)
     return None if found is None else [np.array([*one.values()]) for one in found]
 
 
-def by_seed(pairs: Pairs, last: Seeds) -> list[dict[int, float]] | None:
+def by_seed(pairs: Pairs, last: SeedsByEntry) -> list[dict[int, float]] | None:
     """Differences of every pair, by seed; None where an entry has no value."""
     samples = []
     for first, second in pairs:
@@ -259,7 +272,7 @@ def by_seed(pairs: Pairs, last: Seeds) -> list[dict[int, float]] | None:
     return samples
 
 
-def strata(pairs: Pairs, last: Seeds) -> tuple[list[np.ndarray], list[int]] | None:
+def strata(pairs: Pairs, last: SeedsByEntry) -> tuple[list[np.ndarray], list[int]] | None:
     """What is independent among pairs, and of how many pairs each is: pairs that share an entry are
     averaged seed by seed, over the seeds that all of them have; None where there is none.
     """
@@ -325,19 +338,28 @@ def tested(claim: Claim, samples: list[np.ndarray], of_mean: Estimate) -> tuple[
     Args:
         samples: of every pair.
         of_mean: over independent strata.
-
-    Where k of n pairs must hold by themselves, the claim holds if the k surest do: by the k-th
-    smallest p, times n - k + 1 (Benjamini and Heller 2008, Bonferroni's form). It is contradicted
-    if n - k + 1 are surely against it: by that smallest p among these, times k.
     """
     if claim.share:
-        (sample,) = samples
-        hits, count = scores.hits_of(sample)
-        side = claim.side(100 * hits / count)
-        return side, max(scores.exact_p(hits, count, bound / 100) for bound in claim.bounds), ""
-    if not claim.needed:
-        return claim.side(of_mean.mean), claim.p(of_mean), ""
-    pairs = [estimate([sample]) for sample in samples]
+        return *tested_share(claim, samples[0]), ""
+    if claim.needed:
+        return tested_pairs(claim, [estimate([sample]) for sample in samples])
+    return claim.side(of_mean.mean), claim.p(of_mean), ""
+
+
+def tested_share(claim: Claim, sample: np.ndarray) -> tuple[str, float]:
+    """Side and p-value of a claim on values that are 0 or 100."""
+    hits, count = scores.hits_of(sample)
+    p = max(scores.exact_p(hits, count, bound / 100) for bound in claim.bounds)
+    return claim.side(100 * hits / count), p
+
+
+def tested_pairs(claim: Claim, pairs: list[Estimate]) -> tuple[str, float, str]:
+    """Side, p-value and reason where k of n pairs must hold by themselves.
+
+    The claim holds if the k surest do: by the k-th smallest p, times n - k + 1 (Benjamini and
+    Heller 2008, Bonferroni's form). It is contradicted if n - k + 1 are surely against it: by that
+    smallest p among these, times k.
+    """
     sides: dict[str, list[int]] = {"holds": [], "contradicted": []}  # the surest first
     for index in sorted(range(len(pairs)), key=lambda index: claim.p(pairs[index])):
         sides[claim.side(pairs[index].mean)].append(index)
@@ -353,7 +375,7 @@ def tested(claim: Claim, samples: list[np.ndarray], of_mean: Estimate) -> tuple[
     return word, p, f"{len(against)} of {len(pairs)} against it, {surest}"
 
 
-def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
+def verdict(claim: Claim, read: Callable[[str], SeedsByEntry | None]) -> Verdict:
     """The verdict of a claim by itself. Where pairs must hold by themselves, the interval shown is
     that of the mean all the same.
 
@@ -374,10 +396,11 @@ def verdict(claim: Claim, read: Callable[[str], Seeds | None]) -> Verdict:
     numbers = Verdict(side, of_mean.mean, scores.bound(low), scores.bound(high), count, p, why=why)
     premise = verdict(claim.premise, read) if claim.premise else None
     if claim.premise and premise and premise.word != "holds":
-        reason = "not run" if premise.word == "not run" else "not so here"
-        why = f"premise {reason}: {claim.premise.says}"
+        why = f"premise {WITHOUT[premise.word]}: {claim.premise.says}"
+        if premise.word == "not run":
+            return Verdict("not run", why=why)
         return numbers._replace(word="undecided", p=None, why=why)
-    return numbers if p < 1 - LEVEL else undecided(claim, numbers)
+    return numbers if p < 1 - CONFIDENCE else undecided(claim, numbers)
 
 
 def undecided(claim: Claim, numbers: Verdict) -> Verdict:
@@ -395,14 +418,14 @@ def undecided(claim: Claim, numbers: Verdict) -> Verdict:
 
 
 def corrected(outcomes: Sequence[Verdict]) -> list[Verdict]:
-    """Verdicts of one family of claims, at 5 % for all of them together (Holm)."""
-    family = [index for index, outcome in enumerate(outcomes) if outcome.p is not None]
-    adjusted = scores.holm([p for outcome in outcomes if (p := outcome.p) is not None])
+    """Verdicts of one family of claims, tested or not, at 5 % for all of them together (Holm)."""
+    known = {index: outcome.p for index, outcome in enumerate(outcomes) if outcome.p is not None}
+    adjusted = scores.holm([*known.values()], len(outcomes))
     verdicts = list(outcomes)
-    for index, p in zip(family, adjusted, strict=True):
+    for index, p in zip(known, adjusted, strict=True):
         outcome = outcomes[index]._replace(p=p)
-        if p >= 1 - LEVEL and outcome.word != "undecided":
-            many = f"not significant after correction within {len(family)} claims"
+        if p >= 1 - CONFIDENCE and outcome.word != "undecided":
+            many = f"not significant after correction within {len(outcomes)} claims"
             why = f"{outcome.why}; {many}" if outcome.why else many
             outcome = outcome._replace(word="undecided", why=why, alone=outcome.word)
         verdicts[index] = outcome
@@ -416,7 +439,9 @@ def of_paper(paper: str) -> list[Claim]:
 
 
 def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> Verdict:
-    """The verdict from the first source that has all of a claim's numbers, or has them stale."""
+    """The verdict from the first source that has all of a claim's numbers, its premise's too, or
+    has them stale.
+    """
     outcome = Verdict("not run", why="not run at this preset")
     for source in sources:
         there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
@@ -424,18 +449,27 @@ def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> 
             continue
         outcome = verdict(claim, values_of(paper, preset, source))
         if outcome.word != "not run":
-            return outcome._replace(maker=there.maker)
-        names = {name for pair in claim.pairs for name in pair if name}
-        states = [entry.state for entry in there.undone("stale") if entry.name in names]
-        if states:
-            return Verdict("stale", maker=there.maker, why=f"{claim.table}: {states[0]}")
+            return outcome._replace(maker=there.maker_of(claim.names))
+        stale = stale_reason(claim, paper, preset, source)
+        if stale:
+            return Verdict("stale", maker=there.maker, why=stale)
     return outcome
 
 
-def values_of(paper: str, preset: str, source: Source) -> Callable[[str], Seeds | None]:
+def stale_reason(claim: Claim, paper: str, preset: str, source: Source) -> str:
+    """Why a claim's numbers, or its premise's, are stale in a source; "" where they are not."""
+    there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
+    undone = there.undone("stale") if there else []
+    states = [entry.state for entry in undone if entry.name in claim.names]
+    if states:
+        return f"{claim.table}: {states[0]}"
+    return stale_reason(claim.premise, paper, preset, source) if claim.premise else ""
+
+
+def values_of(paper: str, preset: str, source: Source) -> Callable[[str], SeedsByEntry | None]:
     """Reads values of a paper's tables from a source."""
 
-    def read(name: str) -> Seeds | None:
+    def read(name: str) -> SeedsByEntry | None:
         there = source(catalogue.table(f"{paper}/{name}"), preset)
         return finite(there) if there else None
 
@@ -444,7 +478,7 @@ def values_of(paper: str, preset: str, source: Source) -> Callable[[str], Seeds 
 
 def ledger(
     papers: Sequence[str] | None = None,
-    presets: Sequence[str] = ("quick", "standard", "paper"),
+    presets: Sequence[str] = PRESETS[1:],
     sources: Sequence[Source] = (here, judged),
 ) -> list[Line]:
     """The ledger of some papers, of all by default; beyond preset quick only what has been run.

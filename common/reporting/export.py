@@ -17,8 +17,9 @@ from typing import NamedTuple
 from common.reporting import stored
 from common.reporting.stored import Stored
 from common.reporting.tables import Table
+from common.reporting.writer import read_curves
 from common.running.cells import runs_folder
-from common.running.files import read_csv, write_json
+from common.running.files import write_json
 from common.running.options import BadInput
 
 FORMATS = ("marl-eval", "tensorboard")
@@ -28,7 +29,9 @@ Points = dict[Run, list[tuple[int, float]]]  # (round, score) in order
 
 
 class Curve(NamedTuple):
-    """Points (round, score) of a run, and its last score; None where it diverged."""
+    """Points (round, score) of a run, and its last score; None where it diverged, and where scores
+    are means of several runs on a data set.
+    """
 
     points: list[tuple[int, float]]
     last: float | None
@@ -40,11 +43,15 @@ def runs_of(table: Table, preset: str) -> dict[Run, Curve]:
     if not there:
         return {}
     points = points_of(there) if there.source == stored.HERE else points_in(table, there)
-    return {
-        (*entry.name, seed): Curve(points.get((*entry.name, seed), []), last)
-        for entry in there.entries
-        for seed, last in entry.seeds.items()
-    }
+    runs: dict[Run, Curve] = {}
+    for entry in there.entries:
+        curves = {run: curve for run, curve in points.items() if run[:2] == entry.name}
+        last = {(*entry.name, seed): value for seed, value in entry.seeds.items()}
+        if curves and curves.keys() - last.keys():  # scores are means of runs on one data set
+            runs |= {run: Curve(curve, None) for run, curve in curves.items()}
+        else:
+            runs |= {run: Curve(curves.get(run, []), value) for run, value in last.items()}
+    return runs
 
 
 def points_of(there: Stored) -> Points:
@@ -62,13 +69,12 @@ def points_of(there: Stored) -> Points:
 
 def points_in(table: Table, there: Stored) -> Points:
     """Learning curves of the reference's CSV."""
-    path = there.folder / f"{table.name}.curves.csv"
-    points: Points = {}
-    for row in read_csv(path) if path.exists() else []:
-        if row["score"]:
-            run = (row["row"], row["column"], int(row["seed"]))
-            points.setdefault(run, []).append((int(float(row["round"])), float(row["score"])))
-    return points
+    curves = read_curves(there.folder / f"{table.name}.curves.csv")
+    return {
+        (*name, seed): [(count, score) for count, score in points if score is not None]
+        for name, by_seed in curves.items()
+        for seed, points in by_seed.items()
+    }
 
 
 def notes(chosen: list[Table], preset: str) -> list[str]:

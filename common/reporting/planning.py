@@ -96,8 +96,8 @@ def list_suite(chosen: list[Table], preset: str, options: dict) -> None:
         name: list(dict.fromkeys(cell for table in chosen for cell in cells[table.slot, name]))
         for name in PRESETS
     }
-    takes = [[name, *needs(together[name])] for name in PRESETS]
-    print(f"\n{tabulate(takes, ['together', 'one core', 'data'], disable_numparse=True)}")
+    rows = [[name, *takes(together[name])] for name in PRESETS]
+    print(f"\n{tabulate(rows, ['together', 'one core', 'data'], disable_numparse=True)}")
     print(f"\n{textwrap.fill(LIST_NOTE, WIDTH)}")
 
 
@@ -113,12 +113,12 @@ def list_row(table: Table, preset: str, cells: dict[str, list[Cell]]) -> list[st
         return [about, textwrap.fill(table.unavailable.split(":")[0], 16), *"-" * len(PRESETS)]
     counts = count_states(cells[preset])
     state = "\n".join(f"{count} {name}" for name, count in counts.items() if count)
-    takes = ["\n".join(needs(cells[name])) for name in PRESETS]
-    return [about, state, *takes]
+    return [about, state, *("\n".join(takes(cells[name])) for name in PRESETS)]
 
 
-def needs(cells: list[Cell]) -> tuple[str, str]:
-    """Time on one core and gigabytes of data of some cells."""
+def takes(cells: list[Cell]) -> tuple[str, str]:
+    """Time on one core and gigabytes of data of some cells, and of those they learn from."""
+    cells = work.with_needed(cells)
     return duration(seconds_of(cells)), gigabytes(data_bytes(cells))
 
 
@@ -130,11 +130,11 @@ def data_bytes(cells: list[Cell]) -> int:
 def plan(chosen: list[Table], preset: str, options: dict) -> float:
     """Prints what a run would do; returns the estimated seconds on one core."""
     cells = cells_of(chosen, preset, options)
-    pending = work.pending(cells)
+    pending = work.pending(work.with_needed(cells))
     total = seconds_of(pending)
     for cell in pending:
         print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
-    done = f"{len(cells) - len(pending)} of {len(cells)} cells are done"
+    done = f"{len(cells) - len(work.pending(cells))} of {len(cells)} cells are done"
     print(f"{done}; the rest takes about {duration(total)} on one core")
     missing = work.missing_data(pending)
     if missing:
@@ -151,7 +151,7 @@ def sizing_rows(chosen: list[Table]) -> list[list]:
     longest_of_all = 0.0
     for paper in papers:
         tables = [table for table in chosen if table.paper == paper]
-        costs = costs_of(cells_of(tables, "paper"))
+        costs = costs_of(work.with_needed(cells_of(tables, "paper")))
         groups = work.programs(list(costs))
         longest = max((sum(costs[cell] for cell in group) for group in groups), default=0.0)
         rows.append(sizing_row(paper, costs, longest, ", ".join(heaviest(tables))))

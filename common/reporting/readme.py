@@ -36,7 +36,7 @@ from common.running.files import write_json, write_text
 from common.running.provenance import ROOT
 
 BLOCK = re.compile(r"(<!-- generated: (\w+)(?: of (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-SHOWN = PRESETS[1:]  # smoke says nothing
+SHOWN = findings.SHOWN_PRESETS[::-1]
 NOTHING = "-"
 ROOM = (0.1, 0.3, 1, 3, 10, 30, 100)  # gigabytes
 COMMITS = 3  # so many are named in the state of a paper; its own page has them all
@@ -188,18 +188,32 @@ def made_at(tables: list[Stored]) -> str:
 
 
 def state_block(_: str) -> str:
-    """Of every paper, what is committed at each preset and what became of its claims."""
+    """Of every paper, what is committed at each preset and what became of its claims, each at the
+    largest preset at which it was run.
+    """
     rows = []
     for paper in catalogue.papers():
         tables = catalogue.find(f"{paper}/*")
-        lines = ledger_of(paper)
-        presets = reversed(presets_of(lines))
-        outcomes = [f"{preset}: {both_tallies(at(lines, preset))}" for preset in presets]
         link = f"[{catalogue.title(paper)}](papers/{paper}/README.md)"
-        rows.append(
-            [link, *(complete(tables, preset) for preset in SHOWN), "; ".join(outcomes) or NOTHING]
-        )
+        outcomes = both_tallies(findings.best_lines(ledger_of(paper)))
+        rows.append([link, *(complete(tables, preset) for preset in SHOWN), outcomes])
     return markdown(rows, ["paper", *SHOWN, "claims of the paper (and our additions)"])
+
+
+def reproduced_block(_: str) -> str:
+    """Of every paper the claims that hold and those that are contradicted, in their own words, each
+    at the largest preset at which it was run.
+    """
+    items = []
+    for paper in catalogue.papers():
+        lines = [line for line in findings.best_lines(ledger_of(paper)) if not line.addition]
+        items.append(f"- **{catalogue.title(paper)}**: {tally(lines)}.")
+        for word, says in (("holds", "Holds"), ("contradicted", "Contradicted")):
+            decided = [line for line in lines if line.verdict == word]
+            for preset in reversed(presets_of(decided)):
+                claims_there = "; ".join(line.claim for line in at(decided, preset))
+                items.append(f"  - {says} at {preset}: {claims_there}.")
+    return "\n".join(items)
 
 
 def totals_block(_: str) -> str:
@@ -314,14 +328,12 @@ def review_block(paper: str) -> str:
 
 
 def measured(line: claims.Line) -> str:
-    """The numbers behind a verdict; where every pair has to hold, also what
-    decided.
-    """
+    """The numbers behind a verdict, and its reason where the mean alone does not say it."""
     if not line.interval:
         return NOTHING
     chance = f", {line.chance}" if line.p else ""
-    decided = f"; {line.why}" if line.test.startswith("every") and line.why else ""
-    return f"{line.interval} {line.unit}, n = {line.n}{chance}{decided}"
+    reason = f"; {line.why}" if line.why else ""
+    return f"{line.interval} {line.unit}, n = {line.n}{chance}{reason}"
 
 
 def room(size: int) -> str:
@@ -358,6 +370,7 @@ def power_block(_: str) -> str:
 
 BLOCKS: dict[str, Callable[[str], str]] = {
     "state": state_block,
+    "reproduced": reproduced_block,
     "totals": totals_block,
     "scripts": scripts_block,
     "verdicts": verdicts_block,

@@ -74,7 +74,7 @@ def accept(chosen: list[Table], preset: str) -> int:
     ]
     write_ledgers()
     if preset in IN_PARTS:
-        for cell in with_needed(planning.cells_of(chosen, preset)):
+        for cell in work.with_needed(planning.cells_of(chosen, preset)):
             if work.paper(cell.paper).state(cell) == "done":
                 write_text(kept_at(cell.path, cell), cell.path.read_text())
                 for path in work.paper(cell.paper).beside(cell):
@@ -82,12 +82,6 @@ def accept(chosen: list[Table], preset: str) -> int:
                     if path.exists() and path.stat().st_size <= KEPT_BYTES:
                         copy(path, kept_at(path, cell))
     return 1 if refused else 0
-
-
-def with_needed(cells: list[Cell]) -> list[Cell]:
-    """Cells and those that they learn from, these first, each once."""
-    needed = [other for cell in cells for other in work.paper(cell.paper).needs(cell)]
-    return list(dict.fromkeys([*needed, *cells]))
 
 
 def kept_at(path: Path, cell: Cell) -> Path:
@@ -140,7 +134,7 @@ def adopt(chosen: list[Table], preset: str) -> int:
         Busy: another command is writing these results.
     """
     cells = planning.cells_of(chosen, preset)
-    needed = with_needed(cells)
+    needed = work.with_needed(cells)
     taken = set()
     with work.writing(needed):
         for cell in needed:

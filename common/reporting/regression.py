@@ -20,7 +20,7 @@ from common.reporting.shown import Seeds, Shown
 from common.reporting.stored import Stored
 from common.reporting.tables import Table
 
-LEVEL = 0.05  # false alarms, of a table
+FALSE_ALARMS = 0.05  # false alarms, of a table
 POWER = 0.8
 ROUNDING = 1e-6  # of the numbers: less spread than that is none
 WHOLE = ("(whole table)", "")
@@ -164,8 +164,10 @@ def by_test(pairs: dict[Name, Pair]) -> dict[Name, Judgement]:
     adjusted = scores.holm([p for p, _ in evidence] + [p_of_all])
     judgements = {}
     for name, p, (_, why) in zip(pairs, adjusted, evidence, strict=False):
-        judgements[name] = Judgement("DIFFERS", why) if p < LEVEL else Judgement("consistent")
-    if adjusted[-1] < LEVEL:
+        judgements[name] = (
+            Judgement("DIFFERS", why) if p < FALSE_ALARMS else Judgement("consistent")
+        )
+    if adjusted[-1] < FALSE_ALARMS:
         judgements[WHOLE] = Judgement("DIFFERS", f"mean moved by {moved:+.4g}")
     return judgements
 
@@ -201,9 +203,6 @@ def of_whole(pairs: Sequence[Pair], spreads: Sequence[float]) -> Student:
     errors = [pair.of_shift(spread) for pair, spread in zip(pairs, spreads, strict=True)]
     strata = [((error.error / len(pairs)) ** 2, int(error.freedom)) for error in errors]
     return scores.student(strata)
-
-
-# --- What it can see ---
 
 
 def least_shift(error: Student, level: float) -> float:
@@ -254,7 +253,7 @@ def power(committed: Stored, times: set[Name]) -> Power | None:
         return None
     pairs = [Pair(sample, sample) for sample in samples]
     spreads = spreads_of(pairs)
-    level = LEVEL / (len(pairs) + 1)
+    level = FALSE_ALARMS / (len(pairs) + 1)
     entries = [
         least_shift(pair.of_shift(spread), level / 2)
         for pair, spread in zip(pairs, spreads, strict=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 WIDE = "too wide to tell"
-LEVEL = 0.95
+CONFIDENCE = 0.95
 Name = tuple[str, str]  # row and column of an entry
 
 
@@ -80,7 +80,7 @@ class Student(NamedTuple):
     error: float
     freedom: float
 
-    def half(self, level: float = LEVEL) -> float:
+    def half(self, level: float = CONFIDENCE) -> float:
         """Half the width of the t interval."""
         from scipy import special
 
@@ -103,7 +103,7 @@ def iqm(sample: np.ndarray) -> float:
     return float(np.sort(sample)[cut : len(sample) - cut].mean())
 
 
-def interval(sample: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+def interval(sample: np.ndarray, level: float = CONFIDENCE) -> tuple[float, float]:
     """Student's t interval of a mean over seeds; infinite for a single one."""
     mean = float(sample.mean())
     if len(sample) < 2:
@@ -124,7 +124,7 @@ def hits_of(sample: np.ndarray) -> tuple[int, int]:
     return hits, len(sample)
 
 
-def exact_interval(hits: int, count: int, level: float = LEVEL) -> tuple[float, float]:
+def exact_interval(hits: int, count: int, level: float = CONFIDENCE) -> tuple[float, float]:
     """Clopper and Pearson's interval of a share, in [0, 1]."""
     from scipy import stats
 
@@ -192,13 +192,19 @@ def against(facts: Summary, mean: float, std: float | None, count: int) -> Again
     return Against(gap - welch.half(), gap + welch.half(), welch.p(gap))
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """P-values adjusted for their number (Holm, 1979), in the same order."""
+def holm(p_values: list[float], family: int | None = None) -> list[float]:
+    """P-values adjusted for the number of their family (Holm, 1979), in the same order.
+
+    Args:
+        family: how many there are with those not known yet, which may turn out smaller or larger;
+            by default these are all.
+    """
+    count = len(p_values) if family is None else family
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted = [0.0] * len(p_values)
     least = 0.0
     for rank, index in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        least = max(least, min(1.0, (count - rank) * p_values[index]))
         adjusted[index] = least
     return adjusted
 
@@ -240,7 +246,7 @@ def comparisons(
     adjusted = holm([result.p for result in tested.values()])
     for (name, result), p in zip(tested.items(), adjusted, strict=True):
         word = "not significant after correction"
-        if p < 1 - LEVEL:
+        if p < 1 - CONFIDENCE:
             word = "differs"
         elif result.low <= 0 <= result.high:
             wide = (result.high - result.low) / 2 > (apart(name, published) or math.inf)
@@ -260,7 +266,9 @@ def probability_of_improvement(
 
     Returns:
         The probability and its 95 % interval, Student's t with DeLong's variance: of each run, the
-        share of the other method's runs that it beats. All of [0, 1] with a single run.
+        share of the other method's runs that it beats. All of [0, 1] with a single run. Without any
+        variance, where every run of one method beats every run of the other, the exact interval of
+        as many pairs as share no run.
     """
     gaps = [first[:, None] - second[None, :] for first, second in tasks]
     wins = [(gap > 0) + 0.5 * (gap == 0) for gap in gaps]
@@ -272,7 +280,11 @@ def probability_of_improvement(
         (float(beaten.var(ddof=1)) / len(beaten) / len(tasks) ** 2, len(beaten) - 1)
         for beaten in shares
     ]
-    half = student(strata).half()
+    of_mean = student(strata)
+    if not of_mean.error:
+        pairs = sum(min(gap.shape) for gap in gaps)
+        return mean, *(exact_interval(int(mean) * pairs, pairs) if mean in (0, 1) else (0.0, 1.0))
+    half = of_mean.half()
     return mean, max(0.0, mean - half), min(1.0, mean + half)
 
 

@@ -207,9 +207,6 @@ def present(table: Table, preset: str, options: dict) -> None:
         print(f"\n{writer.write(table, preset, options, entries)}")
 
 
-# --- show ---
-
-
 def show(table: Table, words: list[str]) -> int:
     """`show [CELL] [with ...]`: the cells, or one cell's configuration with its origins."""
     before, _, after = split_at(words, "with")
@@ -290,9 +287,6 @@ def card(cell: Cell, own: Container[str] = ()) -> str:
     ]
     title = f"{cell.paper}/{cell.slot} at preset {cell.preset}\n\n"
     return title + tabulate(rows, ["key", "value", "from"], disable_numparse=True)
-
-
-# --- The command line ---
 
 
 def experiment_of(table: Table, request: Request) -> Experiment:

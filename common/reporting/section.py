@@ -2,7 +2,9 @@
 published, its picture, and how it was made.
 """
 
+import functools
 import hashlib
+import inspect
 import io
 import re
 import tempfile
@@ -19,7 +21,6 @@ from common.reporting.markup import Page, framed, inline, link, text
 from common.reporting.shown import Shown
 from common.reporting.stored import HERE, Stored, state_of
 from common.reporting.tables import PUBLISHED, Table
-from common.running.files import read_csv
 from common.running.provenance import ROOT
 
 MANY = 5  # columns of a grid, that are set smaller
@@ -89,24 +90,21 @@ def full(table: Table, there: Stored) -> Stored:
     if there.source == HERE:
         return there
     published = table.published()
-    path = there.folder / f"{table.name}.curves.csv"
-    curves: dict[scores.Name, dict[int, list[float | None]]] = {}
-    rounds: dict[scores.Name, dict[int, None]] = {}
-    for row in read_csv(path) if path.exists() else []:
-        name = (row["row"], row["column"])
-        score = float(row["score"]) if row["score"] else None
-        curves.setdefault(name, {}).setdefault(int(row["seed"]), []).append(score)
-        rounds.setdefault(name, {})[int(row["round"])] = None
-    entries = [
-        replace(
-            entry,
-            published_mean=published.get(entry.name, (None, None))[0],
-            published_std=published.get(entry.name, (None, None))[1],
-            curves=curves.get(entry.name, {}),
-            rounds=[*rounds.get(entry.name, {})],
+    curves = writer.read_curves(there.folder / f"{table.name}.curves.csv")
+    entries = []
+    for entry in there.entries:
+        mean, std = published.get(entry.name, (None, None))
+        by_seed = curves.get(entry.name, {})
+        rounds = dict.fromkeys(at for points in by_seed.values() for at, _ in points)
+        entries.append(
+            replace(
+                entry,
+                published_mean=mean,
+                published_std=std,
+                curves={seed: [score for _, score in points] for seed, points in by_seed.items()},
+                rounds=[*rounds],
+            )
         )
-        for entry in there.entries
-    ]
     return replace(there, entries=entries)
 
 
@@ -266,7 +264,7 @@ def show_picture(page: Page, table: Table, there: Stored, preset: str, edition: 
     """
     says = f"{table.slot} at preset {preset}: {table.title}"
     path = there.folder / f"{table.name}.png"
-    if path.exists():
+    if path.exists() and (there.source != HERE or newest(table, preset, path)):
         page.picture(inline(small(path.read_bytes())), says)
         return
     if not edition.draw or not writer.has_picture(there.entries):
@@ -282,13 +280,28 @@ def show_picture(page: Page, table: Table, there: Stored, preset: str, edition: 
         page.raw(f"<!-- no picture of {text(says)}: {text(reason).replace('--', '- -')} -->")
 
 
+def newest(table: Table, preset: str, path: Path) -> bool:
+    """Whether a file of a table is no older than any of its cells' results here."""
+    results = [cell.path for cell in table.cells(preset)]
+    written = path.stat().st_mtime_ns
+    return all(one.exists() and one.stat().st_mtime_ns <= written for one in results)
+
+
 def key_of(table: Table, there: Stored) -> str:
     """Changes with the files that a picture of a table is drawn from, and with what draws it."""
     paths = [there.folder / f"{table.name}.{kind}" for kind in writer.KINDS]
-    paths += [ROOT / "papers" / f"{table.slot}.py", Path(figures.__file__)]
+    paths += [PUBLISHED / table.paper / f"{table.name}.csv", *drawing_code(table)]
     content = b"".join(path.read_bytes() for path in paths if path.exists())
     content += COLORS.to_bytes(2)
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def drawing_code(table: Table) -> list[Path]:
+    """Files that decide what a table's picture looks like."""
+    own = [ROOT / "papers" / f"{table.slot}.py"]
+    if table.draw and not isinstance(table.draw, functools.partial):
+        own.append(Path(inspect.getfile(table.draw)))
+    return [*dict.fromkeys(own), Path(figures.__file__), Path(scores.__file__)]
 
 
 def drawn(draw: Callable, *what, preset: str) -> bytes:

@@ -9,16 +9,16 @@ that is said with the commit that did.
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.reporting import writer
+from common.reporting import catalogue, writer
 from common.reporting.scores import Name
 from common.reporting.shown import Shown, of_json, show
 from common.reporting.tables import REFERENCE, Entry, Table
 from common.running import work
-from common.running.cells import Cell, runs_folder
+from common.running.cells import PRESETS, Cell, runs_folder
 from common.running.options import BadInput
 from common.running.provenance import carried_recipes, changed_packages, is_present
 from common.running.sources import code_hashes
@@ -49,10 +49,15 @@ class Stored:
     @property
     def maker(self) -> str:
         """Who made the numbers: this machine, or a commit."""
+        return self.maker_of(self.outdated)
+
+    def maker_of(self, names: Iterable[Name]) -> str:
+        """Who made the numbers of some entries."""
         if self.source == HERE:
             return HERE
         commit = short(self.facts.get("commit") or "unknown")
-        return f"commit {commit}, older code" if self.outdated else f"commit {commit}"
+        older = not self.outdated.keys().isdisjoint(names)
+        return f"commit {commit}, older code" if older else f"commit {commit}"
 
     @property
     def seconds(self) -> float:
@@ -135,6 +140,18 @@ def _committed(path: Path, seeds_path: Path, *changed: int) -> Stored:
     return Stored(COMMITTED, path.parent, facts, entries)
 
 
+def best_whole(*slots: str) -> tuple[str, list[Stored]]:
+    """Some tables at the largest preset at which all of them are committed whole, and that preset;
+    ("", []) where there is none.
+    """
+    for preset in PRESETS[:0:-1]:  # smoke says nothing
+        tables = (committed(catalogue.table(slot), preset) for slot in slots)
+        there = [one for one in tables if one and not one.undone("missing") + one.undone("stale")]
+        if len(there) == len(slots):
+            return preset, there
+    return "", []
+
+
 def judged(table: Table, preset: str) -> Stored | None:
     """As `committed`, and which of its entries the present code would not make."""
     there = committed(table, preset)
@@ -195,7 +212,7 @@ def cell_changed(entry: Shown, cell: Cell, facts: dict) -> str:
         return "configuration changed"
     recipes = paper.data.recipes(cell)
     known = entry.made.get("recipe", {}).get(cell.slot) or {}
-    if recipes and recipes != carried_recipes(known, cell.config.get("task", "")):
+    if recipes not in ({}, known, carried_recipes(known, cell.config.get("task", ""))):
         return "data changed"
     packages = changed_packages(facts.get("versions", {}), code_hashes(roots))
     return f"packages changed ({', '.join(packages)})" if packages else ""
@@ -215,4 +232,8 @@ def state_of(table: Table, there: Stored | None) -> str:
     undone = ", ".join(f"{count} {word}" for count, word in counts if count)
     if undone:
         return f"{done} of {len(entries)} entries, {undone}"
-    return f"complete, {len(entries) - done} without a number by design"
+    diverged = sum(entry.state == "done" and entry.mean is None for entry in entries)
+    without = len(entries) - done - diverged
+    said = [f"{diverged} diverged"] if diverged else []
+    said += [f"{without} without a number by design"] if without else []
+    return f"complete, {', '.join(said)}"

@@ -13,7 +13,7 @@ from common.reporting.scores import Name
 from common.reporting.shown import Seeds, Shown
 from common.reporting.tables import Table, variant
 from common.running.cells import runs_folder
-from common.running.files import write_csv, write_json
+from common.running.files import read_csv, write_csv, write_json
 from common.running.options import BadInput
 from common.running.provenance import versions
 
@@ -183,6 +183,18 @@ def commits_of(shown: list[Shown]) -> str | None:
     for entry in shown:
         commits |= dict.fromkeys((entry.origin.get("commit") or "").split(", "))
     return ", ".join(commit for commit in commits if commit) or None
+
+
+def read_curves(path: Path) -> dict[Name, dict[int, list[tuple[int, float | None]]]]:
+    """Learning curves of a table's curves CSV: {(row, column): {seed: [(round, score), ...]}}, None
+    where a seed diverged; {} without the file.
+    """
+    curves: dict[Name, dict[int, list[tuple[int, float | None]]]] = {}
+    for row in read_csv(path) if path.exists() else []:
+        of_seed = curves.setdefault((row["row"], row["column"]), {})
+        point = int(float(row["round"])), float(row["score"]) if row["score"] else None
+        of_seed.setdefault(int(row["seed"]), []).append(point)
+    return curves
 
 
 def read_seeds(path: Path) -> dict[Name, Seeds]:

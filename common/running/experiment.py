@@ -177,9 +177,6 @@ def quiet_logger() -> logging.Logger:
     return logger
 
 
-# --- Runs of cells ---
-
-
 class Output:
     """What is printed while some cells train, as each of their runs reads it."""
 

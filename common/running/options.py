@@ -83,9 +83,6 @@ class CommandLine(argparse.ArgumentParser):
         raise BadInput(f"{message.removeprefix('argument ')}; {HELP}")
 
 
-# --- One value ---
-
-
 @functools.cache
 def fields_of(kind: type) -> dict[str, Any]:
     """Annotations of a dataclass's fields by name."""
@@ -171,9 +168,6 @@ def check_seeds(seeds: list[int]) -> None:
         raise BadInput(f"seeds is {seeds!r}, expected every seed once; {twice[0]} is there twice")
 
 
-# --- Hyperparameters of cells ---
-
-
 def settable(cell: Cell) -> dict[str, Any]:
     """Annotations of everything that can be set in a cell, by dotted key."""
     places = {}
@@ -213,16 +207,22 @@ def changed(cell: Cell, changes: dict[str, Any]) -> Cell:
         changes: values by key, as typed.
 
     Raises:
-        BadInput: a value is not allowed, or not with the others.
+        BadInput: a value is not allowed, or not with the others, or two keys set one place to
+            different values.
     """
     usual = Layer("", cell.config).pairs
     values: dict[str, Any] = {}
     words = []
+    typed: dict[str, tuple[str, Any]] = {}  # by place, the key that set it
     for key, value in sorted(changes.items()):
         sites = {
             place: checked(key, value, annotation)
             for place, annotation in places_of(cell, key).items()
         }
+        for place, site in sites.items():
+            first, known = typed.setdefault(place, (key, site))
+            if known != site:
+                raise BadInput(f"{first}={known} and {key}={site} both set {place}; leave one out")
         if any(usual[place] != site for place, site in sites.items()):
             values |= sites
             words.append(f"{key}={word(next(iter(sites.values())))}")

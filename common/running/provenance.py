@@ -35,7 +35,7 @@ def _equivalences(changed: int) -> list[dict]:
     return json.loads(EQUIVALENCES.read_text())
 
 
-def steps(code: dict[str, str], present: Iterable[str]) -> Iterator[tuple[dict, dict]]:
+def steps(code: dict[str, str], present: dict[str, str]) -> Iterator[tuple[dict, dict]]:
     """Records of `common.reporting.equivalence` that lead from a result's code towards the present
     one, each with the hashes of files after it.
 
@@ -44,10 +44,12 @@ def steps(code: dict[str, str], present: Iterable[str]) -> Iterator[tuple[dict, 
 
     Args:
         code: by file, relative to the repository.
-        present: files that decide the numbers now.
+        present: the same, of the files that decide the numbers now. Where these are the result's,
+            nothing leads away from it: a change that was recorded may have been taken back.
     """
-    present = {*present}
     for record in recorded_equivalences():
+        if code == present:
+            return
         pairs = record["code"]
         named = code.keys() & pairs.keys()
         paper = record.get("only", "*").partition("/")[0]  # old records compared one paper's cells
@@ -69,12 +71,19 @@ def is_present(code: dict[str, str], roots: list[str]) -> bool:
         roots: of a cell, see `common.running.sources`.
     """
     now = code_hashes(roots)
+    if covers(code, now):
+        return True
     for _, later in steps(code, now):
         code = later
-    return all(code.get(name) == hashed for name, hashed in now.items())
+    return covers(code, now)
 
 
-def carried(result: dict, config: dict, present: Iterable[str]) -> dict:
+def covers(code: dict[str, str], present: dict[str, str]) -> bool:
+    """Whether some code has all the present files as they are."""
+    return all(code.get(name) == hashed for name, hashed in present.items())
+
+
+def carried(result: dict, config: dict, present: dict[str, str]) -> dict:
     """A stored result under the names of the present code and data, where changes since were shown
     to change no number.
 
@@ -82,7 +91,7 @@ def carried(result: dict, config: dict, present: Iterable[str]) -> dict:
     `config` has them.
 
     Args:
-        present: files that decide the numbers now.
+        present: hashes of the files that decide the numbers now.
     """
     for record, code in steps(result["code"], present):
         filled = _filled(result["config"], record["added_config"], config)

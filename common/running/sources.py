@@ -164,9 +164,6 @@ def _file(module: str, root: Path) -> Path | None:
     return next((path for path in choices if path.is_file()), None)
 
 
-# --- What is known of one file, kept on disk by its content ---
-
-
 @functools.cache
 def _facts(path: Path) -> dict:
     """Of a source file: `hash` of its code, `imports` (modules, or attributes of modules) and

@@ -124,6 +124,12 @@ def pick_device(device: str) -> str:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def with_needed(cells: list[Cell]) -> list[Cell]:
+    """Cells and those that they learn from, these first, each once."""
+    needed = [other for cell in cells for other in paper(cell.paper).needs(cell)]
+    return list(dict.fromkeys([*needed, *cells]))
+
+
 def pending(cells: list[Cell]) -> list[Cell]:
     """The cells that are not done, each once."""
     return [cell for cell in dict.fromkeys(cells) if paper(cell.paper).state(cell) != "done"]
@@ -282,9 +288,6 @@ def sweep(cells: list[Cell]) -> None:
         for note in folder.glob("*.cells"):
             if {*note.read_text().splitlines()} <= slots:
                 forget_program(note.with_suffix(".pt"))
-
-
-# --- Training ---
 
 
 class Failure(NamedTuple):

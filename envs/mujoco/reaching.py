@@ -366,9 +366,6 @@ def ship(
     return facts
 
 
-# --- What envs.datasets asks of a family ---
-
-
 def ships(task: str) -> bool:
     """Whether the teams are there."""
     return (POLICIES / task / "card.json").exists()

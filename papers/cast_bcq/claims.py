@@ -355,50 +355,51 @@ def beats(reading: str, said: str, methods: Sequence[str], suffix: str = "", **m
     ]
 
 
+INDEPENDENT = {"i_bcq": "independent BCQ", "i_icq": "independent ICQ"}
 UNPERTURBED = "without its perturbation"
 TRAININGS = {"": " of two trainings", ", one run": " of one training"}
 ROBOT_ROWS = tuple(f"medium-expert/{robot}" for robot in ROBOTS.values())
 CLAIMS = [
-    Claim(
-        "2.3, Figure 1 (1,000 trajectories)",
-        "independent BCQ fails on the grid world: it solves less than half of the data sets",
-        "figure1",
-        (((MORE, "i_bcq"), None),),
-        below=50,
-        share=True,
+    *(
+        Claim(
+            "2.3, Figure 1",
+            f"on the paper's 100 trajectories, where they reach the goal, {name} solves less than "
+            "half of the data sets",
+            "figure1",
+            ((("success, goal in data", method), None),),
+            below=50,
+            share=True,
+        )
+        for method, name in INDEPENDENT.items()
     ),
-    Claim(
-        "2.3, Figure 1 (1,000 trajectories)",
-        "independent ICQ fails on the grid world: it solves less than half of the data sets",
-        "figure1",
-        (((MORE, "i_icq"), None),),
-        below=50,
-        share=True,
-    ),
-    Claim(
-        "2.3, Figure 1",
-        "on the paper's 100 trajectories, where they reach the goal, independent BCQ solves less "
-        "than half of the data sets",
-        "figure1",
-        ((("success, goal in data", "i_bcq"), None),),
-        below=50,
-        share=True,
-    ),
-    Claim(
-        "2.3, Figure 1",
-        "on the paper's 100 trajectories, where they reach the goal, independent ICQ solves less "
-        "than half of the data sets",
-        "figure1",
-        ((("success, goal in data", "i_icq"), None),),
-        below=50,
-        share=True,
+    *(
+        Claim(
+            "2.3, Figure 1",
+            f"on 1,000 trajectories {name} solves less than half of the data sets",
+            "figure1",
+            (((MORE, method), None),),
+            below=50,
+            share=True,
+            addition=True,
+        )
+        for method, name in INDEPENDENT.items()
     ),
     Claim(
         "2.3, Figure 1",
-        "CAST-BCQ solves three of four data sets of 1,000 trajectories",
+        "on 1,000 trajectories CAST-BCQ solves three of four data sets",
         "figure1",
         (((MORE, "ours"), None),),
         above=75,
+        share=True,
+        addition=True,
+    ),
+    Claim(
+        "2.3, Figure 1",
+        "on the paper's 100 trajectories, where they reach the goal, CAST-BCQ solves more than "
+        "half of the data sets",
+        "figure1",
+        ((("success, goal in data", "ours"), None),),
+        above=50,
         share=True,
         addition=True,
     ),
@@ -567,9 +568,10 @@ CLAIMS = [
     ),
     Claim(
         "4.2, Table 1",
-        "on 3s_vs_3z ICQ-MA beats CAST-BCQ",
+        "on 3s_vs_3z ICQ-MA beats CAST-BCQ, as in the table (the text says otherwise)",
         "table1",
         **over("icq_ma", ["ours"], ["3s_vs_3z"]),
+        addition=True,
     ),
     Claim(
         "4.2, Table 1",

@@ -3,9 +3,9 @@ results, from cards of policies, or from the simulator's calibration.
 """
 
 from common.reporting import catalogue
-from common.reporting.readme import SHOWN, markdown
+from common.reporting.readme import markdown
 from common.reporting.scores import Name
-from common.reporting.stored import committed
+from common.reporting.stored import Stored, best_whole
 from common.running.files import read_csv
 from common.running.sources import ROOT
 from envs.smac import behaviour
@@ -16,35 +16,17 @@ Means = dict[Name, float]
 CALIBRATION = ROOT / "results" / "smac_calibration.csv"
 
 
-def best(names: list[str]) -> tuple[str, dict[str, Means]] | None:
-    """Means of some tables, by name, at the largest preset at which all of them are committed whole
-    and not stale.
-    """
-    for preset in reversed(SHOWN):
-        found = {name: committed(catalogue.table(f"cast_bcq/{name}"), preset) for name in names}
-        tables = {name: there for name, there in found.items() if there}
-        undone = [
-            entry
-            for there in tables.values()
-            for word in ("missing", "stale")
-            for entry in there.undone(word)
-        ]
-        if len(tables) == len(names) and not undone:
-            return preset, {
-                name: {entry.name: entry.mean for entry in there.entries if entry.mean is not None}
-                for name, there in tables.items()
-            }
-    return None
+def means_of(there: Stored) -> Means:
+    """Of a table's entries that have one."""
+    return {entry.name: entry.mean for entry in there.entries if entry.mean is not None}
 
 
 def robots_block(_: str) -> str:
     """Of every robot and method what critics know, how far proposals differ, what choosing does."""
-    found = best(["diagnosis", "controls"])
-    if not found:
+    preset, tables = best_whole("cast_bcq/diagnosis", "cast_bcq/controls")
+    if not tables:
         return "Not run (`diagnosis.py`, `controls.py`)."
-    preset, tables = found
-    known = tables["diagnosis"]
-    played = tables["controls"]
+    known, played = map(means_of, tables)
     rows = []
     for robot in ROBOTS.values():
         for method in METHODS:
@@ -81,7 +63,9 @@ def scripted(map_name: str) -> float:
 def battles_block(_: str) -> str:
     """Of every map what the data are and what methods choose from, beside the published rates."""
     published = catalogue.table("cast_bcq/table1").published()
-    found = best(["table1", "diagnosis_battles", "ablation_battles"])
+    names = ("table1", "diagnosis_battles", "ablation_battles")
+    at, tables = best_whole(*(f"cast_bcq/{name}" for name in names))
+    measured = dict(zip(names, map(means_of, tables), strict=True)) if tables else None
     rows = []
     for name in MAPS:
         card = behaviour.card(name)
@@ -92,7 +76,7 @@ def battles_block(_: str) -> str:
             f"{max(wins):.0f} (of {len(wins)})",
             f"{scripted(name):.0f}",
         ]
-        rows.append([name, *of_data, *chosen_from(name, found and found[1], published)])
+        rows.append([name, *of_data, *chosen_from(name, measured, published)])
     header = [
         "map",
         "data won, %",
@@ -107,7 +91,7 @@ def battles_block(_: str) -> str:
         "MABCQ wins (published)",
         "without threshold",
     ]
-    preset = f"Preset {found[0]}. " if found else "Methods: not run. "
+    preset = f"Preset {at}. " if measured else "Methods: not run. "
     return preset + "Data and scripts: cards, calibration.\n\n" + markdown(rows, header)
 
 

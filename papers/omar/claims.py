@@ -70,18 +70,20 @@ CLAIMS = [
     ),
     Claim(
         "3.2, Figure 1b",
-        "and is more efficient: its mean return over the whole training is higher",
+        "OMAR is more efficient than MA-CQL on the line: its mean return over the whole training "
+        "is higher",
         "figure1b",
         **over("omar", ["ma_cql"], ["whole_training"]),
     ),
-    Claim(
+    Claim(  # the theorem is about returns in the empirical MDP, by a bound that can be below 0
         "3.2, Theorem 1",
-        "safe improvement: OMAR with tau below 1 is on no data set more than 5 points below the "
-        "behaviour policy",
+        "the return in the task of OMAR with tau below 1 is on no data set more than 5 points "
+        "below the data's",
         "theorem1",
         tuple(((row, "below_1"), None) for row in ROWS),
         above=-5,
         each=True,
+        addition=True,
     ),
     Claim(
         "3.1, Figure 1c",
@@ -133,16 +135,16 @@ CLAIMS = [
     ),
     Claim(
         "3.1, Table 2",
-        "more actor updates do not help MA-CQL",
+        "more actor updates help MA-CQL by less than a tenth of the published return",
         "table2",
         tuple(
             (("ma_cql", f"actor_updates={count}"), ("ma_cql", "actor_updates=1"))
             for count in (5, 20)
         ),
-        below=0,
+        below=26.8,  # the paper's own table has a gain of 3 on average
     ),
     Claim(
-        "4.1.1, Table 3",
+        "4.1.2, Table 3",
         "MA-TD3+BC depends on the data's quality: expert data give more than random ones",
         "table3",
         tuple(((f"expert/{task}", "ma_td3bc"), (f"random/{task}", "ma_td3bc")) for task in TASKS),
@@ -150,43 +152,56 @@ CLAIMS = [
         each=True,
     ),
     Claim(
-        "4.1.1, Table 3",
+        "4.1.2, Table 3",
         "MA-ICQ is worse than MA-CQL on diverse data",
         "table3",
         **over("ma_cql", ["ma_icq"], DIVERSE),
     ),
     Claim(
-        "4.1.1, Table 3",
+        "4.1.2, Table 3",
         "MA-ICQ matches MA-TD3+BC on narrow data (within 10 points)",
         "table3",
         tuple(((row, "ma_icq"), (row, "ma_td3bc")) for row in NARROW),
         within=10,
     ),
-    Claim(
-        "4.1.1, Table 3",
-        "MA-CQL beats MA-TD3+BC on diverse data",
-        "table3",
-        **over("ma_cql", ["ma_td3bc"], DIVERSE),
+    *(
+        Claim(
+            "4.1.2, Table 3",
+            f"MA-CQL matches or beats MA-TD3+BC on {quality} data (no more than 5 points below)",
+            "table3",
+            **over("ma_cql", ["ma_td3bc"], [f"{quality}/{task}" for task in TASKS], above=-5),
+        )
+        for quality in ("random", "medium-replay", "medium")
     ),
     Claim(
-        "4.1.1, Table 3",
-        "but not on expert data",
+        "4.1.2, Table 3",
+        "MA-CQL does not match MA-TD3+BC on expert data",
         "table3",
         tuple(((row, "ma_cql"), (row, "ma_td3bc")) for row in NARROW[3:]),
         below=0,
     ),
-    Claim("4.1.1, Table 3", "OMAR beats MA-ICQ", "table3", **over("omar", ["ma_icq"], ROWS)),
-    Claim("4.1.1, Table 3", "OMAR beats MA-TD3+BC", "table3", **over("omar", ["ma_td3bc"], ROWS)),
-    Claim("4.1.1, Table 3", "OMAR beats MA-CQL", "table3", **over("omar", ["ma_cql"], ROWS)),
+    Claim("4.1.2, Table 3", "OMAR beats MA-ICQ", "table3", **over("omar", ["ma_icq"], ROWS)),
+    Claim("4.1.2, Table 3", "OMAR beats MA-TD3+BC", "table3", **over("omar", ["ma_td3bc"], ROWS)),
+    Claim("4.1.2, Table 3", "OMAR beats MA-CQL", "table3", **over("omar", ["ma_cql"], ROWS)),
+    *(
+        Claim(
+            "4.1.2, Table 3",
+            f"OMAR beats {name} on medium-replay, medium and expert data",
+            "table3",
+            **over("omar", [method], ROWS[len(TASKS) :]),
+            addition=True,
+        )
+        for method, name in (("ma_icq", "MA-ICQ"), ("ma_td3bc", "MA-TD3+BC"), ("ma_cql", "MA-CQL"))
+    ),
     Claim(
-        "4.1.1, Table 3",
+        "4.1.2, Table 3",
         "OMAR is the best of the four on every data set",
         "table3",
         **over("omar", ["ma_icq", "ma_td3bc", "ma_cql"], ROWS),
         each=True,
     ),
     Claim(
-        "4.1.1",
+        "4.1.2",
         "OMAR takes little more time than MA-CQL (4.7 %; held to 10 %)",
         "runtime",
         ((("released_loop", "percent_over_ma_cql"), None),),
@@ -194,21 +209,21 @@ CLAIMS = [
         premise=BOUND_BY_LAUNCHES,
     ),
     Claim(
-        "4.1.2, Figure 3",
+        "4.1.3, Figure 3",
         "the best coefficient is interior: 0.5 beats gradients alone",
         "figure3",
         tuple((tau(quality, "0.5"), tau(quality, "0.0")) for quality in QUALITIES),
         above=0,
     ),
     Claim(
-        "4.1.2, Figure 3",
+        "4.1.3, Figure 3",
         "the best coefficient is interior: 0.5 beats rectification alone",
         "figure3",
         tuple((tau(quality, "0.5"), tau(quality, "1.0")) for quality in QUALITIES),
         above=0,
     ),
     Claim(
-        "4.1.2, Figure 3",
+        "4.1.3, Figure 3",
         "random and medium-replay data want a smaller coefficient (0.3 against 0.9)",
         "figure3",
         tuple(
@@ -217,14 +232,14 @@ CLAIMS = [
         above=0,
     ),
     Claim(
-        "4.1.2, Figure 3",
+        "4.1.3, Figure 3",
         "medium and expert data want a larger one (0.9 against 0.3)",
         "figure3",
         tuple((tau(quality, "0.9"), tau(quality, "0.3")) for quality in ("medium", "expert")),
         above=0,
     ),
     Claim(
-        "4.1.2, Figure 3",
+        "4.1.3, Figure 3",
         "every coefficient matches or beats MA-CQL, that is 0 (no more than 5 points below)",
         "figure3",
         tuple(
@@ -236,7 +251,7 @@ CLAIMS = [
         each=True,
     ),
     Claim(
-        "4.1.2, Figure 4",
+        "4.1.3, Figure 4",
         "the sampler's settings matter little (both ends within 10 points)",
         "figure4",
         (
@@ -249,63 +264,63 @@ CLAIMS = [
         each=True,
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "OMAR's sampler beats random shooting (30 draws of its first Gaussian)",
         "table4",
         **transposed("omar", ["random"], QUALITIES),
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "OMAR's sampler beats random shooting (30 uniform draws)",
         "table4",
         **transposed("omar", ["uniform_30"], QUALITIES),
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "OMAR's sampler beats random shooting (10 uniform draws)",
         "table4",
         **transposed("omar", ["uniform_10"], QUALITIES),
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "OMAR's sampler beats the cross-entropy method",
         "table4",
         **transposed("omar", ["cem"], QUALITIES),
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "the cross-entropy method beats random shooting",
         "table4",
         **transposed("cem", ["random"], QUALITIES),
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "OMAR's margin over random shooting is larger on random and medium-replay data",
         "table4",
         larger_margin("omar - random"),
         above=0,
     ),
     Claim(
-        "4.1.2, Table 4",
+        "4.1.3, Table 4",
         "OMAR's margin over the cross-entropy method is larger on random and medium-replay data",
         "table4",
         larger_margin("omar - cem"),
         above=0,
     ),
     Claim(
-        "4.2, Table 5",
+        "4.1.4, Table 5",
         "with centralised critics OMAR beats MA-ICQ",
         "table5",
         **transposed("omar", ["ma_icq"], QUALITIES),
     ),
     Claim(
-        "4.2, Table 5",
+        "4.1.4, Table 5",
         "with centralised critics OMAR beats MA-CQL",
         "table5",
         **transposed("omar", ["ma_cql"], QUALITIES),
     ),
     Claim(
-        "4.2, Table 5",
+        "4.1.4, Table 5",
         "with centralised critics OMAR beats MA-TD3+BC but on expert data",
         "table5",
         **transposed(
@@ -313,14 +328,14 @@ CLAIMS = [
         ),
     ),
     Claim(
-        "4.2, Table 5",
-        "and with centralised critics matches it on expert data (within 10 points)",
+        "4.1.4, Table 5",
+        "with centralised critics OMAR matches MA-TD3+BC on expert data (within 10 points)",
         "table5",
         ((("omar", "expert"), ("ma_td3bc", "expert")),),
         within=10,
     ),
     Claim(
-        "4.3, Table 6",
+        "4.2, Table 6",
         "on HalfCheetah OMAR is best on random, medium-replay and medium data",
         "table6",
         **transposed(
@@ -329,8 +344,8 @@ CLAIMS = [
         each=True,
     ),
     Claim(
-        "4.3, Table 6",
-        "and matches MA-TD3+BC on expert data (within 10 points)",
+        "4.2, Table 6",
+        "on HalfCheetah OMAR matches MA-TD3+BC on expert data (within 10 points)",
         "table6",
         ((("omar", "expert"), ("ma_td3bc", "expert")),),
         within=10,

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.reporting import catalogue, claims, scores
-from common.reporting.readme import SHOWN, markdown
-from common.reporting.stored import Stored, committed
-from common.running.files import read_csv
+from common.reporting.readme import markdown
+from common.reporting.stored import Stored, best_whole
+from common.reporting.writer import read_curves
 from envs.datasets import comparison
 from papers.omar.config import COLUMNS, QUALITIES, TASKS, TITLES
 
@@ -50,16 +50,6 @@ class Row:
     def concerned(self) -> list[str]:
         """Methods whose scores ask for a reason."""
         return [*self.gaps, *self.alone]
-
-
-def best(name: str) -> tuple[str, Stored] | None:
-    """A table at the largest preset at which all of it is committed."""
-    table = catalogue.table(f"omar/{name}")
-    for preset in reversed(SHOWN):
-        there = committed(table, preset)
-        if there and not there.undone("missing") and not there.undone("stale"):
-            return preset, there
-    return None
 
 
 def rows_of(there: Stored) -> list[Row]:
@@ -100,24 +90,22 @@ def rows_of(there: Stored) -> list[Row]:
 
 def curves_of(there: Stored) -> dict[scores.Name, dict[int, float]]:
     """Mean learning curves of a committed Table 3, by round."""
-    path = there.folder / "table3.curves.csv"
-    points: dict[scores.Name, dict[int, list[float]]] = {}
-    for row in read_csv(path) if path.exists() else []:
-        if row["score"]:
-            curve = points.setdefault((row["row"], row["column"]), {})
-            curve.setdefault(int(row["round"]), []).append(float(row["score"]))
-    return {
-        name: {at: sum(values) / len(values) for at, values in curve.items()}
-        for name, curve in points.items()
-    }
+    means = {}
+    for name, by_seed in read_curves(there.folder / "table3.curves.csv").items():
+        points: dict[int, list[float]] = {}
+        for at, score in (point for curve in by_seed.values() for point in curve):
+            if score is not None:
+                points.setdefault(at, []).append(score)
+        means[name] = {at: sum(scores) / len(scores) for at, scores in points.items()}
+    return means
 
 
 def rows_block(_: str) -> str:
     """Of every row of Table 3 our and the published numbers, and what is known of what differs."""
-    found = best("table3")
-    if not found:
+    preset, tables = best_whole("omar/table3")
+    if not tables:
         return "Table 3 has not been run."
-    preset, there = found
+    (there,) = tables
     lines = []
     for row in rows_of(there):
         numbers = [
@@ -131,10 +119,10 @@ def rows_block(_: str) -> str:
 
 def sentence(row: Row) -> str:
     """What is known of a row."""
-    found = "" if row.gaps else "no difference is significant"
+    gaps = "" if row.gaps else "no difference is significant"
     if row.alone:
-        found += f"{'; ' * bool(found)}by itself {named(row.alone)} would be"
-    return "; ".join(filter(None, [found, order(row), *(rule(row) for rule in RULES)]))
+        gaps += f"{'; ' * bool(gaps)}by itself {named(row.alone)} would be"
+    return "; ".join(filter(None, [gaps, order(row), *(rule(row) for rule in RULES)]))
 
 
 def named(changes: dict[str, float]) -> str:
@@ -190,8 +178,9 @@ def of_decay(row: Row) -> str:
 
 def of_noise(row: Row) -> str:
     """What noisier actions in the data do to the methods that differ."""
-    found = best("ablation_data") if row.task == "cooperative_navigation" else None
-    means = {entry.name: entry.mean for entry in found[1].entries} if found else {}
+    concerned = row.task == "cooperative_navigation"
+    _, tables = best_whole("omar/ablation_data") if concerned else ("", [])
+    means = {entry.name: entry.mean for there in tables for entry in there.entries}
     changes = {}
     for method in row.concerned:
         before, after = (
@@ -205,10 +194,11 @@ def of_noise(row: Row) -> str:
 def of_weights(row: Row) -> str:
     """What MA-ICQ's other weights would do."""
     concerned = row.task == "cooperative_navigation" and "ma_icq" in row.concerned
-    found = best("ablation_icq") if concerned else None
+    _, tables = best_whole("omar/ablation_icq") if concerned else ("", [])
     means = {
         entry.column: entry.mean
-        for entry in (found[1].entries if found else [])
+        for there in tables
+        for entry in there.entries
         if entry.row == row.quality and entry.mean is not None
     }
     usual = means.pop("constant", None)
@@ -225,10 +215,10 @@ RULES: tuple[Callable[[Row], str], ...] = (of_all, of_data, of_runs, of_decay, o
 
 def actions_block(_: str) -> str:
     """What the data's distribution of actions does to the methods, on navigation."""
-    found = best("ablation_data")
-    if not found:
+    preset, tables = best_whole("omar/ablation_data")
+    if not tables:
         return "Not run yet."
-    preset, there = found
+    (there,) = tables
     seeds = claims.finite(there)
     rows = [row for row in dict.fromkeys(entry.row for entry in there.entries) if row != usual(row)]
     lines = [
@@ -243,7 +233,7 @@ def usual(row: str) -> str:
     return f"{row.partition('/')[0]}/smooth, noise 0.1"
 
 
-def change(seeds: claims.Seeds, name: scores.Name, base: scores.Name) -> str:
+def change(seeds: claims.SeedsByEntry, name: scores.Name, base: scores.Name) -> str:
     """Of a mean against another, data set by data set, with its 95 % interval."""
     samples = claims.differences(((name, base),), seeds)
     if samples is None:

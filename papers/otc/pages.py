@@ -8,8 +8,8 @@ five seeds, do it in 22 of 34 pairs.
 
 from common.reporting import catalogue, claims, scores
 from common.reporting.readme import SHOWN, markdown
-from common.reporting.scores import LEVEL
-from common.reporting.stored import Stored, committed
+from common.reporting.scores import CONFIDENCE
+from common.reporting.stored import best_whole, committed
 from papers.otc.claims import BASES, DISTANCES, places
 from papers.otc.config import STANDING
 
@@ -25,16 +25,6 @@ FIGURES = {
     "figure7": ("otc",),
     "figure8": ("adaptive", "otc"),
 }
-
-
-def best(name: str) -> tuple[str, Stored] | None:
-    """A table at the largest preset at which all of it is committed."""
-    table = catalogue.table(f"otc/{name}")
-    for preset in reversed(SHOWN):
-        there = committed(table, preset)
-        if there and not there.undone("missing") and not there.undone("stale"):
-            return preset, there
-    return None
 
 
 def interval(estimate: claims.Estimate) -> str:
@@ -80,20 +70,22 @@ def pairs_of(preset: str, names: list[tuple[str, str]]) -> dict[tuple[str, str],
             f"{distance} - uniform, {base.upper()}",
             preset,
             interval(one),
-            f"{p:.2g}" + "*" * (p < 1 - LEVEL),
+            f"{p:.2g}" + "*" * (p < 1 - CONFIDENCE),
             f"{won} of {len(samples[name])}",
             improvement(claims.finite(per_cent), seeds, base, distance),
         ]
     return lines
 
 
-def strata(seeds: claims.Seeds, base: str, distance: str) -> list | None:
+def strata(seeds: claims.SeedsByEntry, base: str, distance: str) -> list | None:
     """Differences to uniform sampling, seed by seed, of every data set; None without the table."""
     row = f"{base}: {distance} - uniform"
     return claims.differences(tuple(((row, place), None) for place in places(base)), seeds)
 
 
-def improvement(percent: claims.Seeds, seeds: claims.Seeds, base: str, distance: str) -> str:
+def improvement(
+    percent: claims.SeedsByEntry, seeds: claims.SeedsByEntry, base: str, distance: str
+) -> str:
     """Mean difference of the improvement in per cent, over data sets that move."""
     row = f"{base}: score of the offline policies"
     levels = {place: list(seeds[row, place].values()) for place in places(base)}
@@ -115,10 +107,10 @@ def finding(name: str) -> list[str]:
     """How often the paper's methods are ahead of each other column, panel by panel; beyond chance
     at 5 % each.
     """
-    found = best(name)
-    if not found:
+    preset, tables = best_whole(f"otc/{name}")
+    if not tables:
         return ["-", "not run"]
-    preset, there = found
+    (there,) = tables
     seeds = claims.finite(there)
     rows = list(dict.fromkeys(row for row, _ in seeds))
     said = []
@@ -141,7 +133,7 @@ def counted(samples: list) -> str:
     words = []
     for word, sign in (("ahead", 1), ("behind", -1)):
         there = [claims.estimate([sample]) for sample in samples if sign * sample.mean() > 0]
-        sure = sum(one.student.p(one.mean) < 1 - LEVEL for one in there if one.student.error)
+        sure = sum(one.student.p(one.mean) < 1 - CONFIDENCE for one in there if one.student.error)
         words.append(f"{word} in {len(there)} of {len(samples)} ({sure})")
     return ", ".join(words)
 

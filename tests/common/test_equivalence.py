@@ -176,6 +176,13 @@ def test_a_result_is_carried_over_recorded_changes_only(record):
     )
 
 
+def test_nothing_leads_away_from_the_present_code(record):
+    """A recorded change was taken back: what was made before it is of the present code again."""
+    present = {"papers/p/a.py": "old", "b.py": "same"}
+    config = {"task": "t", "hyper": {"alpha": 1}}
+    assert provenance.carried(result(), config, present)["code"] == present
+
+
 def test_a_file_that_is_new_is_taken_in_where_it_counts(record):
     known = json.loads(record.read_text())
     known[0]["code"] |= {"new.py": [None, "hash"], "other.py": ["of others", "now"]}

@@ -53,9 +53,6 @@ def run_main(table, *words) -> int:
     return stop.value.code
 
 
-# --- One value ---
-
-
 @dataclass(frozen=True)
 class Toy:
     """Defaults of a toy."""
@@ -104,9 +101,6 @@ def test_a_value_that_its_field_allows_is_taken(name, value, result):
     assert type(taken) is type(result)
 
 
-# --- One cell ---
-
-
 def toy() -> Cell:
     layers = [
         Layer("this script", {"task": "t", "lr": 0.25}, {"": Toy}),
@@ -150,14 +144,17 @@ def test_a_changed_cell_has_a_name_of_its_own_and_an_unchanged_one_stays():
         changed(cell, {"fast": True, "kind": "fancy"})
 
 
+def test_two_keys_that_set_one_place_differently_are_refused():
+    assert changed(toy(), {"a.layers": 4, "layers": 4}).config["a"]["layers"] == 4
+    with pytest.raises(BadInput, match="a.layers=4 and layers=5 both set a.layers; leave one out"):
+        changed(toy(), {"a.layers": 4, "layers": 5})
+
+
 def test_names_of_files_stay_in_their_folder_and_within_length():
     name = file_name("../" * 100 + "x")
     assert "/" not in name
     assert len(name) < LONGEST_NAME + 20
     assert name != file_name("../" * 100 + "y")
-
-
-# --- All scripts ---
 
 
 @pytest.mark.parametrize("table", SCRIPTS, ids=lambda t: t.slot)
@@ -226,9 +223,6 @@ def test_seeds_of_the_suite_are_checked_before_anything_runs(nothing_runs, capsy
     assert "every seed once" in capsys.readouterr().err
 
 
-# --- Runs ---
-
-
 def test_a_variant_runs_beside_the_plain_table_and_never_overwrites_it(capsys):
     table = suite.find("omar/table1")[0]
     assert run_main(table, "with", "smoke", "jobs=1") == 0
@@ -268,9 +262,6 @@ def test_a_name_of_a_table_is_the_plain_one_for_defaults_only():
     options = {"reading": "text", "seeds": [0, 2], "changes": {"log_std_range": [-1.0, 0.0]}}
     expected = "table3.log_std_range=-1.0-0.0.reading=text.seeds=0-2"
     assert tables.variant(table, options) == expected
-
-
-# --- show ---
 
 
 def test_show_lists_the_cells_and_prints_one_with_its_origins(nothing_runs, capsys):

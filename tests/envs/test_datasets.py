@@ -371,8 +371,6 @@ def test_processes_that_need_the_same_data_set_build_it_once(own_folder, tmp_pat
     datasets.load(own_folder.path)
 
 
-# --- The command line ---
-
 USAGE = {  # the commands of the usage text: what is asked, and a piece of the answer
     "list": ("", "predator_prey"),
     "build": ("predator_prey --quality medium --seeds 0 --size smoke --jobs 1", ""),

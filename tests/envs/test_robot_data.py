@@ -324,9 +324,6 @@ def test_missing_policies_say_what_to_do(monkeypatch, tmp_path, capsys):
     assert "skipping ant: its behaviour policies are not there" in capsys.readouterr().out
 
 
-# --- Foreign files ---
-
-
 @pytest.fixture
 def rows():
     rng = np.random.default_rng(0)

@@ -481,9 +481,6 @@ def test_rows_are_the_same_for_all_agents_and_round_trip(stream):
     assert JointRows([data], [0], Streams([0], "minibatches"), of, successors=True).sizes == [20]
 
 
-# --- Discrete ---
-
-
 def discrete_batch(members, agents, stream, rows=10, obs=4, actions=5):
     def draw(*shape):
         return torch.randn(*shape, generator=stream)
@@ -654,9 +651,6 @@ def test_grid_critics_are_held_against_rows_that_the_clock_did_not_cut(method):
     backward = (known.action == 2).float().mean((1, 2))
     expected = torch.full((2,), 3.0) if method == "ours" else 3 * backward
     assert torch.allclose(team.value_on_data(), expected)
-
-
-# --- Robots ---
 
 
 @pytest.mark.parametrize("method", ["bcq", "i_bcq", "mabcq", "icq_ma", "ours"])
@@ -843,8 +837,6 @@ def test_observations_are_named_and_joint_methods_always_see_everything():
         RecurrentCAST([0], SIZES, RecurrentConfig(default="last"))
     assert BCQConfig().vae_hidden is None
 
-
-# --- Battles ---
 
 SIZES = MapSizes(obs=4, state=6, agents=4, actions=5)
 

@@ -154,9 +154,6 @@ def world_of(
     return LearnedWorld(ensemble, torch.tensor(kept), *box, limits(**changes), combine, copies)
 
 
-# --- World models ---
-
-
 def test_eps_g_is_the_norm_of_the_covariance_matrix(stream):
     values = torch.randn(5, 7, 3, generator=stream)
     found = covariance_norm(values)
@@ -816,9 +813,6 @@ def test_variants_are_what_they_say():
     assert all(set(change) <= set(LIMITS) for change in VARIANTS.values())
 
 
-# --- Sequences ---
-
-
 def test_histories_stop_at_episodes_starts(stream):
     data = arrays(stream)
     sequences = Sequences(data, VIEW, 4)
@@ -860,9 +854,6 @@ def test_generated_rows_are_those_of_the_rollouts(stream):
     assert torch.equal(batch.next_state[1, k], states[1, found[0], found[1] + 1])
     both = joined(batch, batch)
     assert both.state.shape[1] == 100 and both.history.shape[2] == 100
-
-
-# --- Learners ---
 
 
 def batch_of(members, stream, of=VIEW, state=4, rows=12):
@@ -1045,9 +1036,6 @@ def test_centralised_iql_is_one_agent():
         IQL([0], [4, 4], 4, 2, IQLConfig(**SMALL))
 
 
-# --- Environments ---
-
-
 def test_the_game_is_a_pettingzoo_environment():
     parallel_api_test(CoordinationEnv(), num_cycles=50)
     env = CoordinationEnv()
@@ -1093,9 +1081,6 @@ def test_ground_truth_rollouts_equal_the_environment(name):
             outcome.reward[0], reward, atol=1e-5
         )
         assert np.array_equal(outcome.alive[0].numpy() == 0, terminated)
-
-
-# --- End to end ---
 
 
 METHODS = (

@@ -865,9 +865,6 @@ def test_table_3_on_the_authors_own_data(tmp_path, monkeypatch, capsys):
     datasets.recipe.cache_clear()
 
 
-# --- Runs on the same data set ---
-
-
 def test_runs_on_one_data_set_count_once():
     ten = Entry("row", "column", (make_cell("standard", "world", "medium", "omar"),))
     values = {run: float(run) for run in range(10)}
