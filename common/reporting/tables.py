@@ -44,17 +44,18 @@ def stored_curves(results: list[dict]) -> dict[int, list[float | None]]:
 
 
 def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
-    """Differences of a value between results 0 and 1, 2 and 3, ..., seed by seed; keys of what it
-    returns just count.
+    """Differences of a value between results 0 and 1, 2 and 3, ..., of every seed that both have;
+    keys of what it returns just count.
     """
 
     def differences(results: list[dict]) -> dict[int, float | None]:
         gaps: list[float | None] = []
         for first, second in zip(results[::2], results[1::2], strict=True):
-            by_seed = {seed["seed"]: seed[key] for seed in second["seeds"]}
-            for seed in first["seeds"]:
-                pair = (seed[key], by_seed[seed["seed"]])
-                gaps.append(None if None in pair else pair[0] - pair[1])
+            ours, other = (
+                {seed["seed"]: seed[key] for seed in one["seeds"]} for one in (first, second)
+            )
+            pairs = [(ours[seed], other[seed]) for seed in ours if seed in other]
+            gaps += [None if None in pair else pair[0] - pair[1] for pair in pairs]
         return dict(enumerate(gaps))
 
     return differences

@@ -86,22 +86,6 @@ def within_seeds(value: Callable[[list[dict]], Seeds]) -> Callable[[list[dict]],
     return differences
 
 
-def gaps(key: str) -> Callable[[list[dict]], Seeds]:
-    """Differences of a value between results 0 and 1, 2 and 3, ..., of every seed that both have;
-    keys just count. Where MOMA-PPO is compared with its parts it has seeds that others lack.
-    """
-
-    def differences(results: list[dict]) -> Seeds:
-        found: list[float | None] = []
-        for pair in zip(results[::2], results[1::2], strict=True):
-            ours, other = ({seed["seed"]: seed[key] for seed in one["seeds"]} for one in pair)
-            both = [(ours[seed], other[seed]) for seed in ours if seed in other]
-            found += [None if a is None or b is None else a - b for a, b in both]
-        return dict(enumerate(found))
-
-    return differences
-
-
 def farther(results: list[dict]) -> Seeds:
     """Of results 0 and 1, 2 and 3, ... and every seed that both have the larger distance, in
     metres; keys just count. One that diverged walked nowhere.
@@ -212,7 +196,7 @@ def on_ant(preset: str, options: dict, name: str, view: str) -> list[Entry]:
     def against(first: str, second: str, value: str = "last_score") -> Entry:
         pairs = alternating(cells(first), cells(second))
         row = f"ant, {name}" if value == "last_score" else f"ant, {name}, walked"
-        return Entry(row, gap(first, second), pairs, gaps(value))
+        return Entry(row, gap(first, second), pairs, paired(value))
 
     def beside(first: str, seconds: Sequence[str], column: str) -> list[Entry]:
         """Of every data set, methods that share one averaged within a seed."""
@@ -283,7 +267,7 @@ def of_observation(preset: str, options: dict) -> list[Entry]:
         for method in every
     }
     shown = [
-        Entry("ant, fo - po", NAMES[method], by_method[method], gaps("last_score"))
+        Entry("ant, fo - po", NAMES[method], by_method[method], paired("last_score"))
         for method in every
     ]
     for place, quality in enumerate(qualities(preset)):
@@ -305,6 +289,7 @@ def ablated_ant(preset: str, options: dict, row: str, views: Sequence[str]) -> l
     those views that the preset ablates; how far the farther of two compared teams walks.
     """
     ablated = [view for view in views if view in ablated_views(preset)]
+    mean_gap = within_seeds(tables.last_score)
 
     def made(view: str, method: str = "moma_ppo", **change) -> Cell:
         return cell(preset, "ant", view, "full-replay", method, options, **change)
@@ -321,7 +306,6 @@ def ablated_ant(preset: str, options: dict, row: str, views: Sequence[str]) -> l
         names = (row, f"{row}, farther walk")
         return [Entry(name, column, (), missing=f"left out of preset {preset}") for name in names]
 
-    mean_gap = within_seeds(tables.last_score)
     usual: dict = {}
     by_column: dict[str, tuple[dict, dict]] = {}
     for like, suffix in (("epistemic, adaptive", ", adaptive"), ("epistemic", "")):

@@ -11,10 +11,11 @@ data sets are strata, not more seeds. Everything comes from the cells of Tables 
 import functools
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from common.reporting import figures, script
 from common.reporting.claims import Claim, over
-from common.reporting.tables import Entry, Table, paired
+from common.reporting.tables import Entry, Table, mean_of, paired
 from common.running.cells import Cell
 from papers.otc.config import QUALITIES, ROBOTS, STANDING, Options
 from papers.otc.experiment import MAP, cell, timing_cell
@@ -29,6 +30,7 @@ DISTANCES = ("d_e", "d_q")
 COUNTS = ("2 agents", "4 agents", "6 agents", "8 agents")
 LATER = 3  # deployments whose changes of alpha are small when tuning has converged
 ALL = "all data sets"
+GAIN = paired("score_gain")
 # Points: half of what the published per cent over uniform sampling would be of the offline
 # policies' scores that quick had (BCQ with d_e), fixed before the cells of standard
 MARGIN = 2
@@ -87,98 +89,86 @@ def settling(agent: int, results: list[dict]) -> dict[int, float | None]:
     return found
 
 
-def value_of(key: str, results: list[dict]) -> dict[int, float | None]:
-    """A fact of every seed."""
-    return {seed["seed"]: seed[key] for result in results for seed in result["seeds"]}
+class Runs(NamedTuple):
+    """What is run at a preset, with some options of the scripts."""
+
+    preset: str
+    options: dict
+
+    def of(self, place: str, base: str, method: str, **changes) -> Cell:
+        """A base learner's tuning on a data set, rows chosen by a method."""
+        name, task = place.split("/")
+        return cell(self.preset, task, QUALITIES[name], base, method, self.options, **changes)
+
+    def gain(self, place: str, base: str, first: str, second: str) -> Entry:
+        """How much more one way of choosing rows gains than another on a data set."""
+        cells = self.of(place, base, first), self.of(place, base, second)
+        return Entry(f"{base}: {first} - {second}", place, cells, GAIN)
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    def one(place: str, base: str, method: str, **changes) -> Cell:
-        name, task = place.split("/")
-        return cell(preset, task, QUALITIES[name], base, method, options, **changes)
-
-    def pair(place: str, base: str, first: str, second: str) -> tuple[Cell, Cell]:
-        return one(place, base, first), one(place, base, second)
-
-    gain = paired("score_gain")
-    shown = []
-    for base in BASES:
-        for distance in DISTANCES:
-            row = f"{base}: {distance} - uniform"
-            cells = [pair(place, base, distance, "uniform") for place in PLACES]
-            shown += [
-                Entry(row, place, two, gain) for place, two in zip(PLACES, cells, strict=True)
-            ]
-            of_place = dict(zip(PLACES, cells, strict=True))
-            everywhere = tuple(made for place in places(base) for made in of_place[place])
-            label = f"{row}, data sets won of {len(places(base))}"
-            shown.append(Entry(label, ALL, everywhere, won))
-        shown += [
-            Entry(f"{base}: d_e - d_q", place, pair(place, base, "d_e", "d_q"), gain)
-            for place in PLACES
-        ]
-        shown += [
-            Entry(
-                f"{base}: score of the offline policies",
-                place,
-                (one(place, base, "uniform"),),
-                functools.partial(value_of, "first_score"),
-            )
-            for place in PLACES
-        ]
-    shown.append(
-        Entry(
-            "awac: last score",
-            AWAC_FAILS,
-            (one(AWAC_FAILS, "awac", "uniform"),),
-            functools.partial(value_of, "last_score"),
-        )
-    )
-    for place in FIGURE_4:
-        adaptive = one(place, "bcq", "d_e")
-        fixed = one(place, "bcq", "d_e", fixed_alpha=1.0)
-        shown.append(Entry("bcq: adaptive - fixed alpha", place, (adaptive, fixed), gain))
-        shown += [
-            Entry(
-                f"growth of agent {agent}'s alpha",
-                place,
-                (adaptive,),
-                functools.partial(growth, agent),
-            )
-            for agent in range(2)
-        ]
-        for agent in range(2):
-            row = f"last changes of agent {agent}'s alpha, %"
-            if adaptive.config["deployments"] > LATER:
-                shown.append(Entry(row, place, (adaptive,), functools.partial(settling, agent)))
-            else:
-                shown.append(Entry(row, place, (), missing=f"fewer than {LATER + 1} deployments"))
-        shown.append(
-            Entry("alphas part ways, % of seeds", place, (adaptive,), part_ways, share=True)
-        )
-    for other in ("balanced", "online"):
-        shown += [
-            Entry(f"bcq: d_e - {other}", place, pair(place, "bcq", "d_e", other), gain)
+    runs = Runs(preset, options)
+    in_panels = [
+        runs.gain(place, "bcq", first, second)
+        for first, second in (("d_e", "balanced"), ("d_e", "online"), ("online", "uniform"))
+        for place in FIGURE_5
+    ]
+    timed = timing_cell(preset, options)
+    return [
+        *(entry for base in BASES for entry in of_base(runs, base)),
+        of_seeds(runs, "awac: last score", AWAC_FAILS, "awac", "uniform", "last_score"),
+        *(entry for place in FIGURE_4 for entry in of_alpha(runs, place)),
+        *in_panels,
+        *(
+            of_seeds(runs, "bcq: gain by online rows only", place, "bcq", "online", "score_gain")
             for place in FIGURE_5
-        ]
-    shown += [
-        Entry("bcq: online - uniform", place, pair(place, "bcq", "online", "uniform"), gain)
-        for place in FIGURE_5
+        ),
+        *(
+            Entry(f"overhead of {method}, %", "bcq", (timed,), overhead(method))
+            for method in DISTANCES
+        ),
     ]
-    shown += [
-        Entry(
-            "bcq: gain by online rows only",
-            place,
-            (one(place, "bcq", "online"),),
-            functools.partial(value_of, "score_gain"),
-        )
-        for place in FIGURE_5
+
+
+def of_base(runs: Runs, base: str) -> list[Entry]:
+    """Table 1 of a base learner: both distances against uniform sampling and each other."""
+    shown = []
+    for distance in DISTANCES:
+        against = [runs.gain(place, base, distance, "uniform") for place in PLACES]
+        printed = [entry for entry in against if entry.column in places(base)]
+        label = f"{base}: {distance} - uniform, data sets won of {len(printed)}"
+        everywhere = tuple(made for entry in printed for made in entry.cells)
+        shown += [*against, Entry(label, ALL, everywhere, won)]
+    shown += [runs.gain(place, base, "d_e", "d_q") for place in PLACES]
+    row = f"{base}: score of the offline policies"
+    return shown + [of_seeds(runs, row, place, base, "uniform", "first_score") for place in PLACES]
+
+
+def of_seeds(runs: Runs, row: str, place: str, base: str, method: str, key: str) -> Entry:
+    """A fact of every seed."""
+    value = functools.partial(mean_of, key=key)
+    return Entry(row, place, (runs.of(place, base, method),), value)
+
+
+def of_alpha(runs: Runs, place: str) -> list[Entry]:
+    """Figure 4 on a data set: adaptive alpha against a fixed one, and what both agents' does."""
+    adaptive = runs.of(place, "bcq", "d_e")
+    fixed = runs.of(place, "bcq", "d_e", fixed_alpha=1.0)
+    shown = [Entry("bcq: adaptive - fixed alpha", place, (adaptive, fixed), GAIN)]
+    for agent in range(2):
+        value = functools.partial(growth, agent)
+        shown.append(Entry(f"growth of agent {agent}'s alpha", place, (adaptive,), value))
+    for agent in range(2):
+        row = f"last changes of agent {agent}'s alpha, %"
+        value = functools.partial(settling, agent)
+        if adaptive.config["deployments"] > LATER:
+            shown.append(Entry(row, place, (adaptive,), value))
+        else:
+            shown.append(Entry(row, place, (), missing=f"fewer than {LATER + 1} deployments"))
+    return [
+        *shown,
+        Entry("alphas part ways, % of seeds", place, (adaptive,), part_ways, share=True),
     ]
-    shown += [
-        Entry(f"overhead of {method}, %", "bcq", (timing_cell(preset, options),), overhead(method))
-        for method in DISTANCES
-    ]
-    return shown
 
 
 TABLE = Table(

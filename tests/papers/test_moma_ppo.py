@@ -19,7 +19,7 @@ from common.reporting import figures, reference, stored
 from common.reporting.claims import verdict
 from common.reporting.scores import summary
 from common.reporting.shown import Shown
-from common.reporting.tables import last_score
+from common.reporting.tables import last_score, paired
 from common.running import cells as store
 from common.running import work
 from common.running.cells import Cell
@@ -750,7 +750,7 @@ def test_differences_of_the_ledger_are_averaged_within_seeds():
     assert mean_gap(results) == {0: (3 + 1) / 2, 1: None}
     assert claims.twice(mean_gap)(results) == {0: 4.0, 1: None}
     shorter = [results[0], seeds_with("last_score", 2)]  # one seed less
-    assert mean_gap(shorter) == claims.gaps("last_score")(shorter) == {0: 3.0}
+    assert mean_gap(shorter) == paired("last_score")(shorter) == {0: 3.0}
 
 
 def test_one_that_diverged_walked_nowhere():
