@@ -343,8 +343,8 @@ def test_claims_and_additions_are_counted_apart():
     ours = [line for line in quick if line.addition]
     assert 0 < len(ours) < len(quick)
     says = findings.sentence(quick)
-    assert f" of {len(quick) - len(ours)} claims hold" in says
-    assert f" of {len(ours)} additions of ours hold" in says
+    assert f"Of {len(quick) - len(ours)} claims of the paper " in says
+    assert f"Of {len(ours)} additions of ours " in says
 
 
 def test_every_line_without_a_plain_verdict_says_why():

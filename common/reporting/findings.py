@@ -57,41 +57,31 @@ def tally(lines: Sequence[claims.Line]) -> dict[str, int]:
     }
 
 
-def sentence(lines: Sequence[claims.Line]) -> str:
-    """What reproduced at each preset, in words; the best preset first. What we ask beyond the paper
-    is counted apart.
+def sentence(lines: Iterable[claims.Line]) -> str:
+    """What reproduced, in words, every claim at the largest preset at which it was run; what we ask
+    beyond the paper is counted apart.
     """
-    ours = told([line for line in lines if line.addition], "additions of ours")
-    papers = told([line for line in lines if not line.addition], "claims")
-    return f"{papers} {ours}".strip() or "Nothing has been run yet."
+    best = best_lines(lines)
+    ours = [line for line in best if line.addition]
+    papers = told([line for line in best if not line.addition], "claims of the paper")
+    return f"{papers} {told(ours, 'additions of ours')}".strip() or "Nothing has been run yet."
 
 
 def told(lines: Sequence[claims.Line], noun: str) -> str:
     """The same of some lines; nothing where nothing has been run."""
-    parts: list[str] = []
-    counted: set[tuple[str, str]] = set()
-    for preset in SHOWN_PRESETS:
-        tested = [
-            line
-            for line in lines
-            if line.preset == preset and line.verdict in ("holds", "contradicted", "undecided")
-        ]
-        if not tested:
-            continue
-        counts = tally(tested)
-        one = f"{counts['holds']} of {len(tested)} {noun} hold"
-        said = {(line.where, line.claim) for line in tested}
-        if parts:
-            others = f"the {len(tested)} others" if said.isdisjoint(counted) else f"{len(tested)}"
-            one = f"{counts['holds']} of {others}"
-        counted |= said
-        wrong = counts["contradicted"]
-        open_ones = counts["undecided"]
-        parts.append(
-            f"At preset {preset} {one}, {wrong or 'none'} {'is' if wrong < 2 else 'are'} "
-            f"contradicted, {open_ones or 'none'} undecided{leaning(tested)}."
-        )
-    return " ".join(parts)
+    tested = [line for line in lines if line.verdict in ("holds", "contradicted", "undecided")]
+    if not tested:
+        return ""
+    counts = tally(tested)
+    hold, wrong = counts["holds"], counts["contradicted"]
+    presets = [preset for preset in SHOWN_PRESETS if any(line.preset == preset for line in tested)]
+    at = [f"{sum(line.preset == preset for line in tested)} at {preset}" for preset in presets]
+    where = f"preset {presets[0]}" if len(presets) == 1 else f"presets: {', '.join(at)}"
+    return (
+        f"Of {len(tested)} {noun} {hold or 'none'} {'hold' if hold > 1 else 'holds'}, "
+        f"{wrong or 'none'} {'are' if wrong > 1 else 'is'} contradicted, "
+        f"{counts['undecided'] or 'none'} undecided{leaning(tested)}; {where}."
+    )
 
 
 def leaning(lines: Sequence[claims.Line]) -> str:

@@ -217,7 +217,7 @@ def card(page: Page, paper: str, lines: list[claims.Line]) -> None:
     parts += [shares(spectrum(best)), f"<p>{text(says)}</p>"]
     page.markdown.append(f"{catalogue.title(paper)}: {says}\n")
     for verdict, title in (("holds", "Clearest"), ("contradicted", "Against the paper")):
-        line = strongest(best, verdict)
+        line = strongest([line for line in best if not line.addition], verdict)
         if line:
             where = f"{text(line.claim)} <small>({text(line.where)})</small>"
             numbers = f"<small>{text(evidence(line))}</small>"
