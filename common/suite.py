@@ -102,21 +102,23 @@ def papers_of(tables: list[Table]) -> list[str]:
 
 
 def print_claims(request: Request) -> int:
-    """Prints the claims ledger of the chosen papers and how many claims hold; writes it as CSV."""
-    lines = claims.ledger(papers_of(request.chosen))
+    """Prints the claims of the chosen papers and how many hold; writes all as CSV."""
+    lines = claims.ledger()
     path = runs_folder() / "claims.csv"
     claims.write(lines, path)
     widths: list[int | None] = [18, 44, 18, None, None, None, None, None, 16, 36]
-    for paper in papers_of(request.chosen):
+    papers = papers_of(request.chosen)
+    for paper in papers:
         rows = findings.claim_rows(lines, paper)
         print(f"\n{paper}\n{for_people(rows, findings.CLAIM_HEADER, widths)}")
-    print(f"\n{for_people(claims.counts(lines), claims.COUNTS)}\n\n{path}")
+    counts = claims.counts([line for line in lines if line.paper in papers])
+    print(f"\n{for_people(counts, claims.COUNTS)}\n\n{path}")
     return 0
 
 
 def print_departures(request: Request) -> int:
-    """Prints the departures ledger of the chosen papers; writes it as CSV."""
-    lines = departures.ledger(papers_of(request.chosen))
+    """Prints the departures of the chosen papers; writes all as CSV."""
+    lines = departures.ledger()
     path = runs_folder() / "departures.csv"
     departures.write(lines, path)
     for paper in papers_of(request.chosen):
@@ -319,7 +321,8 @@ def check_flags(args: argparse.Namespace) -> None:
     for flag in sorted(optional - {*COMMANDS[args.command].takes}):
         if given[flag.strip("-").replace("-", "_")] not in (None, False):
             users = [name for name, command in COMMANDS.items() if flag in command.takes]
-            raise BadInput(f"{args.command} has no use for {flag}, only {' and '.join(users)} has")
+            only = f"only {users[0]} has" if len(users) == 1 else f"but {work.several(users)} have"
+            raise BadInput(f"{args.command} has no use for {flag}, {only}")
 
 
 def answer(arguments: list[str] | None) -> int:

@@ -236,8 +236,10 @@ def test_two_runs_that_beat_two_others_are_not_sure_to_beat_all():
     assert scores.probability_of_improvement([(better, worse)]) == pytest.approx(
         (1.0, scores.exact_interval(2, 2)[0], 1.0)
     )
-    mixed = [(better, worse), (worse, better)]
-    assert scores.probability_of_improvement(mixed) == (0.5, 0.0, 1.0)
+    mixed = [(better, worse), (better, worse), (worse, better)]
+    assert scores.probability_of_improvement(mixed) == pytest.approx(
+        (2 / 3, *scores.exact_interval(4, 6))
+    )
 
 
 def test_probability_of_improvement_by_hand():
@@ -315,13 +317,14 @@ def test_verdicts_of_one_paper_are_corrected_together_with_a_reason():
 
 
 def test_claims_that_were_not_run_count_so_that_later_runs_take_no_verdict_back():
-    just = Verdict("holds", 1.0, 0.1, 1.9, 3, p=0.02)
+    just = Verdict("holds", 1.0, 0.1, 1.9, 3, p=0.01)
     missing = Verdict("not run", why="not run at this preset")
-    worst = Verdict("undecided", 0.0, -1.0, 1.0, 3, p=1.0, why="the interval has 0 in it")
     before = corrected([just, missing, missing])
-    after = corrected([just, worst, worst])
-    assert before[0] == after[0]
+    assert before[0].word == "holds" and before[0].p == pytest.approx(0.03)
     assert before[1:] == [missing, missing]
+    for p in (0.001, 0.02, 1.0):
+        later = corrected([just, just._replace(p=p), just._replace(p=p)])
+        assert later[0].word == "holds" and later[0].p <= before[0].p
 
 
 def test_what_we_ask_more_costs_the_papers_claims_nothing(monkeypatch):
@@ -399,6 +402,12 @@ def test_a_source_without_the_premise_leaves_the_claim_to_the_next():
     sources = [lambda one, _, known=known: known.get(one.name) for known in (ours, theirs)]
     assert claims.decide(claim, "omar", "quick", sources[:1]).word == "not run"
     assert claims.decide(claim, "omar", "quick", sources).word == "holds"
+    old = dataclasses.replace(table(b=[]).entries[0], state="stale: code changed")
+    begun = {"table1": table(a=[]), "runtime": dataclasses.replace(table(), entries=[old])}
+    sources[0] = lambda one, _: begun.get(one.name)
+    assert claims.decide(claim, "omar", "quick", sources).word == "holds"
+    sources[0] = lambda one, _: (ours | {"runtime": begun["runtime"]}).get(one.name)
+    assert claims.decide(claim, "omar", "quick", sources).word == "stale"
 
 
 def test_a_premise_that_is_open_is_not_called_wrong():

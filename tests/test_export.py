@@ -61,16 +61,27 @@ def test_a_diverged_seed_has_no_last_score(monkeypatch):
     }
 
 
-def test_curves_of_runs_whose_scores_are_means_by_data_set_have_no_last_score(results):
+def test_where_scores_are_means_by_data_set_curves_are_too(results):
     runs = export.runs_of(TABLE, "standard")
     curves = writer.read_curves(REFERENCE / "standard/omar/table3.curves.csv")
     scores = writer.read_seeds(REFERENCE / "standard/omar/table3.seeds.csv")
-    twice = [name for name in curves if len(curves[name]) > len(scores[name])]
-    assert twice
-    for name in twice:
-        there = {run[2]: curve for run, curve in runs.items() if run[:2] == name}
-        assert there.keys() == curves[name].keys()
-        assert all(curve.points and curve.last is None for curve in there.values())
+    name = "random/world", "omar"
+    assert len(curves[name]) == 2 * len(scores[name])
+    for seed, last in scores[name].items():
+        one, other = (dict(curves[name][run]) for run in (seed, seed + len(scores[name])))
+        points = dict(runs[*name, seed].points)
+        assert points == pytest.approx({count: (one[count] + other[count]) / 2 for count in one})
+        assert runs[*name, seed].last == last
+    assert {run[2] for run in runs if run[:2] == name} == {*scores[name]}
+
+
+def test_a_number_of_some_runs_only_is_exported_with_their_curves(results):
+    runs = export.runs_of(suite.find("cast_bcq/figure1")[0], "standard")
+    scores = writer.read_seeds(REFERENCE / "standard/cast_bcq/figure1.seeds.csv")
+    name = "success, goal in data", "i_bcq"
+    there = {run[2]: curve for run, curve in runs.items() if run[:2] == name}
+    assert {seed: curve.last for seed, curve in there.items()} == scores[name]
+    assert all(curve.points for curve in there.values())
 
 
 def test_tensorboard_gets_the_same_numbers(results):

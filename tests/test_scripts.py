@@ -143,8 +143,11 @@ def test_bad_options_of_the_suite_are_one_sentence(words, message, capsys):
         (["diff", "--jobs", "3"], "diff has no use for --jobs, only run has"),
         (["claims", "--seeds", "0"], "claims has no use for --seeds, only run has"),
         (["accept", "--dry-run"], "accept has no use for --dry-run, only run has"),
-        (["claims", "--preset", "standard"], "claims has no use for --preset, only run and"),
-        (["readme", "--only", "omar/*"], "readme has no use for --only, only run and"),
+        (
+            ["claims", "--preset", "standard"],
+            "claims has no use for --preset, but run and 4 more have",
+        ),
+        (["readme", "--only", "omar/*"], "readme has no use for --only, but run and"),
     ],
 )
 def test_an_option_that_a_command_has_no_use_for_is_refused(words, message, capsys):
@@ -166,6 +169,14 @@ def test_the_list_counts_the_world_models_that_a_script_alone_would_train():
     assert models
     expected = planning.duration(planning.seconds_of([*models, *cells]))
     assert planning.takes(cells)[0] == expected
+
+
+def test_a_plan_names_no_world_model_that_nothing_left_to_do_needs(monkeypatch, capsys):
+    table = suite.find("moma_ppo/figure6")[0]
+    cells = table.cells("standard")
+    monkeypatch.setattr(work, "pending", lambda asked: [one for one in asked if one not in cells])
+    assert planning.plan([table], "standard", {}) == 0
+    assert "world_model" not in capsys.readouterr().out
 
 
 def test_several_patterns_add_up(capsys):

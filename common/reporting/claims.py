@@ -449,21 +449,35 @@ def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> 
             continue
         outcome = verdict(claim, values_of(paper, preset, source))
         if outcome.word != "not run":
-            return outcome._replace(maker=there.maker_of(claim.names))
+            older = is_older(claim, paper, preset, source)
+            return outcome._replace(maker=there.maker_if(older))
         stale = stale_reason(claim, paper, preset, source)
         if stale:
             return Verdict("stale", maker=there.maker, why=stale)
     return outcome
 
 
-def stale_reason(claim: Claim, paper: str, preset: str, source: Source) -> str:
-    """Why a claim's numbers, or its premise's, are stale in a source; "" where they are not."""
+def is_older(claim: Claim, paper: str, preset: str, source: Source) -> bool:
+    """Whether older code made a claim's numbers in a source, or its premise's."""
     there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
-    undone = there.undone("stale") if there else []
-    states = [entry.state for entry in undone if entry.name in claim.names]
+    if there and not there.outdated.keys().isdisjoint(claim.names):
+        return True
+    return is_older(claim.premise, paper, preset, source) if claim.premise else False
+
+
+def stale_reason(claim: Claim, paper: str, preset: str, source: Source) -> str:
+    """Why a claim's numbers are stale in a source, or its premise's where it has all its own; ""
+    where they are not.
+    """
+    there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
+    own = [entry for entry in there.entries if entry.name in claim.names] if there else []
+    states = [entry.state for entry in own if entry.state.startswith("stale")]
     if states:
         return f"{claim.table}: {states[0]}"
-    return stale_reason(claim.premise, paper, preset, source) if claim.premise else ""
+    complete = {entry.name for entry in own if entry.seeds} == claim.names
+    if not claim.premise or not complete:
+        return ""
+    return stale_reason(claim.premise, paper, preset, source)
 
 
 def values_of(paper: str, preset: str, source: Source) -> Callable[[str], SeedsByEntry | None]:

@@ -12,9 +12,11 @@ says which.
 import importlib.util
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from common.reporting import stored
+from common.reporting.shown import data_sets_of
 from common.reporting.stored import Stored
 from common.reporting.tables import Table
 from common.reporting.writer import read_curves
@@ -29,29 +31,49 @@ Points = dict[Run, list[tuple[int, float]]]  # (round, score) in order
 
 
 class Curve(NamedTuple):
-    """Points (round, score) of a run, and its last score; None where it diverged, and where scores
-    are means of several runs on a data set.
-    """
+    """Points (round, score) of a run, and its last score; None where it diverged."""
 
     points: list[tuple[int, float]]
     last: float | None
 
 
 def runs_of(table: Table, preset: str) -> dict[Run, Curve]:
-    """Every run of a table; {} if it has not been run."""
+    """Every run of a table; {} if it has not been run. Where the table's scores are means of runs
+    on one data set, such a mean is a run, and its curve theirs.
+    """
     there = stored.stored(table, preset)
     if not there:
         return {}
     points = points_of(there) if there.source == stored.HERE else points_in(table, there)
+    present = {(entry.row, entry.column): entry for entry in table.entries_at(preset)}
     runs: dict[Run, Curve] = {}
     for entry in there.entries:
-        curves = {run: curve for run, curve in points.items() if run[:2] == entry.name}
-        last = {(*entry.name, seed): value for seed, value in entry.seeds.items()}
-        if curves and curves.keys() - last.keys():  # scores are means of runs on one data set
-            runs |= {run: Curve(curve, None) for run, curve in curves.items()}
-        else:
-            runs |= {run: Curve(curves.get(run, []), value) for run, value in last.items()}
+        curves = {run[2]: curve for run, curve in points.items() if run[:2] == entry.name}
+        sets = data_sets_of(present[entry.name]) if entry.name in present else {}
+        if sets and curves.keys() <= sets.keys() and entry.seeds.keys() <= {*sets.values()}:
+            curves = means_by_set(curves, sets)
+        runs |= {
+            (*entry.name, seed): Curve(curves.get(seed, []), last)
+            for seed, last in entry.seeds.items()
+        }
     return runs
+
+
+def means_by_set(
+    curves: dict[int, list[tuple[int, float]]], sets: dict[int, int]
+) -> dict[int, list[tuple[int, float]]]:
+    """Mean curves of the runs on each data set, at the rounds that all of them have."""
+    by_set: dict[int, list[dict[int, float]]] = {}
+    for run, curve in curves.items():
+        by_set.setdefault(sets[run], []).append(dict(curve))
+    return {
+        data: [
+            (count, fmean(curve[count] for curve in of_set))
+            for count in of_set[0]
+            if all(count in curve for curve in of_set)
+        ]
+        for data, of_set in by_set.items()
+    }
 
 
 def points_of(there: Stored) -> Points:

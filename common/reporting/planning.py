@@ -130,11 +130,12 @@ def data_bytes(cells: list[Cell]) -> int:
 def plan(chosen: list[Table], preset: str, options: dict) -> float:
     """Prints what a run would do; returns the estimated seconds on one core."""
     cells = cells_of(chosen, preset, options)
-    pending = work.pending(work.with_needed(cells))
+    todo = work.pending(cells)
+    pending = work.pending(work.with_needed(todo))
     total = seconds_of(pending)
     for cell in pending:
         print(f"{cell.paper}/{cell.slot}: {work.paper(cell.paper).state(cell)}")
-    done = f"{len(cells) - len(work.pending(cells))} of {len(cells)} cells are done"
+    done = f"{len(cells) - len(todo)} of {len(cells)} cells are done"
     print(f"{done}; the rest takes about {duration(total)} on one core")
     missing = work.missing_data(pending)
     if missing:
@@ -172,7 +173,9 @@ def costs_of(cells: list[Cell]) -> dict[Cell, float]:
 def heaviest(tables: list[Table]) -> list[str]:
     """The two scripts that take longest; claims are computed from other scripts' cells."""
     seconds = {
-        table.name: seconds_of(table.cells("paper")) for table in tables if table.name != "claims"
+        table.name: seconds_of(work.with_needed(table.cells("paper")))
+        for table in tables
+        if table.name != "claims"
     }
     return sorted(seconds, key=seconds.__getitem__, reverse=True)[:2]
 

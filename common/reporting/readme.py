@@ -328,7 +328,7 @@ def review_block(paper: str) -> str:
 
 
 def measured(line: claims.Line) -> str:
-    """The numbers behind a verdict, and its reason where the mean alone does not say it."""
+    """The numbers behind a verdict, and its reason where there is more to say."""
     if not line.interval:
         return NOTHING
     chance = f", {line.chance}" if line.p else ""

@@ -267,7 +267,7 @@ def probability_of_improvement(
     Returns:
         The probability and its 95 % interval, Student's t with DeLong's variance: of each run, the
         share of the other method's runs that it beats. All of [0, 1] with a single run. Without any
-        variance, where every run of one method beats every run of the other, the exact interval of
+        variance, where on every task one method's runs all beat the other's, the exact interval of
         as many pairs as share no run.
     """
     gaps = [first[:, None] - second[None, :] for first, second in tasks]
@@ -282,8 +282,9 @@ def probability_of_improvement(
     ]
     of_mean = student(strata)
     if not of_mean.error:
-        pairs = sum(min(gap.shape) for gap in gaps)
-        return mean, *(exact_interval(int(mean) * pairs, pairs) if mean in (0, 1) else (0.0, 1.0))
+        won = [(min(task.shape) * task.mean(), min(task.shape)) for task in wins]
+        hits, pairs = map(sum, zip(*won, strict=True))
+        return mean, *exact_interval(round(hits), pairs)
     half = of_mean.half()
     return mean, max(0.0, mean - half), min(1.0, mean + half)
 

@@ -128,12 +128,8 @@ def by_data_set(entry: Entry, values: Seeds) -> Seeds:
     Data sets of different behaviour policies are then the sample: runs on the same one resemble
     each other and do not count as independent.
     """
-    sets = [work.paper(cell.paper).data.of(cell) for cell in entry.cells]
-    learns_from: dict[int, int] = {}
-    for of_cell in filter(None, sets):
-        learns_from |= of_cell.seeds
-    several = 1 < len({*learns_from.values()}) < len(learns_from)
-    if not several or not values.keys() <= learns_from.keys():
+    learns_from = data_sets_of(entry)
+    if not learns_from or not values.keys() <= learns_from.keys():
         return values
     samples: dict[int, list[float | None]] = {}
     for run, value in values.items():
@@ -142,6 +138,18 @@ def by_data_set(entry: Entry, values: Seeds) -> Seeds:
         data: None if None in sample else sum(value or 0.0 for value in sample) / len(sample)
         for data, sample in samples.items()
     }
+
+
+def data_sets_of(entry: Entry) -> dict[int, int]:
+    """The data set that each run of an entry learns from, where several learn from each of several
+    data sets; else {}.
+    """
+    learns_from: dict[int, int] = {}
+    for cell in entry.cells:
+        sets = work.paper(cell.paper).data.of(cell)
+        learns_from |= sets.seeds if sets else {}
+    several = 1 < len({*learns_from.values()}) < len(learns_from)
+    return learns_from if several else {}
 
 
 def results_of(entry: Entry) -> list[dict]:

@@ -9,7 +9,7 @@ that is said with the commit that did.
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,14 +49,13 @@ class Stored:
     @property
     def maker(self) -> str:
         """Who made the numbers: this machine, or a commit."""
-        return self.maker_of(self.outdated)
+        return self.maker_if(bool(self.outdated))
 
-    def maker_of(self, names: Iterable[Name]) -> str:
-        """Who made the numbers of some entries."""
+    def maker_if(self, older: bool) -> str:
+        """Who made the numbers, if it was older code, or if it was not."""
         if self.source == HERE:
             return HERE
         commit = short(self.facts.get("commit") or "unknown")
-        older = not self.outdated.keys().isdisjoint(names)
         return f"commit {commit}, older code" if older else f"commit {commit}"
 
     @property

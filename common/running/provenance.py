@@ -71,11 +71,7 @@ def is_present(code: dict[str, str], roots: list[str]) -> bool:
         roots: of a cell, see `common.running.sources`.
     """
     now = code_hashes(roots)
-    if covers(code, now):
-        return True
-    for _, later in steps(code, now):
-        code = later
-    return covers(code, now)
+    return covers(code, now) or any(covers(later, now) for _, later in steps(code, now))
 
 
 def covers(code: dict[str, str], present: dict[str, str]) -> bool:

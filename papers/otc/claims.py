@@ -56,7 +56,7 @@ def overhead(method: str):
 def won(results: list[dict]) -> dict[int, float | None]:
     """On how many data sets the first method's mean gain is the larger one: {0: number}."""
     gaps = [
-        [gap for gap in paired("score_gain")(list(pair)).values() if gap is not None]
+        [gap for gap in GAIN(list(pair)).values() if gap is not None]
         for pair in zip(results[::2], results[1::2], strict=True)
     ]
     return {0: float(sum(sum(of_set) > 0 for of_set in gaps if of_set))}

@@ -183,6 +183,17 @@ def test_nothing_leads_away_from_the_present_code(record):
     assert provenance.carried(result(), config, present)["code"] == present
 
 
+def test_a_table_of_the_present_code_counts_though_a_change_was_taken_back(record, monkeypatch):
+    (there,) = json.loads(record.read_text())
+    back = there | {"code": {"papers/p/a.py": ["older", "old"]}, "added_config": {}}
+    record.write_text(json.dumps([back, there]))
+    provenance._equivalences.cache_clear()
+    monkeypatch.setattr(provenance, "code_hashes", lambda roots: {"papers/p/a.py": "old"})
+    assert provenance.is_present({"papers/p/a.py": "older", "more.py": "1"}, [])
+    assert not provenance.is_present({"papers/p/a.py": "oldest", "more.py": "1"}, [])
+    provenance._equivalences.cache_clear()
+
+
 def test_a_file_that_is_new_is_taken_in_where_it_counts(record):
     known = json.loads(record.read_text())
     known[0]["code"] |= {"new.py": [None, "hash"], "other.py": ["of others", "now"]}
