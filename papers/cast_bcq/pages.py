@@ -9,7 +9,7 @@ from common.reporting.stored import Stored, best_whole
 from common.running.files import read_csv
 from common.running.sources import ROOT
 from envs.smac import behaviour
-from papers.cast_bcq.config import CHOOSING, MAPS, METHODS, ROBOTS
+from papers.cast_bcq.config import CHOOSING, MAPS, METHODS, PERTURBED, ROBOTS
 from papers.cast_bcq.experiment import TITLES
 
 Means = dict[Name, float]
@@ -32,18 +32,20 @@ def robots_block(_: str) -> str:
         for method in METHODS:
             row = f"{robot}/{method}"
             share = 100 * known[row, "value"] / known[row, "return-to-go"]
-            cells = ["-"] * 5
+            cells = ["-"] * 6
             if method in CHOOSING:
                 spread = known[row, "proposals"] / known[row, "actions"]
                 ways = [played[row, way] for way in ("method", "random", "worst", "cloning")]
-                cells = [f"{spread:.2f}", *(f"{points:.1f}" for points in ways)]
+                bare = f"{row}, no perturbation"
+                plain = f"{played[bare, 'method']:.1f}" if method in PERTURBED else "-"
+                cells = [f"{spread:.2f}", *(f"{points:.1f}" for points in ways), plain]
             rows.append([robot, TITLES[method], f"{share:.0f} %", *cells])
     header = [
         "robot",
         "method",
         "value of the data's return-to-go",
         "spread of proposals to actions'",
-        *("plays", "random proposal", "worst", "cloning"),
+        *("plays", "random proposal", "worst", "cloning", "plays without perturbation"),
     ]
     return f"Preset {preset}; points between a random and an expert's return.\n\n" + markdown(
         rows, header
