@@ -21,6 +21,7 @@ from common.reporting.markup import Page, framed, inline, link, text
 from common.reporting.shown import Shown
 from common.reporting.stored import HERE, Stored, state_of
 from common.reporting.tables import PUBLISHED, Table
+from common.running.cells import file_name
 from common.running.provenance import ROOT
 
 MANY = 5  # columns of a grid, that are set smaller
@@ -239,7 +240,7 @@ def file_of(table: Table, entry: Shown, folder: Path, edition: Edition) -> str:
     """The file an entry's number comes from: its cell's where it is made of one and was run here,
     else the table's seeds.
     """
-    cells = [folder / "cells" / f"{slot.replace('/', '__')}.json" for slot in entry.cells]
+    cells = [folder / "cells" / f"{file_name(slot)}.json" for slot in entry.cells]
     if len(cells) == 1 and cells[0].exists():
         return edition.relative(cells[0])
     return edition.relative(folder / f"{table.name}.seeds.csv")

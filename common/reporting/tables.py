@@ -43,6 +43,17 @@ def stored_curves(results: list[dict]) -> dict[int, list[float | None]]:
     return {seed["seed"]: seed["curve"] for seed in results[0]["seeds"] if "curve" in seed}
 
 
+def difference(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
+    """Per seed that both of two results have the difference of a value; None where one is."""
+
+    def differences(results: list[dict]) -> dict[int, float | None]:
+        first, second = ({seed["seed"]: seed[key] for seed in one["seeds"]} for one in results)
+        pairs = {seed: (first[seed], second[seed]) for seed in first if seed in second}
+        return {seed: None if None in pair else pair[0] - pair[1] for seed, pair in pairs.items()}
+
+    return differences
+
+
 def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
     """Differences of a value between results 0 and 1, 2 and 3, ..., of every seed that both have;
     keys of what it returns just count.
@@ -50,12 +61,8 @@ def paired(key: str) -> Callable[[list[dict]], dict[int, float | None]]:
 
     def differences(results: list[dict]) -> dict[int, float | None]:
         gaps: list[float | None] = []
-        for first, second in zip(results[::2], results[1::2], strict=True):
-            ours, other = (
-                {seed["seed"]: seed[key] for seed in one["seeds"]} for one in (first, second)
-            )
-            pairs = [(ours[seed], other[seed]) for seed in ours if seed in other]
-            gaps += [None if None in pair else pair[0] - pair[1] for pair in pairs]
+        for pair in zip(results[::2], results[1::2], strict=True):
+            gaps += difference(key)([*pair]).values()
         return dict(enumerate(gaps))
 
     return differences

@@ -18,7 +18,7 @@ from statistics import fmean
 from common.reporting import figures, script
 from common.reporting.claims import Claim, over
 from common.reporting.shown import Shown
-from common.reporting.tables import Entry, Table, paired
+from common.reporting.tables import Entry, Table, difference, paired
 from common.running.cells import Cell
 from papers.cast_bcq.config import (
     CHOOSING,
@@ -116,13 +116,6 @@ def mean_gap(results: list[dict]) -> Seeds:
     return with_gaps(results, fmean)
 
 
-def on_common_seeds(results: list[dict]) -> Seeds:
-    """Per seed that both results have the difference of their scores."""
-    first, second = ({one["seed"]: one["average_score"] for one in r["seeds"]} for r in results)
-    pairs = {seed: (first[seed], second[seed]) for seed in first if seed in second}
-    return {seed: None if None in pair else pair[0] - pair[1] for seed, pair in pairs.items()}
-
-
 def mean_score(result: dict) -> float:
     """Of a result's seeds that have a score; of none, the lowest there is."""
     scores = [seed["average_score"] for seed in result["seeds"]]
@@ -135,7 +128,7 @@ def beyond_the_best(results: list[dict]) -> Seeds:
 
     The best is the one with the highest mean over its seeds, which is a little in its favour.
     """
-    return on_common_seeds([results[0], max(results[1:], key=mean_score)])
+    return difference("average_score")([results[0], max(results[1:], key=mean_score)])
 
 
 def cells_of(preset: str, options: dict) -> OneCell:
@@ -200,7 +193,7 @@ def beside_other_arms(one: OneCell, task: str, robot: str) -> list[Entry]:
             }
         column = f"uncoordinated{name}/{robot}"
         shown += [
-            Entry(f"ours - {other}", column, (ours, made), on_common_seeds)
+            Entry(f"ours - {other}", column, (ours, made), difference("average_score"))
             for other, made in others.items()
         ]
     subteams = tuple(one(task, "uncoordinated", "ours", name) for name in ("ours", "w/o ST"))

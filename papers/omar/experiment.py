@@ -194,17 +194,6 @@ def over_second(results: list[dict]) -> dict[int, float | None]:
     return {seed: gain(first[seed], second[seed]) for seed in first if seed in second}
 
 
-def difference(results: list[dict]) -> dict[int, float | None]:
-    """Per seed the first cell's last score minus the second's."""
-    first = tables.last_score(results[:1])
-    second = tables.last_score(results[1:])
-    pairs = {seed: (first[seed], second[seed]) for seed in first if seed in second}
-    return {
-        seed: None if one is None or other is None else one - other
-        for seed, (one, other) in pairs.items()
-    }
-
-
 def gain(value: float | None, base: float | None) -> float | None:
     """Improvement (%) of a return over another; None where one diverged."""
     if value is None or base is None:

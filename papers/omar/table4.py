@@ -8,9 +8,9 @@ data set.
 """
 
 from common.reporting import script
-from common.reporting.tables import Entry, Table
+from common.reporting.tables import Entry, Table, difference
 from papers.omar.config import QUALITIES, Options
-from papers.omar.experiment import cell, difference
+from papers.omar.experiment import cell
 
 TASK = "cooperative_navigation"
 SAMPLERS = {
@@ -37,7 +37,7 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
     def gap(other: str, quality: str) -> Entry:
         pair = cell_of("omar", quality), cell_of(other, quality)
-        return Entry(f"omar - {other}", quality, pair, difference)
+        return Entry(f"omar - {other}", quality, pair, difference("last_score"))
 
     scores = [
         Entry(sampler, quality, (cell_of(sampler, quality),))

@@ -18,7 +18,7 @@ from common.learning.philox import Streams
 from common.learning.replay import Batch, Replay
 from common.reporting import catalogue, script
 from common.reporting.shown import by_data_set
-from common.reporting.tables import Entry
+from common.reporting.tables import Entry, difference
 from common.running.checkpoint import load_checkpoint, save_checkpoint
 from common.running.program import Program, train
 from envs import datasets
@@ -28,7 +28,6 @@ from papers.omar.baselines import clipped_weights, in_spreads
 from papers.omar.config import METHODS, QUALITIES, TASKS, default_hyper, update_rounds
 from papers.omar.experiment import (
     PAPER,
-    difference,
     make_cell,
     over_data,
     over_last_policy,
@@ -680,7 +679,7 @@ def test_margins_of_table_4_are_differences_seed_by_seed():
     def result(values):
         return {"seeds": [{"seed": i, "last_score": v} for i, v in enumerate(values)]}
 
-    found = difference([result([5.0, None, 1.0]), result([3.0, 1.0, None])])
+    found = difference("last_score")([result([5.0, None, 1.0]), result([3.0, 1.0, None])])
     assert found == {0: pytest.approx(2.0), 1: None, 2: None}
 
 
