@@ -212,12 +212,13 @@ def state(table: Table, preset: str, source: Source = stored) -> str:
 def card(page: Page, paper: str, lines: list[claims.Line]) -> None:
     """What reproduced of a paper, with the strongest evidence on either side."""
     best = best_lines(lines)
+    own = [line for line in best if not line.addition]
     says = sentence(best)
     parts = [f'<h3><a href="#{paper}">{text(catalogue.title(paper))}</a></h3>']
-    parts += [shares(spectrum(best)), f"<p>{text(says)}</p>"]
+    parts += [shares(spectrum(own)), f"<p>{text(says)}</p>"]
     page.markdown.append(f"{catalogue.title(paper)}: {says}\n")
     for verdict, title in (("holds", "Clearest"), ("contradicted", "Against the paper")):
-        line = strongest([line for line in best if not line.addition], verdict)
+        line = strongest(own, verdict)
         if line:
             where = f"{text(line.claim)} <small>({text(line.where)})</small>"
             numbers = f"<small>{text(evidence(line))}</small>"
