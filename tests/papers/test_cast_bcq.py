@@ -1209,11 +1209,13 @@ def means_of(*scripts):
 
 def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     tables = means_of(controls, diagnosis, table1, diagnosis_battles, ablation_battles)
-    monkeypatch.setattr(pages, "best", lambda names: ("standard", tables))
+    monkeypatch.setattr(pages, "best_whole", lambda *slots: ("standard", slots))
+    monkeypatch.setattr(pages, "means_of", lambda slot: tables[slot.partition("/")[2]])
     robots = pages.robots_block("cast_bcq").splitlines()
     assert len(robots) == 4 + 3 * len(METHODS)
-    assert "| hopper_3x1 | CAST-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 |" in robots
-    assert "| hopper_3x1 | ICQ-MA | 100 % | - | - | - | - | - |" in robots
+    assert "| hopper_3x1 | CAST-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | - |" in robots
+    assert "| hopper_3x1 | ICQ-MA | 100 % | - | - | - | - | - | - |" in robots
+    assert "| hopper_3x1 | I-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in robots
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line
