@@ -35,6 +35,7 @@ WITHOUT = {  # what is said of a premise, by its verdict
 }
 Pairs = tuple[tuple[Name, Name | None], ...]
 SeedsByEntry = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
+Find = Callable[[str], Stored | None]  # a paper's table by name, at a preset, in one source
 LEAST_ALIKE = 3  # values without any spread that are taken at their word
 COUNTS = ["paper", "preset", *VERDICTS]
 HEADER = [
@@ -444,50 +445,48 @@ def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> 
     """
     outcome = Verdict("not run", why="not run at this preset")
     for source in sources:
-        there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
+        find = tables_of(paper, preset, source)
+        there = find(claim.table)
         if there is None:
             continue
-        outcome = verdict(claim, values_of(paper, preset, source))
+        outcome = verdict(claim, values_of(find))
         if outcome.word != "not run":
-            older = is_older(claim, paper, preset, source)
-            return outcome._replace(maker=there.maker_if(older))
-        stale = stale_reason(claim, paper, preset, source)
+            return outcome._replace(maker=there.maker_if(is_older(claim, find)))
+        stale = stale_reason(claim, find)
         if stale:
             return Verdict("stale", maker=there.maker, why=stale)
     return outcome
 
 
-def is_older(claim: Claim, paper: str, preset: str, source: Source) -> bool:
-    """Whether older code made a claim's numbers in a source, or its premise's."""
-    there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
+def tables_of(paper: str, preset: str, source: Source) -> Find:
+    """Finds a paper's tables by name."""
+    return lambda name: source(catalogue.table(f"{paper}/{name}"), preset)
+
+
+def values_of(find: Find) -> Callable[[str], SeedsByEntry | None]:
+    """Reads values of tables that can be found."""
+    return lambda name: finite(there) if (there := find(name)) else None
+
+
+def is_older(claim: Claim, find: Find) -> bool:
+    """Whether older code made a claim's numbers, or its premise's."""
+    there = find(claim.table)
     if there and not there.outdated.keys().isdisjoint(claim.names):
         return True
-    return is_older(claim.premise, paper, preset, source) if claim.premise else False
+    return is_older(claim.premise, find) if claim.premise else False
 
 
-def stale_reason(claim: Claim, paper: str, preset: str, source: Source) -> str:
-    """Why a claim's numbers are stale in a source, or its premise's where it has all its own; ""
-    where they are not.
+def stale_reason(claim: Claim, find: Find) -> str:
+    """Why a claim's numbers are stale, or its premise's where it has all its own; "" where they are
+    not.
     """
-    there = source(catalogue.table(f"{paper}/{claim.table}"), preset)
+    there = find(claim.table)
     own = [entry for entry in there.entries if entry.name in claim.names] if there else []
     states = [entry.state for entry in own if entry.state.startswith("stale")]
     if states:
         return f"{claim.table}: {states[0]}"
     complete = {entry.name for entry in own if entry.seeds} == claim.names
-    if not claim.premise or not complete:
-        return ""
-    return stale_reason(claim.premise, paper, preset, source)
-
-
-def values_of(paper: str, preset: str, source: Source) -> Callable[[str], SeedsByEntry | None]:
-    """Reads values of a paper's tables from a source."""
-
-    def read(name: str) -> SeedsByEntry | None:
-        there = source(catalogue.table(f"{paper}/{name}"), preset)
-        return finite(there) if there else None
-
-    return read
+    return stale_reason(claim.premise, find) if claim.premise and complete else ""
 
 
 def ledger(

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from common.reporting import stored
+from common.reporting.scores import Name
 from common.reporting.shown import data_sets_of
 from common.reporting.stored import Stored
 from common.reporting.tables import Table
@@ -27,13 +28,13 @@ from common.running.options import BadInput
 FORMATS = ("marl-eval", "tensorboard")
 METRIC = "score"
 Run = tuple[str, str, int]  # row, column and seed
-Points = dict[Run, list[tuple[int, float]]]  # (round, score) in order
+Points = list[tuple[int, float]]  # (round, score) in order
 
 
 class Curve(NamedTuple):
     """Points (round, score) of a run, and its last score; None where it diverged."""
 
-    points: list[tuple[int, float]]
+    points: Points
     last: float | None
 
 
@@ -44,11 +45,11 @@ def runs_of(table: Table, preset: str) -> dict[Run, Curve]:
     there = stored.stored(table, preset)
     if not there:
         return {}
-    points = points_of(there) if there.source == stored.HERE else points_in(table, there)
+    by_entry = points_of(there) if there.source == stored.HERE else points_in(table, there)
     present = {(entry.row, entry.column): entry for entry in table.entries_at(preset)}
     runs: dict[Run, Curve] = {}
     for entry in there.entries:
-        curves = {run[2]: curve for run, curve in points.items() if run[:2] == entry.name}
+        curves = by_entry.get(entry.name, {})
         sets = data_sets_of(present[entry.name]) if entry.name in present else {}
         if sets and curves.keys() <= sets.keys() and entry.seeds.keys() <= {*sets.values()}:
             curves = means_by_set(curves, sets)
@@ -59,9 +60,7 @@ def runs_of(table: Table, preset: str) -> dict[Run, Curve]:
     return runs
 
 
-def means_by_set(
-    curves: dict[int, list[tuple[int, float]]], sets: dict[int, int]
-) -> dict[int, list[tuple[int, float]]]:
+def means_by_set(curves: dict[int, Points], sets: dict[int, int]) -> dict[int, Points]:
     """Mean curves of the runs on each data set, at the rounds that all of them have."""
     by_set: dict[int, list[dict[int, float]]] = {}
     for run, curve in curves.items():
@@ -76,26 +75,29 @@ def means_by_set(
     }
 
 
-def points_of(there: Stored) -> Points:
-    """Learning curves of this machine's entries."""
+def points_of(there: Stored) -> dict[Name, dict[int, Points]]:
+    """Learning curves of this machine's entries, by seed."""
     return {
-        (*entry.name, seed): [
-            (int(count), value)
-            for count, value in zip(entry.rounds, curve, strict=True)
-            if value is not None
-        ]
+        entry.name: {
+            seed: [
+                (int(count), value)
+                for count, value in zip(entry.rounds, curve, strict=True)
+                if value is not None
+            ]
+            for seed, curve in entry.curves.items()
+        }
         for entry in there.entries
-        for seed, curve in entry.curves.items()
     }
 
 
-def points_in(table: Table, there: Stored) -> Points:
-    """Learning curves of the reference's CSV."""
-    curves = read_curves(there.folder / f"{table.name}.curves.csv")
+def points_in(table: Table, there: Stored) -> dict[Name, dict[int, Points]]:
+    """The same of the reference's CSV."""
     return {
-        (*name, seed): [(count, score) for count, score in points if score is not None]
-        for name, by_seed in curves.items()
-        for seed, points in by_seed.items()
+        name: {
+            seed: [(count, score) for count, score in points if score is not None]
+            for seed, points in by_seed.items()
+        }
+        for name, by_seed in read_curves(there.folder / f"{table.name}.curves.csv").items()
     }
 
 

@@ -20,7 +20,7 @@ from common.reporting.shown import Seeds, Shown
 from common.reporting.stored import Stored
 from common.reporting.tables import Table
 
-FALSE_ALARMS = 0.05  # false alarms, of a table
+FALSE_ALARMS = 0.05  # of a table
 POWER = 0.8
 ROUNDING = 1e-6  # of the numbers: less spread than that is none
 WHOLE = ("(whole table)", "")

@@ -59,11 +59,7 @@ def is_of_the_paper(table: Table) -> bool:
 
 def best_first(results: dict[str, Stored]) -> list[str]:
     """Presets, the complete ones first, then those that were begun; the largest first of each."""
-
-    def complete(there: Stored) -> bool:
-        return not (there.undone("missing") or there.undone("stale"))
-
-    return sorted(results, key=lambda preset: not complete(results[preset]))
+    return sorted(results, key=lambda preset: not results[preset].whole)
 
 
 def show_table(page: Page, table: Table, edition: Edition) -> None:

@@ -66,6 +66,11 @@ class Stored:
             of_cells |= entry.made.get("seconds", {})
         return sum(of_cells.values())
 
+    @property
+    def whole(self) -> bool:
+        """Whether no entry is missing or stale."""
+        return not (self.undone("missing") or self.undone("stale"))
+
     def entry(self, name: Name) -> Shown | None:
         """One entry; None where the table has none of that name."""
         return next((entry for entry in self.entries if entry.name == name), None)
@@ -145,7 +150,7 @@ def best_whole(*slots: str) -> tuple[str, list[Stored]]:
     """
     for preset in PRESETS[:0:-1]:  # smoke says nothing
         tables = (committed(catalogue.table(slot), preset) for slot in slots)
-        there = [one for one in tables if one and not one.undone("missing") + one.undone("stale")]
+        there = [one for one in tables if one and one.whole]
         if len(there) == len(slots):
             return preset, there
     return "", []

@@ -4,8 +4,10 @@ A script in papers/<paper>/ defines one `Table` and calls `script.main`. What ha
 in `shown.py`, the files that are written in `writer.py`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from common.reporting.scores import Name
@@ -34,6 +36,16 @@ def mean_of(results: list[dict], key: str) -> dict[int, float | None]:
         seed: None if None in sample else sum(sample) / len(sample)
         for seed, sample in by_seed.items()
     }
+
+
+def strongest(results: list[dict], key: str) -> dict:
+    """Of several results the one with the highest mean of a value, over the seeds that have one."""
+
+    def mean(result: dict) -> float:
+        values = [seed[key] for seed in result["seeds"] if seed[key] is not None]
+        return fmean(values) if values else -math.inf
+
+    return max(results, key=mean)
 
 
 def stored_curves(results: list[dict]) -> dict[int, list[float | None]]:

@@ -11,7 +11,6 @@ ours of one hardly miscoordinate (`ablation_data.py`).
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -19,7 +18,7 @@ from statistics import fmean
 from common.reporting import figures, script
 from common.reporting.claims import Claim, over
 from common.reporting.shown import Shown
-from common.reporting.tables import Entry, Table, difference, paired
+from common.reporting.tables import Entry, Table, difference, paired, strongest
 from common.running.cells import Cell
 from papers.cast_bcq.config import (
     CHOOSING,
@@ -117,12 +116,6 @@ def mean_gap(results: list[dict]) -> Seeds:
     return with_gaps(results, fmean)
 
 
-def mean_of(result: dict, key: str) -> float:
-    """Of a value over a result's seeds that have one; of none, the lowest there is."""
-    values = [seed[key] for seed in result["seeds"] if seed[key] is not None]
-    return fmean(values) if values else -math.inf
-
-
 def beyond_the_best(results: list[dict], key: str = "average_score") -> Seeds:
     """Per seed the distance of the first of some results to the best of the others; None where a
     value is missing.
@@ -132,7 +125,7 @@ def beyond_the_best(results: list[dict], key: str = "average_score") -> Seeds:
     Args:
         key: of the value that is compared.
     """
-    return difference(key)([results[0], max(results[1:], key=lambda one: mean_of(one, key))])
+    return difference(key)([results[0], strongest(results[1:], key)])
 
 
 def cells_of(preset: str, options: dict) -> OneCell:
@@ -359,9 +352,8 @@ def beats(reading: str, said: str, methods: Sequence[str], suffix: str = "", **m
 INDEPENDENT = {"i_bcq": "independent BCQ", "i_icq": "independent ICQ"}
 UNPERTURBED = "without its perturbation"
 TRAININGS = {"": " of two trainings", ", one run": " of one training"}
-SEEING = (
-    ", all seeing everything"  # the text's agents see parts; archive and own parts stand beside
-)
+# The text's agents see parts; the archive's and own observations stand beside
+SEEING = ", all seeing everything"
 ROBOT_ROWS = tuple(f"medium-expert/{robot}" for robot in ROBOTS.values())
 CLAIMS = [
     *(

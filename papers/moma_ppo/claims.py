@@ -103,17 +103,10 @@ def beyond_the_better(results: list[dict]) -> Seeds:
     """Of every seed the first of three results beyond the better of the other two, mean over such
     triples; the better has the higher mean over seeds.
     """
-    triples = [results[n : n + 3] for n in range(0, len(results), 3)]
-    beside = [
-        result for first, *others in triples for result in (first, max(others, key=mean_score))
-    ]
+    beside = []
+    for n in range(0, len(results), 3):
+        beside += [results[n], tables.strongest(results[n + 1 : n + 3], "last_score")]
     return within_seeds(tables.last_score)(beside)
-
-
-def mean_score(result: dict) -> float:
-    """Over the seeds that have one; of none, the lowest there is."""
-    known = [score for score in tables.last_score([result]).values() if score is not None]
-    return fmean(known) if known else -math.inf
 
 
 def every_distance(results: list[dict]) -> Seeds:
@@ -395,9 +388,14 @@ def ablation(column: str, row: str = "ant full-replay") -> tuple:
 
 def over_aleatoric(like: str, row: str = "ant full-replay") -> dict:
     """Of a claim on both aleatoric penalties `pairs` and `premise`; the paper has the better."""
-    columns = [f"{like} - aleatoric {weight}" for weight in ALEATORIC]
+    columns = against_aleatoric(like)
     pairs = tuple(((row, column), None) for column in columns)
     return {"pairs": pairs, "premise": teams_walk(*columns, row=row)}
+
+
+def against_aleatoric(like: str) -> list[str]:
+    """The columns of its differences to both aleatoric penalties."""
+    return [f"{like} - aleatoric {weight}" for weight in ALEATORIC]
 
 
 def scores_of(method: str, settings) -> tuple:
@@ -734,7 +732,7 @@ CLAIMS = [
         "claims",
         ablation(BETTER, "ant full-replay, fo"),
         within=0.1,
-        premise=over_aleatoric("epistemic, adaptive", "ant full-replay, fo")["premise"],
+        premise=teams_walk(*against_aleatoric("epistemic, adaptive"), row="ant full-replay, fo"),
     ),
     Claim(
         "6.3, Appendix B.2",
