@@ -89,7 +89,10 @@ def run(
 def _run(
     todo: list[Cell], executor: str, jobs: int | None, device: str, say: Callable[[str], None]
 ) -> list[str]:
-    tasks = [Task(group, device) for group in work.programs(todo)]
+    # As a task of its own a world model would be trained twice: whoever needs it first trains it
+    needed = {other for cell in todo for other in work.paper(cell.paper).needs(cell)}
+    groups = work.programs([cell for cell in todo if cell not in needed])
+    tasks = [Task(group, device) for group in groups]
     begin = on_ray if executor == "ray" else on_slurm
     failures: list[work.Failure] = []
     for finished, (task, outcome) in enumerate(begin(tasks, jobs, device), 1):

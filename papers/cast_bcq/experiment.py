@@ -201,11 +201,11 @@ def train(cells: list[Cell], device: str, checkpoint, progress) -> list[dict]:
 # Seconds per update, member and row of a minibatch on one core of a busy machine, by width of the
 # networks: 64, and preset paper's (benchmarks/cast_bcq.py)
 UNIT_COST = {
-    64: {"bcq": 1.2e-5, "i_bcq": 2.1e-5, "mabcq": 2.7e-5, "icq_ma": 1.3e-5, "ours": 2.3e-5},
+    64: {"bcq": 3e-6, "i_bcq": 1.25e-5, "mabcq": 1.85e-5, "icq_ma": 3e-6, "ours": 9.5e-6},
     400: {"bcq": 2.4e-4, "i_bcq": 7.6e-4, "mabcq": 9.4e-4, "icq_ma": 1.3e-4, "ours": 8.9e-4},
 }
-UPDATE_COST = 4e-4  # of an update and member, however small
-EPISODE_COST = 0.05  # of physics, half of it Hopper's and Walker2d's longer steps
+UPDATE_COST = 1.2e-3  # of an update and member, however small
+EPISODE_COST = {"halfcheetah": 0.045, "hopper": 0.025, "walker2d": 0.025}  # of physics; two fall
 ACTING_COST = 0.007  # of an episode with 20 proposals of a generator of 64
 
 # Milliseconds per update and member of battles at hidden 32 and two lanes, relative to the map
@@ -224,7 +224,7 @@ def battle_cost(config: dict) -> float:
 
 def grid_cost(config: dict) -> float:
     """Estimated seconds of a cell of the grid world."""
-    update = {"i_bcq": 8e-4, "i_icq": 1e-3}.get(config["method"], 2.2e-3)
+    update = {"i_bcq": 5.5e-4, "i_icq": 5.5e-4}.get(config["method"], 1.3e-3)
     return 2 + len(config["seeds"]) * update * config["updates"]
 
 
@@ -248,7 +248,7 @@ def cost(cell: Cell) -> float:
     if config["method"] in CHOOSING:
         plays += len(WAYS) * config["last"]
     acting = ACTING_COST * hyper.get("act_samples", 0) / 20 * generator**2
-    playing = plays * config["episodes"] * (EPISODE_COST + acting)
+    playing = plays * config["episodes"] * (EPISODE_COST[config["task"]] + acting)
     return 1 + len(config["seeds"]) * (learning + playing)
 
 

@@ -29,6 +29,10 @@ LEFT_OUT = {"standard": ("expert",)}
 # this value is a guess
 ABLATED = {"standard": ("full",)}
 ABLATED_ON = "full-replay"
+# Methods whose curves surely still gained in a row of Table 4 (table4_budgets.py), whoever they
+# are, by task: trained again for twice as long, their target networks as slow as before. None
+# until Table 4 has been run
+LONGER: dict[str, dict[str, tuple[str, ...]]] = {"standard": {"reacher": (), "ant": ()}}
 METHODS: dict[str, tuple[str, type]] = {  # learners, loaded when needed, and hyperparameters
     "moma_ppo": ("common.learning.mappo:MAPPO", MAPPOConfig),
     "iql": ("papers.moma_ppo.iql:IQL", IQLConfig),
@@ -292,11 +296,19 @@ def preset_of(preset: str, task: str) -> dict:
     return PRESETS[preset] | TASK_PRESETS[task].get(preset, {})
 
 
+def sizes_of_method(preset: str, task: str, method: str) -> dict:
+    """A method's sizes at a preset, see LONGER."""
+    sizes = preset_of(preset, task)
+    if method not in LONGER.get(preset, {}).get(task, ()):
+        return sizes
+    return sizes | {name: 2 * sizes[name] for name in ("updates", "ft_updates", "epochs")}
+
+
 # Updates times tau times (1 - gamma), tau counted once for every step of target networks: critics
 # then know 1 - exp(-2), 86 %, of a discounted return. The authors' 0.005 for a million updates is
 # far beyond; for standard's 10,000 on the ant it would be 39 % (TD3's, which step every second
 # update, 22 %), and only the baselines have target networks. A method that is trained for longer
-# than its preset's others keeps their tau
+# than its preset's others (LONGER) keeps their tau
 HORIZONS = 2
 
 

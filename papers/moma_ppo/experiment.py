@@ -26,10 +26,10 @@ from papers.moma_ppo.config import (
     gradient_steps,
     hyper_layers,
     model_layers,
-    preset_of,
     qualities,
     seeds_of,
     sizes_of,
+    sizes_of_method,
 )
 
 PRECISION = Layer("MOMA-PPO", {"inference": Options().inference})
@@ -97,7 +97,7 @@ def cell(
             rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
     """
-    sizes = preset_of(preset, task)
+    sizes = sizes_of_method(preset, task, method)
     mapped = f"po_{options['mapping']}" if view == "po" else view
     what = {"task": task, "quality": quality, "view": mapped, "method": method}
     played = ("evaluations", "averaged", "episodes", "curve_episodes")
@@ -139,7 +139,7 @@ def fine_tuning_layers(preset: str, sizes: dict) -> list[Layer]:
 
 def rollout_layers(preset: str, task: str, length: int) -> list[Layer]:
     """MOMA-PPO's epochs and rollouts."""
-    sizes = preset_of(preset, task)
+    sizes = sizes_of_method(preset, task, "moma_ppo")
     usual = {"length": length, "world": "model", "variant": DEFAULT_VARIANT}
     own = Options()
     names = ("combine", "uncertainty", "l_eps", "cut", "value_units")

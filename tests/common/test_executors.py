@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from common import suite
-from common.running import executors
+from common.running import executors, work
 from common.running.provenance import ROOT
+from papers.moma_ppo import models, table4a
 from papers.omar import table4
 
 CELLS = table4.TABLE.cells("smoke")
@@ -151,6 +152,21 @@ def test_an_unknown_executor_and_a_missing_package_are_one_sentence(capsys, monk
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs the package ray: pip install ray"):
         executors.available("ray")
+
+
+def test_a_world_model_is_no_task_beside_one_that_learns_in_it(monkeypatch):
+    submitted = []
+    monkeypatch.setattr(executors, "available", lambda executor: None)
+    monkeypatch.setattr(work, "exclusively", lambda cells, go: go(cells))
+    monkeypatch.setattr(
+        executors, "on_slurm", lambda tasks, *_: iter(submitted.append(tasks) or ())
+    )
+    learning = table4a.TABLE.cells("smoke")
+    for cells in (work.with_needed(learning), learning, [models.model_of(learning[-1])]):
+        executors.run(cells, "slurm", 1, "cpu")
+    both, alone, model = ([cell for task in tasks for cell in task.group] for tasks in submitted)
+    assert both == alone == learning
+    assert [cell.config["method"] for cell in model] == ["world_model"]
 
 
 def test_sigterm_ends_what_was_submitted(tmp_path):

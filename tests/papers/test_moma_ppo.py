@@ -58,7 +58,7 @@ from papers.moma_ppo.calibration import (
     penalty_weight,
     whole_pieces,
 )
-from papers.moma_ppo.config import PRESETS, AntOptions, following_rate, gradient_steps
+from papers.moma_ppo.config import LONGER, PRESETS, AntOptions, following_rate, gradient_steps
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
@@ -1294,6 +1294,20 @@ def test_target_networks_follow_as_fast_as_the_budget_asks():
     assert following_rate(own, 100) == 1
     usual = [cell(preset, "ant", "po", "random", "icql", ANT_OPTIONS) for preset in PRESETS]
     assert [one.config["hyper"]["tau"] for one in usual] == [1, 1, pytest.approx(0.04), 0.005]
+
+
+@pytest.mark.parametrize("method", ["ibc", "maiql_ft", "moma_ppo"])
+def test_who_still_gains_is_trained_twice_as_long_and_keeps_the_target_rates(monkeypatch, method):
+    def settings():
+        return cell("standard", "ant", "po", "random", method, ANT_OPTIONS).config
+
+    usual = settings()
+    monkeypatch.setitem(LONGER, "standard", {"ant": (method,)})
+    longer = settings()
+    assert gradient_steps(longer) == 2 * gradient_steps(usual) > 0
+    lengths = ("epochs", "updates", "ft_updates")
+    others = [name for name in usual if name not in lengths]
+    assert [longer[name] for name in others] == [usual[name] for name in others]
 
 
 def test_parts_do_not_wait_for_the_aleatoric_penalties():
