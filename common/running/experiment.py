@@ -203,12 +203,14 @@ class Recording:
     Attributes:
         runs: those that have not ended, by cell.
         problems: why a cell has no run.
+        logged: numbers that runs have, by name and step.
     """
 
     def __init__(self, cells: list[Cell]):
         self.cells = cells
         self.runs: dict[Cell, Run] = {}
         self.problems: dict[Cell, Exception] = {}
+        self.logged: set[tuple[Cell, str, int]] = set()
         self.around = ExitStack()
 
     def __enter__(self):
@@ -246,7 +248,14 @@ class Recording:
                 continue
             for name, numbers in running.points[-1].items():
                 for seed, place in zip(cell.config["seeds"], places, strict=True):
-                    log(self.runs[cell], f"{name}/{seed}", numbers[place], running.done)
+                    self.log(cell, f"{name}/{seed}", numbers[place], running.done)
+
+    def log(self, cell: Cell, name: str, value, step: int) -> None:
+        """A metric, once a step; a number that is not finite, or none, is left out."""
+        known = (cell, name, step) in self.logged
+        if not known and isinstance(value, int | float) and math.isfinite(value):
+            self.logged.add((cell, name, step))
+            self.runs[cell].log_scalar(name, value, step)
 
     def finished(self, cell: Cell, result: dict) -> None:
         """Ends the run of a cell with its result.
@@ -256,11 +265,11 @@ class Recording:
         """
         if cell in self.problems:
             raise self.problems[cell]
-        run = self.runs.pop(cell)
         for seed in result["seeds"]:
             curve = zip(result.get("rounds", []), seed.get("curve", []), strict=False)
             for done, score in curve:
-                log(run, f"score/{seed['seed']}", score, done)
+                self.log(cell, f"score/{seed['seed']}", score, done)
+        run = self.runs.pop(cell)
         run.result = {str(seed["seed"]): seed.get("last_score") for seed in result["seeds"]}
         run._stop_time()
         run._emit_heartbeat()
@@ -290,12 +299,6 @@ def started(cell: Cell, output: Output) -> Run:
     run._output_file = output
     run._emit_started()
     return run
-
-
-def log(run: Run, name: str, value, step: int) -> None:
-    """A metric; a number that is not finite, or none, is left out."""
-    if isinstance(value, int | float) and math.isfinite(value):
-        run.log_scalar(name, value, step)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from common.running import (
 )
 from common.running.cells import runs_folder
 from common.running.files import atomic, sweep, write_json
+from papers.moma_ppo.table3 import TABLE as OF_GAMES
 from papers.omar import table4
 from papers.omar.experiment import PAPER, make_cell
 
@@ -491,6 +492,16 @@ def test_sacred_records_configuration_and_a_metric_per_seed(results):
     assert (ended - began).total_seconds() > 0.5 * store.read(cell)["seconds"]  # it trained in it
     sources = {name for name, _ in facts["experiment"]["sources"]}
     assert {"papers/omar/baselines.py", "common/learning/losses.py"} <= sources
+
+
+def test_a_score_that_was_measured_live_is_noted_once(results):
+    (cell,) = OF_GAMES.cells("smoke")[:1]
+    work.run([cell], jobs=1, device="cpu")
+    metrics = json.loads((results / "sacred" / "1" / "metrics.json").read_text())
+    rounds = store.read(cell)["rounds"]
+    assert [one["steps"] for name, one in metrics.items() if name.startswith("score/")] == [
+        rounds for _ in cell.config["seeds"]
+    ]
 
 
 def test_metrics_are_live_and_a_run_that_fails_says_so(results, monkeypatch):
