@@ -22,8 +22,7 @@ import numpy as np
 
 from common.reporting import catalogue, scores
 from common.reporting.scores import CONFIDENCE, Name, Student
-from common.reporting.stored import Source, Stored, here, judged, once
-from common.running.cells import PRESETS
+from common.reporting.stored import SHOWN_PRESETS, Source, Stored, here, judged, once
 from common.running.files import write_csv
 
 ADDITION = " (our addition)"  # behind the place of what we ask beyond the paper
@@ -491,7 +490,7 @@ def stale_reason(claim: Claim, find: Find) -> str:
 
 def ledger(
     papers: Sequence[str] | None = None,
-    presets: Sequence[str] = PRESETS[1:],
+    presets: Sequence[str] = SHOWN_PRESETS,
     sources: Sequence[Source] = (here, judged),
 ) -> list[Line]:
     """The ledger of some papers, of all by default; beyond preset quick only what has been run.

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from common.reporting import catalogue, claims
 from common.reporting.scores import Name
-from common.reporting.stored import Source, here, judged, once
-from common.running.cells import PRESETS
+from common.reporting.stored import SHOWN_PRESETS, Source, here, judged, once
 from common.running.files import write_csv
 
 HEADER = [
@@ -135,7 +134,7 @@ def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Source]) 
 
 def ledger(
     papers: Sequence[str] | None = None,
-    presets: Sequence[str] = PRESETS[1:],
+    presets: Sequence[str] = SHOWN_PRESETS,
     sources: Sequence[Source] = (here, judged),
 ) -> list[Line]:
     """One line for every measured effect and preset, one for every departure that has none.

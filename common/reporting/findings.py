@@ -5,9 +5,8 @@ counts, and the strongest evidence on either side.
 from collections.abc import Iterable, Sequence
 
 from common.reporting import claims
-from common.running.cells import PRESETS
+from common.reporting.stored import SHOWN_PRESETS
 
-SHOWN_PRESETS = PRESETS[:0:-1]  # the largest budget first; smoke says nothing
 # Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
 SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
 FEWEST = 3  # runs behind what the first screen shows
@@ -27,7 +26,7 @@ CLAIM_HEADER = [
 
 def best_lines(lines: Iterable[claims.Line]) -> list[claims.Line]:
     """Of every claim the line of its largest preset that says something."""
-    order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
+    order = {preset: place for place, preset in enumerate(reversed(SHOWN_PRESETS))}
     best: dict[tuple, claims.Line] = {}
     for line in lines:
         key = (line.paper, line.where, line.claim)
@@ -74,7 +73,11 @@ def told(lines: Sequence[claims.Line], noun: str) -> str:
         return ""
     counts = tally(tested)
     hold, wrong = counts["holds"], counts["contradicted"]
-    presets = [preset for preset in SHOWN_PRESETS if any(line.preset == preset for line in tested)]
+    presets = [
+        preset
+        for preset in reversed(SHOWN_PRESETS)
+        if any(line.preset == preset for line in tested)
+    ]
     at = [f"{sum(line.preset == preset for line in tested)} at {preset}" for preset in presets]
     where = f"preset {presets[0]}" if len(presets) == 1 else f"presets: {', '.join(at)}"
     return (
@@ -103,7 +106,7 @@ def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
     decided = [line for line in lines if line.verdict == verdict and line.p and line.n >= FEWEST]
     if not decided:
         return None
-    order = {preset: place for place, preset in enumerate(SHOWN_PRESETS)}
+    order = {preset: place for place, preset in enumerate(reversed(SHOWN_PRESETS))}
     return min(decided, key=lambda line: (not float(line.p), order[line.preset], float(line.p)))
 
 

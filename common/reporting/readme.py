@@ -29,14 +29,13 @@ from common.reporting import (
     regression,
     report,
 )
-from common.reporting.stored import Stored, committed, short, state_of
+from common.reporting.stored import SHOWN_PRESETS, Stored, committed, short, state_of
 from common.reporting.tables import REFERENCE, Table
 from common.running.cells import PRESETS
 from common.running.files import write_json, write_text
 from common.running.provenance import ROOT
 
 BLOCK = re.compile(r"(<!-- generated: (\w+)(?: of (\w+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-SHOWN = findings.SHOWN_PRESETS[::-1]
 NOTHING = "-"
 ROOM = (0.1, 0.3, 1, 3, 10, 30, 100)  # gigabytes
 COMMITS = 3  # so many are named in the state of a paper; its own page has them all
@@ -155,7 +154,7 @@ def at(lines: list[claims.Line], preset: str) -> list[claims.Line]:
 
 def presets_of(lines: list[claims.Line]) -> list[str]:
     """Presets at which something has been run."""
-    return [preset for preset in SHOWN if at(lines, preset)]
+    return [preset for preset in SHOWN_PRESETS if at(lines, preset)]
 
 
 def complete(tables: list[Table], preset: str) -> str:
@@ -196,8 +195,8 @@ def state_block(_: str) -> str:
         tables = catalogue.find(f"{paper}/*")
         link = f"[{catalogue.title(paper)}](papers/{paper}/README.md)"
         outcomes = both_tallies(findings.best_lines(ledger_of(paper)))
-        rows.append([link, *(complete(tables, preset) for preset in SHOWN), outcomes])
-    return markdown(rows, ["paper", *SHOWN, "claims of the paper (and our additions)"])
+        rows.append([link, *(complete(tables, preset) for preset in SHOWN_PRESETS), outcomes])
+    return markdown(rows, ["paper", *SHOWN_PRESETS, "claims of the paper (and our additions)"])
 
 
 def reproduced_block(_: str) -> str:
@@ -230,10 +229,10 @@ def scripts_block(paper: str) -> str:
     """Every script of a paper, and what is committed of it."""
     tables = catalogue.find(f"{paper}/*")
     rows = [
-        [f"`{table.name}.py`", table.title, *(state_at(table, preset) for preset in SHOWN)]
+        [f"`{table.name}.py`", table.title, *(state_at(table, preset) for preset in SHOWN_PRESETS)]
         for table in tables
     ]
-    return markdown(rows, ["script", "shows", *SHOWN])
+    return markdown(rows, ["script", "shows", *SHOWN_PRESETS])
 
 
 def verdicts_block(paper: str) -> str:
@@ -272,7 +271,7 @@ def claims_block(paper: str) -> str:
     lines = ledger_of(paper)
     presets = presets_of(lines)
     rows = []
-    for line in at(lines, SHOWN[0]):
+    for line in at(lines, SHOWN_PRESETS[0]):
         outcomes = [
             next((outcome(other) for other in at(lines, preset) if same(line, other)), NOTHING)
             for preset in presets
@@ -354,8 +353,12 @@ def power_block(_: str) -> str:
     for paper in catalogue.papers():
         powers = []
         for table in catalogue.find(f"{paper}/*"):
-            there = committed(table, SHOWN[0])
-            seen = regression.power(there, regression.timed(table, SHOWN[0])) if there else None
+            there = committed(table, SHOWN_PRESETS[0])
+            seen = (
+                regression.power(there, regression.timed(table, SHOWN_PRESETS[0]))
+                if there
+                else None
+            )
             if seen and seen.spread:
                 powers.append(seen)
         if powers:

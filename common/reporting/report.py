@@ -16,7 +16,6 @@ from common.reporting import catalogue, claims, departures, planning
 from common.reporting.edition import REPORT, Edition, of_the_reference, of_this_machine
 from common.reporting.findings import (
     CLAIM_HEADER,
-    SHOWN_PRESETS,
     SPECTRUM,
     best_lines,
     claim_rows,
@@ -35,7 +34,7 @@ from common.reporting.section import (
     show_picture,
     show_table,
 )
-from common.reporting.stored import HERE, Source, committed, state_of, stored
+from common.reporting.stored import HERE, SHOWN_PRESETS, Source, committed, state_of, stored
 from common.reporting.tables import Table
 from common.running.cells import PRESETS, runs_folder
 from common.running.files import write_text
@@ -166,10 +165,10 @@ def headline(page: Page, chosen: list[Table], edition: Edition) -> None:
     places = []
     for table in chosen:
         if table.ours and table.published():
-            there_are = [(preset, edition.source(table, preset)) for preset in SHOWN_PRESETS]
-            results = {preset: there for preset, there in there_are if there}
+            there_are = {name: edition.source(table, name) for name in reversed(SHOWN_PRESETS)}
+            results = {preset: there for preset, there in there_are.items() if there}
             for preset in best_first(results)[:1]:
-                size = (-SHOWN_PRESETS.index(preset), len(results[preset].entries))
+                size = (SHOWN_PRESETS.index(preset), len(results[preset].entries))
                 places.append((size, table, preset, results[preset]))
     if places:
         _, table, preset, there = max(places, key=lambda place: place[0])
@@ -183,19 +182,19 @@ def headline(page: Page, chosen: list[Table], edition: Edition) -> None:
 def states_of(page: Page, chosen: list[Table], edition: Edition) -> None:
     """How much there is of every table at each preset."""
     page.heading(2, "State of every table", "state")
-    presets = SHOWN_PRESETS[::-1]
     states = {
-        table.slot: [state(table, name, edition.source) for name in presets] for table in chosen
+        table.slot: [state(table, name, edition.source) for name in SHOWN_PRESETS]
+        for table in chosen
     }
     rows = [[table.slot, table.title, *states[table.slot]] for table in chosen]
-    page.only_markdown(rows, ["script", "shows", *presets])
+    page.only_markdown(rows, ["script", "shows", *SHOWN_PRESETS])
     body = "".join(
         f'<tr><td><a href="#{anchor(table)}">{table.slot}</a></td><td>{text(table.title)}</td>'
         + "".join(page.cell(word) for word in states[table.slot])
         + "</tr>"
         for table in chosen
     )
-    titles = "".join(f"<th scope=col>{name}</th>" for name in ("script", "shows", *presets))
+    titles = "".join(f"<th scope=col>{name}</th>" for name in ("script", "shows", *SHOWN_PRESETS))
     content = f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>"
     page.raw(framed(content, "What has been run, here or committed"))
 

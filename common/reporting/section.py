@@ -16,10 +16,9 @@ import numpy as np
 
 from common.reporting import claims, figures, planning, scores, writer
 from common.reporting.edition import Edition
-from common.reporting.findings import SHOWN_PRESETS
 from common.reporting.markup import Page, framed, inline, link, text
 from common.reporting.shown import Shown
-from common.reporting.stored import HERE, Stored, state_of
+from common.reporting.stored import HERE, SHOWN_PRESETS, Stored, state_of
 from common.reporting.tables import PUBLISHED, Table
 from common.running.cells import file_name
 from common.running.provenance import ROOT
@@ -65,7 +64,7 @@ def best_first(results: dict[str, Stored]) -> list[str]:
 def show_table(page: Page, table: Table, edition: Edition) -> None:
     """A table at all presets that have results, the best one unfolded."""
     page.heading(3, f"{label(table)}: {table.title}", anchor(table))
-    there_are = {preset: edition.source(table, preset) for preset in SHOWN_PRESETS}
+    there_are = {preset: edition.source(table, preset) for preset in reversed(SHOWN_PRESETS)}
     results = {preset: full(table, there) for preset, there in there_are.items() if there}
     if not results:
         script = edition.relative(ROOT / "papers" / f"{table.slot}.py")

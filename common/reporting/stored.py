@@ -23,6 +23,7 @@ from common.running.options import BadInput
 from common.running.provenance import carried_recipes, changed_packages, is_present
 from common.running.sources import code_hashes
 
+SHOWN_PRESETS = PRESETS[1:]  # by budget, the largest last; smoke says nothing
 HERE = "this machine"
 COMMITTED = "committed reference"
 
@@ -148,7 +149,7 @@ def best_whole(*slots: str) -> tuple[str, list[Stored]]:
     """Some tables at the largest preset at which all of them are committed whole, and that preset;
     ("", []) where there is none.
     """
-    for preset in PRESETS[:0:-1]:  # smoke says nothing
+    for preset in reversed(SHOWN_PRESETS):
         tables = (committed(catalogue.table(slot), preset) for slot in slots)
         there = [one for one in tables if one and one.whole]
         if len(there) == len(slots):

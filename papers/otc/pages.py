@@ -7,9 +7,9 @@ five seeds, do it in 22 of 34 pairs.
 """
 
 from common.reporting import catalogue, claims, scores
-from common.reporting.readme import SHOWN, markdown
+from common.reporting.readme import markdown
 from common.reporting.scores import CONFIDENCE
-from common.reporting.stored import best_whole, committed
+from common.reporting.stored import SHOWN_PRESETS, best_whole, committed
 from papers.otc.claims import BASES, DISTANCES, places
 from papers.otc.config import STANDING
 
@@ -37,7 +37,7 @@ def pairs_block(_: str) -> str:
     """Table 1's four pairs, each at the largest preset at which all its data sets are committed."""
     names = [(base, distance) for base in BASES for distance in DISTANCES]
     lines: dict[tuple[str, str], list[str]] = {}
-    for preset in reversed(SHOWN):
+    for preset in reversed(SHOWN_PRESETS):
         lines = pairs_of(preset, names) | lines  # what a larger preset has stays
     if len(lines) < len(names):
         return "Table 1's pairs have not been run data set by data set."
