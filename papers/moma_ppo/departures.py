@@ -244,7 +244,8 @@ DEPARTURES = [
         "D4RL",
         "",
         "rebuilt from our SAC policies; full-replay data from the part of the training that is "
-        "nearest to D4RL's, see Table 2",
+        "nearest to D4RL's, see Table 2, where every snapshot plays the steps nearest to it (the "
+        "last one half as many as others)",
         option="--source d4rl: of envs.datasets",
     ),
     Departure(
