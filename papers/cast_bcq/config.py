@@ -19,6 +19,8 @@ ROBOTS = {
     "walker2d": "walker2d_2x3",
 }  # ours, and the table's
 QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
+COORDINATED = ("medium", "expert")
+ONE_RUN = {"uncoordinated": "snapshots"}  # uncoordinated data of one training
 METHODS: dict[str, tuple[str, type]] = {  # on the robots
     "bcq": ("papers.cast_bcq.proposing:ProposingBCQ", BCQConfig),
     "i_bcq": ("papers.cast_bcq.proposing:ProposingBCQ", BCQConfig),

@@ -3,14 +3,23 @@ reading and ablation of the robots, beside a random proposal, the worst one, and
 
 Not in the paper. Columns "value" and "return-to-go" are what the critics expect of the data and
 what the data return, both discounted (see `diagnosis.py`). ICQ-MA has no proposals. Nothing but
-baselines without their perturbation on data of one training is trained for this alone.
+baselines without their perturbation is trained for this alone.
 """
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from common.running.cells import Cell
 from papers.cast_bcq import ablation_ambiguities, controls
-from papers.cast_bcq.config import CHOOSING, PERTURBED, QUALITIES, ROBOTS, VARIANTS, Options
+from papers.cast_bcq.config import (
+    CHOOSING,
+    COORDINATED,
+    ONE_RUN,
+    PERTURBED,
+    QUALITIES,
+    ROBOTS,
+    VARIANTS,
+    Options,
+)
 from papers.cast_bcq.experiment import cell, of_seed
 
 COLUMNS = controls.COLUMNS | {"value": "value", "return-to-go": "return_to_go"}
@@ -19,15 +28,14 @@ COLUMNS = controls.COLUMNS | {"value": "value", "return-to-go": "return_to_go"}
 def rows_of(preset: str, task: str, options: dict) -> dict[str, Cell]:
     """The cells of a robot, by what is other than in `controls.py`."""
     found = {}
-    for quality, name in QUALITIES.items():
-        if quality != "uncoordinated":
-            for method in CHOOSING:
-                found[f"{name}/{method}"] = cell(preset, task, quality, method, options)
-    one_run = options | {"uncoordinated": "snapshots"}
-    arms = {"one run": one_run, "one run, no perturbation": one_run | {"perturbation": 0.0}}
-    for name, read in arms.items():
-        for method in PERTURBED if "no perturbation" in name else CHOOSING:
-            found[f"{name}/{method}"] = cell(preset, task, "uncoordinated", method, read)
+    data = {name: (quality, {}) for quality, name in QUALITIES.items() if quality in COORDINATED}
+    data["one run"] = ("uncoordinated", ONE_RUN)
+    for name, (quality, change) in data.items():
+        for method in CHOOSING:
+            found[f"{name}/{method}"] = cell(preset, task, quality, method, options | change)
+        for method in PERTURBED:
+            bare = options | change | {"perturbation": 0.0}
+            found[f"{name}, no perturbation/{method}"] = cell(preset, task, quality, method, bare)
     own = options | {"observation": "own_joints_torso"}
     for method in ("i_bcq", "ours"):
         found[f"own observations/{method}"] = cell(preset, task, "uncoordinated", method, own)
