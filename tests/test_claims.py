@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from common.reporting import catalogue, claims, findings, scores, stored, writer
-from common.reporting.claims import Claim, Verdict, corrected, interval, over, verdict
+from common.reporting.claims import Claim, Line, Verdict, corrected, interval, over, verdict
 from common.reporting.shown import Shown, show
 from common.running import cells as store
 from papers.omar.experiment import PAPER as OMAR
@@ -137,7 +137,7 @@ def test_there_are_more_than_fifty_claims_each_said_once():
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_every_claim_names_entries_of_its_table(preset):
     for paper, claim in ALL:
-        for part in filter(None, (claim, claim.premise)):
+        for part in filter(None, (claim, claim.premise, claim.control)):
             table = importlib.import_module(f"papers.{paper}.{part.table}").TABLE
             entries = {(entry.row, entry.column) for entry in table.entries(preset, table.defaults)}
             named = {name for pair in part.pairs for name in pair if name}
@@ -420,6 +420,30 @@ def test_a_premise_that_is_open_is_not_called_wrong():
 
     assert why(0.0, 1.0, 3.0) == "premise not shown here: b is large"
     assert why(0.0, 0.1, 0.2) == "premise not so here: b is large"
+
+
+def test_a_control_that_does_not_hold_is_said_beside_a_claim_that_does():
+    control = Claim("", "a > 0 without c", "x", ((("t", "b"), None),), above=0)
+    claim = Claim("1", "a > 0", "x", ((("t", "a"), None),), above=0, control=control)
+
+    def outcome(of_b, of_a=(1.0, 1.1, 1.2)):
+        last = {("t", "a"): dict(enumerate(of_a)), ("t", "b"): dict(enumerate(of_b))}
+        return verdict(claim, lambda _: last)
+
+    def caveat(verdict):
+        said = {"verdict": verdict.word, "why": verdict.why}
+        return Line(**dict.fromkeys(Line._fields, "") | said).caveat
+
+    there = outcome((1.0, 1.1, 1.2))
+    assert (there.word, there.why) == ("holds", "")
+    missing = outcome((-1.0, 1.0, 2.0))
+    assert (missing.word, missing.p) == (there.word, there.p)
+    assert caveat(missing) == "control not shown here: a > 0 without c"
+    assert outcome((-1.0, -1.1, -1.2)).why == "control not so here: a > 0 without c"
+    assert outcome(()).why == "control not run: a > 0 without c"
+    open_claim = outcome((-1.0, 1.0, 2.0), of_a=(-1.0, 1.0, 2.0))
+    assert open_claim.word == "undecided" and "control" not in open_claim.why
+    assert not caveat(open_claim)
 
 
 def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):

@@ -27,7 +27,8 @@ from common.running.files import write_csv
 
 ADDITION = " (our addition)"  # behind the place of what we ask beyond the paper
 VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
-WITHOUT = {  # what is said of a premise, by its verdict
+CONTROL = "control"  # begins what is said of one that does not hold
+WITHOUT = {  # what is said of a premise or a control, by its verdict
     "contradicted": "not so here",
     "undecided": "not shown here",
     "not run": "not run",
@@ -73,6 +74,8 @@ class Claim:
         share: the values of one entry are 0 or 100; interval and test are exact (binomial).
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
+        control: the same without what the paper does not give as the reason. It changes no verdict;
+            where the claim holds and its control does not, that is said beside it.
         unit: of the numbers, where it is not the table's (the first of several).
         addition: not the paper's sentence but a question of ours; a family of its own, so that what
             we ask more costs the paper's claims no power.
@@ -89,6 +92,7 @@ class Claim:
     at_least: int = 0
     share: bool = False
     premise: "Claim | None" = None
+    control: "Claim | None" = None
     unit: str = ""
     addition: bool = False
 
@@ -215,6 +219,11 @@ class Line(NamedTuple):
     def addition(self) -> bool:
         """Whether it is a question of ours."""
         return self.where.endswith(ADDITION)
+
+    @property
+    def caveat(self) -> str:
+        """Which control does not hold where the claim does; nothing where none is missing."""
+        return self.why if self.verdict == "holds" and self.why.startswith(CONTROL) else ""
 
     @property
     def interval(self) -> str:
@@ -400,7 +409,12 @@ def verdict(claim: Claim, read: Callable[[str], SeedsByEntry | None]) -> Verdict
         if premise.word == "not run":
             return Verdict("not run", why=why)
         return numbers._replace(word="undecided", p=None, why=why)
-    return numbers if p < 1 - CONFIDENCE else undecided(claim, numbers)
+    if p >= 1 - CONFIDENCE:
+        return undecided(claim, numbers)
+    control = verdict(claim.control, read) if claim.control and side == "holds" else None
+    if claim.control and control and control.word != "holds":
+        return numbers._replace(why=f"{CONTROL} {WITHOUT[control.word]}: {claim.control.says}")
+    return numbers
 
 
 def undecided(claim: Claim, numbers: Verdict) -> Verdict:

@@ -210,8 +210,11 @@ def reproduced_block(_: str) -> str:
         for word, says in (("holds", "Holds"), ("contradicted", "Contradicted")):
             decided = [line for line in lines if line.verdict == word]
             for preset in reversed(presets_of(decided)):
-                claims_there = "; ".join(line.claim for line in at(decided, preset))
-                items.append(f"  - {says} at {preset}: {claims_there}.")
+                there = at(decided, preset)
+                claims_there = [
+                    f"{line.claim} ({line.caveat})" if line.caveat else line.claim for line in there
+                ]
+                items.append(f"  - {says} at {preset}: {'; '.join(claims_there)}.")
     return "\n".join(items)
 
 

@@ -28,7 +28,7 @@ COLUMNS = controls.COLUMNS | {"value": "value", "return-to-go": "return_to_go"}
 def rows_of(preset: str, task: str, options: dict) -> dict[str, Cell]:
     """The cells of a robot, by what is other than in `controls.py`."""
     found = {}
-    data = {name: (quality, {}) for quality, name in QUALITIES.items() if quality in COORDINATED}
+    data: dict[str, tuple[str, dict]] = {QUALITIES[one]: (one, {}) for one in COORDINATED}
     data["one run"] = ("uncoordinated", ONE_RUN)
     for name, (quality, change) in data.items():
         for method in CHOOSING:

@@ -2,6 +2,8 @@
 results, from cards of policies, or from the simulator's calibration.
 """
 
+from statistics import fmean
+
 from common.reporting import catalogue
 from common.reporting.readme import markdown
 from common.reporting.scores import Name
@@ -9,10 +11,19 @@ from common.reporting.stored import Stored, best_whole
 from common.running.files import read_csv
 from common.running.sources import ROOT
 from envs.smac import behaviour
-from papers.cast_bcq.config import CHOOSING, MAPS, METHODS, PERTURBED, ROBOTS
+from papers.cast_bcq.config import (
+    CHOOSING,
+    COORDINATED,
+    MAPS,
+    METHODS,
+    PERTURBED,
+    QUALITIES,
+    ROBOTS,
+)
 from papers.cast_bcq.experiment import TITLES
 
 Means = dict[Name, float]
+PLAYED = ("plays", "random proposal", "worst", "cloning", "plays without perturbation")
 CALIBRATION = ROOT / "results" / "smac_calibration.csv"
 
 
@@ -45,11 +56,37 @@ def robots_block(_: str) -> str:
         "method",
         "value of the data's return-to-go",
         "spread of proposals to actions'",
-        *("plays", "random proposal", "worst", "cloning", "plays without perturbation"),
+        *PLAYED,
     ]
     return f"Preset {preset}; points between a random and an expert's return.\n\n" + markdown(
         rows, header
     )
+
+
+def elsewhere_block(_: str) -> str:
+    """Of the other data and every method what choosing does, on the mean of the robots."""
+    preset, tables = best_whole("cast_bcq/controls_elsewhere")
+    if not tables:
+        return "Not run (`controls_elsewhere.py`)."
+    played = means_of(tables[0])
+
+    def mean(row: str, way: str) -> str:
+        return f"{fmean(played[f'{robot}/{row}', way] for robot in ROBOTS.values()):.1f}"
+
+    rows = []
+    for name, data in {
+        "one run": "uncoordinated, one training",
+        **{QUALITIES[quality]: QUALITIES[quality] for quality in COORDINATED},
+    }.items():
+        for method in CHOOSING:
+            row = f"{name}/{method}"
+            ways = [mean(row, way) for way in ("method", "random", "worst", "cloning")]
+            bare = f"{name}, no perturbation/{method}"
+            plain = mean(bare, "method") if method in PERTURBED else "-"
+            rows.append([data, TITLES[method], *ways, plain])
+    header = ["data", "method", *PLAYED]
+    said = "points between a random and an expert's return, mean of the robots"
+    return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)
 
 
 def scripted(map_name: str) -> float:
@@ -119,4 +156,4 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
     return cells
 
 
-BLOCKS = {"robots": robots_block, "battles": battles_block}
+BLOCKS = {"robots": robots_block, "elsewhere": elsewhere_block, "battles": battles_block}

@@ -28,6 +28,7 @@ from papers.cast_bcq import (
     battles,
     claims,
     controls,
+    controls_elsewhere,
     diagnosis,
     diagnosis_battles,
     figure1,
@@ -65,7 +66,7 @@ from papers.cast_bcq.claims import (
     mean_gap,
     of_data,
 )
-from papers.cast_bcq.config import METHODS, PRESETS
+from papers.cast_bcq.config import CHOOSING, METHODS, PRESETS
 from papers.cast_bcq.contributions import (
     Subteams,
     all_subteams,
@@ -1208,7 +1209,9 @@ def means_of(*scripts):
 
 
 def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
-    tables = means_of(controls, diagnosis, table1, diagnosis_battles, ablation_battles)
+    tables = means_of(
+        controls, controls_elsewhere, diagnosis, table1, diagnosis_battles, ablation_battles
+    )
     monkeypatch.setattr(pages, "best_whole", lambda *slots: ("standard", slots))
     monkeypatch.setattr(pages, "means_of", lambda slot: tables[slot.partition("/")[2]])
     robots = pages.robots_block("cast_bcq").splitlines()
@@ -1216,6 +1219,10 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     assert "| hopper_3x1 | CAST-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | - |" in robots
     assert "| hopper_3x1 | ICQ-MA | 100 % | - | - | - | - | - | - |" in robots
     assert "| hopper_3x1 | I-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in robots
+    elsewhere = pages.elsewhere_block("cast_bcq").splitlines()
+    assert len(elsewhere) == 4 + 3 * len(CHOOSING)
+    assert "| expert-expert | CAST-BCQ | 2.0 | 2.0 | 2.0 | 2.0 | - |" in elsewhere
+    assert "| medium-medium | MABCQ | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in elsewhere
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line
