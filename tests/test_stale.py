@@ -3,6 +3,7 @@ a regression test must see.
 """
 
 import dataclasses
+import json
 import math
 import os
 import re
@@ -166,6 +167,17 @@ def test_the_committed_reference_is_shown_with_its_commit():
     page, _ = report.build([TABLE])
     commit = stored.short(stored.committed(TABLE, "quick").facts["commit"])
     assert f"by commit {commit}" in page
+
+
+def test_entries_that_a_script_has_got_since_are_missing(accepted):
+    assert stored.committed(TABLE, "smoke").whole
+    facts = json.loads((accepted / "table1.json").read_text())
+    gone = facts["entries"].pop()
+    (accepted / "table1.json").write_text(json.dumps(facts))
+    there = stored.committed(TABLE, "smoke")
+    (missing,) = there.undone("missing")
+    assert missing.name == (gone["row"], gone["column"]) and not there.whole
+    assert stored.state_of(TABLE, there).endswith("1 missing")
 
 
 def test_markdown_shows_html_as_text():

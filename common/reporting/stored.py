@@ -10,10 +10,10 @@ that is said with the commit that did.
 import functools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.reporting import catalogue, writer
+from common.reporting import catalogue, scores, writer
 from common.reporting.scores import Name
 from common.reporting.shown import Shown, of_json, show
 from common.reporting.tables import REFERENCE, Entry, Table
@@ -121,11 +121,27 @@ def here(table: Table, preset: str) -> Stored | None:
 
 
 def committed(table: Table, preset: str) -> Stored | None:
-    """What the reference has of a table, whatever the present code is."""
+    """What the reference has of a table, whatever the present code is; entries that the script has
+    got since are missing.
+    """
     path = REFERENCE / preset / table.paper / f"{table.name}.json"
     seeds = path.with_name(f"{table.name}.seeds.csv")
     changed = [file.stat().st_mtime_ns for file in (path, seeds) if file.exists()]
-    return _committed(path, seeds, *changed) if path.exists() else None
+    if not path.exists():
+        return None
+    there = _committed(path, seeds, *changed)
+    known = {entry.name for entry in there.entries}
+    added = [entry for entry in _entries(table.slot, preset) if entry.name not in known]
+    return replace(there, entries=[*there.entries, *added]) if added else there
+
+
+@functools.cache
+def _entries(slot: str, preset: str) -> list[Shown]:
+    """Of a script, nothing of which has been run."""
+    return [
+        Shown(entry.row, entry.column, (), entry.missing or "missing", scores.summary([]))
+        for entry in catalogue.table(slot).entries_at(preset)
+    ]
 
 
 @functools.cache
