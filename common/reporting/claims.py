@@ -411,9 +411,10 @@ def verdict(claim: Claim, read: Callable[[str], SeedsByEntry | None]) -> Verdict
         return numbers._replace(word="undecided", p=None, why=why)
     if p >= 1 - CONFIDENCE:
         return undecided(claim, numbers)
-    control = verdict(claim.control, read) if claim.control and side == "holds" else None
-    if claim.control and control and control.word != "holds":
-        return numbers._replace(why=f"{CONTROL} {WITHOUT[control.word]}: {claim.control.says}")
+    if side == "holds" and claim.control:
+        word = verdict(claim.control, read).word
+        if word != "holds":
+            return numbers._replace(why=f"{CONTROL} {WITHOUT[word]}: {claim.control.says}")
     return numbers
 
 

@@ -22,15 +22,17 @@ from papers.cast_bcq.config import (
 )
 from papers.cast_bcq.experiment import cell, of_seed
 
+OTHER_DATA: dict[str, tuple[str, dict]] = {  # quality, and what is read otherwise
+    **{QUALITIES[quality]: (quality, {}) for quality in COORDINATED},
+    "one run": ("uncoordinated", ONE_RUN),
+}
 COLUMNS = controls.COLUMNS | {"value": "value", "return-to-go": "return_to_go"}
 
 
 def rows_of(preset: str, task: str, options: dict) -> dict[str, Cell]:
     """The cells of a robot, by what is other than in `controls.py`."""
     found = {}
-    data: dict[str, tuple[str, dict]] = {QUALITIES[one]: (one, {}) for one in COORDINATED}
-    data["one run"] = ("uncoordinated", ONE_RUN)
-    for name, (quality, change) in data.items():
+    for name, (quality, change) in OTHER_DATA.items():
         for method in CHOOSING:
             found[f"{name}/{method}"] = cell(preset, task, quality, method, options | change)
         for method in PERTURBED:

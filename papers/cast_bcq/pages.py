@@ -2,6 +2,7 @@
 results, from cards of policies, or from the simulator's calibration.
 """
 
+from collections.abc import Callable
 from statistics import fmean
 
 from common.reporting import catalogue
@@ -20,6 +21,7 @@ from papers.cast_bcq.config import (
     QUALITIES,
     ROBOTS,
 )
+from papers.cast_bcq.controls import COLUMNS
 from papers.cast_bcq.experiment import TITLES
 
 Means = dict[Name, float]
@@ -30,6 +32,17 @@ CALIBRATION = ROOT / "results" / "smac_calibration.csv"
 def means_of(there: Stored) -> Means:
     """Of a table's entries that have one."""
     return {entry.name: entry.mean for entry in there.entries if entry.mean is not None}
+
+
+def points_of(method: str, row: str, bare: str, value: Callable[[str, str], float]) -> list[str]:
+    """What a method that chooses plays, under `PLAYED`.
+
+    Args:
+        row, bare: of a table of controls, with the method's perturbation and without.
+        value: of a row and a column.
+    """
+    plain = f"{value(bare, 'method'):.1f}" if method in PERTURBED else "-"
+    return [*(f"{value(row, way):.1f}" for way in COLUMNS), plain]
 
 
 def robots_block(_: str) -> str:
@@ -46,10 +59,9 @@ def robots_block(_: str) -> str:
             cells = ["-"] * 6
             if method in CHOOSING:
                 spread = known[row, "proposals"] / known[row, "actions"]
-                ways = [played[row, way] for way in ("method", "random", "worst", "cloning")]
                 bare = f"{row}, no perturbation"
-                plain = f"{played[bare, 'method']:.1f}" if method in PERTURBED else "-"
-                cells = [f"{spread:.2f}", *(f"{points:.1f}" for points in ways), plain]
+                points = points_of(method, row, bare, lambda *name: played[name])
+                cells = [f"{spread:.2f}", *points]
             rows.append([robot, TITLES[method], f"{share:.0f} %", *cells])
     header = [
         "robot",
@@ -70,8 +82,8 @@ def elsewhere_block(_: str) -> str:
         return "Not run (`controls_elsewhere.py`)."
     played = means_of(tables[0])
 
-    def mean(row: str, way: str) -> str:
-        return f"{fmean(played[f'{robot}/{row}', way] for robot in ROBOTS.values()):.1f}"
+    def mean(row: str, way: str) -> float:
+        return fmean(played[f"{robot}/{row}", way] for robot in ROBOTS.values())
 
     rows = []
     for name, data in {
@@ -79,11 +91,9 @@ def elsewhere_block(_: str) -> str:
         **{QUALITIES[quality]: QUALITIES[quality] for quality in COORDINATED},
     }.items():
         for method in CHOOSING:
-            row = f"{name}/{method}"
-            ways = [mean(row, way) for way in ("method", "random", "worst", "cloning")]
             bare = f"{name}, no perturbation/{method}"
-            plain = mean(bare, "method") if method in PERTURBED else "-"
-            rows.append([data, TITLES[method], *ways, plain])
+            points = points_of(method, f"{name}/{method}", bare, mean)
+            rows.append([data, TITLES[method], *points])
     header = ["data", "method", *PLAYED]
     said = "points between a random and an expert's return, mean of the robots"
     return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)
