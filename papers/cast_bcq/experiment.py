@@ -76,7 +76,9 @@ def cell(
     beside |= read["uncoordinated"] != usual["uncoordinated"] and (
         method in PERTURBED and read["perturbation"] != usual["perturbation"]
     )
-    layers = [Layer("this script", what), *robot_layers(preset, method, variant, beside)]
+    of_one_run = quality == "uncoordinated" and read["uncoordinated"] == "snapshots"
+    rows = "one run" if of_one_run else quality
+    layers = [Layer("this script", what), *robot_layers(preset, method, variant, rows, beside)]
     changes: dict[str, Any] = {"observation": observed(method, read["observation"])}
     if quality == "uncoordinated":
         layers.append(Layer("Options", {"uncoordinated": Options().uncoordinated}))

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from pettingzoo.test import parallel_api_test
 
@@ -669,35 +668,6 @@ def test_methods_of_a_table_make_as_many_gradient_steps(preset, table):
     (own,), (others,) = offline[True], offline[False]
     # At standard until curves are flat, which are MOMA-PPO's later
     assert own == others if preset == "quick" else own > others
-
-
-def test_the_gain_of_a_curves_last_quarter():
-    assert table4_budgets.gain_of([0.0, 5.0, 1.0, 2.0, 3.0]) == 1
-    assert table4_budgets.gain_of([0, 0, 0, 0, 1.0, 2.0, 3.0, 4.0]) == 2
-    assert table4_budgets.gain_of([1.0, 2.0]) is None
-    assert table4_budgets.gain_of([1.0, None, 2.0, 3.0]) == 1
-    assert table4_budgets.gain_of([1.0, 2.0, 3.0, None]) is None
-
-
-def test_gains_are_of_rows_and_sure_ones_beyond_chance():
-    def row(*curves):
-        return {"seeds": [{"curve": curve} for curve in curves]}
-
-    def gaining(*gains):
-        return row(*([0.0, 0.0, 0.0, gain] for gain in gains))
-
-    results = [gaining(4.0, 0.0), gaining(-3.0), row([1.0, 2.0])]
-    assert [sample.tolist() for sample in table4_budgets.gains(results)] == [[4.0, 0.0], [-3.0]]
-    assert table4_budgets.mean_gain(results) == {0: pytest.approx(1 / 3)}
-    assert table4_budgets.mean_gain(results[2:]) == {0: None}
-    assert table4_budgets.surely_gained(results[1:]) == {0: None}
-
-    (sure,) = table4_budgets.surely_gained(results[:1]).values()
-    assert sure == pytest.approx(scipy.stats.ttest_1samp([4, 0], 0).confidence_interval(0.9)[0])
-    rises = [gaining(0.2, 0.21, 0.19), gaining(-0.01, 0.01, 0.0)]  # in one row of two
-    assert table4_budgets.surely_gained(rises)[0] > 0.05
-    chance = [gaining(0.3, -0.1, 0.1), gaining(-0.2, 0.1, 0.2)]
-    assert table4_budgets.surely_gained(chance)[0] < 0.05
 
 
 def test_what_methods_were_given_counts_their_world_models():
