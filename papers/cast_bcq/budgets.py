@@ -3,9 +3,9 @@ whether their curves were flat.
 
 Not in the paper. Over robots, or maps: how much the last quarter of the curves is above the one
 before, on average, and what it surely is where that is most (common/reporting/budget.py); in points
-of normalised score, or of win rate. The rule for robots: data on which the methods' curves gained
-two points or more, on average, are trained on for twice as long, by all methods and arms (config.py,
-LONGER). Core-seconds are a seed's, evaluations included.
+of normalised score, or of win rate. The rule for robots: data on which the curves of all methods
+gained more than two points, on average, are trained on for twice as long, by all methods and arms
+(config.py, LONGER). Core-seconds are a seed's, evaluations included.
 """
 
 import functools

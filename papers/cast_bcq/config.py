@@ -187,10 +187,9 @@ GRID: dict[str, dict[str, Any]] = {
 TRAJECTORIES = 100  # of the grid's data
 MORE_TRAJECTORIES = 1000  # enough to see most joint actions in most cells
 
-# Data of robots on which curves still gained (budgets.py): all methods, and all arms, are trained for
-# twice as long on them. Set by the curves after 8,000 updates: on experts' data they gained 18 points
-# from the third quarter to the last, on one training's 4, on medium ones and on two trainings' at
-# most 2
+# Data of robots on which curves still gained (budgets.py): all methods, and all arms, are trained
+# for twice as long on them. Set by the curves after 8,000 updates: from the third quarter to the
+# last they gained 18 points on experts' data, 4 on one training's, at most 2 elsewhere
 LONGER: dict[str, tuple[str, ...]] = {"standard": ("expert", "one run")}
 
 # Of the battles; "learner" changes RecurrentConfig, "fewer_seeds" are of the readings. Below paper

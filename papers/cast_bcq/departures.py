@@ -453,10 +453,11 @@ DEPARTURES = [
         "",
         "",
         (
-            "200,000 rows, minibatches of 128, networks of 64, 8,000 updates, learning rate 2e-3, "
-            "20 proposals in acting and 5 in targets, ten seeds (five on coordinated data and for "
+            "200,000 rows, minibatches of 128, networks of 64, 8,000 updates (16,000 on experts' "
+            "data and on one training's, where curves still gained), learning rate 2e-3, 20 "
+            "proposals in acting and 5 in targets, ten seeds (five on coordinated data and for "
             "readings), five of ten evaluations of ten episodes: the smallest budget at which "
-            "critics have the horizon and clones have settled (see Budget)"
+            "critics have the horizon and curves are flat (see Budget, budgets.py)"
         ),
         option="PRESETS",
     ),

@@ -166,4 +166,35 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
     return cells
 
 
-BLOCKS = {"robots": robots_block, "elsewhere": elsewhere_block, "battles": battles_block}
+def budgets_block(_: str) -> str:
+    """Of every kind of data how long methods were trained, and whether curves were flat."""
+    preset, tables = best_whole("cast_bcq/budgets")
+    if not tables:
+        return "Not run (`budgets.py`)."
+    known = means_of(tables[0])
+    rows = []
+    for data in dict.fromkeys(row.partition("/")[0] for row, _ in known):
+        arms = [row for row, column in known if column == "updates" and row.startswith(f"{data}/")]
+        gains = [known.get((arm, "gain of the last quarter")) for arm in arms]
+        sure = [known.get((arm, "surely gained")) for arm in arms]
+        spans = ["-", "-", "-"]
+        if None not in gains and None not in sure:
+            most = arms[sure.index(max(sure))].partition("/")[2]
+            method, comma, arm = most.partition(",")
+            spans = [
+                f"{fmean(gains):.1f}",
+                f"{min(gains):.1f} to {max(gains):.1f}",
+                f"{max(sure):.1f} ({TITLES[method]}{comma}{arm})",
+            ]
+        rows.append([data, f"{known[arms[0], 'updates']:.0f}", *spans])
+    header = ["data", "updates", "gain of the last quarter", "of methods and arms", "most surely"]
+    said = "points of normalised score, in battles of win rate"
+    return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)
+
+
+BLOCKS = {
+    "robots": robots_block,
+    "elsewhere": elsewhere_block,
+    "budgets": budgets_block,
+    "battles": battles_block,
+}

@@ -26,6 +26,7 @@ from envs.mujoco.views import view
 from papers.cast_bcq import (
     ablation_battles,
     battles,
+    budgets,
     claims,
     controls,
     controls_elsewhere,
@@ -66,7 +67,7 @@ from papers.cast_bcq.claims import (
     mean_gap,
     of_data,
 )
-from papers.cast_bcq.config import CHOOSING, METHODS, PRESETS
+from papers.cast_bcq.config import CHOOSING, METHODS, PRESETS, TIME_CONSTANTS
 from papers.cast_bcq.contributions import (
     Subteams,
     all_subteams,
@@ -1210,7 +1211,13 @@ def means_of(*scripts):
 
 def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     tables = means_of(
-        controls, controls_elsewhere, diagnosis, table1, diagnosis_battles, ablation_battles
+        controls,
+        controls_elsewhere,
+        diagnosis,
+        budgets,
+        table1,
+        diagnosis_battles,
+        ablation_battles,
     )
     monkeypatch.setattr(pages, "best_whole", lambda *slots: ("standard", slots))
     monkeypatch.setattr(pages, "means_of", lambda slot: tables[slot.partition("/")[2]])
@@ -1223,9 +1230,28 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     assert len(elsewhere) == 4 + 3 * len(CHOOSING)
     assert "| expert-expert | CAST-BCQ | 2.0 | 2.0 | 2.0 | 2.0 | - |" in elsewhere
     assert "| medium-medium | MABCQ | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in elsewhere
+    given = pages.budgets_block("cast_bcq").splitlines()
+    assert "| expert | 2 | 2.0 | 2.0 to 2.0 | 2.0 (joint BCQ) |" in given
+    assert len(given) == 4 + 5  # data of robots, and battles
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line
+
+
+def test_data_on_which_curves_gained_are_trained_on_for_twice_as_long():
+    expected = {"uncoordinated": 1, "uncoordinated, one run": 2, "medium": 1, "expert": 2}
+    usual = PRESETS["standard"]["updates"]
+    for row, cells in budgets.trained("standard", {}).items():
+        data = row.partition("/")[0]
+        if data in expected:
+            assert {one.config["updates"] for one in cells} == {expected[data] * usual}, row
+            rates = {one.config["hyper"]["tau"] for one in cells}
+            assert rates == {TIME_CONSTANTS / (expected[data] * usual)}, row
+
+
+def test_gains_of_robots_are_points_of_their_constants():
+    assert budgets.points({"constants": {"expert": 300.0, "random": 100.0}}) == 0.5
+    assert budgets.points({}) == 1
 
 
 def shown_of(script, made=None):
