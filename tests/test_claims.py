@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from common.reporting import catalogue, claims, findings, scores, stored, writer
-from common.reporting.claims import Claim, Line, Verdict, corrected, interval, over, verdict
+from common.reporting.claims import Claim, Verdict, corrected, interval, over, verdict
 from common.reporting.shown import Shown, show
 from common.running import cells as store
 from papers.omar.experiment import PAPER as OMAR
@@ -430,20 +430,15 @@ def test_a_control_that_does_not_hold_is_said_beside_a_claim_that_does():
         last = {("t", "a"): dict(enumerate(of_a)), ("t", "b"): dict(enumerate(of_b))}
         return verdict(claim, lambda _: last)
 
-    def caveat(verdict):
-        said = {"verdict": verdict.word, "why": verdict.why}
-        return Line(**dict.fromkeys(Line._fields, "") | said).caveat
-
     there = outcome((1.0, 1.1, 1.2))
-    assert (there.word, there.why) == ("holds", "")
+    assert (there.word, there.caveat) == ("holds", "")
     missing = outcome((-1.0, 1.0, 2.0))
     assert (missing.word, missing.p) == (there.word, there.p)
-    assert caveat(missing) == "control not shown here: a > 0 without c"
-    assert outcome((-1.0, -1.1, -1.2)).why == "control not so here: a > 0 without c"
-    assert outcome(()).why == "control not run: a > 0 without c"
+    assert missing.caveat == "control not shown here: a > 0 without c"
+    assert outcome((-1.0, -1.1, -1.2)).caveat == "control not so here: a > 0 without c"
+    assert outcome(()).caveat == "control not run: a > 0 without c"
     open_claim = outcome((-1.0, 1.0, 2.0), of_a=(-1.0, 1.0, 2.0))
-    assert open_claim.word == "undecided" and "control" not in open_claim.why
-    assert not caveat(open_claim)
+    assert (open_claim.word, open_claim.caveat) == ("undecided", "")
 
 
 def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):

@@ -27,7 +27,6 @@ from common.running.files import write_csv
 
 ADDITION = " (our addition)"  # behind the place of what we ask beyond the paper
 VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
-CONTROL = "control"  # begins what is said of one that does not hold
 WITHOUT = {  # what is said of a premise or a control, by its verdict
     "contradicted": "not so here",
     "undecided": "not shown here",
@@ -54,6 +53,7 @@ HEADER = [
     "p (Holm)",
     "made by",
     "why",
+    "caveat",
 ]
 
 
@@ -183,6 +183,7 @@ class Verdict(NamedTuple):
         maker: who made the numbers.
         why: the reason of everything but a plain verdict on one mean.
         alone: what the word was before `corrected` took it back; else empty.
+        caveat: which control does not hold where the claim does by itself; else empty.
     """
 
     word: str
@@ -194,6 +195,7 @@ class Verdict(NamedTuple):
     maker: str = ""
     why: str = ""
     alone: str = ""
+    caveat: str = ""
 
 
 class Line(NamedTuple):
@@ -214,6 +216,7 @@ class Line(NamedTuple):
     p: str
     maker: str
     why: str
+    caveat: str
 
     @property
     def addition(self) -> bool:
@@ -221,9 +224,9 @@ class Line(NamedTuple):
         return self.where.endswith(ADDITION)
 
     @property
-    def caveat(self) -> str:
-        """Which control does not hold where the claim does; nothing where none is missing."""
-        return self.why if self.verdict == "holds" and self.why.startswith(CONTROL) else ""
+    def reasons(self) -> str:
+        """What there is to say beside the verdict."""
+        return "; ".join(filter(None, (self.why, self.caveat)))
 
     @property
     def interval(self) -> str:
@@ -414,7 +417,7 @@ def verdict(claim: Claim, read: Callable[[str], SeedsByEntry | None]) -> Verdict
     if side == "holds" and claim.control:
         word = verdict(claim.control, read).word
         if word != "holds":
-            return numbers._replace(why=f"{CONTROL} {WITHOUT[word]}: {claim.control.says}")
+            return numbers._replace(caveat=f"control {WITHOUT[word]}: {claim.control.says}")
     return numbers
 
 
@@ -564,6 +567,7 @@ def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
         "" if outcome.p is None else f"{outcome.p:.2g}",
         outcome.maker,
         outcome.why,
+        outcome.caveat if outcome.word == "holds" else "",  # the correction may have taken it back
     )
 
 

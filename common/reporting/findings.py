@@ -113,7 +113,7 @@ def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
 def evidence(line: claims.Line) -> str:
     """A claim's numbers, in words."""
     numbers = f"{line.interval} {line.unit}, n = {line.n}, {line.chance}, preset {line.preset}"
-    return f"{numbers}; {line.why}" if line.why else numbers
+    return f"{numbers}; {line.reasons}" if line.reasons else numbers
 
 
 def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
@@ -129,7 +129,7 @@ def claim_rows(lines: list[claims.Line], paper: str) -> list[list]:
             line.n,
             line.p,
             line.maker,
-            line.why,
+            line.reasons,
         ]
         for line in lines
         if line.paper == paper

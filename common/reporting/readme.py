@@ -292,7 +292,7 @@ def outcome(line: claims.Line) -> str:
     """A verdict with its numbers."""
     chance = f", {line.chance}" if line.p else ""
     numbers = f": {line.interval}, n = {line.n}{chance}" if line.interval else ""
-    reasons = "; ".join(filter(None, (line.why, line.maker)))
+    reasons = "; ".join(filter(None, (line.reasons, line.maker)))
     return f"{line.verdict}{numbers} ({reasons})" if reasons else f"{line.verdict}{numbers}"
 
 
@@ -334,7 +334,7 @@ def measured(line: claims.Line) -> str:
     if not line.interval:
         return NOTHING
     chance = f", {line.chance}" if line.p else ""
-    reason = f"; {line.why}" if line.why else ""
+    reason = f"; {line.reasons}" if line.reasons else ""
     return f"{line.interval} {line.unit}, n = {line.n}{chance}{reason}"
 
 

@@ -259,7 +259,7 @@ def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
         f'<tr><td class="verdict {style_of(line.verdict)}">{text(line.verdict)}'
         f"{f'<small>alone: {line.alone}</small>' if line.alone else ''}</td>"
         f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small>"
-        f"{f'<small class=why>{text(line.why)}</small>' if line.why else ''}</td>"
+        f"{f'<small class=why>{text(line.reasons)}</small>' if line.reasons else ''}</td>"
         f"<td class=number>{text(line.mean)}"
         f"<small>{text(line.interval.partition(' ')[2])}</small></td>"
         f"<td class=number>{line.n or ''}</td>"

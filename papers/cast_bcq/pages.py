@@ -175,16 +175,16 @@ def budgets_block(_: str) -> str:
     rows = []
     for data in dict.fromkeys(row.partition("/")[0] for row, _ in known):
         arms = [row for row, column in known if column == "updates" and row.startswith(f"{data}/")]
-        gains = [known.get((arm, "gain of the last quarter")) for arm in arms]
-        sure = [known.get((arm, "surely gained")) for arm in arms]
         spans = ["-", "-", "-"]
-        if None not in gains and None not in sure:
-            most = arms[sure.index(max(sure))].partition("/")[2]
-            method, comma, arm = most.partition(",")
+        if (arms[0], "surely gained") in known:
+            gains = [known[arm, "gain of the last quarter"] for arm in arms]
+            sure = {arm: known[arm, "surely gained"] for arm in arms}
+            most = max(arms, key=lambda arm: sure[arm])
+            method, comma, change = most.partition("/")[2].partition(",")
             spans = [
                 f"{fmean(gains):.1f}",
                 f"{min(gains):.1f} to {max(gains):.1f}",
-                f"{max(sure):.1f} ({TITLES[method]}{comma}{arm})",
+                f"{sure[most]:.1f} ({TITLES[method]}{comma}{change})",
             ]
         rows.append([data, f"{known[arms[0], 'updates']:.0f}", *spans])
     header = ["data", "updates", "gain of the last quarter", "of methods and arms", "most surely"]
