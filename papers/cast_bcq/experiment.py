@@ -211,7 +211,7 @@ EPISODE_COST = {"halfcheetah": 0.045, "hopper": 0.025, "walker2d": 0.025}  # of 
 ACTING_COST = 0.007  # of an episode with 20 proposals of a generator of 64
 
 # Milliseconds per update and member of battles at hidden 32 and two lanes, relative to the map
-BATTLE_COST = {"bc": 1.0, "i_bcq": 2.9, "mabcq": 4.0, "icq_ma": 2.5, "ours": 4.7}
+BATTLE_COST = {"bc": 1.0, "i_bcq": 2.7, "mabcq": 3.7, "icq_ma": 2.2, "ours": 4.0}
 MAP_COST = {"3s_vs_3z": 0.95, "2s3z": 1.35, "MMM": 3.3, "10m_vs_11m": 3.2}
 BATTLE_UPDATE_COST = 1.5  # of an update and member, however small
 
