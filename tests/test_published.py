@@ -70,3 +70,16 @@ def test_every_published_entry_has_a_cell_and_the_same_order(table, preset):
     assert len(set(entries)) == len(entries)
     if published:  # rows that the paper does not have may stand between
         assert [entry for entry in entries if entry in published] == published
+
+
+@pytest.mark.parametrize("table", [t for t in find() if not t.unavailable], ids=lambda t: t.slot)
+def test_a_name_of_a_row_is_no_columns(table):
+    entries = table.entries("quick", table.defaults)
+    both = {entry.row for entry in entries} & {entry.column for entry in entries}
+    assert both.isdisjoint(table.names), "give the row its name in row_names"
+
+
+def test_random_shooting_is_no_name_of_random_data():
+    (table,) = find("omar/table4")
+    assert table.called("random") == "random"
+    assert table.called_row("random").startswith("random shooting")

@@ -96,7 +96,7 @@ def bars(
         axes.plot(x, diamonds, "kD", markersize=4, label=mark)
     axes.set_xticks(
         range(len(rows)),
-        [wrapped(table.called(row)) for row in rows],
+        [wrapped(table.called_row(row)) for row in rows],
         fontsize=8,
         rotation=30 if len(rows) > 6 else 0,
     )
@@ -127,7 +127,7 @@ def forest(
     lines = range(len(drawn))
     halves = np.diff(bounds)[:, 0] / 2
     axes.errorbar(means(drawn), lines, xerr=halves, fmt="o", markersize=3, color=COLORS[0])
-    names = [f"{table.called(entry.row)}: {table.called(entry.column)}" for entry in drawn]
+    names = [f"{table.called_row(entry.row)}: {table.called(entry.column)}" for entry in drawn]
     axes.set_yticks(lines, names, fontsize=7)
     for line in lines[1:]:
         if drawn[line].row != drawn[line - 1].row:
@@ -155,7 +155,7 @@ def lines(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
         x = [swept_value(entry.column) for entry in entries]
         mean = means(entries)
         std = spreads(entries)
-        axes.plot(x, mean, "o-", color=COLORS[r % 7], label=table.called(row))
+        axes.plot(x, mean, "o-", color=COLORS[r % 7], label=table.called_row(row))
         axes.fill_between(x, mean - std, mean + std, color=COLORS[r % 7], alpha=0.15)
     axes.set_xlabel(columns[0].split("=")[0])
     axes.set_xticks([swept_value(column) for column in columns])
@@ -182,7 +182,7 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
             capsize=3,
         )
         for entry in base:
-            axes.axhline(entry.mean, color="grey", linestyle=":", label=table.called(entry.row))
+            axes.axhline(entry.mean, color="grey", linestyle=":", label=table.called_row(entry.row))
         axes.set(xlabel=row, title=row)
         axes.grid(alpha=0.3)
     np.atleast_1d(grid)[0].set_ylabel(table.unit)
@@ -233,7 +233,7 @@ def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
                 number = columns.index(entry.column)
                 style = COLORS[number % 7], table.called(entry.column), "-" if number < 7 else "--"
                 band(axes, entry, *style)
-        axes.set_title(table.called(row), fontsize=9)
+        axes.set_title(table.called_row(row), fontsize=9)
         axes.grid(alpha=0.3)
     for line in grid:
         line[0].set_ylabel(table.unit)

@@ -190,9 +190,12 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
             return "<td class=none></td>"
         return grid_cell(table, entry, compared_to.get(entry.name))
 
-    head = "".join(f"<th scope=col>{text(table.called(column))}</th>" for column in columns)
+    column_name, row_name = table.called, table.called_row
+    if turned:
+        column_name, row_name = row_name, column_name
+    head = "".join(f"<th scope=col>{text(column_name(column))}</th>" for column in columns)
     body = "".join(
-        f"<tr><th scope=row>{text(table.called(row))}</th>"
+        f"<tr><th scope=row>{text(row_name(row))}</th>"
         + "".join(place(row, column) for column in columns)
         + "</tr>"
         for row in rows

@@ -140,6 +140,7 @@ class Table:
         decided: names of options that the table itself goes through, so that nobody can set them.
         unavailable: why nothing can be run yet; the table is then listed with that reason.
         names: what rows and columns are called where people read them; files have the keys.
+        row_names: the same of rows whose key is a column's too.
     """
 
     paper: str
@@ -159,10 +160,15 @@ class Table:
     decided: tuple[str, ...] = ()
     unavailable: str | None = None
     names: dict[str, str] = field(default_factory=dict, hash=False)
+    row_names: dict[str, str] = field(default_factory=dict, hash=False)
 
     def called(self, key: str) -> str:
-        """A row's or a column's name for people."""
+        """A column's name for people."""
         return self.names.get(key, key)
+
+    def called_row(self, key: str) -> str:
+        """A row's name for people."""
+        return self.row_names.get(key, self.called(key))
 
     @property
     def slot(self) -> str:

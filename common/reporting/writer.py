@@ -93,7 +93,7 @@ def rows_of(table: Table, shown: list[Shown]) -> list[list[str]]:
         diverged = f" ({facts.diverged} diverged)" if facts.diverged else ""
         rows.append(
             [
-                table.called(entry.row),
+                table.called_row(entry.row),
                 table.called(entry.column),
                 plus_minus(mean, std, decimals),
                 ours,

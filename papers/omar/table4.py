@@ -20,15 +20,15 @@ SAMPLERS = {
     "uniform_30": {"sampler": "uniform"},
     "uniform_10": {"sampler": "uniform", "iterations": 1},
 }
+ROW_NAMES = {"random": "random shooting, 30 draws of N(0, 2)"}  # a quality of data, too
 NAMES = {
-    "random": "random shooting, 30 draws of N(0, 2)",
     "cem": "cross-entropy method, 3 x 10, 3 elites",
     "omar": "OMAR, 3 x 10",
     "uniform_30": "random shooting, 30 uniform draws",
     "uniform_10": "random shooting, 10 uniform draws",
 }
 OTHERS = [sampler for sampler in SAMPLERS if sampler != "omar"]
-GAPS = {f"omar - {other}": f"OMAR - {NAMES[other]}" for other in OTHERS}
+GAPS = {f"omar - {other}": f"OMAR - {(NAMES | ROW_NAMES)[other]}" for other in OTHERS}
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -54,6 +54,7 @@ TABLE = Table(
     entries,
     options=Options(),
     names=NAMES | GAPS,
+    row_names=ROW_NAMES,
 )
 
 if __name__ == "__main__":
