@@ -485,6 +485,15 @@ def values_of(find: Find) -> Callable[[str], SeedsByEntry | None]:
     return lambda name: finite(there) if (there := find(name)) else None
 
 
+def unmet_premises(paper: str, table: str, preset: str, source: Source) -> list[str]:
+    """What claims on a table presuppose and the numbers do not show, in words."""
+    read = values_of(tables_of(paper, preset, source))
+    own = [claim for claim in of_paper(paper) if claim.table == table]
+    premises = {claim.premise.says: claim.premise for claim in own if claim.premise}
+    words = {says: verdict(premise, read).word for says, premise in premises.items()}
+    return [f"premise {WITHOUT[word]}: {says}" for says, word in words.items() if word != "holds"]
+
+
 def is_older(claim: Claim, find: Find) -> bool:
     """Whether older code made a claim's numbers, or its premise's."""
     there = find(claim.table)

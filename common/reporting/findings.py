@@ -9,7 +9,7 @@ from common.reporting.stored import SHOWN_PRESETS
 
 # Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
 SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
-FEWEST = 3  # runs behind what the first screen shows
+FEWEST = 3  # runs behind what the first screen shows, and what is said of several tasks together
 CLAIM_HEADER = [
     "where",
     "claim",

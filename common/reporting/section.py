@@ -16,6 +16,7 @@ import numpy as np
 
 from common.reporting import claims, figures, planning, scores, writer
 from common.reporting.edition import Edition
+from common.reporting.findings import FEWEST
 from common.reporting.markup import Page, framed, inline, link, text
 from common.reporting.shown import Shown
 from common.reporting.stored import HERE, SHOWN_PRESETS, Stored, state_of
@@ -333,13 +334,19 @@ def small(png: bytes) -> bytes:
 
 def show_aggregates(page: Page, table: Table, there: Stored, preset: str, edition: Edition) -> None:
     """Over a table's tasks: the probability of improvement of the paper's method, and performance
-    profiles.
+    profiles; where these would say more than the claims on the table may, why there are none.
     """
     runs = {
         name: np.array(list(sample.values()))
         for name, sample in claims.finite(there).items()
         if sample
     }
+    doubts = claims.unmet_premises(table.paper, table.name, preset, edition.source)
+    if any(len(sample) < FEWEST for sample in runs.values()):
+        doubts.insert(0, f"fewer than {FEWEST} runs of a method on a task")
+    if doubts:
+        page.paragraph(f"Nothing is said of all tasks together: {'; '.join(doubts)}.", "facts")
+        return
     rows = improvement_rows(table, runs)
     if rows:
         ours = table.called(table.ours or "")
