@@ -1,13 +1,15 @@
 """Sections of the results page: what is shown of a table, what is not, and why."""
 
+import io
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
-from common.reporting import catalogue, claims, scores, section
+from common.reporting import catalogue, claims, figures, scores, section
 from common.reporting.claims import Claim
 from common.reporting.edition import Edition
-from common.reporting.markup import Page
+from common.reporting.markup import TALL, Page, inline, size_of
 from common.reporting.shown import Shown
 from common.reporting.stored import COMMITTED, Stored
 
@@ -57,3 +59,35 @@ def test_nothing_is_said_of_all_tasks_where_a_premise_is_not_shown(tmp_path, mon
     )
     page = aggregates(there)
     assert "premise not so here: anybody walks" in page and "beats" not in page
+
+
+def png_of(width, height) -> bytes:
+    """A picture of this size."""
+    content = io.BytesIO()
+    Image.new("RGB", (width, height)).save(content, format="PNG")
+    return content.getvalue()
+
+
+def test_bars_are_drawn_of_few_rows_in_one_unit():
+    few, many = ([entry(f"{row}", "ours", [1.0]) for row in range(n)] for n in (16, 17))
+    assert figures.suits_bars(TABLE, few) and not figures.suits_bars(TABLE, many)
+    for unit in ("as the column says", "as named", "%, or return"):
+        assert not figures.suits_bars(replace(TABLE, unit=unit), few)
+
+
+def test_bars_of_many_rows_are_no_wider_than_a_screen(tmp_path):
+    shown = [entry(f"{row}", column, [1.0]) for row in range(16) for column in ("ours", "b")]
+    figures.bars(TABLE, shown, tmp_path / "bars.png", "quick")
+    with Image.open(tmp_path / "bars.png") as picture:
+        assert picture.width < 1200
+
+
+def test_a_picture_says_its_size_and_is_folded_where_it_is_tall():
+    page = Page()
+    for height in (TALL, TALL + 1):
+        source = inline(png_of(30, height))
+        assert size_of(source) == (30, height)
+        page.picture(source, "says")
+    low, tall = page.html
+    assert f'width="30" height="{TALL}"' in low and low.startswith("<figure")
+    assert tall.startswith("<details")

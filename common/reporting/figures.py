@@ -5,6 +5,7 @@ matplotlib is imported when the first picture is drawn: a script that trains doe
 """
 
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from common.running.files import atomic
 
 # safe for colour blindness
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MOST_GROUPS = 16  # of bars in a picture
+GROUPS_ACROSS = 8  # of bars in a panel
+LETTERS = 13  # of a legend's names in an inch
 
 
 def subplots(*shape: int, **options) -> tuple[Any, Any]:
@@ -59,6 +63,11 @@ def spreads(shown: list[Shown]) -> np.ndarray:
     return np.array([entry.std or 0.0 for entry in shown])
 
 
+def suits_bars(table: Table, shown: list[Shown]) -> bool:
+    """Whether bars can be read: of few rows, all in one unit."""
+    return len(labels(shown)[0]) <= MOST_GROUPS and not table.several_units
+
+
 def bars(
     table: Table,
     shown: list[Shown],
@@ -67,20 +76,35 @@ def bars(
     linear_below: float | None = None,
 ) -> None:
     """One group of bars per row, one bar per column with its sd; a black diamond is the published
-    mean.
+    mean. Many groups stand in several panels, one below the other.
 
     Args:
         linear_below: the axis is logarithmic beyond this value, on both sides; None for a linear
             one.
     """
     rows, columns = labels(shown)
+    down = -(-len(rows) // GROUPS_ACROSS)
+    across = -(-len(rows) // down)
+    size = (max(5, 1.1 * across + 1), 3 * down + 1)
+    figure, grid = subplots(down, figsize=size, sharey=True, squeeze=False)
+    for number, axes in enumerate(grid.flat):
+        groups = rows[number * across : (number + 1) * across]
+        draw_bars(axes, table, [entry for entry in shown if entry.row in groups], columns)
+        axes.set_xlim(-0.6, across - 0.4)
+        if linear_below:
+            axes.set_yscale("symlog", linthresh=linear_below)
+    finish(figure, grid.flat, table, preset)
+    save(figure, path)
+
+
+def draw_bars(axes, table: Table, shown: list[Shown], columns: list[str]) -> None:
+    """Groups of bars, as wide apart as all columns need."""
+    rows, _ = labels(shown)
     width = 0.8 / len(columns)
-    figure, axes = subplots(figsize=(max(5, 1.1 * len(rows) + 2), 4))
     for c, column in enumerate(columns):
         entries = [entry for entry in shown if entry.column == column]
         places = np.array([rows.index(entry.row) for entry in entries])
         x = places + (c - (len(columns) - 1) / 2) * width
-        theirs = [entry.published_mean for entry in entries]
         axes.bar(
             x,
             means(entries),
@@ -91,19 +115,12 @@ def bars(
             hatch="//" if c > 6 else None,
             alpha=0.85,
         )
-        mark = "published" if c == 0 and any(v is not None for v in theirs) else None
-        diamonds = [np.nan if v is None else v for v in theirs]
-        axes.plot(x, diamonds, "kD", markersize=4, label=mark)
-    axes.set_xticks(
-        range(len(rows)),
-        [wrapped(table.called_row(row)) for row in rows],
-        fontsize=8,
-        rotation=30 if len(rows) > 6 else 0,
-    )
-    if linear_below:
-        axes.set_yscale("symlog", linthresh=linear_below)
-    finish(axes, table, preset)
-    save(figure, path)
+        theirs = [entry.published_mean for entry in entries]
+        diamonds = [np.nan if mean is None else mean for mean in theirs]
+        printed = any(mean is not None for mean in theirs)
+        axes.plot(x, diamonds, "kD", markersize=4, label="published" if printed else None)
+    names = [wrapped(table.called_row(row)) for row in rows]
+    axes.set_xticks(range(len(rows)), names, fontsize=8)
 
 
 def forest(
@@ -159,7 +176,7 @@ def lines(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
         axes.fill_between(x, mean - std, mean + std, color=COLORS[r % 7], alpha=0.15)
     axes.set_xlabel(columns[0].split("=")[0])
     axes.set_xticks([swept_value(column) for column in columns])
-    finish(axes, table, preset, legend_below=True)
+    finish(figure, [axes], table, preset)
     save(figure, path)
 
 
@@ -170,8 +187,8 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     rows, _ = labels(shown)
     swept = [row for row in rows if any("=" in entry.column for entry in shown if entry.row == row)]
     base = [entry for entry in shown if entry.row not in swept and entry.mean is not None]
-    figure, grid = subplots(1, len(swept), figsize=(3.4 * len(swept), 3.4), sharey=True)
-    for axes, row in zip(np.atleast_1d(grid), swept, strict=True):
+    figure, grid = panels_of(len(swept), (3.4, 3.2), sharey=True)
+    for axes, row in zip(grid.flat, swept, strict=False):
         entries = [entry for entry in shown if entry.row == row and entry.mean is not None]
         axes.errorbar(
             [swept_value(entry.column) for entry in entries],
@@ -185,11 +202,24 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
             axes.axhline(entry.mean, color="grey", linestyle=":", label=table.called_row(entry.row))
         axes.set(xlabel=row, title=row)
         axes.grid(alpha=0.3)
-    np.atleast_1d(grid)[0].set_ylabel(table.unit)
-    if base:
-        np.atleast_1d(grid)[0].legend(fontsize=8)
+    for line in grid:
+        line[0].set_ylabel(table.unit)
+    legend_below(figure)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     save(figure, path)
+
+
+def panels_of(count: int, size: tuple[float, float], **options) -> tuple[Any, Any]:
+    """A figure and a grid of so many panels of this size, three side by side at most; what is left
+    of the grid is not seen.
+    """
+    across = 2 if count == 4 else min(3, count)
+    down = -(-count // across)
+    whole = (size[0] * across, size[1] * down + 0.4)
+    figure, grid = subplots(down, across, figsize=whole, squeeze=False, **options)
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return figure, grid
 
 
 def band(axes, entry: Shown, color: str, label: str | None = None, line: str = "-") -> None:
@@ -221,12 +251,7 @@ def band(axes, entry: Shown, color: str, label: str | None = None, line: str = "
 def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     """One panel per row with a learning curve per column."""
     rows, columns = labels(shown)
-    across = 2 if len(rows) == 4 else min(3, len(rows))
-    down = -(-len(rows) // across)
-    size = (3.6 * across, 2.6 * down + 0.4)
-    figure, grid = subplots(down, across, figsize=size, squeeze=False)
-    for axes in grid.flat[len(rows) :]:
-        axes.set_visible(False)
+    figure, grid = panels_of(len(rows), (3.6, 2.6))
     for axes, row in zip(grid.flat, rows, strict=False):
         for entry in shown:
             if entry.row == row and entry.curves:
@@ -238,14 +263,7 @@ def curves(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
     for line in grid:
         line[0].set_ylabel(table.unit)
     grid[-1][0].set_xlabel(table.x)
-    named = {
-        name: mark
-        for axes in grid.flat
-        for mark, name in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    grid[0][across - 1].legend(
-        named.values(), named, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1)
-    )
+    legend_below(figure)
     figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
     save(figure, path)
 
@@ -265,19 +283,31 @@ def profiles(table: Table, methods: dict[str, list[np.ndarray]], path: Path, pre
             "linestyle": "-" if c < 7 else "--",
             "linewidth": 2.2 if name == table.ours else 1.2,
         }
-        axes.plot(at, share, color=COLORS[c % 7], label=name, **style)
+        axes.plot(at, share, color=COLORS[c % 7], label=table.called(name), **style)
         axes.fill_between(at, low, high, color=COLORS[c % 7], alpha=0.12)
-    finish(axes, table, preset)
+    finish(figure, [axes], table, preset)
     axes.set(xlabel=f"tau, {table.unit}", ylabel="share of runs above tau")
     save(figure, path)
 
 
-def finish(axes, table: Table, preset: str, legend_below: bool = False) -> None:
-    """Labels, a legend beside or below the axes, where it hides no point, and a title that names
-    the preset.
-    """
-    axes.set_ylabel(table.unit)
-    axes.grid(alpha=0.3, axis="y")
-    place = ("upper center", (0.5, -0.15)) if legend_below else ("upper left", (1, 1))
-    axes.legend(fontsize=8, loc=place[0], bbox_to_anchor=place[1])
-    axes.set_title(f"{table.slot}, preset {preset}", fontsize=10)
+def finish(figure, grid: Iterable, table: Table, preset: str) -> None:
+    """Labels of all axes, a legend below them, and a title that names the preset."""
+    for axes in grid:
+        axes.set_ylabel(table.unit)
+        axes.grid(alpha=0.3, axis="y")
+    legend_below(figure)
+    figure.suptitle(f"{table.slot}, preset {preset}", fontsize=10)
+
+
+def legend_below(figure) -> None:
+    """One legend of all axes, below them, where it hides no point."""
+    named = {
+        name: mark
+        for axes in figure.axes
+        for mark, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if named:
+        longest = max(map(len, named)) + 6  # with its mark
+        across = max(1, int(LETTERS * figure.get_figwidth() / longest))
+        place = {"loc": "outside lower center", "ncols": min(across, len(named))}
+        figure.legend(named.values(), named, fontsize=8, **place)

@@ -7,6 +7,7 @@ phone, no side bar on paper.
 import base64
 import html as escape
 import re
+import struct
 import urllib.parse
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ STYLE = """
   }
 }
 * { box-sizing: border-box; }
-html { scroll-behavior: smooth; scroll-padding-top: .5rem; }
+html { scroll-padding-top: .5rem; }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 0; background: var(--page);
   color: var(--text); }
 a { color: var(--link); text-decoration-thickness: 1px; text-underline-offset: 2px; }
@@ -103,6 +104,8 @@ summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 
 """
 NUMBER = re.compile(r"[-+]?[\d.]+(e-?\d+)?( (\+-|±) [\d.]+)?( \[.*\])?( \(\d+ diverged\))?|\[.*\]")
 UNDONE = ("stale", "missing")  # first words of states
+TALL = 1200  # pixels of a picture's height that a screen does not show
+HEADER = 32  # characters of base64 that hold a PNG's first 24 bytes, which end in its size
 
 
 class Page:
@@ -154,7 +157,7 @@ class Page:
         self.markdown.append(f"{text}\n")
 
     def picture(self, source: str, says: str, key: str = "") -> None:
-        """A picture inside the page; in HTML only.
+        """A picture inside the page, folded where it is taller than a screen; in HTML only.
 
         Args:
             source: its address, see `inline`.
@@ -162,7 +165,13 @@ class Page:
         """
         name = escape.escape(says, quote=True)
         drawn_from = f' data-of="{key}"' if key else ""
-        self.html.append(f'<img alt="{name}"{drawn_from} loading="lazy" src="{source}">')
+        width, height = size_of(source)
+        size = f'width="{width}" height="{height}"'
+        image = f'<img alt="{name}"{drawn_from} loading="lazy" {size} src="{source}">'
+        html = f"<figure class=picture>{image}</figure>"
+        if height > TALL:
+            html = f"<details class=picture><summary>Picture</summary>{image}</details>"
+        self.html.append(html)
 
     def html_table(
         self, rows: Sequence[Sequence], header: list[str], caption: str, links: Sequence[str] = ()
@@ -199,6 +208,13 @@ class Page:
 def inline(png: bytes) -> str:
     """A PNG as an address that holds it."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def size_of(source: str) -> tuple[int, int]:
+    """Width and height of a picture that `inline` made an address of, from the PNG's header."""
+    header = base64.b64decode(source.partition(",")[2][:HEADER])
+    width, height = struct.unpack(">16x2I", header[:24])
+    return width, height
 
 
 def framed(content: str, caption: str, kind: str = "") -> str:

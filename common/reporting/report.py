@@ -40,6 +40,9 @@ from common.running.cells import PRESETS, runs_folder
 from common.running.files import write_text
 from common.running.provenance import ROOT
 
+PICTURE = (
+    r"(<(?P<tag>figure|details) class=picture>.*?</(?P=tag)>|<img [^>]*>|<!-- no picture.*?-->)\n?"
+)
 TITLE = "offline-marl-zoo: reproduced beside published"
 WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after correction"}
 INTRODUCTION = (
@@ -90,7 +93,7 @@ def is_stale() -> bool:
 
 def compared(html: str) -> str:
     """A page without pictures and without estimates."""
-    bare = re.sub(r"(<img [^>]*>|<!-- no picture.*?-->)\n?", "", html)
+    bare = re.sub(PICTURE, "", html)
     return re.sub(r"<(span|section) class=estimate>.*?</\1>", "", bare, flags=re.DOTALL)
 
 
@@ -174,7 +177,7 @@ def headline(page: Page, chosen: list[Table], edition: Edition) -> None:
         _, table, preset, there = max(places, key=lambda place: place[0])
         name = f"{catalogue.title(table.paper)}, {label(table)}: {table.title}, preset {preset}"
         title = f'<a href="#{anchor(table)}">{text(name)}</a>; diamonds are published.'
-        page.raw(f"<figure><figcaption>{title}</figcaption>")
+        page.raw(f"<figure class=hero><figcaption>{title}</figcaption>")
         show_picture(page, table, full(table, there), preset, edition)
         page.raw("</figure>")
 

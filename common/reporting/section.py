@@ -120,9 +120,7 @@ def show_preset(page: Page, table: Table, preset: str, there: Stored, edition: E
     if undone:
         page.paragraph(f"No picture: {len(undone)} entries are stale.", "stale")
     else:
-        page.raw("<figure>")
         show_picture(page, table, there, preset, edition)
-        page.raw("</figure>")
     page.table(rows, writer.HEADER, title, folded=bool(grid), links=links)
     if table.ours:
         show_aggregates(page, table, there, preset, edition)
@@ -263,11 +261,13 @@ def show_picture(page: Page, table: Table, there: Stored, preset: str, edition: 
     stored numbers and curves.
     """
     says = f"{table.slot} at preset {preset}: {table.title}"
+    if not writer.has_picture(table, there.entries):
+        return
     path = there.folder / f"{table.name}.png"
     if path.exists() and (there.source != HERE or newest(table, preset, path)):
         page.picture(inline(small(path.read_bytes())), says)
         return
-    if not edition.draw or not writer.has_picture(there.entries):
+    if not edition.draw:
         return
     draw = table.draw or figures.bars
     key = key_of(table, there)

@@ -135,7 +135,7 @@ class Table:
         ours: the column of the paper's method, where rows are tasks and columns methods.
         draw: (table, shown entries, path, preset) -> None; None for `figures.bars`.
         draws_extra: it draws what cells store as `extra`, which the table's JSON then has.
-        x: what learning curves are drawn over.
+        x: what learning curves are drawn over, where the picture is of them.
         options: a dataclass of what the script can be run with, and the defaults.
         decided: names of options that the table itself goes through, so that nobody can set them.
         unavailable: why nothing can be run yet; the table is then listed with that reason.
@@ -155,12 +155,17 @@ class Table:
     ours: str | None = None
     draw: Callable | None = None
     draws_extra: bool = False
-    x: str = "update rounds"
+    x: str | None = None
     options: Any = None
     decided: tuple[str, ...] = ()
     unavailable: str | None = None
     names: dict[str, str] = field(default_factory=dict, hash=False)
     row_names: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def several_units(self) -> bool:
+        """Whether numbers of different units stand in it, which one axis cannot have."""
+        return ", or " in self.unit or self.unit.startswith("as ")
 
     def called(self, key: str) -> str:
         """A column's name for people."""

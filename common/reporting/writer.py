@@ -114,7 +114,7 @@ def write(table: Table, preset: str, options: dict, shown: list[Shown]) -> Path:
     NAME.seeds.csv: last and best score of every row, column and seed.
     NAME.curves.csv: learning curves, where there are any.
     NAME.json: n, IQM, interval and state of every entry, and what it was made with.
-    NAME.png: the picture.
+    NAME.png: the picture, where there is one.
     """
     name = variant(table, options)
     base = runs_folder() / preset / table.paper / name
@@ -139,15 +139,16 @@ def write(table: Table, preset: str, options: dict, shown: list[Shown]) -> Path:
     if curves:
         write_csv(base.with_name(f"{name}.curves.csv"), CURVES, curves)
     write_json(base.with_name(f"{name}.json"), facts_of(table, preset, options, shown))
-    if has_picture(shown):
+    if has_picture(table, shown):
         draw = table.draw or figures.bars
         draw(table, shown, base.with_name(f"{name}.png"), preset)
     return base.with_name(f"{name}.csv")
 
 
-def has_picture(shown: list[Shown]) -> bool:
-    """Whether there is anything to draw: numbers that no cell made are none."""
-    return any(entry.mean is not None and entry.cells for entry in shown)
+def has_picture(table: Table, shown: list[Shown]) -> bool:
+    """Whether there is anything to draw, and a way to: numbers that no cell made are none."""
+    trained = any(entry.mean is not None and entry.cells for entry in shown)
+    return trained and (table.draw is not None or figures.suits_bars(table, shown))
 
 
 def facts_of(table: Table, preset: str, options: dict, shown: list[Shown]) -> dict:

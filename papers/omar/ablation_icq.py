@@ -52,6 +52,7 @@ TABLE = Table(
     "MA-ICQ's weights and temperatures",
     entries,
     draw=figures.curves,
+    x="update rounds",
     names=NAMES,
 )
 

@@ -40,6 +40,7 @@ TABLE = Table(
     entries,
     unit="raw return",
     draw=draw,
+    x="update rounds",
     options=Options(),
     names=names() | {WHOLE: "spread_1d_2, mean over all evaluations"},
 )

@@ -16,6 +16,7 @@ TABLE = Table(
     "learning curves of Table 3",
     entries,
     draw=figures.curves,
+    x="update rounds",
     options=Options(),
     names=names(),
 )
