@@ -91,3 +91,39 @@ def test_a_picture_says_its_size_and_is_folded_where_it_is_tall():
     low, tall = page.html
     assert f'width="30" height="{TALL}"' in low and low.startswith("<figure")
     assert tall.startswith("<details")
+
+
+def test_a_key_of_several_parts_is_called_by_theirs():
+    table = replace(TABLE, names={"i_bcq": "I-BCQ", "ours": "CAST-BCQ", "ours - x": "gap"})
+    assert table.called("hopper/i_bcq, masked") == "hopper/I-BCQ, masked"
+    assert table.called_row("ours - i_bcq") == "CAST-BCQ - I-BCQ"
+    assert table.called("ours - x") == "gap" and table.called("best of ours") == "best of ours"
+
+
+def test_columns_without_anything_are_left_out():
+    header, rows = section.filled(["row", "published", "ours"], [["a", "-", "1 +- 2"]])
+    assert header == ["row", "ours"] and rows == [["a", "1 ± 2"]]
+
+
+@pytest.mark.parametrize(("points", "says"), [(1, "one point"), (2, "2 points"), (3, "")])
+def test_curves_of_a_point_or_two_are_no_picture(tmp_path, points, says):
+    learned = {"rounds": [*range(points)], "curves": {0: [1.0] * points}}
+    there = stored_in(tmp_path, entry("a", "ours", [1.0], **learned))
+    assert section.no_picture(TABLE, there) == ""
+    assert says in section.no_picture(replace(TABLE, x="updates"), there)
+
+
+def test_above_a_small_preset_that_is_whole_stands_how_much_there_is_of_a_larger_one(
+    tmp_path, monkeypatch
+):
+    whole = stored_in(tmp_path, entry("a", "ours", [1.0]))
+    begun = stored_in(tmp_path, entry("a", "ours", [1.0]), entry("b", "ours"))
+    there_are = {"quick": whole, "standard": begun}
+    shown = []
+    monkeypatch.setattr(section, "full", lambda table, there: there)
+    monkeypatch.setattr(section, "show_preset", lambda page, table, name, *_: shown.append(name))
+    page = Page()
+    edition = replace(edition_of(whole), source=lambda table, preset: there_are.get(preset))
+    section.show_table(page, TABLE, edition)
+    assert shown == ["quick", "standard"]
+    assert "standard: 1 of 2 entries, 1 missing, below" in "".join(page.html)

@@ -26,6 +26,7 @@ from common.running.provenance import ROOT
 
 MANY = 5  # columns of a grid, that are set smaller
 FULL = 0.6  # of a grid's places have a number; else the table is shown as a list
+CURVE = 3  # points of a learning curve that is drawn
 COLORS = 256  # of a picture, its commonest, which makes it half as large
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
 SPREAD = "± the sd (over n, as in the papers' codes) of what n counts"
@@ -73,6 +74,10 @@ def show_table(page: Page, table: Table, edition: Edition) -> None:
         page.paragraph(table.unavailable or "not run yet")
         return
     first, *rest = best_first(results)
+    for preset in rest:
+        if SHOWN_PRESETS.index(preset) > SHOWN_PRESETS.index(first):
+            begun = f"{preset}: {state_of(table, results[preset])}, below"
+            page.paragraph(f"{begun}. Claims are judged there where their numbers are.", "facts")
     show_preset(page, table, first, results[first], edition)
     for preset in rest:
         page.raw(f"<details><summary>The same at preset {preset}</summary>")
@@ -112,18 +117,37 @@ def show_preset(page: Page, table: Table, preset: str, there: Stored, edition: E
     entries = there.entries
     links = [file_of(table, entry, there.folder, edition) for entry in entries]
     title = f"{table.slot} at preset {preset}: {len(entries)} entries"
-    rows = writer.rows_of(table, entries)
+    header, rows = filled(writer.HEADER, writer.rows_of(table, entries))
     grid = grid_of(table, there, f"{label(table)}, {table.unit}, preset {preset}")
     if grid:
         page.raw(grid)
-    undone = there.undone("stale")
-    if undone:
-        page.paragraph(f"No picture: {len(undone)} entries are stale.", "stale")
+    lacking = no_picture(table, there)
+    if lacking:
+        page.paragraph(f"No picture: {lacking}.", "facts")
     else:
         show_picture(page, table, there, preset, edition)
-    page.table(rows, writer.HEADER, title, folded=bool(grid), links=links)
+    pictured = not lacking and writer.has_picture(table, entries)
+    page.table(rows, header, title, folded=bool(grid) or pictured, links=links)
     if table.ours:
         show_aggregates(page, table, there, preset, edition)
+
+
+def filled(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A table without columns in which no row has anything, as people write numbers."""
+    kept = [i for i in range(len(header)) if any(row[i] not in ("", "-") for row in rows)]
+    shown = [[row[i].replace("+-", "±") for i in kept] for row in rows]
+    return [header[i] for i in kept], shown
+
+
+def no_picture(table: Table, there: Stored) -> str:
+    """Why there is no picture of what might be drawn, in words; "" where there may be one."""
+    undone = there.undone("stale")
+    if undone:
+        return f"{len(undone)} entries are stale"
+    points = max((len(entry.rounds) for entry in there.entries if entry.curves), default=CURVE)
+    if table.x and points < CURVE:
+        return f"the curves have {'one point' if points == 1 else f'{points} points'} each"
+    return ""
 
 
 def made_line(table: Table, there: Stored, preset: str, edition: Edition) -> str:
@@ -362,7 +386,8 @@ def show_aggregates(page: Page, table: Table, there: Stored, preset: str, editio
     if len(tasks) < 2 or len(methods) < 2 or "return" in table.unit or not edition.draw:
         return
     by_method = {method: [runs[row, method] for row in tasks] for method in methods}
-    says = f"Performance profiles of {', '.join(methods)} over {len(tasks)} tasks, preset {preset}"
+    names = ", ".join(table.called(method) for method in methods)
+    says = f"Performance profiles of {names} over {len(tasks)} tasks, preset {preset}"
     key = f"{key_of(table, there)}profiles"
     if key not in edition.kept:
         picture = drawn(figures.profiles, table, by_method, preset=preset)

@@ -5,6 +5,7 @@ in `shown.py`, the files that are written in `writer.py`.
 """
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
@@ -19,6 +20,7 @@ from common.running.provenance import ROOT
 
 PUBLISHED = ROOT / "results" / "published"
 REFERENCE = ROOT / "results" / "reference"
+PARTS = re.compile(r"(/|, | - | or |: )")  # between the parts of a key
 
 
 def last_score(results: list[dict]) -> dict[int, float | None]:
@@ -168,11 +170,13 @@ class Table:
         return ", or " in self.unit or self.unit.startswith("as ")
 
     def called(self, key: str) -> str:
-        """A column's name for people."""
-        return self.names.get(key, key)
+        """A column's name for people, or those of its parts."""
+        if key in self.names:
+            return self.names[key]
+        return "".join(self.names.get(part, part) for part in PARTS.split(key))
 
     def called_row(self, key: str) -> str:
-        """A row's name for people."""
+        """A row's name for people, or those of its parts."""
         return self.row_names.get(key, self.called(key))
 
     @property

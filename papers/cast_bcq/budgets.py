@@ -15,7 +15,7 @@ from common.reporting.tables import Entry, Table
 from common.running.cells import Cell
 from papers.cast_bcq.claims import DATA
 from papers.cast_bcq.config import BATTLE_METHODS, MAPS, METHODS, PERTURBED, ROBOTS, Options
-from papers.cast_bcq.experiment import battle_cell, cell
+from papers.cast_bcq.experiment import TITLES, battle_cell, cell
 
 
 def updates(results: list[dict]) -> dict[int, float | None]:
@@ -76,6 +76,7 @@ TABLE = Table(
     decimals=1,
     options=Options(),
     decided=("perturbation", "uncoordinated"),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

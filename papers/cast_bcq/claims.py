@@ -316,6 +316,7 @@ TABLE = Table(
     options=Options(),
     decided=("observation", "perturbation", "uncoordinated"),
     draw=draw,
+    names=TITLES,
 )
 
 

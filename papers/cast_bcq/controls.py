@@ -9,7 +9,7 @@ and "worst" are of the proposals that the method chooses from, perturbed where i
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import CHOOSING, PERTURBED, ROBOTS, Options
-from papers.cast_bcq.experiment import cell, of_seed
+from papers.cast_bcq.experiment import TITLES, cell, of_seed
 
 COLUMNS = {
     "method": "average_score",
@@ -41,6 +41,7 @@ TABLE = Table(
     unit="points of normalised score",
     options=Options(),
     decided=("perturbation",),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

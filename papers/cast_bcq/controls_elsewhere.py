@@ -20,7 +20,7 @@ from papers.cast_bcq.config import (
     VARIANTS,
     Options,
 )
-from papers.cast_bcq.experiment import cell, of_seed
+from papers.cast_bcq.experiment import TITLES, cell, of_seed
 
 OTHER_DATA: dict[str, tuple[str, dict]] = {  # quality, and what is read otherwise
     **{QUALITIES[quality]: (quality, {}) for quality in COORDINATED},
@@ -69,6 +69,7 @@ TABLE = Table(
     unit="points of normalised score, or of return",
     options=Options(),
     decided=("observation", "perturbation", "uncoordinated"),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ beside that of the data's actions; the mean size of BCQ's perturbation, at most 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import METHODS, PERTURBED, ROBOTS, Options
-from papers.cast_bcq.experiment import cell, of_seed
+from papers.cast_bcq.experiment import TITLES, cell, of_seed
 
 COLUMNS = {
     "value": ("value", METHODS),
@@ -43,6 +43,7 @@ TABLE = Table(
     unit="value, or standard deviation of actions",
     decimals=3,
     options=Options(),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

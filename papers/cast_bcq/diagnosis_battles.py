@@ -12,7 +12,7 @@ places. I-BCQ without a threshold is in ablation_battles.py.
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.config import BATTLE_METHODS, MAPS, BattleOptions
-from papers.cast_bcq.experiment import SIMULATOR, battle_cell, of_seed
+from papers.cast_bcq.experiment import SIMULATOR, TITLES, battle_cell, of_seed
 
 OF_DATA = {
     "win rate": "data_win_rate",
@@ -51,6 +51,7 @@ TABLE = Table(
     unit="%, actions, or value",
     decimals=1,
     options=BattleOptions(),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

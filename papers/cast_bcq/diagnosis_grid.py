@@ -12,7 +12,7 @@ from common.reporting import script
 from common.reporting.tables import Entry, Table
 from papers.cast_bcq.ablation_grid import FEWER, READINGS
 from papers.cast_bcq.config import GridOptions
-from papers.cast_bcq.experiment import of_seed
+from papers.cast_bcq.experiment import TITLES, of_seed
 from papers.cast_bcq.grid import METHODS
 
 COLUMNS = {"value": "value", "return-to-go": "return_to_go", "data": "data_return"}
@@ -37,6 +37,7 @@ TABLE = Table(
     decimals=1,
     options=GridOptions(),
     decided=("behaviour", "target_weights"),
+    names=TITLES,
 )
 
 if __name__ == "__main__":

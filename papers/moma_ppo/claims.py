@@ -358,6 +358,7 @@ TABLE = Table(
     decimals=2,
     options=AntOptions(),
     draw=figures.forest,
+    names=NAMES,
 )
 
 

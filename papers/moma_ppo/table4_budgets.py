@@ -15,7 +15,7 @@ from common.reporting import budget, script
 from common.reporting.tables import Entry, Table
 from papers.moma_ppo import table4a, table4b
 from papers.moma_ppo.config import AntOptions, gradient_steps
-from papers.moma_ppo.experiment import model_entries
+from papers.moma_ppo.experiment import NAMES, model_entries
 
 
 def steps(results: list[dict]) -> dict[int, float | None]:
@@ -85,6 +85,7 @@ TABLE = Table(
     unit="as the column says",
     decimals=2,
     options=AntOptions(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ stopped at 70 % of the way. Returns differ little, distributions of actions a lo
 from common.reporting import script
 from common.reporting.tables import Entry, Table
 from envs.particle.data import NOISE
-from papers.omar.config import COLUMNS
+from papers.omar.config import COLUMNS, names
 from papers.omar.experiment import cell
 
 SHAPES = {"": "smooth", "-saturated": "saturated"}
@@ -36,7 +36,13 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("omar", "ablation_data", "how the same teams act in the data", entries)
+TABLE = Table(
+    "omar",
+    "ablation_data",
+    "how the same teams act in the data",
+    entries,
+    names=names(),
+)
 
 if __name__ == "__main__":
     script.main(TABLE)

@@ -3,7 +3,7 @@ navigation, mean over the four data qualities, with MA-CQL as the line to beat."
 
 from common.reporting import figures, script
 from common.reporting.tables import Entry, Table
-from papers.omar.config import QUALITIES, Options
+from papers.omar.config import QUALITIES, Options, names
 from papers.omar.experiment import cell
 
 SWEEPS = {  # Figures 4a to 4d; the defaults are 3, 10, 0 and 2
@@ -38,6 +38,7 @@ TABLE = Table(
     entries,
     draw=figures.panels,
     options=Options(),
+    names=names(),
 )
 
 if __name__ == "__main__":

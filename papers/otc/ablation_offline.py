@@ -12,7 +12,7 @@ from common.reporting import script
 from common.reporting.tables import Entry, Table, mean_of
 from common.running.cells import Layer
 from papers.otc.config import Options
-from papers.otc.experiment import cell
+from papers.otc.experiment import NAMES, cell
 
 PLACES = (("hopper", "medium"), ("halfcheetah", "medium-replay"))
 TIMES = {"a half": 0.5, "all": 1, "twice": 2}
@@ -50,6 +50,7 @@ TABLE = Table(
     entries,
     unit="normalised score of the offline policies",
     options=Options(),
+    names=NAMES,
 )
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from common.reporting.claims import Claim, over
 from common.reporting.tables import Entry, Table, mean_of, paired
 from common.running.cells import Cell
 from papers.otc.config import QUALITIES, ROBOTS, STANDING, Options
-from papers.otc.experiment import MAP, cell, timing_cell
+from papers.otc.experiment import MAP, NAMES, cell, timing_cell
 from papers.otc.figure5 import PANELS
 
 PLACES = tuple(f"{name}/{task}" for name in QUALITIES for task in ROBOTS)
@@ -179,6 +179,7 @@ TABLE = Table(
     unit="points of normalised score",
     options=Options(),
     draw=functools.partial(figures.forest, linear_below=10.0),
+    names=NAMES,
 )
 
 

@@ -4,6 +4,7 @@ from common.reporting import script
 from common.reporting.tables import Entry, Table
 from common.running.cells import merged
 from papers.otc.config import BASES, layers
+from papers.otc.experiment import NAMES
 
 ROWS = {
     "discount": lambda values: values["hyper"]["gamma"],
@@ -39,7 +40,15 @@ def entries(preset: str, options: dict) -> list[Entry]:
     ]
 
 
-TABLE = Table("otc", "table3", "hyperparameters", entries, unit="as named", decimals=2)
+TABLE = Table(
+    "otc",
+    "table3",
+    "hyperparameters",
+    entries,
+    unit="as named",
+    decimals=2,
+    names=NAMES,
+)
 
 if __name__ == "__main__":
     script.main(TABLE)
