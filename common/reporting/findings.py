@@ -10,6 +10,7 @@ from common.reporting.stored import SHOWN_PRESETS
 # Claims from those that hold to those that are contradicted; `alone`: before Holm's correction.
 SPECTRUM = ("holds", "holds alone", "undecided", "contradicted alone", "contradicted")
 FEWEST = 3  # runs behind what the first screen shows, and what is said of several tasks together
+ONE = {"holds": "holds", "contradicted": "is contradicted", "undecided": "is undecided"}
 CLAIM_HEADER = [
     "where",
     "claim",
@@ -62,11 +63,11 @@ def sentence(lines: Iterable[claims.Line]) -> str:
     """
     best = best_lines(lines)
     ours = [line for line in best if line.addition]
-    papers = told([line for line in best if not line.addition], "claims of the paper")
-    return f"{papers} {told(ours, 'additions of ours')}".strip() or "Nothing has been run yet."
+    papers = told([line for line in best if not line.addition], "claim", "of the paper")
+    return f"{papers} {told(ours, 'addition', 'of ours')}".strip() or "Nothing has been run yet."
 
 
-def told(lines: Sequence[claims.Line], noun: str) -> str:
+def told(lines: Sequence[claims.Line], noun: str, whose: str) -> str:
     """The same of some lines; nothing where nothing has been run."""
     tested = [line for line in lines if line.verdict in ("holds", "contradicted", "undecided")]
     if not tested:
@@ -80,8 +81,10 @@ def told(lines: Sequence[claims.Line], noun: str) -> str:
     ]
     at = [f"{sum(line.preset == preset for line in tested)} at {preset}" for preset in presets]
     where = f"preset {presets[0]}" if len(presets) == 1 else f"presets: {', '.join(at)}"
+    if len(tested) == 1:
+        return f"The one {noun} {whose} {ONE[tested[0].verdict]}{leaning(tested)}; {where}."
     return (
-        f"Of {len(tested)} {noun} {hold or 'none'} {'hold' if hold > 1 else 'holds'}, "
+        f"Of {len(tested)} {noun}s {whose} {hold or 'none'} {'hold' if hold > 1 else 'holds'}, "
         f"{wrong or 'none'} {'are' if wrong > 1 else 'is'} contradicted, "
         f"{counts['undecided'] or 'none'} undecided{leaning(tested)}; {where}."
     )
@@ -91,7 +94,7 @@ def leaning(lines: Sequence[claims.Line]) -> str:
     """What undecided claims would be without the correction for the others, in words."""
     alone = [line.alone for line in lines]
     numbers = [
-        f"{alone.count(word)} more would {verb}"
+        f"{f'{alone.count(word)} more' if len(lines) > 1 else 'it'} would {verb}"
         for word, verb in (("holds", "hold"), ("contradicted", "be contradicted"))
         if word in alone
     ]
