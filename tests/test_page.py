@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from common.reporting import catalogue, claims, figures, scores, section
+from common.reporting import catalogue, claims, figures, findings, report, scores, section, stored
 from common.reporting.claims import Claim
 from common.reporting.edition import Edition
 from common.reporting.markup import TALL, Page, inline, size_of
@@ -127,3 +127,35 @@ def test_above_a_small_preset_that_is_whole_stands_how_much_there_is_of_a_larger
     section.show_table(page, TABLE, edition)
     assert shown == ["quick", "standard"]
     assert "standard: 1 of 2 entries, 1 missing, below" in "".join(page.html)
+
+
+def test_a_caption_does_not_scroll_with_its_table_and_is_said_once():
+    page = Page()
+    page.table([["1"]], ["a"], "what it shows")
+    page.table([["1"]], ["a"], "what it shows", folded=True)
+    plain, folded = page.html
+    assert plain.startswith('<p class=caption>what it shows</p><div class="scroll"')
+    assert "caption>" not in folded and "<summary>what it shows</summary>" in folded
+
+
+def test_the_page_needs_no_script_and_has_its_contents_on_a_phone_too():
+    tables = catalogue.find("otc/table2")
+    html, _ = report.build(tables, report.of_the_reference(draw=False))
+    assert "<script" not in html
+    assert html.count('<a href="#otc-table2">Table 2</a>') == 2
+    assert "<nav class=index aria-label=contents><details>" in html
+    assert "#others" not in html and "Other runs" not in html
+
+
+def test_a_single_addition_is_told_in_the_singular():
+    lines = claims.ledger(["cast_bcq"], presets=("quick",), sources=(stored.committed,))
+    tested = [line for line in lines if line.verdict in findings.ONE]
+    line = next(line for line in tested if not line.alone)
+    whose = "of ours"
+    one = line._replace(verdict="undecided")
+    says = "The one addition of ours is undecided"
+    assert findings.told([one], "addition", whose) == f"{says}; preset quick."
+    one = one._replace(alone="holds")
+    alone = f"{says} (tested alone, it would hold); preset quick."
+    assert findings.told([one], "addition", whose) == alone
+    assert findings.told(tested[:2], "claim", "of the paper").startswith("Of 2 claims of the paper")

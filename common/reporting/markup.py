@@ -59,10 +59,12 @@ h2 .up, h3 .up { float: right; font-size: 13px; font-weight: 400; text-decoratio
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .3em 0 0; }
 .scroll { overflow-x: auto; margin: .5rem 0 1rem; } .scroll:focus { outline: 2px solid; }
 table { border-collapse: collapse; font-size: 14px; }
-caption { text-align: left; padding: .3rem 0; color: var(--quiet); }
+.caption { font-size: 14px; margin: .8rem 0 -.2rem; color: var(--quiet); max-width: 62rem; }
 th, td { border: 1px solid var(--line); padding: .25rem .5rem; }
 th, td { text-align: left; vertical-align: top; }
 thead th { background: var(--soft); }
+.scroll :is(th, td):first-child { position: sticky; left: 0; background: var(--page); }
+.scroll thead th:first-child { background: linear-gradient(var(--soft), var(--soft)), var(--page); }
 td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .many { font-size: 12.5px; } .many th, .many td { padding: .2rem .35rem; }
 .grid th[scope=row] { font-weight: 500; }
@@ -82,14 +84,31 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 .grid td.differs { color: inherit; font-weight: 400; }
 figure { margin: .6rem 0; } figcaption { font-size: 14px; padding-bottom: .3rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+.picture { margin: .6rem 0; }
 code { font-size: 90%; overflow-wrap: anywhere; }
 details { margin: .4rem 0; }
 summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 2px solid; }
 @media (max-width: 900px) {
   .frame { display: block; } .side { display: none; } .index { display: block; }
-  .index > ul { columns: 2; padding-left: 1.1rem; font-size: 15px; }
+  .index ul { margin: 0 0 .8rem; padding-left: 1.1rem; columns: 16rem auto; }
+  .index { font-size: 15px; } .index > details > a, .index b { display: block; }
+  .index a { line-height: 1.7; }
   h1 { font-size: 1.5rem; } h2 { margin-top: 2.2rem; }
   h2 .up, h3 .up { float: none; margin-left: .5rem; }
+}
+@media (max-width: 600px) {
+  .scroll :is(th, td):first-child { max-width: 38vw; overflow-wrap: break-word; }
+  .picture { overflow-x: auto; } .picture img { max-width: max(100%, 700px); }
+  .claims, .claims tbody, .claims tr, .claims td { display: block; max-width: none !important; }
+  .claims thead { display: none; }
+  .claims tr { border: 1px solid var(--line); margin: 0 0 .6rem; padding: .3rem .6rem; }
+  .claims td { border: 0; padding: .1rem 0; }
+  .claims td:nth-child(n+3) { display: inline-block; padding-right: 1rem; }
+  .claims td:nth-child(n+3) small { display: inline; margin-left: .4rem; }
+  .claims td:nth-child(n):empty { display: none; }
+  .claims td:nth-child(4)::before { content: "n = "; }
+  .claims td:nth-child(5)::before { content: "p (Holm): "; }
+  .claims td:nth-child(6)::before { content: "made by "; }
 }
 @media print {
   .frame { display: block; } .side, .index, .up { display: none; }
@@ -144,9 +163,7 @@ class Page:
     ) -> None:
         """A table in both; folded in HTML under its caption."""
         table = self.html_table(rows, header, caption, links)
-        if folded:
-            table = fold(caption, table)
-        self.html.append(table)
+        self.html.append(fold(caption, table) if folded else captioned(caption, table))
         self.only_markdown(rows, header)
 
     def only_markdown(self, rows: Sequence[Sequence], header: list[str]) -> None:
@@ -218,11 +235,16 @@ def size_of(source: str) -> tuple[int, int]:
 
 
 def framed(content: str, caption: str, kind: str = "") -> str:
-    """A table of this content, in a frame that scrolls."""
+    """A table of this content, in a frame that scrolls and that a screen reader can name."""
     name = escape.escape(caption, quote=True)
     style = f' class="{kind}"' if kind else ""
-    table = f"<table{style}><caption>{name}</caption>{content}</table>"
+    table = f"<table{style}>{content}</table>"
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">{table}</div>'
+
+
+def captioned(caption: str, html: str) -> str:
+    """A table below its caption, which does not scroll with it."""
+    return f"<p class=caption>{escape.escape(caption)}</p>{html}"
 
 
 def fold(title: str, html: str) -> str:
@@ -282,5 +304,6 @@ def document(title: str, side: str, content: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head><body id=top><div class=frame>"
         f"<nav class=side aria-label=contents>{side}</nav><main>\n"
+        f"<nav class=index aria-label=contents>{fold('Contents', side)}</nav>\n"
         f"{content}\n</main></div></body></html>\n"
     )

@@ -24,7 +24,17 @@ from common.reporting.findings import (
     spectrum,
     strongest,
 )
-from common.reporting.markup import Page, document, fold, framed, link, shares, style_of, text
+from common.reporting.markup import (
+    Page,
+    captioned,
+    document,
+    fold,
+    framed,
+    link,
+    shares,
+    style_of,
+    text,
+)
 from common.reporting.section import (
     anchor,
     best_first,
@@ -109,14 +119,16 @@ def build(chosen: list[Table], edition: Edition | None = None) -> tuple[str, str
         for table in chosen:
             if table.paper == paper:
                 show_table(page, table, edition)
-    others(page, edition)
+    strays = other_rows() if edition.source is not committed else []
+    if strays:
+        others(page, strays)
     states_of(page, chosen, edition)
     ending(page, chosen, edition)
-    html = document(TITLE, contents(chosen), "\n".join(page.html))
+    html = document(TITLE, contents(chosen, bool(strays)), "\n".join(page.html))
     return html, "\n".join(page.markdown) + "\n"
 
 
-def contents(chosen: list[Table]) -> str:
+def contents(chosen: list[Table], with_others: bool) -> str:
     """The list of everything on the page, HTML."""
     groups = ['<a href="#top"><b>Results</b></a><a href="#reading">How to read this</a>']
     for paper in dict.fromkeys(table.paper for table in chosen):
@@ -128,7 +140,8 @@ def contents(chosen: list[Table]) -> str:
         groups.append(f'<a href="#{paper}"><b>{title}</b></a><ul>{listed(links)}</ul>')
         if more:
             groups.append(f"<i>our additions</i><ul>{listed(more)}</ul>")
-    groups.append('<a href="#others"><b>Other runs</b></a>')
+    if with_others:
+        groups.append('<a href="#others"><b>Other runs</b></a>')
     groups.append('<a href="#state"><b>State of every table</b></a><a href="#cost"><b>Cost</b></a>')
     return "".join(groups)
 
@@ -153,9 +166,6 @@ def front(page: Page, chosen: list[Table], lines: list[claims.Line], edition: Ed
     )
     page.raw(f"<p class=facts>Claims of a paper at its best preset: {marks}</p>")
     headline(page, chosen, edition)
-    items = [f'<li><a href="#{paper}">{text(catalogue.title(paper))}</a></li>' for paper in papers]
-    items += ['<li><a href="#state">every table</a></li>', '<li><a href="#cost">cost</a></li>']
-    page.raw(f'<nav class=index aria-label="sections"><ul>{"".join(items)}</ul></nav>')
     page.heading(2, "How to read this", "reading")
     for paragraph in READING:
         page.paragraph(paragraph, "lead")
@@ -199,7 +209,8 @@ def states_of(page: Page, chosen: list[Table], edition: Edition) -> None:
     )
     titles = "".join(f"<th scope=col>{name}</th>" for name in ("script", "shows", *SHOWN_PRESETS))
     content = f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>"
-    page.raw(framed(content, "What has been run, here or committed"))
+    caption = "What has been run, here or committed"
+    page.raw(captioned(caption, framed(content, caption)))
 
 
 def state(table: Table, preset: str, source: Source = stored) -> str:
@@ -240,7 +251,8 @@ def begin_paper(page: Page, paper: str, lines: list[claims.Line], edition: Editi
     title = f"Claims of {name}: {len(claims.of_paper(paper))}"
     page.heading(3, title, f"{paper}-ledger")
     best = best_lines(of_paper)
-    page.raw(claims_table(best, f"{title}, each at the best preset that has been run"))
+    caption = "Each at the best preset that has been run"
+    page.raw(captioned(caption, claims_table(best, caption)))
     rest = [line for line in of_paper if line not in best]
     if rest:
         caption = "The same claims at the other presets"
@@ -273,19 +285,16 @@ def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
     return framed(f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>", caption, "claims")
 
 
-def others(page: Page, edition: Edition) -> None:
+def others(page: Page, rows: list[list]) -> None:
     """Runs of this machine that are no evidence: preset smoke, and other seeds or settings."""
     page.heading(2, "Other runs", "others")
-    rows = other_rows(edition) if edition.source is not committed else []
     what = "Runs at preset smoke, and with seeds or settings of their own (results/runs)"
-    found = f"{len(rows)} entries, which decide nothing above" if rows else "none"
-    page.paragraph(f"{what}: {found}.", "facts")
+    page.paragraph(f"{what}: {len(rows)} entries, which decide nothing above.", "facts")
     header = ["table", "preset", "row", "column", "mean", "n"]
-    if rows:
-        page.table(rows, header, "Numbers of these runs, as their files have them", folded=True)
+    page.table(rows, header, "Numbers of these runs, as their files have them", folded=True)
 
 
-def other_rows(edition: Edition) -> list[list]:
+def other_rows() -> list[list]:
     """Entries of tables that no section above shows."""
     names = {*catalogue.scripts()}
     rows = []

@@ -17,7 +17,7 @@ import numpy as np
 from common.reporting import claims, figures, planning, scores, writer
 from common.reporting.edition import Edition
 from common.reporting.findings import FEWEST
-from common.reporting.markup import Page, framed, inline, link, text
+from common.reporting.markup import Page, captioned, framed, inline, link, text
 from common.reporting.shown import Shown
 from common.reporting.stored import HERE, SHOWN_PRESETS, Stored, state_of
 from common.reporting.tables import PUBLISHED, Table
@@ -29,7 +29,10 @@ FULL = 0.6  # of a grid's places have a number; else the table is shown as a lis
 CURVE = 3  # points of a learning curve that is drawn
 COLORS = 256  # of a picture, its commonest, which makes it half as large
 IMPROVEMENT = ["over", "probability", "95 % interval", "tasks"]
-SPREAD = "± the sd (over n, as in the papers' codes) of what n counts"
+SPREAD = (
+    "± the standard deviation over runs, or over data sets where several runs share one (dividing "
+    "by n, as the papers' codes do)"
+)
 LEGEND = (
     f"Ours above published, {SPREAD}. Green and ≈: consistent with the published number; "
     "red and ≠: differs beyond chance; yellow and ?: too few runs or too wide an interval to tell."
@@ -218,7 +221,7 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
         column_name, row_name = row_name, column_name
     head = "".join(f"<th scope=col>{text(column_name(column))}</th>" for column in columns)
     body = "".join(
-        f"<tr><th scope=row>{text(row_name(row))}</th>"
+        f"<tr><th scope=row>{text(row_name(row)).replace('/', '/<wbr>')}</th>"
         + "".join(place(row, column) for column in columns)
         + "</tr>"
         for row in rows
@@ -227,7 +230,8 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
     if table.times:
         legend = f". Ours above those of the authors' machine, {SPREAD}."
     content = f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
-    return framed(content, caption + legend, "grid" if len(columns) < MANY else "grid many")
+    table_of = framed(content, caption, "grid" if len(columns) < MANY else "grid many")
+    return captioned(caption + legend, table_of)
 
 
 def grid_cell(table: Table, entry: Shown, compared_to: scores.Comparison | None) -> str:
