@@ -80,7 +80,7 @@ def show_table(page: Page, table: Table, edition: Edition) -> None:
     for preset in rest:
         if SHOWN_PRESETS.index(preset) > SHOWN_PRESETS.index(first):
             begun = f"{preset}: {state_of(table, results[preset])}, below"
-            page.paragraph(f"{begun}. Claims are judged there where their numbers are.", "facts")
+            page.paragraph(f"{begun}. Claims whose numbers it has are judged there.", "facts")
     show_preset(page, table, first, results[first], edition)
     for preset in rest:
         page.raw(f"<details><summary>The same at preset {preset}</summary>")
@@ -230,8 +230,8 @@ def grid_of(table: Table, there: Stored, caption: str) -> str:
     if table.times:
         legend = f". Ours above those of the authors' machine, {SPREAD}."
     content = f"<thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody>"
-    table_of = framed(content, caption, "grid" if len(columns) < MANY else "grid many")
-    return captioned(caption + legend, table_of)
+    frame = framed(content, caption, "grid" if len(columns) < MANY else "grid many")
+    return captioned(caption + legend, frame)
 
 
 def grid_cell(table: Table, entry: Shown, compared_to: scores.Comparison | None) -> str:
@@ -371,7 +371,7 @@ def show_aggregates(page: Page, table: Table, there: Stored, preset: str, editio
     }
     doubts = claims.unmet_premises(table.paper, table.name, preset, edition.source)
     if any(len(sample) < FEWEST for sample in runs.values()):
-        doubts.insert(0, f"fewer than {FEWEST} runs of a method on a task")
+        doubts = [f"fewer than {FEWEST} runs of a method on a task", *doubts]
     if doubts:
         page.paragraph(f"Nothing is said of all tasks together: {'; '.join(doubts)}.", "facts")
         return
