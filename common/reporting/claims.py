@@ -30,7 +30,7 @@ VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 WITHOUT = {  # what is said of a premise or a control, by its verdict
     "contradicted": "not so here",
     "undecided": "not shown here",
-    "not run": "not run",
+    "not run": "without results",  # or with stale ones
 }
 Pairs = tuple[tuple[Name, Name | None], ...]
 SeedsByEntry = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
