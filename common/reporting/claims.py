@@ -79,6 +79,8 @@ class Claim:
         unit: of the numbers, where it is not the table's (the first of several).
         addition: not the paper's sentence but a question of ours; a family of its own, so that what
             we ask more costs the paper's claims no power.
+        main: one of the few that the paper is about: its method against the others on its main
+            tables. Shown first.
     """
 
     where: str
@@ -95,6 +97,7 @@ class Claim:
     control: "Claim | None" = None
     unit: str = ""
     addition: bool = False
+    main: bool = False
 
     def __post_init__(self):
         bounds = [bound for bound in (self.above, self.below, self.within) if bound is not None]

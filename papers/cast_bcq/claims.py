@@ -446,13 +446,15 @@ CLAIMS = [
         addition=True,
     ),
     *beats("", SEEING, BASELINES, controlled=True),
-    *beats(", one run", SEEING, BASELINES, controlled=True),  # the text's single training
+    # The text's single training
+    *beats(", one run", SEEING, BASELINES, controlled=True, main=True),
     Claim(
         "4.1, Table 2",
         "on uncoordinated data of two trainings CAST-BCQ is best on every robot",
         "table2",
         **over("ours", BASELINES, ROBOT_ROWS),
         each=True,
+        main=True,
     ),
     *beats(", own observations", ", both with own observations", DECENTRALISED, addition=True),
     *beats(", archive", " as the authors' archive let them observe", DECENTRALISED, addition=True),
@@ -636,6 +638,7 @@ CLAIMS = [
         on(BEST, "battles", MAPS),
         above=0,
         at_least=3,
+        main=True,
     ),
     Claim(
         "4.2, Table 1",

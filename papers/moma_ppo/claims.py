@@ -448,6 +448,7 @@ CLAIMS = [
         scores_of("moma_ppo", SETTINGS),
         above=0.9,
         each=True,
+        main=True,
     ),
     Claim(
         "6.1, Table 3",
@@ -506,6 +507,7 @@ CLAIMS = [
         "table4a",
         tuple(((row, "moma_ppo"), None) for row in VIEWS),
         above=0.9,
+        main=True,
     ),
     Claim(
         "Table 4a, caption",
@@ -604,6 +606,7 @@ CLAIMS = [
         above=0,
         each=True,
         premise=walks("fo", "ibc"),
+        main=True,
     ),
     Claim(
         "6.2, Table 4b",
@@ -613,6 +616,7 @@ CLAIMS = [
         above=WALK,
         premise=walks("fo", "ibc"),
         unit="m",
+        main=True,
     ),
     Claim(
         "6.2, Table 4b",
