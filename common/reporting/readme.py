@@ -318,7 +318,19 @@ def review_block(paper: str) -> str:
         "data",
         "verdict",
     ]
-    return f"**Results.** {findings.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
+    said = f"**Results.** {findings.sentence(ledger_of(paper))}{hours(paper)}"
+    return f"{said}\n\n{markdown(rows, header)}"
+
+
+def hours(paper: str) -> str:
+    """What the committed cells of a paper took on one core, in words."""
+    took = []
+    for preset in SHOWN_PRESETS:
+        cells = (REFERENCE / preset / paper / "cells").glob("*.json")
+        seconds = sum(json.loads(path.read_text())["seconds"] for path in cells)
+        if seconds:
+            took.append(f"{planning.duration(seconds)} at {preset}")
+    return f" Committed cells took {', '.join(took)} of one core." if took else ""
 
 
 def measured(line: claims.Line) -> str:
