@@ -41,6 +41,7 @@ from papers.cast_bcq.yardsticks import WAYS
 Seeds = dict[int, float | None]
 OneCell = Callable[..., Cell]  # see `cells_of`
 OF_DATA = "% of the data's score"
+OF_BATTLES = "points of win rate"
 SHARE = f"uncoordinated, {OF_DATA}"
 BEST = "ours - best of the others"
 BASELINES = tuple(method for method in METHODS if method != "ours")
@@ -628,6 +629,7 @@ CLAIMS = [
             "4.2, Table 1, Figure 5",
             f"in battles CAST-BCQ beats {TITLES[method]}",
             on(f"ours - {method}", "battles", MAPS),
+            unit=OF_BATTLES,
             above=0,
         )
         for method in LOCAL
@@ -636,6 +638,7 @@ CLAIMS = [
         "4.2, Table 1",
         "CAST-BCQ is best on most of the four maps",
         on(BEST, "battles", MAPS),
+        unit=OF_BATTLES,
         above=0,
         at_least=3,
         main=True,
@@ -692,6 +695,7 @@ CLAIMS = [
             "4.2, Figure 5",
             f"in battles {TITLES[method]} beats behaviour cloning",
             on(f"{method} - bc", "battles", MAPS),
+            unit=OF_BATTLES,
             above=0,
             addition=True,
         )
