@@ -2,10 +2,12 @@
 
     .venv/bin/python -m examples.own_data FOLDER [smoke|quick|standard|paper]
 
-FOLDER gets the file and must be there; imported data lie in `OMZ_DATA`. Here random play stands for
-what was collected; scores are relative to D4RL's constants.
+FOLDER gets the file and must be there. Here random play stands for what was collected, so FOLDER
+gets what is imported and the results, too, instead of `OMZ_DATA` and `OMZ_RESULTS`: D4RL's own data
+would have the same name. Scores are relative to D4RL's constants.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +40,8 @@ ROWS = ("observations", "actions", "rewards", "next_observations", "terminals", 
 
 
 def main(folder: str, preset: str = "quick", *, steps: int = 20_000) -> None:
+    os.environ["OMZ_DATA"] = str(Path(folder, "data"))
+    os.environ["OMZ_RESULTS"] = str(Path(folder, "results"))
     with h5py.File(Path(folder) / "hopper_medium-v2.hdf5", "w") as file:
         for name, values in collected(steps).items():
             file[name] = values

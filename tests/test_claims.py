@@ -436,7 +436,7 @@ def test_a_control_that_does_not_hold_is_said_beside_a_claim_that_does():
     assert (missing.word, missing.p) == (there.word, there.p)
     assert missing.caveat == "control not shown here: a > 0 without c"
     assert outcome((-1.0, -1.1, -1.2)).caveat == "control not so here: a > 0 without c"
-    assert outcome(()).caveat == "control not run: a > 0 without c"
+    assert outcome(()).caveat == "control without results: a > 0 without c"
     open_claim = outcome((-1.0, 1.0, 2.0), of_a=(-1.0, 1.0, 2.0))
     assert (open_claim.word, open_claim.caveat) == ("undecided", "")
 

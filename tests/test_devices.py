@@ -15,7 +15,7 @@ from common.running.program import Training
 from papers.moma_ppo import ensemble
 from tests.elsewhere import DEVICE, brought_back, machine
 
-# What drawing waits for, and cannot be changed before OMAR's campaign at standard is done
+# What drawing waits for; it is code of every committed result, and left as it is for that
 PHILOX = {
     "common/learning/philox.py: Streams.integers: numbers are sent over, and waited for",
     "common/learning/philox.py: Streams.distinct: numbers are sent over, and waited for",

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import urllib.parse
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,8 +120,19 @@ def test_paragraphs_have_at_most_five_lines(page):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        if not target.startswith("http"):
-            assert (page.parent / target.split("#")[0]).exists(), target
+        if target.startswith("http"):
+            continue
+        path, _, heading = target.partition("#")
+        there = page.parent / path if path else page
+        assert there.exists(), target
+        if heading and there.suffix == ".md":
+            assert heading in headings(there), target
+
+
+def headings(page: Path) -> set[str]:
+    """A page's anchors, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_a_paper_readme_is_one_screen_of_text():

@@ -7,17 +7,19 @@ are quiet.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from common.reporting import scores
+from common.reporting.tables import Entry
 from common.running.cells import Cell
 
 LEAST_POINTS = 4  # of a curve that has quarters
 CHANCE = 0.05
 
 Scale = Callable[[dict], float]  # of a result: what a unit of its curves is worth
+Gain = Callable[[list[dict]], dict[int, float | None]]  # of results: a number, by its index
 
 
 def core_seconds(results: list[dict]) -> dict[int, float | None]:
@@ -58,11 +60,11 @@ def gain_of(curve: list[float | None]) -> float | None:
     return float(np.mean(last[quarter:]) - np.mean(last[:quarter]))
 
 
-def no_quarters(cells: Iterable[Cell]) -> str | None:
-    """Why curves of some cells have no gains, where one has too few evaluations."""
+def of_curves(row: str, column: str, cells: tuple[Cell, ...], gain: Gain) -> Entry:
+    """How far the curves of a row rose; those of few points have no quarters."""
     if min(cell.config["evaluations"] for cell in cells) < LEAST_POINTS:
-        return f"fewer than {LEAST_POINTS} evaluations"
-    return None
+        return Entry(row, column, (), missing=f"fewer than {LEAST_POINTS} evaluations")
+    return Entry(row, column, cells, gain)
 
 
 def mean_gain(results: list[dict], scale: Scale = as_stored) -> dict[int, float | None]:

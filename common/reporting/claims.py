@@ -30,7 +30,7 @@ VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 WITHOUT = {  # what is said of a premise or a control, by its verdict
     "contradicted": "not so here",
     "undecided": "not shown here",
-    "not run": "not run",
+    "not run": "without results",  # or with stale ones
 }
 Pairs = tuple[tuple[Name, Name | None], ...]
 SeedsByEntry = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
@@ -79,6 +79,8 @@ class Claim:
         unit: of the numbers, where it is not the table's (the first of several).
         addition: not the paper's sentence but a question of ours; a family of its own, so that what
             we ask more costs the paper's claims no power.
+        main: one of the few that the paper is about: its method against the others on its main
+            tables. Shown first.
     """
 
     where: str
@@ -95,6 +97,7 @@ class Claim:
     control: "Claim | None" = None
     unit: str = ""
     addition: bool = False
+    main: bool = False
 
     def __post_init__(self):
         bounds = [bound for bound in (self.above, self.below, self.within) if bound is not None]

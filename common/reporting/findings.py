@@ -37,6 +37,18 @@ def best_lines(lines: Iterable[claims.Line]) -> list[claims.Line]:
     return [*best.values()]
 
 
+def main_lines(lines: Iterable[claims.Line]) -> list[claims.Line]:
+    """Of the best lines those of the papers' main claims."""
+    best = best_lines(lines)
+    main = {
+        (paper, claim.place, claim.says)
+        for paper in {line.paper for line in best}
+        for claim in claims.of_paper(paper)
+        if claim.main
+    }
+    return [line for line in best if (line.paper, line.where, line.claim) in main]
+
+
 def rank(line: claims.Line, order: dict[str, int]) -> tuple[bool, int]:
     """Sorts lines of one claim: those that were run first, the largest preset first."""
     return line.verdict in ("not run", "stale"), order[line.preset]

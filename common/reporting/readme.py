@@ -200,22 +200,14 @@ def state_block(_: str) -> str:
 
 
 def reproduced_block(_: str) -> str:
-    """Of every paper the claims that hold and those that are contradicted, in their own words, each
-    at the largest preset at which it was run.
-    """
-    items = []
+    """The papers' main claims, each at the largest preset at which it was run."""
+    rows = []
     for paper in catalogue.papers():
-        lines = [line for line in findings.best_lines(ledger_of(paper)) if not line.addition]
-        items.append(f"- **{catalogue.title(paper)}**: {tally(lines)}.")
-        for word, says in (("holds", "Holds"), ("contradicted", "Contradicted")):
-            decided = [line for line in lines if line.verdict == word]
-            for preset in reversed(presets_of(decided)):
-                there = at(decided, preset)
-                claims_there = [
-                    f"{line.claim} ({line.caveat})" if line.caveat else line.claim for line in there
-                ]
-                items.append(f"  - {says} at {preset}: {'; '.join(claims_there)}.")
-    return "\n".join(items)
+        for line in findings.main_lines(ledger_of(paper)):
+            numbers = f"{line.interval} {line.unit}, n = {line.n}" if line.interval else NOTHING
+            verdict = f"{line.verdict}: {line.caveat}" if line.caveat else line.verdict
+            rows.append([catalogue.title(paper), line.claim, verdict, line.preset, numbers])
+    return markdown(rows, ["paper", "main claim", "verdict", "preset", "mean [95 %]"])
 
 
 def totals_block(_: str) -> str:
@@ -326,7 +318,19 @@ def review_block(paper: str) -> str:
         "data",
         "verdict",
     ]
-    return f"**Results.** {findings.sentence(ledger_of(paper))}\n\n{markdown(rows, header)}"
+    said = f"**Results.** {findings.sentence(ledger_of(paper))}{hours(paper)}"
+    return f"{said}\n\n{markdown(rows, header)}"
+
+
+def hours(paper: str) -> str:
+    """What the committed cells of a paper took on one core, in words."""
+    took = []
+    for preset in SHOWN_PRESETS:
+        cells = (REFERENCE / preset / paper / "cells").glob("*.json")
+        seconds = sum(json.loads(path.read_text())["seconds"] for path in cells)
+        if seconds:
+            took.append(f"{planning.duration(seconds)} at {preset}")
+    return f" Committed cells took {', '.join(took)} of one core." if took else ""
 
 
 def measured(line: claims.Line) -> str:

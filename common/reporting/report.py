@@ -20,6 +20,7 @@ from common.reporting.findings import (
     best_lines,
     claim_rows,
     evidence,
+    main_lines,
     sentence,
     spectrum,
     strongest,
@@ -57,7 +58,10 @@ TITLE = "offline-marl-zoo: reproduced beside published"
 WORDS = {*claims.VERDICTS, "differs", "too few runs", "not significant after correction"}
 INTRODUCTION = (
     "Four papers on offline multi-agent reinforcement learning, run again from one checkout. Every "
-    "number of ours was computed from files that runs wrote; the published ones are the papers'."
+    "number of ours was computed from files that runs wrote; the published ones are the papers'. "
+    "Data, the policies behind them, prey and the battles' simulator are our own, at the papers' "
+    "level where that is known. Numbers on data of another level differ for that alone, so what a "
+    "paper claims is tested as differences between methods on the same data."
 )
 READING = (
     "Preset quick is a small budget (minutes on two CPU cores), standard the smallest protocol "
@@ -223,20 +227,26 @@ def state(table: Table, preset: str, source: Source = stored) -> str:
 
 
 def card(page: Page, paper: str, lines: list[claims.Line]) -> None:
-    """What reproduced of a paper, with the strongest evidence on either side."""
+    """What reproduced of a paper: its main claims, and the strongest evidence against it."""
     best = best_lines(lines)
     own = [line for line in best if not line.addition]
     says = sentence(best)
     parts = [f'<h3><a href="#{paper}">{text(catalogue.title(paper))}</a></h3>']
     parts += [shares(spectrum(own)), f"<p>{text(says)}</p>"]
     page.markdown.append(f"{catalogue.title(paper)}: {says}\n")
-    for verdict, title in (("holds", "Clearest"), ("contradicted", "Against the paper")):
-        line = strongest(own, verdict)
-        if line:
-            where = f"{text(line.claim)} <small>({text(line.where)})</small>"
-            numbers = f"<small>{text(evidence(line))}</small>"
-            parts.append(f"<p><b class={verdict}>{title}:</b> {where}<br>{numbers}</p>")
+    main = main_lines(lines)
+    parts += [told_of(line, line.verdict) for line in main]
+    against = strongest(own, "contradicted")
+    if against and against not in main:
+        parts.append(told_of(against, "clearest against the paper"))
     page.raw(f"<article class=card>{''.join(parts)}</article>")
+
+
+def told_of(line: claims.Line, title: str) -> str:
+    """A claim with its evidence, HTML."""
+    where = f"{text(line.claim)} <small>({text(line.where)})</small>"
+    style = f'class="{style_of(line.verdict)}"'
+    return f"<p><b {style}>{title}:</b> {where}<br><small>{text(evidence(line))}</small></p>"
 
 
 def begin_paper(page: Page, paper: str, lines: list[claims.Line], edition: Edition) -> None:

@@ -13,8 +13,7 @@ import functools
 from common.reporting import budget, script
 from common.reporting.tables import Entry, Table
 from common.running.cells import Cell
-from papers.cast_bcq.claims import DATA
-from papers.cast_bcq.config import BATTLE_METHODS, MAPS, METHODS, PERTURBED, ROBOTS, Options
+from papers.cast_bcq.config import BATTLE_METHODS, DATA, MAPS, METHODS, PERTURBED, ROBOTS, Options
 from papers.cast_bcq.experiment import TITLES, battle_cell, cell
 
 
@@ -61,9 +60,9 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 def shown(row: str, column: str, cells: list[Cell]) -> Entry:
-    """A number of a row; curves of few points have no quarters."""
-    if column in OF_CURVES and (why := budget.no_quarters(cells)):
-        return Entry(row, column, (), missing=why)
+    """A number of a row."""
+    if column in OF_CURVES:
+        return budget.of_curves(row, column, tuple(cells), OF_CURVES[column])
     return Entry(row, column, tuple(cells), COLUMNS[column])
 
 

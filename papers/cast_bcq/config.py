@@ -21,6 +21,11 @@ ROBOTS = {
 QUALITIES = {"uncoordinated": "medium-expert", "medium": "medium-medium", "expert": "expert-expert"}
 COORDINATED = ("medium", "expert")
 ONE_RUN = {"uncoordinated": "snapshots"}  # uncoordinated data of one training
+DATA: dict[str, tuple[str, dict]] = {  # quality, and what is read otherwise
+    "uncoordinated": ("uncoordinated", {}),
+    "uncoordinated, one run": ("uncoordinated", ONE_RUN),
+    **{quality: (quality, {}) for quality in COORDINATED},
+}
 METHODS: dict[str, tuple[str, type]] = {  # on the robots
     "bcq": ("papers.cast_bcq.proposing:ProposingBCQ", BCQConfig),
     "i_bcq": ("papers.cast_bcq.proposing:ProposingBCQ", BCQConfig),

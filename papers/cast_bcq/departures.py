@@ -87,7 +87,8 @@ DEPARTURES = [
         "",
         "medium and expert of two runs, by turns: Hopper's third agent plays the first run again. "
         "Mixed teams of one run play nearly as well as its medium one, so nothing miscoordinates "
-        "(envs/mujoco/policies/*/card.json)",
+        "(envs/mujoco/policies/*/card.json). At standard one run's have twice the updates, see "
+        "Budget",
         option="uncoordinated=snapshots",
         effect=Effect(
             "ablation_data",
@@ -223,8 +224,9 @@ DEPARTURES = [
         "perturbation of the baselines' proposals",
         "in the background of BCQ",
         "",
-        "BCQ's 0.05; it ends near its bound, and is wider than what proposals differ by. An arm "
-        "without it stands beside every baseline (controls.py)",
+        "BCQ's 0.05; it ends near its bound, which is wider than what proposals differ by on "
+        "Hopper and on data of one training (diagnosis.py). An arm without it stands beside every "
+        "baseline (controls.py)",
         option="perturbation=0",
         effect=without_perturbation(),
     ),
@@ -456,8 +458,8 @@ DEPARTURES = [
             "200,000 rows, minibatches of 128, networks of 64, 8,000 updates (16,000 on experts' "
             "data and on one training's, where curves still gained), learning rate 2e-3, 20 "
             "proposals in acting and 5 in targets, ten seeds (five on coordinated data and for "
-            "readings), five of ten evaluations of ten episodes: the smallest budget at which "
-            "critics have the horizon and curves are flat (see Budget, budgets.py)"
+            "readings), five of ten evaluations of ten episodes. On the longer-trained data curves "
+            "still rise at 16,000 (see Budget, budgets.py)"
         ),
         option="PRESETS",
     ),

@@ -1,4 +1,4 @@
-"""What critics and generators have learned of the uncoordinated data, at the last evaluation.
+"""What critics and generators have learned of the data, at the last evaluation.
 
 Not in the paper. Columns: the mean value of the data's actions ("value") beside the discounted
 return-to-go of the same rows, which are at least 300 steps away from a cut by the clock or end in a
@@ -8,7 +8,7 @@ beside that of the data's actions; the mean size of BCQ's perturbation, at most 
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.config import METHODS, PERTURBED, ROBOTS, Options
+from papers.cast_bcq.config import DATA, METHODS, PERTURBED, ROBOTS, Options
 from papers.cast_bcq.experiment import TITLES, cell, of_seed
 
 COLUMNS = {
@@ -23,11 +23,12 @@ COLUMNS = {
 def entries(preset: str, options: dict) -> list[Entry]:
     return [
         Entry(
-            f"{robot}/{method}",
+            f"{name}/{robot}/{method}",
             column,
-            (cell(preset, task, "uncoordinated", method, options),),
+            (cell(preset, task, quality, method, options | change),),
             of_seed(key),
         )
+        for name, (quality, change) in DATA.items()
         for task, robot in ROBOTS.items()
         for method in METHODS
         for column, (key, methods) in COLUMNS.items()
@@ -43,6 +44,7 @@ TABLE = Table(
     unit="value, or standard deviation of actions",
     decimals=3,
     options=Options(),
+    decided=("uncoordinated",),
     names=TITLES,
 )
 

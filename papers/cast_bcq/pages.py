@@ -2,10 +2,9 @@
 results, from cards of policies, or from the simulator's calibration.
 """
 
-from collections.abc import Callable
 from statistics import fmean
 
-from common.reporting import catalogue
+from common.reporting import catalogue, planning
 from common.reporting.readme import markdown
 from common.reporting.scores import Name
 from common.reporting.stored import Stored, best_whole
@@ -25,7 +24,12 @@ from papers.cast_bcq.controls import COLUMNS
 from papers.cast_bcq.experiment import TITLES
 
 Means = dict[Name, float]
+KNOWN = ("value of the data's return-to-go", "spread of proposals to actions'")
 PLAYED = ("plays", "random proposal", "worst", "cloning", "plays without perturbation")
+ELSEWHERE = {  # as `diagnosis.py` calls data, and as `controls_elsewhere.py`
+    "uncoordinated, one run": "one run",
+    **{quality: QUALITIES[quality] for quality in COORDINATED},
+}
 CALIBRATION = ROOT / "results" / "smac_calibration.csv"
 
 
@@ -34,15 +38,24 @@ def means_of(there: Stored) -> Means:
     return {entry.name: entry.mean for entry in there.entries if entry.mean is not None}
 
 
-def points_of(method: str, row: str, bare: str, value: Callable[[str, str], float]) -> list[str]:
-    """What a method that chooses plays, under `PLAYED`.
+def known_of(known: Means, row: str, method: str) -> tuple[str, str]:
+    """Under `KNOWN`, of a row of `diagnosis.py` or of several."""
+    share = 100 * known[row, "value"] / known[row, "return-to-go"]
+    if method not in CHOOSING:
+        return f"{share:.0f} %", "-"
+    return f"{share:.0f} %", f"{known[row, 'proposals'] / known[row, 'actions']:.2f}"
+
+
+def played_of(played: Means, row: str, bare: str, method: str) -> list[str]:
+    """Under `PLAYED`.
 
     Args:
         row, bare: of a table of controls, with the method's perturbation and without.
-        value: of a row and a column.
     """
-    plain = f"{value(bare, 'method'):.1f}" if method in PERTURBED else "-"
-    return [*(f"{value(row, way):.1f}" for way in COLUMNS), plain]
+    if method not in CHOOSING:
+        return ["-"] * len(PLAYED)
+    plain = f"{played[bare, 'method']:.1f}" if method in PERTURBED else "-"
+    return [*(f"{played[row, way]:.1f}" for way in COLUMNS), plain]
 
 
 def robots_block(_: str) -> str:
@@ -55,46 +68,37 @@ def robots_block(_: str) -> str:
     for robot in ROBOTS.values():
         for method in METHODS:
             row = f"{robot}/{method}"
-            share = 100 * known[row, "value"] / known[row, "return-to-go"]
-            cells = ["-"] * 6
-            if method in CHOOSING:
-                spread = known[row, "proposals"] / known[row, "actions"]
-                bare = f"{row}, no perturbation"
-                points = points_of(method, row, bare, lambda *name: played[name])
-                cells = [f"{spread:.2f}", *points]
-            rows.append([robot, TITLES[method], f"{share:.0f} %", *cells])
-    header = [
-        "robot",
-        "method",
-        "value of the data's return-to-go",
-        "spread of proposals to actions'",
-        *PLAYED,
-    ]
-    return f"Preset {preset}; points between a random and an expert's return.\n\n" + markdown(
-        rows, header
-    )
+            learned = known_of(known, f"uncoordinated/{row}", method)
+            points = played_of(played, row, f"{row}, no perturbation", method)
+            rows.append([robot, TITLES[method], *learned, *points])
+    header = ["robot", "method", *KNOWN, *PLAYED]
+    said = "points between a random and an expert's return"
+    return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)
+
+
+def over_robots(means: Means) -> Means:
+    """Means of the rows that differ in their robot alone, without its name."""
+    found: dict[Name, list[float]] = {}
+    for (row, column), value in means.items():
+        rest = "/".join(part for part in row.split("/") if part not in ROBOTS.values())
+        found.setdefault((rest, column), []).append(value)
+    return {name: fmean(values) for name, values in found.items()}
 
 
 def elsewhere_block(_: str) -> str:
-    """Of the other data and every method what choosing does, on the mean of the robots."""
-    preset, tables = best_whole("cast_bcq/controls_elsewhere")
+    """Of the other data and every method the same, on the mean of the robots."""
+    preset, tables = best_whole("cast_bcq/diagnosis", "cast_bcq/controls_elsewhere")
     if not tables:
-        return "Not run (`controls_elsewhere.py`)."
-    played = means_of(tables[0])
-
-    def mean(row: str, way: str) -> float:
-        return fmean(played[f"{robot}/{row}", way] for robot in ROBOTS.values())
-
+        return "Not run (`diagnosis.py`, `controls_elsewhere.py`)."
+    known, played = (over_robots(means_of(there)) for there in tables)
     rows = []
-    for name, data in {
-        "one run": "uncoordinated, one training",
-        **{QUALITIES[quality]: QUALITIES[quality] for quality in COORDINATED},
-    }.items():
-        for method in CHOOSING:
+    for data, name in ELSEWHERE.items():
+        for method in METHODS:
+            learned = known_of(known, f"{data}/{method}", method)
             bare = f"{name}, no perturbation/{method}"
-            points = points_of(method, f"{name}/{method}", bare, mean)
-            rows.append([data, TITLES[method], *points])
-    header = ["data", "method", *PLAYED]
+            points = played_of(played, f"{name}/{method}", bare, method)
+            rows.append([data, TITLES[method], *learned, *points])
+    header = ["data", "method", *KNOWN, *PLAYED]
     said = "points between a random and an expert's return, mean of the robots"
     return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)
 
@@ -175,6 +179,7 @@ def budgets_block(_: str) -> str:
     rows = []
     for data in dict.fromkeys(row.partition("/")[0] for row, _ in known):
         arms = [row for row, column in known if column == "updates" and row.startswith(f"{data}/")]
+        seconds = [known[arm, "core-seconds a seed"] for arm in arms]
         spans = ["-", "-", "-"]
         if (arms[0], "surely gained") in known:
             gains = [known[arm, "gain of the last quarter"] for arm in arms]
@@ -183,18 +188,44 @@ def budgets_block(_: str) -> str:
             method, comma, change = most.partition("/")[2].partition(",")
             spans = [
                 f"{fmean(gains):.1f}",
-                f"{min(gains):.1f} to {max(gains):.1f}",
+                span(gains),
                 f"{sure[most]:.1f} ({TITLES[method]}{comma}{change})",
             ]
-        rows.append([data, f"{known[arms[0], 'updates']:.0f}", *spans])
-    header = ["data", "updates", "gain of the last quarter", "of methods and arms", "most surely"]
+        rows.append([data, f"{known[arms[0], 'updates']:.0f}", span(seconds), *spans])
+    header = [
+        "data",
+        "updates",
+        "core-seconds a seed",
+        "gain of the last quarter",
+        "of methods and arms",
+        "most surely",
+    ]
     said = "points of normalised score, in battles of win rate"
     return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)
+
+
+def span(values: list[float]) -> str:
+    """From the least to the largest."""
+    return f"{min(values):.1f} to {max(values):.1f}"
+
+
+def scale_block(_: str) -> str:
+    """What Table 2 takes at preset paper, by what else was read."""
+    table = catalogue.table("cast_bcq/table2")
+    rows = []
+    options: dict = {}
+    for added in ({}, {"vae_hidden": 256}, {"batch_size": 100}, {"others": "data"}):
+        options |= added
+        said = " ".join(f"{name}={value}" for name, value in options.items())
+        seconds = planning.seconds_of(planning.cells_of([table], "paper", options))
+        rows.append([f"`with paper {said}`" if said else "`with paper`", f"{seconds / 86400:.1f}"])
+    return markdown(rows, ["Table 2", "days of one core, by `--list`"])
 
 
 BLOCKS = {
     "robots": robots_block,
     "elsewhere": elsewhere_block,
     "budgets": budgets_block,
+    "scale": scale_block,
     "battles": battles_block,
 }

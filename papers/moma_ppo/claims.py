@@ -406,15 +406,16 @@ def scores_of(method: str, settings) -> tuple:
 
 def walks(view: str, *methods: str) -> Claim:
     """Premise of claims on the ant: one that stands still scores 0.31, more than one that tries and
-    falls. Of two methods that are compared one has to walk.
+    falls. Of two methods that are compared one has to walk, on some data: nobody learns to on
+    random play.
     """
     who = " or ".join(NAMES[method] for method in methods)
-    says = f"the ant of {who} walks ({WALK:g} m or more, {view.upper()}, mean of data sets)"
-    if len(methods) == 1:
-        return Claim("", says, "claims", distances(view, methods[0]), above=WALK)
-    column = " or ".join(methods)
-    pairs = tuple(((f"ant-{quality}, {view}, farther walk", column), None) for quality in COMMON)
-    return Claim("", says, "claims", pairs, above=WALK)
+    says = f"the ant of {who} walks ({WALK:g} m or more, {view.upper()}, on one data set or more)"
+    pairs = distances(view, methods[0])
+    if len(methods) > 1:
+        column = " or ".join(methods)
+        pairs = tuple(((f"ant-{data}, {view}, farther walk", column), None) for data in COMMON)
+    return Claim("", says, "claims", pairs, above=WALK, at_least=1)
 
 
 def distances(view: str, *methods: str) -> tuple:
@@ -448,6 +449,7 @@ CLAIMS = [
         scores_of("moma_ppo", SETTINGS),
         above=0.9,
         each=True,
+        main=True,
     ),
     Claim(
         "6.1, Table 3",
@@ -506,6 +508,7 @@ CLAIMS = [
         "table4a",
         tuple(((row, "moma_ppo"), None) for row in VIEWS),
         above=0.9,
+        main=True,
     ),
     Claim(
         "Table 4a, caption",
@@ -604,6 +607,7 @@ CLAIMS = [
         above=0,
         each=True,
         premise=walks("fo", "ibc"),
+        main=True,
     ),
     Claim(
         "6.2, Table 4b",
@@ -613,6 +617,7 @@ CLAIMS = [
         above=WALK,
         premise=walks("fo", "ibc"),
         unit="m",
+        main=True,
     ),
     Claim(
         "6.2, Table 4b",

@@ -22,17 +22,15 @@ QUALITIES = ("random", "medium", "full-replay", "expert")  # of the ant
 # and expert data are named by the fewest claims and are nearest to what cloning solves
 LEFT_OUT = {"standard": ("expert",)}
 # Views of the ant that figure6.py and ablation_parts.py train in, where a preset has no time for
-# both: one takes nine core-hours at standard, half of them for Figure 6's aleatoric cells. The
-# rule, set before any cell of theirs or of Table 4b: the one in which Table 4b's MOMA-PPO walks on
-# full-replay data (10 m or more, mean of the seeds); if both do, the partly observed one, which
-# more of the claims are about; if neither does, the fully observed one. Until Table 4b is there,
-# this value is a guess
+# both: one takes nine core-hours at standard, half of them for Figure 6's aleatoric cells. Table 4b
+# decides by a rule (notes.md), and until it is there this value is a guess
 ABLATED = {"standard": ("full",)}
 ABLATED_ON = "full-replay"
 # Methods whose curves surely still gained in a row of Table 4 (table4_budgets.py), whoever they
 # are, by task: trained again for twice as long, their target networks as slow as before. None
 # until Table 4 has been run
 LONGER: dict[str, dict[str, tuple[str, ...]]] = {"standard": {"reacher": (), "ant": ()}}
+ALIKE = ("maiql", "maiql_ft", "moma_iql")  # the first is what the others are compared with
 METHODS: dict[str, tuple[str, type]] = {  # learners, loaded when needed, and hyperparameters
     "moma_ppo": ("common.learning.mappo:MAPPO", MAPPOConfig),
     "iql": ("papers.moma_ppo.iql:IQL", IQLConfig),
@@ -299,7 +297,8 @@ def preset_of(preset: str, task: str) -> dict:
 def sizes_of_method(preset: str, task: str, method: str) -> dict:
     """A method's sizes at a preset, see LONGER."""
     sizes = preset_of(preset, task)
-    if method not in LONGER.get(preset, {}).get(task, ()):
+    longer = LONGER.get(preset, {}).get(task, ())
+    if method not in longer and not (method in ALIKE and set(ALIKE) & set(longer)):
         return sizes
     return sizes | {name: 2 * sizes[name] for name in ("updates", "ft_updates", "epochs")}
 

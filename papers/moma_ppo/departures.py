@@ -128,8 +128,8 @@ DEPARTURES = [
         "every row weighs the same",
         (
             "paper: as released; elsewhere rows that end an episode weigh 30 times as much. One "
-            "row in 2,800 of the ant's full-replay data does, and held-out ends are hardly ever "
-            "foreseen otherwise; what is foreseen, and falsely, is in a model's result"
+            "row in some 3,000 of the ant's full-replay data does, and held-out ends are hardly "
+            "ever foreseen otherwise; what is foreseen, and falsely, is in a model's result"
         ),
         option="model.end_weight",
     ),

@@ -47,14 +47,15 @@ def rows_of(config: dict) -> int:
     return config["batch_size"]
 
 
+OF_CURVES = {
+    "gain of the last quarter": budget.mean_gain,
+    "surely gained": budget.surely_gained,
+}
 COLUMNS = {
     "gradient steps": steps,
     "rows a step": rows,
     "core-seconds a seed": budget.core_seconds,
-    "gain of the last quarter": budget.mean_gain,
-    "surely gained": budget.surely_gained,
-}
-OF_CURVES = (budget.mean_gain, budget.surely_gained)
+} | OF_CURVES
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
@@ -69,12 +70,12 @@ def entries(preset: str, options: dict) -> list[Entry]:
 
 
 def shown(row: str, column: str, cells: list) -> Entry:
-    """A number of a method; curves of few points have no quarters, and world models no scores."""
-    if COLUMNS[column] in OF_CURVES and is_model(cells[0].config):
+    """A number of a method; world models have no scores."""
+    if column not in OF_CURVES:
+        return Entry(row, column, tuple(cells), COLUMNS[column])
+    if is_model(cells[0].config):
         return Entry(row, column, (), missing="a world model has no score")
-    if COLUMNS[column] in OF_CURVES and (why := budget.no_quarters(cells)):
-        return Entry(row, column, (), missing=why)
-    return Entry(row, column, tuple(cells), COLUMNS[column])
+    return budget.of_curves(row, column, tuple(cells), OF_CURVES[column])
 
 
 TABLE = Table(

@@ -212,6 +212,7 @@ CLAIMS = [
             "claims",
             by_place(f"{base}: {distance} - uniform", places(base)),
             above=0,
+            main=True,
         )
         for base in BASES
         for distance in DISTANCES
