@@ -159,3 +159,9 @@ def test_a_single_addition_is_told_in_the_singular():
     alone = f"{says} (tested alone, it would hold); preset quick."
     assert findings.told([one], "addition", whose) == alone
     assert findings.told(tested[:2], "claim", "of the paper").startswith("Of 2 claims of the paper")
+
+
+def test_evidence_without_a_test_has_no_gap():
+    lines = claims.ledger(["moma_ppo"], presets=("quick",), sources=(stored.committed,))
+    untested = [line for line in lines if line.mean and not line.p]
+    assert untested and not any(", ," in findings.evidence(line) for line in untested)

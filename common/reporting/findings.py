@@ -127,7 +127,8 @@ def strongest(lines: Sequence[claims.Line], verdict: str) -> claims.Line | None:
 
 def evidence(line: claims.Line) -> str:
     """A claim's numbers, in words."""
-    numbers = f"{line.interval} {line.unit}, n = {line.n}, {line.chance}, preset {line.preset}"
+    parts = (f"{line.interval} {line.unit}", f"n = {line.n}", line.chance, f"preset {line.preset}")
+    numbers = ", ".join(filter(None, parts))  # chance is empty where a premise is not shown
     return f"{numbers}; {line.reasons}" if line.reasons else numbers
 
 
