@@ -158,21 +158,20 @@ def presets_of(lines: list[claims.Line]) -> list[str]:
 
 
 def complete(tables: list[Table], preset: str) -> str:
-    """Which of a paper's scripts are committed whole, and which in part, and the commits that made
-    them.
+    """How many of a paper's scripts are committed whole, how many in part, and the commits that
+    made them. Which, the paper's own page says.
     """
     there = {table: committed(table, preset) for table in tables}
-    states = {table.name: state_of(table, stored) for table, stored in there.items()}
+    states = [state_of(table, stored) for table, stored in there.items()]
     made_by = made_at([stored for stored in there.values() if stored])
-    whole = [name for name, state in states.items() if state.startswith("complete")]
-    begun = [f"{name} ({state})" for name, state in states.items() if " of " in state]
-    if len(whole) == len(states):
-        return f"all {len(states)} scripts{made_by}"
+    whole = sum(state.startswith("complete") for state in states)
+    begun = sum(" of " in state for state in states)
+    if whole == len(states):
+        return f"all {whole} scripts{made_by}"
     if not whole and not begun:
         return "not run"
-    parts = [f"{len(whole)} of {len(states)} scripts: {', '.join(whole)}"] if whole else []
-    parts += [f"in part: {', '.join(begun)}"] if begun else []
-    return f"{'; '.join(parts)}{made_by}"
+    in_part = f", {begun} in part" if begun else ""
+    return f"{whole} of {len(states)} scripts{in_part}{made_by}"
 
 
 def made_at(tables: list[Stored]) -> str:
