@@ -12,6 +12,11 @@ def in_the_game(name: str) -> Effect:
     return Effect("ablation_game_readings", pairs)
 
 
+def on_true_reward(name: str) -> Effect:
+    """Of a reading, on what greedy teams earn in the simulator, a step over 50 steps."""
+    return Effect("ablation_readings", (((name, "true_50"), ("default", "true_50")),))
+
+
 RAW_REWARDS = Effect(
     "ablation_parts",
     tuple(((view, "MOMA-IQL, rewards as released"), (view, "MOMA-IQL")) for view in ("fo", "po")),
@@ -78,6 +83,7 @@ DEPARTURES = [
             "looked at; calibrate.py shows other quantiles and lengths"
         ),
         option="l_eps=length, calibration.quantile",
+        effect=on_true_reward("l_eps=length"),
     ),
     Departure(
         "lambda_g, lambda_r",
@@ -97,9 +103,10 @@ DEPARTURES = [
             "the value of the state before it, the last that the models agreed about. The state "
             "behind it is never continued, so nothing but itself teaches its value, and teams "
             "steer to where it is too large. An end there, as MOReL has it, is what the text "
-            "says it is not"
+            "says it is not (ablation_readings.py)"
         ),
         option="cut=next, cut=end",
+        effect=on_true_reward("cut=next"),
     ),
     Departure(
         "units of values",
@@ -118,7 +125,8 @@ DEPARTURES = [
         (
             "paper: likelihood; elsewhere squares, with the deviations fitted beside them: on the "
             "ant's held-out episodes less wrong about state and reward after one and ten steps, "
-            "where easy numbers own the likelihood's gradient. The rate falls as half a cosine"
+            "where easy numbers own the likelihood's gradient (ablation_models.py). The rate falls "
+            "as half a cosine"
         ),
         option="model.loss, model.beta, model.falling",
     ),

@@ -88,6 +88,7 @@ def cell(
     length: int = LENGTH,
     world: str = "model",
     scaled_rewards: bool = True,
+    seeds: list[int] | None = None,
 ) -> Cell:
     """A method on a robot's data set.
 
@@ -96,14 +97,16 @@ def cell(
         variant: key of limits.VARIANTS; length, world ("model" or "simulator"): of MOMA-PPO's
             rollouts.
         scaled_rewards: of MOMA-IQL, whether the model's rewards are scaled as the data's.
+        seeds: other than the preset's.
     """
     sizes = sizes_of_method(preset, task, method)
     mapped = f"po_{options['mapping']}" if view == "po" else view
     what = {"task": task, "quality": quality, "view": mapped, "method": method}
     played = ("evaluations", "averaged", "episodes", "curve_episodes")
     names = ("updates", "data_size", "batch_size", *played)
-    seeds = seeds_of(preset, task, view, quality, method)
-    usual = {"seeds": seeds} | {name: sizes[name] for name in names}
+    usual = {"seeds": seeds or seeds_of(preset, task, view, quality, method)} | {
+        name: sizes[name] for name in names
+    }
     layers = [
         Layer("this script", what),
         Layer(f"preset {preset}", usual, {"": sizes_of(task)}),
