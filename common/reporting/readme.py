@@ -256,8 +256,11 @@ def is_decided(line: claims.Line) -> bool:
 
 
 def verdict_at(lines: list[claims.Line], preset: str) -> str:
-    """The verdict on one claim at a preset."""
-    return next((line.verdict for line in at(lines, preset)), NOTHING)
+    """The verdict on one claim at a preset, and whether its control holds, too."""
+    for line in at(lines, preset):
+        control = line.caveat.partition(":")[0]
+        return f"{line.verdict}; {control}" if control else line.verdict
+    return NOTHING
 
 
 def claims_block(paper: str) -> str:
