@@ -169,23 +169,27 @@ def front(page: Page, chosen: list[Table], lines: list[claims.Line], edition: Ed
         f"<span><span class='dot {style_of(word)}'></span>{word}</span>" for word in words
     )
     page.raw(f"<p class=facts>Claims of a paper at its best preset: {marks}</p>")
-    headline(page, chosen, edition)
+    page.raw("<div class=cards>")
+    for paper in papers:
+        headline(page, [table for table in chosen if table.paper == paper], edition)
+    page.raw("</div>")
     page.heading(2, "How to read this", "reading")
     for paragraph in READING:
         page.paragraph(paragraph, "lead")
 
 
-def headline(page: Page, chosen: list[Table], edition: Edition) -> None:
-    """One picture: of the papers' main tables the one that was run at the largest preset, the one
-    of most numbers if there are several.
+def headline(page: Page, tables: list[Table], edition: Edition) -> None:
+    """A paper's picture: of its tables with published numbers the one that was run at the largest
+    preset, of several first one that compares methods on tasks, then that of most numbers.
     """
     places = []
-    for table in chosen:
-        if table.ours and table.published():
+    for table in tables:
+        if table.published() and label(table).startswith("Table"):
             there_are = {name: edition.source(table, name) for name in reversed(SHOWN_PRESETS)}
             results = {preset: there for preset, there in there_are.items() if there}
             for preset in best_first(results)[:1]:
-                size = (SHOWN_PRESETS.index(preset), len(results[preset].entries))
+                numbers = len(results[preset].entries)
+                size = (SHOWN_PRESETS.index(preset), table.ours is not None, numbers)
                 places.append((size, table, preset, results[preset]))
     if places:
         _, table, preset, there = max(places, key=lambda place: place[0])
