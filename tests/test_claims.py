@@ -441,6 +441,14 @@ def test_a_control_that_does_not_hold_is_said_beside_a_claim_that_does():
     assert (open_claim.word, open_claim.caveat) == ("undecided", "")
 
 
+def test_every_paper_has_main_claims_and_they_are_its_own():
+    for paper in catalogue.papers():
+        main = [claim for claim in claims.of_paper(paper) if claim.main]
+        assert 3 <= len(main) <= 6 and not any(claim.addition for claim in main), paper
+        lines = findings.main_lines(claims.ledger([paper], sources=(stored.committed,)))
+        assert [line.claim for line in lines] == [claim.says for claim in main]
+
+
 def test_stale_numbers_decide_no_claim(tmp_path, monkeypatch):
     monkeypatch.setenv("OMZ_RESULTS", str(tmp_path))
     run_runtime([5.0, 5.01, 5.02])

@@ -1249,6 +1249,16 @@ def test_data_on_which_curves_gained_are_trained_on_for_twice_as_long():
             assert rates == {TIME_CONSTANTS / (expected[data] * usual)}, row
 
 
+def test_what_a_choice_is_worth_is_counted_in_shares_of_the_datas_score():
+    def result(data_score):
+        seed = {"seed": 3, "average_score": 50.0, "random_score": 20.0, "data_score": data_score}
+        return [{"seeds": [seed]}]
+
+    beyond = claims.beyond_of_data("random_score")
+    assert beyond(result(60.0)) == {3: pytest.approx(50.0)}
+    assert beyond(result(-1.0)) == {3: None}
+
+
 def test_gains_of_robots_are_points_of_their_constants():
     assert budgets.points({"constants": {"expert": 300.0, "random": 100.0}}) == 0.5
     assert budgets.points({}) == 1

@@ -57,7 +57,15 @@ from papers.moma_ppo.calibration import (
     penalty_weight,
     whole_pieces,
 )
-from papers.moma_ppo.config import LONGER, PRESETS, AntOptions, following_rate, gradient_steps
+from papers.moma_ppo.config import (
+    LONGER,
+    PRESETS,
+    AntOptions,
+    following_rate,
+    gradient_steps,
+    preset_of,
+    sizes_of_method,
+)
 from papers.moma_ppo.ensemble import (
     Ensemble,
     Scales,
@@ -1278,6 +1286,14 @@ def test_who_still_gains_is_trained_twice_as_long_and_keeps_the_target_rates(mon
     lengths = ("epochs", "updates", "ft_updates")
     others = [name for name in usual if name not in lengths]
     assert [longer[name] for name in others] == [usual[name] for name in others]
+
+
+def test_who_starts_from_maiql_is_trained_for_as_long_as_it(monkeypatch):
+    usual = preset_of("standard", "ant")
+    monkeypatch.setitem(LONGER, "standard", {"ant": ("maiql",)})
+    for method in ("maiql", "maiql_ft", "moma_iql", "ibc"):
+        times = 1 if method == "ibc" else 2
+        assert sizes_of_method("standard", "ant", method)["updates"] == times * usual["updates"]
 
 
 def test_parts_do_not_wait_for_the_aleatoric_penalties():
