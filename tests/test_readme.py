@@ -178,6 +178,21 @@ def test_exit_codes_of_signals_are_what_the_page_and_the_help_say():
         assert words in page and words in suite.EPILOG
 
 
+def test_a_verdict_says_when_its_control_does_not_hold():
+    line = readme.ledger_of("omar")[0]
+    usual = line._replace(preset="quick", verdict="holds", caveat="")
+    assert readme.verdict_at([usual], "quick") == "holds"
+    bare = usual._replace(caveat="control not shown here: without c")
+    assert readme.verdict_at([bare], "quick") == "holds; control not shown here"
+    assert readme.verdict_at([usual], "paper") == readme.NOTHING
+
+
+def test_the_reviewer_sees_what_committed_cells_took():
+    assert re.search(
+        r"on one core, [\d.]+ (h|days) at standard, [\d.]+ h at paper", readme.hours("omar")
+    )
+
+
 def test_the_state_of_a_paper_names_the_commits_that_made_it():
     for paper in catalogue.papers():
         there = readme.complete(catalogue.find(f"{paper}/*"), "quick")

@@ -74,13 +74,14 @@ class Claim:
         share: the values of one entry are 0 or 100; interval and test are exact (binomial).
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
-        control: the same without what the paper does not give as the reason. It changes no verdict;
-            where the claim holds and its control does not, that is said beside it.
+        control: the same without what the paper does not give as the reason, or what the bound has
+            to tell apart from it. It changes no verdict; where the claim holds and its control does
+            not, that is said beside it.
         unit: of the numbers, where it is not the table's (the first of several).
         addition: not the paper's sentence but a question of ours; a family of its own, so that what
             we ask more costs the paper's claims no power.
-        main: one of the few that the paper is about: its method against the others on its main
-            tables. Shown first.
+        main: one of the few that the paper is about: what its method reaches, or by how much it is
+            ahead, on its main tables. Shown first.
     """
 
     where: str
@@ -230,6 +231,11 @@ class Line(NamedTuple):
     def reasons(self) -> str:
         """What there is to say beside the verdict."""
         return "; ".join(filter(None, (self.why, self.caveat)))
+
+    @property
+    def control(self) -> str:
+        """That the claim's control does not hold, in short; else empty."""
+        return self.caveat.partition(":")[0]
 
     @property
     def interval(self) -> str:
@@ -489,7 +495,7 @@ def values_of(find: Find) -> Callable[[str], SeedsByEntry | None]:
 
 
 def unmet_premises(paper: str, table: str, preset: str, source: Source) -> list[str]:
-    """What claims on a table presuppose and the numbers do not show, in words."""
+    """What claims whose numbers a table itself has presuppose and do not show, in words."""
     read = values_of(tables_of(paper, preset, source))
     own = [claim for claim in of_paper(paper) if claim.table == table]
     premises = {claim.premise.says: claim.premise for claim in own if claim.premise}

@@ -49,10 +49,12 @@ class Effect:
     Attributes:
         table: the script of the same paper.
         pairs: (other reading, default) entries, as (row, column) each.
+        unit: of the numbers, where it is not the table's.
     """
 
     table: str
     pairs: tuple[tuple[Name, Name], ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Source]) 
     has not been run.
     """
     table = catalogue.table(f"{paper}/{effect.table}")
+    unit = effect.unit or table.unit
     names = {name for pair in effect.pairs for name in pair}
     for source in sources:
         there = source(table, preset)
@@ -126,9 +129,9 @@ def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Source]) 
         if independent:
             mean, low, high = (f"{value:.4g}" for value in claims.interval(*independent))
             count = sum(map(len, independent[0]))
-            return Measured(preset, mean, low, high, count, table.unit, effect.table, there.maker)
+            return Measured(preset, mean, low, high, count, unit, effect.table, there.maker)
         if any(entry.name in names for entry in there.undone("stale")):
-            return Measured(preset, "", "", "", 0, table.unit, effect.table, there.maker)
+            return Measured(preset, "", "", "", 0, unit, effect.table, there.maker)
     return None
 
 

@@ -200,7 +200,7 @@ def panels(table: Table, shown: list[Shown], path: Path, preset: str) -> None:
         )
         for entry in base:
             axes.axhline(entry.mean, color="grey", linestyle=":", label=table.called_row(entry.row))
-        axes.set(xlabel=row, title=row)
+        axes.set(xlabel=row, title=table.called_row(row))
         axes.grid(alpha=0.3)
     for line in grid:
         line[0].set_ylabel(table.unit)
@@ -290,9 +290,9 @@ def profiles(table: Table, methods: dict[str, list[np.ndarray]], path: Path, pre
     save(figure, path)
 
 
-def finish(figure, grid: Iterable, table: Table, preset: str) -> None:
+def finish(figure, drawn: Iterable, table: Table, preset: str) -> None:
     """Labels of all axes, a legend below them, and a title that names the preset."""
-    for axes in grid:
+    for axes in drawn:
         axes.set_ylabel(table.unit)
         axes.grid(alpha=0.3, axis="y")
     legend_below(figure)

@@ -204,7 +204,7 @@ def reproduced_block(_: str) -> str:
     for paper in catalogue.papers():
         for line in findings.main_lines(ledger_of(paper)):
             numbers = f"{line.interval} {line.unit}, n = {line.n}" if line.interval else NOTHING
-            verdict = f"{line.verdict}: {line.caveat}" if line.caveat else line.verdict
+            verdict = f"{line.verdict} ({line.reasons})" if line.reasons else line.verdict
             rows.append([catalogue.title(paper), line.claim, verdict, line.preset, numbers])
     return markdown(rows, ["paper", "main claim", "verdict", "preset", "mean [95 %]"])
 
@@ -258,8 +258,7 @@ def is_decided(line: claims.Line) -> bool:
 def verdict_at(lines: list[claims.Line], preset: str) -> str:
     """The verdict on one claim at a preset, and whether its control holds, too."""
     for line in at(lines, preset):
-        control = line.caveat.partition(":")[0]
-        return f"{line.verdict}; {control}" if control else line.verdict
+        return f"{line.verdict}; {line.control}" if line.control else line.verdict
     return NOTHING
 
 
@@ -332,7 +331,7 @@ def hours(paper: str) -> str:
         seconds = sum(json.loads(path.read_text())["seconds"] for path in cells)
         if seconds:
             took.append(f"{planning.duration(seconds)} at {preset}")
-    return f" Committed cells took {', '.join(took)} of one core." if took else ""
+    return f" Committed cells took, on one core, {', '.join(took)}." if took else ""
 
 
 def measured(line: claims.Line) -> str:

@@ -47,6 +47,7 @@ from common.reporting.section import (
 )
 from common.reporting.stored import HERE, SHOWN_PRESETS, Source, committed, state_of, stored
 from common.reporting.tables import Table
+from common.reporting.writer import has_picture
 from common.running.cells import PRESETS, runs_folder
 from common.running.files import write_text
 from common.running.provenance import ROOT
@@ -187,7 +188,12 @@ def headline(page: Page, tables: list[Table], edition: Edition) -> None:
         if table.published() and label(table).startswith("Table"):
             there_are = {name: edition.source(table, name) for name in reversed(SHOWN_PRESETS)}
             results = {preset: there for preset, there in there_are.items() if there}
-            for preset in best_first(results)[:1]:
+            drawn = [
+                preset
+                for preset in best_first(results)
+                if has_picture(table, results[preset].entries)
+            ]
+            for preset in drawn[:1]:
                 numbers = len(results[preset].entries)
                 size = (SHOWN_PRESETS.index(preset), table.ours is not None, numbers)
                 places.append((size, table, preset, results[preset]))
@@ -195,7 +201,7 @@ def headline(page: Page, tables: list[Table], edition: Edition) -> None:
         _, table, preset, there = max(places, key=lambda place: place[0])
         name = f"{catalogue.title(table.paper)}, {label(table)}: {table.title}, preset {preset}"
         title = f'<a href="#{anchor(table)}">{text(name)}</a>; diamonds are published.'
-        page.raw(f"<figure class=hero><figcaption>{title}</figcaption>")
+        page.raw(f"<figure><figcaption>{title}</figcaption>")
         show_picture(page, table, full(table, there), preset, edition)
         page.raw("</figure>")
 

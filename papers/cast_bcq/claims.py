@@ -73,22 +73,6 @@ def by_seed(results: list[dict]) -> list[tuple[int, list[float | None]]]:
     return [(seed, [score[seed] for score in scores]) for seed in seeds]
 
 
-def beyond_of_data(key: str):
-    """Per seed the score of one result beyond another of its facts, in % of its data's score; None
-    where data score nothing.
-    """
-    gaps = beyond(key)
-
-    def shares(results: list[dict]) -> Seeds:
-        level = results[0]["seeds"][0]["data_score"]
-        return {
-            seed: None if gap is None or level <= 0 else 100 * gap / level
-            for seed, gap in gaps(results).items()
-        }
-
-    return shares
-
-
 def with_gaps(results: list[dict], reduced: Callable[[list[float]], float]) -> Seeds:
     """Per seed what `reduced` makes of the differences between results 0 and 1, 2 and 3, ...; None
     where a score is missing.
@@ -109,10 +93,21 @@ def of_data(results: list[dict]) -> Seeds:
 
     Data of robots differ in score by a factor of five: in points equal shares would look unequal.
     """
+    return in_shares(results, mean_gap(results))
+
+
+def beyond_of_data(key: str):
+    """Per seed the score of one result beyond another of its facts, as `of_data` counts."""
+    gaps = beyond(key)
+    return lambda results: in_shares(results, gaps(results))
+
+
+def in_shares(results: list[dict], gaps: Seeds) -> Seeds:
+    """Differences in % of the score of the first result's data."""
     level = results[0]["seeds"][0]["data_score"]
-    if level <= 0:
-        return {seed: None for seed, _ in by_seed(results)}
-    return with_gaps(results, lambda gaps: 100 * gaps[0] / level)
+    return {
+        seed: None if gap is None or level <= 0 else 100 * gap / level for seed, gap in gaps.items()
+    }
 
 
 def first_beyond_others(results: list[dict]) -> Seeds:
@@ -447,7 +442,7 @@ CLAIMS = [
         share=True,
         addition=True,
     ),
-    *beats("", SEEING, BASELINES, controlled=True),
+    *beats("", SEEING, BASELINES, controlled=True, main=True),
     # The text's single training
     *beats(", one run", SEEING, BASELINES, controlled=True, main=True),
     Claim(
@@ -456,7 +451,6 @@ CLAIMS = [
         "table2",
         **over("ours", BASELINES, ROBOT_ROWS),
         each=True,
-        main=True,
     ),
     *beats(", own observations", ", both with own observations", DECENTRALISED, addition=True),
     *beats(", archive", " as the authors' archive let them observe", DECENTRALISED, addition=True),

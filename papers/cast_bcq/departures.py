@@ -224,9 +224,9 @@ DEPARTURES = [
         "perturbation of the baselines' proposals",
         "in the background of BCQ",
         "",
-        "BCQ's 0.05; it ends near its bound, which is wider than what proposals differ by on "
-        "Hopper and on data of one training (diagnosis.py). An arm without it stands beside every "
-        "baseline (controls.py)",
+        "BCQ's 0.05; it ends near its bound, which is wider than what proposals differ by but on "
+        "HalfCheetah's and Walker2d's data of two trainings (diagnosis.py). An arm without it "
+        "stands beside every baseline (controls.py)",
         option="perturbation=0",
         effect=without_perturbation(),
     ),

@@ -30,7 +30,7 @@ ABLATED_ON = "full-replay"
 # are, by task: trained again for twice as long, their target networks as slow as before. None
 # until Table 4 has been run
 LONGER: dict[str, dict[str, tuple[str, ...]]] = {"standard": {"reacher": (), "ant": ()}}
-ALIKE = ("maiql", "maiql_ft", "moma_iql")  # the first is what the others are compared with
+WITH_MAIQL = ("maiql", "maiql_ft", "moma_iql")  # compared: if one is trained for longer, all are
 METHODS: dict[str, tuple[str, type]] = {  # learners, loaded when needed, and hyperparameters
     "moma_ppo": ("common.learning.mappo:MAPPO", MAPPOConfig),
     "iql": ("papers.moma_ppo.iql:IQL", IQLConfig),
@@ -258,7 +258,7 @@ TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             # At a spread of 0.1 between seeds, effects of 0.2 to 0.5 and after correction three
             # would see one in ten of "no penalty" and "simulator", five nine and two in ten
             "seeds_of_parts": [0, 1, 2, 3, 4],
-            # Three show values that run past what can be earned
+            # Enough to see whether values run past what can be earned
             "seeds_of_readings": [0, 1, 2],
             # Accuracy decides whether anybody walks: held-out errors after one and ten steps are
             # 0.20 and 0.50 with 5,000 updates, 0.13 and 0.44 with 20,000, 0.10 and 0.39 with these
@@ -300,7 +300,7 @@ def sizes_of_method(preset: str, task: str, method: str) -> dict:
     """A method's sizes at a preset, see LONGER."""
     sizes = preset_of(preset, task)
     longer = LONGER.get(preset, {}).get(task, ())
-    if method not in longer and not (method in ALIKE and set(ALIKE) & set(longer)):
+    if method not in longer and not (method in WITH_MAIQL and set(WITH_MAIQL) & set(longer)):
         return sizes
     return sizes | {name: 2 * sizes[name] for name in ("updates", "ft_updates", "epochs")}
 

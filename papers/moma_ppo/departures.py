@@ -14,7 +14,8 @@ def in_the_game(name: str) -> Effect:
 
 def on_true_reward(name: str) -> Effect:
     """Of a reading, on what greedy teams earn in the simulator, a step over 50 steps."""
-    return Effect("ablation_readings", (((name, "true_50"), ("default", "true_50")),))
+    pair = ((name, "true_50"), ("default", "true_50"))
+    return Effect("ablation_readings", (pair,), unit="reward a step")
 
 
 RAW_REWARDS = Effect(
@@ -124,9 +125,9 @@ DEPARTURES = [
         "",
         (
             "paper: likelihood; elsewhere squares, with the deviations fitted beside them: on the "
-            "ant's held-out episodes less wrong about state and reward after one and ten steps, "
-            "where easy numbers own the likelihood's gradient (ablation_models.py). The rate falls "
-            "as half a cosine"
+            "ant's held-out episodes less wrong about the state, and about the reward after ten "
+            "steps, where easy numbers own the likelihood's gradient (ablation_models.py). The "
+            "rate falls as half a cosine"
         ),
         option="model.loss, model.beta, model.falling",
     ),

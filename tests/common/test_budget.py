@@ -1,5 +1,7 @@
 """What methods were given, and whether their curves were flat."""
 
+from types import SimpleNamespace
+
 import pytest
 import scipy.stats
 
@@ -39,3 +41,12 @@ def test_gains_count_in_points_where_results_have_a_scale():
     results = [{"seeds": [{"curve": [0.0, 0.0, 2.0, 4.0]}], "unit": 10.0}]
     (row,) = budget.gains(results, lambda result: result["unit"])
     assert row.tolist() == [20.0]
+
+
+def test_curves_of_few_points_have_no_gain():
+    def entry(evaluations):
+        cells = (SimpleNamespace(config={"evaluations": evaluations}),)
+        return budget.of_curves("row", "gain", cells, budget.mean_gain)
+
+    assert entry(3).missing == "fewer than 4 evaluations" and not entry(3).cells
+    assert entry(4).missing is None and entry(4).value is budget.mean_gain

@@ -67,7 +67,7 @@ from papers.cast_bcq.claims import (
     mean_gap,
     of_data,
 )
-from papers.cast_bcq.config import CHOOSING, METHODS, PRESETS, TIME_CONSTANTS
+from papers.cast_bcq.config import METHODS, PRESETS, TIME_CONSTANTS
 from papers.cast_bcq.contributions import (
     Subteams,
     all_subteams,
@@ -1227,12 +1227,13 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     assert "| hopper_3x1 | ICQ-MA | 100 % | - | - | - | - | - | - |" in robots
     assert "| hopper_3x1 | I-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in robots
     elsewhere = pages.elsewhere_block("cast_bcq").splitlines()
-    assert len(elsewhere) == 4 + 3 * len(CHOOSING)
-    assert "| expert-expert | CAST-BCQ | 2.0 | 2.0 | 2.0 | 2.0 | - |" in elsewhere
-    assert "| medium-medium | MABCQ | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in elsewhere
+    assert len(elsewhere) == 4 + 3 * len(METHODS)
+    assert "| expert-expert | CAST-BCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | - |" in elsewhere
+    assert "| medium-medium | MABCQ | 100 % | 1.00 | 2.0 | 2.0 | 2.0 | 2.0 | 2.0 |" in elsewhere
     given = pages.budgets_block("cast_bcq").splitlines()
-    assert "| expert | 2 | 2.0 | 2.0 to 2.0 | 2.0 (joint BCQ) |" in given
+    assert "| expert | 2 | 2.0 to 2.0 | 2.0 | 2.0 to 2.0 | 2.0 (joint BCQ) |" in given
     assert len(given) == 4 + 5  # data of robots, and battles
+    assert len(pages.scale_block("cast_bcq").splitlines()) == 2 + 4
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line

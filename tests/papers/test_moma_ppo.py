@@ -31,7 +31,9 @@ from envs.mujoco.batch import RobotBatch
 from envs.mujoco.simulated import SimulatedWorld
 from envs.mujoco.views import view
 from papers.moma_ppo import (
+    ablation_models,
     ablation_parts,
+    ablation_readings,
     audit,
     calibrate,
     calibration,
@@ -1288,12 +1290,22 @@ def test_who_still_gains_is_trained_twice_as_long_and_keeps_the_target_rates(mon
     assert [longer[name] for name in others] == [usual[name] for name in others]
 
 
-def test_who_starts_from_maiql_is_trained_for_as_long_as_it(monkeypatch):
+@pytest.mark.parametrize("longer", ["maiql", "maiql_ft"])
+def test_who_starts_from_maiql_is_trained_for_as_long_as_it(monkeypatch, longer):
     usual = preset_of("standard", "ant")
-    monkeypatch.setitem(LONGER, "standard", {"ant": ("maiql",)})
+    monkeypatch.setitem(LONGER, "standard", {"ant": (longer,)})
     for method in ("maiql", "maiql_ft", "moma_iql", "ibc"):
         times = 1 if method == "ibc" else 2
         assert sizes_of_method("standard", "ant", method)["updates"] == times * usual["updates"]
+
+
+def test_losses_of_models_and_readings_are_run_small_at_standard():
+    rows = {entry.row: entry.cells[0].config for entry in ablation_models.entries("standard", {})}
+    assert rows["likelihood"]["model"]["updates"] == 10_000
+    assert rows["likelihood, a quarter of the updates"]["model"]["updates"] == 2500
+    read = ablation_readings.entries("standard", ANT_OPTIONS)
+    seeds = {entry.row: len(entry.cells[0].config["seeds"]) for entry in read}
+    assert seeds == {"default": 5, "cut=next": 3, "cut=end": 3, "l_eps=length": 3}
 
 
 def test_parts_do_not_wait_for_the_aleatoric_penalties():
