@@ -6,7 +6,7 @@ An episode tips over if in one of its windows of fifty steps the robot earns les
 is usual for cloning (there is no terminal state). Prints, in points between a random and an
 expert's return, the mean of all episodes and of those that do not tip; the share that do; and by
 how much the torques are larger than cloning's in the same states (mean absolute value, of at most
-1).
+1). First, how many episodes of the data tip, by what is usual there.
 
     python benchmarks/tipping.py > benchmarks/tipping.txt
 """
@@ -26,7 +26,9 @@ from envs import datasets
 from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from papers.cast_bcq import training
-from papers.cast_bcq.config import DATA, Options
+from papers.cast_bcq.config import DATA as DATA_SETS
+from papers.cast_bcq.config import Options
+from papers.cast_bcq.data import DATA
 from papers.cast_bcq.experiment import PAPER, cell
 from papers.cast_bcq.playing import EpisodeStreams
 from papers.cast_bcq.training import METHOD
@@ -74,14 +76,24 @@ def in_windows(rewards: np.ndarray) -> np.ndarray:
     return rewards[START:].reshape(-1, WINDOW, rewards.shape[1]).mean(1)
 
 
+def tipped_in_data(made: Cell) -> float:
+    """The share of the data's whole episodes that tip, in %."""
+    arrays = DATA.load([made]).sets[0]["arrays"]
+    ends = np.flatnonzero(arrays["terminals"] | arrays["timeouts"]) + 1
+    episodes = [one for one in np.split(arrays["rewards"], ends) if len(one) == STEPS]
+    windows = in_windows(np.array(episodes).T)
+    return 100 * float((windows < TIPPED * np.median(windows)).any(0).mean())
+
+
 def main() -> None:
     torch.set_num_threads(1)
     print(f"{machine('cpu')['processor']}, preset standard, {EPISODES} episodes a seed")
     for name in ("expert", "uncoordinated, one run"):
-        quality, change = DATA[name]
+        quality, change = DATA_SETS[name]
         made = cell("standard", ROBOT, quality, "ours", asdict(Options()) | change)
         seeds = made.config["seeds"]
         learner = trained(made).learner
+        print(f"{name}: {tipped_in_data(made):.1f} % of the data's episodes tip", flush=True)
         scale = datasets.scale(ROBOT, made.config["data_size"])
         usual = np.inf
         for way in ("cloning", METHOD, "random", "worst"):
