@@ -7,7 +7,7 @@ from statistics import fmean
 from common.reporting import catalogue, planning
 from common.reporting.readme import markdown
 from common.reporting.scores import Name
-from common.reporting.stored import Stored, best_whole
+from common.reporting.stored import Stored, best_whole, committed
 from common.running.files import read_csv
 from common.running.sources import ROOT
 from envs.smac import behaviour
@@ -117,9 +117,12 @@ def scripted(map_name: str) -> float:
 def battles_block(_: str) -> str:
     """Of every map what the data are and what methods choose from, beside the published rates."""
     published = catalogue.table("cast_bcq/table1").published()
-    names = ("table1", "diagnosis_battles", "ablation_battles")
+    names = ("table1", "diagnosis_battles")
     at, tables = best_whole(*(f"cast_bcq/{name}" for name in names))
     measured = dict(zip(names, map(means_of, tables), strict=True)) if tables else None
+    if measured:  # of readings what there is: they come last
+        read = committed(catalogue.table("cast_bcq/ablation_battles"), at)
+        measured["ablation_battles"] = means_of(read) if read else {}
     rows = []
     for name in MAPS:
         card = behaviour.card(name)
@@ -164,7 +167,7 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
         method: f"{tables['table1'][name, method]:.0f} ({published[name, method][0]:.0f})"
         for method in ("i_bcq", "mabcq")
     }
-    readings = tables["ablation_battles"]  # not of every map at quick
+    readings = tables["ablation_battles"]  # at quick not of every map
     for method, title in (("i_bcq", "I-BCQ"), ("mabcq", "MABCQ")):
         free = readings.get((name, f"{title}, threshold 0"))
         cells += [wins[method], "-" if free is None else f"{free:.0f}"]

@@ -1220,6 +1220,7 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
         ablation_battles,
     )
     monkeypatch.setattr(pages, "best_whole", lambda *slots: ("standard", slots))
+    monkeypatch.setattr(pages, "committed", lambda table, preset: table.slot)
     monkeypatch.setattr(pages, "means_of", lambda slot: tables[slot.partition("/")[2]])
     robots = pages.robots_block("cast_bcq").splitlines()
     assert len(robots) == 4 + 3 * len(METHODS)
