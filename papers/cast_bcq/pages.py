@@ -117,7 +117,7 @@ def scripted(map_name: str) -> float:
 def battles_block(_: str) -> str:
     """Of every map what the data are and what methods choose from, beside the published rates."""
     published = catalogue.table("cast_bcq/table1").published()
-    names = ("table1", "diagnosis_battles")
+    names = ("table1", "figure5", "diagnosis_battles")
     at, tables = best_whole(*(f"cast_bcq/{name}" for name in names))
     measured = dict(zip(names, map(means_of, tables), strict=True)) if tables else None
     if measured:  # of readings what there is: they come last
@@ -139,6 +139,7 @@ def battles_block(_: str) -> str:
         "data won, %",
         "best team behind them, %",
         "best script, %",
+        "cloning wins, %",
         "I-BCQ: actions allowed of available",
         "does as cloning, %",
         "MABCQ: allowed of available",
@@ -155,9 +156,9 @@ def battles_block(_: str) -> str:
 def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> list[str]:
     """The columns of methods on a map."""
     if not tables:
-        return ["-"] * 8
+        return ["-"] * 9
     counted = tables["diagnosis_battles"]
-    cells = []
+    cells = [f"{tables['figure5'][name, 'bc']:.0f}"]
     for method in ("i_bcq", "mabcq"):
         allowed, available, same = (
             counted[f"{name}/{method}", column] for column in ("allowed", "available", "as cloned")
