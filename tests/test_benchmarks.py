@@ -98,6 +98,14 @@ def icq_weights(patch):
     script.main()
 
 
+def tipping(patch):
+    script = benchmark("tipping")
+    least = {"PRESET": "smoke", "EPISODES": 1, "STEPS": 10, "START": 4, "WINDOW": 3}
+    for name, value in least.items():
+        patch.setattr(script, name, value)
+    script.main()
+
+
 def moma_ppo_costs(patch):
     script = benchmark("moma_ppo_costs")
     least = {"PRESET": "smoke", "SEEDS": [0], "SIZES": ((16, 16, 8),), "MODELS": ((16, 1),)}
@@ -155,7 +163,7 @@ def simulators(patch):
 SCRIPTS = (
     *(anchors, attention, battle_power, cast_bcq, gpu, icq_temperature, icq_weights),
     *(inference, moma_ppo, moma_ppo_costs),
-    *(otc, population, random_numbers, simulators),
+    *(otc, population, random_numbers, simulators, tipping),
 )
 
 
