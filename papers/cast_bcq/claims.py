@@ -626,6 +626,7 @@ CLAIMS = [
             on(f"ours - {method}", "battles", MAPS),
             unit=OF_BATTLES,
             above=0,
+            main=True,
         )
         for method in LOCAL
     ),
@@ -636,7 +637,6 @@ CLAIMS = [
         unit=OF_BATTLES,
         above=0,
         at_least=3,
-        main=True,
     ),
     Claim(
         "4.2, Table 1",
