@@ -40,6 +40,7 @@ STEPS = 1000
 START = 100  # steps until the robot runs
 WINDOW = 50
 TIPPED = 0.4  # of the usual reward
+ACTED = ("cloning", METHOD, "random", "worst")
 
 
 def trained(made: Cell) -> Training:
@@ -77,13 +78,18 @@ def in_windows(rewards: np.ndarray) -> np.ndarray:
     return rewards[START:].reshape(-1, WINDOW, rewards.shape[1]).mean(1)
 
 
+def tips(windows: np.ndarray, usual: float) -> np.ndarray:
+    """[W] which episodes tip, by what is usual for a window."""
+    return np.any(windows < TIPPED * usual, axis=0)
+
+
 def tipped_in_data(made: Cell) -> float:
     """The share of the data's whole episodes that tip, in %."""
     arrays = DATA.load([made]).sets[0]["arrays"]
     ends = np.flatnonzero(arrays["terminals"] | arrays["timeouts"]) + 1
     episodes = [one[:STEPS] for one in np.split(arrays["rewards"], ends) if len(one) >= STEPS]
     windows = in_windows(np.array(episodes).T)
-    return 100 * float((windows < TIPPED * np.median(windows)).any(0).mean())
+    return 100 * float(tips(windows, float(np.median(windows))).mean())
 
 
 def main() -> None:
@@ -96,12 +102,10 @@ def main() -> None:
         learner = trained(made).learner
         print(f"{name}: {tipped_in_data(made):.1f} % of the data's episodes tip", flush=True)
         scale = datasets.scale(ROBOT, made.config["data_size"])
-        usual = np.inf
-        for way in ("cloning", METHOD, "random", "worst"):
-            rewards, larger = played(learner, seeds, way)
-            windows = in_windows(rewards)
-            usual = np.median(windows) if way == "cloning" else usual
-            tipped = (windows < TIPPED * usual).any(0)
+        found = {way: played(learner, seeds, way) for way in ACTED}
+        usual = float(np.median(in_windows(found["cloning"][0])))
+        for way, (rewards, larger) in found.items():
+            tipped = tips(in_windows(rewards), usual)
             points = 100 * (rewards.sum(0) - scale["random"]) / (scale["expert"] - scale["random"])
             print(
                 f"{name}, {len(seeds)} seeds, {way}: {points.mean():.1f}; where it does not tip "

@@ -188,12 +188,9 @@ def headline(page: Page, tables: list[Table], edition: Edition) -> None:
         if table.published() and label(table).startswith("Table"):
             there_are = {name: edition.source(table, name) for name in reversed(SHOWN_PRESETS)}
             results = {preset: there for preset, there in there_are.items() if there}
-            drawn = [
-                preset
-                for preset in best_first(results)
-                if has_picture(table, results[preset].entries)
-            ]
-            for preset in drawn[:1]:
+            best = best_first(results)
+            drawn = (one for one in best if has_picture(table, results[one].entries))
+            if preset := next(drawn, None):
                 numbers = len(results[preset].entries)
                 size = (SHOWN_PRESETS.index(preset), table.ours is not None, numbers)
                 places.append((size, table, preset, results[preset]))

@@ -73,20 +73,6 @@ def by_seed(results: list[dict]) -> list[tuple[int, list[float | None]]]:
     return [(seed, [score[seed] for score in scores]) for seed in seeds]
 
 
-def with_gaps(results: list[dict], reduced: Callable[[list[float]], float]) -> Seeds:
-    """Per seed what `reduced` makes of the differences between results 0 and 1, 2 and 3, ...; None
-    where a score is missing.
-    """
-    found: Seeds = {}
-    for seed, sample in by_seed(results):
-        scores = [score for score in sample if score is not None]
-        if len(scores) < len(sample):
-            found[seed] = None
-            continue
-        found[seed] = reduced([a - b for a, b in zip(scores[::2], scores[1::2], strict=True)])
-    return found
-
-
 def of_data(results: list[dict]) -> Seeds:
     """Per seed the difference of two results in % of their data's score; None where data score
     nothing.
@@ -125,8 +111,17 @@ def first_beyond_others(results: list[dict]) -> Seeds:
 
 
 def mean_gap(results: list[dict]) -> Seeds:
-    """Per seed the mean difference between results 0 and 1, 2 and 3, ..."""
-    return with_gaps(results, fmean)
+    """Per seed the mean difference between results 0 and 1, 2 and 3, ...; None where a score is
+    missing.
+    """
+    found: Seeds = {}
+    for seed, sample in by_seed(results):
+        scores = [score for score in sample if score is not None]
+        if len(scores) < len(sample):
+            found[seed] = None
+            continue
+        found[seed] = fmean(a - b for a, b in zip(scores[::2], scores[1::2], strict=True))
+    return found
 
 
 def beyond_the_best(results: list[dict], key: str = "average_score") -> Seeds:

@@ -26,9 +26,9 @@ from papers.cast_bcq.experiment import TITLES
 Means = dict[Name, float]
 KNOWN = ("value of the data's return-to-go", "spread of proposals to actions'")
 PLAYED = ("plays", "random proposal", "worst", "cloning", "plays without perturbation")
-ELSEWHERE = {  # data as `controls_elsewhere.py` calls them, and as `diagnosis.py`
-    "one run": "uncoordinated, one run",
-    **{QUALITIES[quality]: quality for quality in COORDINATED},
+ELSEWHERE = {  # data, as `diagnosis.py` calls them, and as `controls_elsewhere.py`
+    "uncoordinated, one training": ("uncoordinated, one run", "one run"),
+    **{QUALITIES[quality]: (quality, QUALITIES[quality]) for quality in COORDINATED},
 }
 CALIBRATION = ROOT / "results" / "smac_calibration.csv"
 
@@ -92,13 +92,12 @@ def elsewhere_block(_: str) -> str:
         return "Not run (`diagnosis.py`, `controls_elsewhere.py`)."
     known, played = (over_robots(means_of(there)) for there in tables)
     rows = []
-    for name, data in ELSEWHERE.items():
-        said = "uncoordinated, one training" if name == "one run" else name
+    for data, (diagnosed, name) in ELSEWHERE.items():
         for method in METHODS:
-            learned = known_of(known, f"{data}/{method}", method)
+            learned = known_of(known, f"{diagnosed}/{method}", method)
             bare = f"{name}, no perturbation/{method}"
             points = played_of(played, f"{name}/{method}", bare, method)
-            rows.append([said, TITLES[method], *learned, *points])
+            rows.append([data, TITLES[method], *learned, *points])
     header = ["data", "method", *KNOWN, *PLAYED]
     said = "points between a random and an expert's return, mean of the robots"
     return f"Preset {preset}; {said}.\n\n" + markdown(rows, header)

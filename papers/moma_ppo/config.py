@@ -299,8 +299,10 @@ def preset_of(preset: str, task: str) -> dict:
 def sizes_of_method(preset: str, task: str, method: str) -> dict:
     """A method's sizes at a preset, see LONGER."""
     sizes = preset_of(preset, task)
-    longer = LONGER.get(preset, {}).get(task, ())
-    if method not in longer and not (method in WITH_MAIQL and set(WITH_MAIQL) & set(longer)):
+    longer = {*LONGER.get(preset, {}).get(task, ())}
+    if longer & {*WITH_MAIQL}:
+        longer |= {*WITH_MAIQL}
+    if method not in longer:
         return sizes
     return sizes | {name: 2 * sizes[name] for name in ("updates", "ft_updates", "epochs")}
 
