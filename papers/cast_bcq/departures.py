@@ -23,7 +23,7 @@ def without_perturbation() -> Effect:
 
 
 def in_battles(name: str, default: str = "default") -> Effect:
-    """Another reading on all maps."""
+    """Another reading, on the maps that it was run on."""
     pairs = tuple(((place, name), (place, default)) for place in MAPS)
     return Effect("ablation_battles", pairs)
 
@@ -58,6 +58,7 @@ DEPARTURES = [
         "the online network's, by candidates of its own; with the option the target network's, "
         "whose best candidate Eq. 6 has found already",
         option="shared=True",
+        effect=in_battles("shared joint policy"),
     ),
     Departure(
         "A3 range of latents",
