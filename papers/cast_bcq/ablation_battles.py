@@ -14,7 +14,7 @@ from typing import Any
 
 from common.reporting import script
 from common.reporting.tables import Entry, Table
-from papers.cast_bcq.config import MAPS, BattleOptions, reading_maps
+from papers.cast_bcq.config import MAPS, BattleOptions, reading_maps, small_maps
 from papers.cast_bcq.experiment import SIMULATOR, battle_cell, win_rate
 
 READINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -30,14 +30,13 @@ READINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "ICQ-MA": ("icq_ma", {}),
     "ICQ-MA, temperature 0.1": ("icq_ma", {"policy_temperature": 0.1}),
 }
-ONLY_ON = {"shared joint policy": ("3s_vs_3z", "2s3z")}
+ON_SMALL_MAPS = ("shared joint policy",)
 
 
 def entries(preset: str, options: dict) -> list[Entry]:
-    maps = reading_maps(preset)
-
     def read(name: str, label: str) -> Entry:
-        if name not in maps or name not in ONLY_ON.get(label, MAPS):
+        maps = small_maps if label in ON_SMALL_MAPS else reading_maps
+        if name not in maps(preset):
             return Entry(name, label, (), missing=f"left out at {preset}")
         method, change = READINGS[label]
         return Entry(name, label, (battle_cell(preset, name, method, options | change),), win_rate)

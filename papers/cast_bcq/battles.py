@@ -110,19 +110,30 @@ def returns_to_go(lanes: Lanes, gamma: float) -> torch.Tensor:
     return mean_filled(to_go, lanes.filled)
 
 
+def best_team(arrays: dict[str, np.ndarray]) -> int:
+    """Of the teams that a map's data are from the one that won the largest share of its battles."""
+    won = arrays["won"] > 0
+    teams = np.unique(arrays["source"])
+    return int(teams[np.argmax([won[arrays["source"] == team].mean() for team in teams])])
+
+
 def about_data(arrays: dict[str, np.ndarray]) -> dict[str, float]:
     """Win rate of a map's data, the best of the teams they are from, and its share of the battles;
     all in %.
     """
     won = arrays["won"] > 0
-    teams, source = np.unique(arrays["source"], return_inverse=True)
-    by_team = [100 * float(won[source == team].mean()) for team in range(len(teams))]
-    best = int(np.argmax(by_team))
+    of_best = arrays["source"] == best_team(arrays)
     return {
         "data_win_rate": 100 * float(won.mean()),
-        "best_team_win_rate": by_team[best],
-        "best_team_share": 100 * float((source == best).mean()),
+        "best_team_win_rate": 100 * float(won[of_best].mean()),
+        "best_team_share": 100 * float(of_best.mean()),
     }
+
+
+def without_best(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The battles of all teams but the best."""
+    kept = arrays["source"] != best_team(arrays)
+    return {name: array[kept] for name, array in arrays.items()}
 
 
 def build(members: Members, device: str) -> Training:
@@ -130,6 +141,8 @@ def build(members: Members, device: str) -> Training:
     config = members.config
     seeds = members.seeds
     (loaded,), _, checksums = DATA.load(members.cells)
+    if config["teams"] == "without_best":
+        loaded = loaded | {"arrays": without_best(loaded["arrays"])}
     store = EpisodeStore(datasets.transitions(loaded), seeds, config["lanes"], device=device)
     battles = [Battles(config["task"], config["episodes"], JUDGE + seed) for seed in seeds]
     one = battles[0]

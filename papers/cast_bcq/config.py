@@ -46,6 +46,8 @@ VARIANTS = {
     "w/o CD": Variant(double=False),
 }
 MAPS = ("3s_vs_3z", "MMM", "2s3z", "10m_vs_11m")  # the first has three agents, two have ten
+SMALL_MAPS = ("3s_vs_3z", "2s3z")  # a cell takes two fifths of the others' time
+Teams = Literal["all", "without_best"]  # of those that a map's data are from
 BATTLE_METHODS = ("i_bcq", "mabcq", "icq_ma", "ours")
 
 
@@ -75,6 +77,7 @@ READINGS = ("target_weights", "others", "latent_clip", "weight", "exp_weight")
 class BattleOptions:
     """What the battles' scripts can be run with."""
 
+    teams: Teams = "all"  # whose battles are learned from
     default: Default = RecurrentConfig.default
     others: Others = RecurrentConfig.others
     shared: bool = RecurrentConfig.shared
@@ -313,6 +316,11 @@ def reading_maps(preset: str) -> tuple[str, ...]:
     reading does on the others is a question for standard.
     """
     return MAPS[:1] if preset == "quick" else MAPS
+
+
+def small_maps(preset: str) -> tuple[str, ...]:
+    """Those of them on which a question costs least."""
+    return tuple(name for name in reading_maps(preset) if name in SMALL_MAPS)
 
 
 def battle_layers(preset: str, beside: bool) -> list[Layer]:

@@ -5,7 +5,7 @@
 from common.reporting.departures import Departure, Effect
 from papers.cast_bcq.ablation_ambiguities import TASK
 from papers.cast_bcq.ablation_grid import FEWER
-from papers.cast_bcq.config import MAPS, METHODS, PERTURBED, ROBOTS
+from papers.cast_bcq.config import BATTLE_METHODS, MAPS, METHODS, PERTURBED, ROBOTS, SMALL_MAPS
 from papers.cast_bcq.grid import METHODS as GRID_METHODS
 
 
@@ -20,6 +20,16 @@ def without_perturbation() -> Effect:
     rows = [f"{robot}/{method}" for robot in ROBOTS.values() for method in PERTURBED]
     pairs = tuple(((f"{row}, no perturbation", "method"), (row, "method")) for row in rows)
     return Effect("controls", pairs)
+
+
+def without_best_team() -> Effect:
+    """Battles of all teams but the best, for the paper's methods."""
+    pairs = tuple(
+        ((f"{name}/without the best", method), (f"{name}/all teams", method))
+        for name in SMALL_MAPS
+        for method in BATTLE_METHODS
+    )
+    return Effect("ablation_teams", pairs)
 
 
 def in_battles(name: str, default: str = "default") -> Effect:
@@ -327,6 +337,14 @@ DEPARTURES = [
             "envs/smac (SMAC-like, built-in simulator), 3,000 episodes a map (1,000 at quick) in "
             "equal shares from four to seven QMIX snapshots, nearly random to best"
         ),
+    ),
+    Departure(
+        "battles: whose data",
+        '"non-expert or multi-source"',
+        "",
+        "multi-source on every map, the best team among the sources",
+        option="teams=without_best",
+        effect=without_best_team(),
     ),
     Departure(
         "battles: agents",

@@ -120,21 +120,24 @@ def grid_cell(preset: str, method: str, options: dict, trajectories: int = TRAJE
 
 
 def battle_cell(preset: str, map_name: str, method: str, options: dict) -> Cell:
-    """A recurrent method on a map's multi-source data."""
+    """A recurrent method on a map's multi-source data, or part of them (`Teams`)."""
     read = with_defaults(options, BattleOptions())
     usual = asdict(BattleOptions())
     names = [name for name in BATTLE_OPTIONS_OF[method] if read[name] is not None]
-    beside = any(read[name] != usual[name] for name in names)
+    beside = any(read[name] != usual[name] for name in ("teams", *names))
     what = {"task": map_name, "quality": "multi-source", "method": method}
     layers = [
         Layer("this script", what),
         *battle_layers(preset, beside),
         Layer(
             "BattleOptions",
-            {"hyper": {name: usual[name] for name in names if usual[name] is not None}},
+            {
+                "teams": usual["teams"],
+                "hyper": {name: usual[name] for name in names if usual[name] is not None},
+            },
         ),
     ]
-    changes = {"hyper": {name: read[name] for name in names}}
+    changes = {"teams": read["teams"], "hyper": {name: read[name] for name in names}}
     return Cell.of("cast_bcq", preset, [map_name, method], layers, changes, options.get("seeds"))
 
 

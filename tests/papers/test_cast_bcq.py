@@ -5,6 +5,7 @@ grid; end to end.
 import copy
 import itertools
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ from papers.cast_bcq.claims import (
     mean_gap,
     of_data,
 )
-from papers.cast_bcq.config import METHODS, PRESETS, TIME_CONSTANTS
+from papers.cast_bcq.config import METHODS, PRESETS, TIME_CONSTANTS, Teams
 from papers.cast_bcq.contributions import (
     Subteams,
     all_subteams,
@@ -1185,6 +1186,22 @@ def test_the_best_team_behind_data_by_hand():
     arrays = {"won": np.array([0, 1, 1, 1, 0]), "source": np.array([2, 2, 5, 5, 7])}
     about = battles.about_data(arrays)
     assert about == {"data_win_rate": 60, "best_team_win_rate": 100, "best_team_share": 40}
+    rest = battles.without_best(arrays)
+    assert rest["source"].tolist() == [2, 2, 7] and rest["won"].tolist() == [0, 1, 0]
+    assert battles.about_data(rest)["best_team_win_rate"] == 50
+
+
+def test_battles_without_the_best_team_are_learned_from_less(folders):
+    made = [battle_cell("smoke", "3s_vs_3z", "bc", {"teams": name}) for name in get_args(Teams)]
+    PAPER.data.prepare(made[0])
+    whole, fewer = (battles.build(Members([one]), "cpu") for one in made)
+    of_whole, of_fewer = (one.summary([])["extra"] for one in (whole, fewer))
+    assert of_fewer["best_team_share"] > of_whole["best_team_share"]
+    assert of_fewer["best_team_win_rate"] <= of_whole["best_team_win_rate"]
+    lengths = [one.others["store"].lengths for one in (whole, fewer)]
+    assert len(lengths[1]) == 20 and len(lengths[0]) == 24  # one of six teams is left out
+    fewer = battle_cell("standard", "3s_vs_3z", "bc", {"teams": "without_best"})
+    assert fewer.config["seeds"] == [0, 1, 2, 3, 4] and "teams=without_best" in fewer.slot
 
 
 def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folders):
