@@ -5,6 +5,7 @@ computed.
 import csv
 import dataclasses
 import importlib
+import math
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,22 @@ def test_welch_and_holm_by_hand():
     assert scores.against(scores.summary([1.0, 2.0]), 1.0, 0.1, 5) is None
     assert scores.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert scores.holm([0.01, 0.04, 0.03], 5) == pytest.approx([0.05, 0.12, 0.12])
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ((23.14, 17.29, 29.0), "23.1 [17.3, 29.0]"),
+        ((-1098, -3097, 900.4), "-1098 [-3097, 900]"),
+        ((0.0009, -0.0051, 0.0069), "0.0009 [-0.0051, 0.0069]"),
+        ((2, -0.04, 4.04), "2.00 [-0.04, 4.04]"),  # on which side of 0 is to be seen
+        ((-0.02, -1.5, 1.46), "0.0 [-1.5, 1.5]"),
+        ((1, 1, 1), "1 [1, 1]"),
+        ((5, -math.inf, math.inf), "5 [-inf, inf]"),
+    ],
+)
+def test_intervals_are_written_with_two_digits_of_their_half_width(found, text):
+    assert scores.readable(*found) == text
 
 
 def test_shares_are_tested_exactly():

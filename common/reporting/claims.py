@@ -240,7 +240,10 @@ class Line(NamedTuple):
     @property
     def interval(self) -> str:
         """mean [low, high], infinite where there is no bound; nothing without a mean."""
-        return f"{self.mean} [{self.low or '-inf'}, {self.high or 'inf'}]" if self.mean else ""
+        if not self.mean:
+            return ""
+        low, high = float(self.low or "-inf"), float(self.high or "inf")
+        return scores.readable(float(self.mean), low, high)
 
     @property
     def chance(self) -> str:

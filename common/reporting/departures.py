@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from common.reporting import catalogue, claims
+from common.reporting import catalogue, claims, scores
 from common.reporting.scores import Name
 from common.reporting.stored import SHOWN_PRESETS, Source, here, judged, once
 from common.running.files import write_csv
@@ -95,9 +95,9 @@ class Measured(NamedTuple):
     def __str__(self) -> str:
         if not self.mean:
             return f"stale ({self.table}, {self.preset}): run it again"
-        bounds = f"[{self.low}, {self.high}]"
+        found = scores.readable(*map(float, (self.mean, self.low, self.high)), sign="+")
         source = f"n = {self.n} ({self.table}, {self.preset}, {self.maker})"
-        return f"{float(self.mean):+.3g} {bounds} {self.unit}, {source}"
+        return f"{found} {self.unit}, {source}"
 
 
 class Line(NamedTuple):

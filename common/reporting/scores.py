@@ -124,6 +124,22 @@ def hits_of(sample: np.ndarray) -> tuple[int, int]:
     return hits, len(sample)
 
 
+def readable(mean: float, low: float, high: float, sign: str = "") -> str:
+    """mean [low, high], for people: with two digits of the interval's half-width, and as many more
+    as keep a bound that is not 0 from being read as 0.
+
+    Args:
+        sign: "+" for one before a positive mean.
+    """
+    half = (high - low) / 2
+    if not (0 < half < math.inf):
+        return f"{mean:{sign}.4g} [{low:.4g}, {high:.4g}]"
+    decimals = max(0, 1 - math.floor(math.log10(half)))
+    while any(bound and not round(bound, decimals) for bound in (low, high)):
+        decimals += 1
+    return f"{mean:{sign}z.{decimals}f} [{low:z.{decimals}f}, {high:z.{decimals}f}]"
+
+
 def exact_interval(hits: int, count: int, level: float = CONFIDENCE) -> tuple[float, float]:
     """Clopper and Pearson's interval of a share, in [0, 1]."""
     from scipy import stats
