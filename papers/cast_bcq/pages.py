@@ -11,6 +11,7 @@ from common.reporting.stored import Stored, best_whole, committed
 from common.running.files import read_csv
 from common.running.sources import ROOT
 from envs.smac import behaviour
+from papers.cast_bcq import ablation_teams
 from papers.cast_bcq.config import (
     CHOOSING,
     COORDINATED,
@@ -174,6 +175,20 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
     return cells
 
 
+def teams_block(_: str) -> str:
+    """What is won with the data of all teams, and without the best team's."""
+    preset, tables = best_whole("cast_bcq/ablation_teams")
+    if not tables:
+        return "Not run (`ablation_teams.py`)."
+    wins = means_of(tables[0])
+    rows = [
+        [*row.split("/"), *(f"{wins[row, column]:.0f}" for column in ablation_teams.COLUMNS)]
+        for row in dict.fromkeys(row for row, _ in wins)
+    ]
+    columns = (TITLES.get(column, column) for column in ablation_teams.COLUMNS)
+    return f"Preset {preset}; % won.\n\n" + markdown(rows, ["map", "learned from", *columns])
+
+
 def budgets_block(_: str) -> str:
     """Of every kind of data how long methods were trained, and whether curves were flat."""
     preset, tables = best_whole("cast_bcq/budgets")
@@ -232,4 +247,5 @@ BLOCKS = {
     "budgets": budgets_block,
     "scale": scale_block,
     "battles": battles_block,
+    "teams": teams_block,
 }

@@ -26,6 +26,7 @@ from envs.mujoco.team import RobotTeam
 from envs.mujoco.views import view
 from papers.cast_bcq import (
     ablation_battles,
+    ablation_teams,
     battles,
     budgets,
     claims,
@@ -1237,6 +1238,7 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
         figure5,
         diagnosis_battles,
         ablation_battles,
+        ablation_teams,
     )
     monkeypatch.setattr(pages, "best_whole", lambda *slots: ("standard", slots))
     monkeypatch.setattr(pages, "committed", lambda table, preset: table.slot)
@@ -1254,6 +1256,9 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     assert "| expert | 2 | 2.0 to 2.0 | 2.0 | 2.0 to 2.0 | 2.0 (joint BCQ) |" in given
     assert len(given) == 4 + 5  # data of robots, and battles
     assert len(pages.scale_block("cast_bcq").splitlines()) == 2 + 4
+    teams = pages.teams_block("cast_bcq").splitlines()
+    assert teams[2].startswith("| map | learned from | data | best team | BC | I-BCQ |")
+    assert teams[5] == "| 3s_vs_3z | without the best" + 7 * " | 2" + " |" and len(teams) == 4 + 4
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2 | 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line
