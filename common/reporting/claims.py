@@ -1,15 +1,15 @@
 """The claims ledger: sentences of the papers that our tables can decide, each with a verdict
 computed from results.
 
-Every paper's claims.py lists its `CLAIMS`. A claim names the place in the paper, says in our words
-what is claimed, and names the numbers that decide: differences between entries of one of our
-tables, seed by seed, or values of entries. A verdict comes from a t test of their mean against the
-claim's bound, at 5 % for all claims of a paper at a preset together (Holm), and so for what we ask
-beyond the paper: `holds`, `contradicted`, or `undecided` where the numbers leave both open. Claims
-that were not tested, as they have not been run or lack their premise, count with the others: what
-is run later takes no verdict back. The intervals shown are each claim's own at 95 %; `alone` says
-what a claim would be that only the correction leaves undecided. Numbers that this machine made with
-other code are `stale`, not used.
+Every paper's claims.py lists its `CLAIMS`, and says what their words mean in `TERMS`. A claim names
+the place in the paper, says in our words what is claimed, and names the numbers that decide:
+differences between entries of one of our tables, seed by seed, or values of entries. A verdict
+comes from a t test of their mean against the claim's bound, at 5 % for all claims of a paper at a
+preset together (Holm), and so for what we ask beyond the paper: `holds`, `contradicted`, or
+`undecided` where the numbers leave both open. Claims that were not tested, as they have not been
+run or lack their premise, count with the others: what is run later takes no verdict back. The
+intervals shown are each claim's own at 95 %; `alone` says what a claim would be that only the
+correction leaves undecided. Numbers that this machine made with other code are `stale`, not used.
 """
 
 import math
@@ -30,7 +30,8 @@ VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 WITHOUT = {  # what is said of a premise or a control, by its verdict
     "contradicted": "not so here",
     "undecided": "not shown here",
-    "not run": "without results",  # or with stale ones
+    "not run": "without results",
+    "stale": "without results",
 }
 Pairs = tuple[tuple[Name, Name | None], ...]
 SeedsByEntry = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
@@ -113,6 +114,11 @@ class Claim:
     def names(self) -> set[Name]:
         """Of the entries that decide."""
         return {name for pair in self.pairs for name in pair if name}
+
+    @property
+    def asked(self) -> tuple[str, Pairs, tuple[float, ...]]:
+        """Of which numbers, and where the verdict turns: the same of a control and its own row."""
+        return self.table, self.pairs, self.bounds
 
     @property
     def needed(self) -> int:
@@ -250,7 +256,7 @@ class Line(NamedTuple):
         """The p-value in words; nothing where nothing was tested."""
         if not self.p:
             return ""
-        return f"p = {self.p}" if float(self.p) else "no spread, not tested"
+        return f"Holm's p = {self.p}" if float(self.p) else "no spread, not tested"
 
 
 def over(first: str, seconds: Iterable[str], rows: Iterable[str], above: float = 0.0) -> dict:
@@ -429,7 +435,7 @@ def verdict(claim: Claim, read: Callable[[str], SeedsByEntry | None]) -> Verdict
     if side == "holds" and claim.control:
         word = verdict(claim.control, read).word
         if word != "holds":
-            return numbers._replace(caveat=f"control {WITHOUT[word]}: {claim.control.says}")
+            return numbers._replace(caveat=caveat_of(claim, word))
     return numbers
 
 
@@ -466,6 +472,12 @@ def of_paper(paper: str) -> list[Claim]:
     """A paper's claims; none where it has no claims.py."""
     claims = catalogue.module(paper, "claims")
     return claims.CLAIMS if claims else []
+
+
+def terms_of(paper: str) -> list[str]:
+    """What a paper's claims.py says of its main claims' words: one `TERMS` or nothing."""
+    terms = getattr(catalogue.module(paper, "claims"), "TERMS", "")
+    return [terms] if terms else []
 
 
 def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> Verdict:
@@ -555,7 +567,7 @@ def outcomes_of(
     paper: str, claims: Sequence[Claim], preset: str, sources: Sequence[Source]
 ) -> list[Verdict]:
     """Verdicts of a paper's claims, in their order; corrected among the paper's own, and among our
-    additions.
+    additions. A control that is a row itself is what is said of that row.
     """
     outcomes = [decide(claim, paper, preset, sources) for claim in claims]
     for addition in (False, True):
@@ -563,7 +575,18 @@ def outcomes_of(
         verdicts = corrected([outcomes[index] for index in family])
         for index, outcome in zip(family, verdicts, strict=True):
             outcomes[index] = outcome
+    words = {claim.asked: outcome.word for claim, outcome in zip(claims, outcomes, strict=True)}
+    for index, claim in enumerate(claims):
+        word = words.get(claim.control.asked, "holds") if claim.control else "holds"
+        if outcomes[index].word == "holds" != word:
+            outcomes[index] = outcomes[index]._replace(caveat=caveat_of(claim, word))
     return outcomes
+
+
+def caveat_of(claim: Claim, word: str) -> str:
+    """What is said beside a claim whose control has this verdict."""
+    assert claim.control
+    return f"control {WITHOUT[word]}: {claim.control.says}"
 
 
 def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:

@@ -16,6 +16,7 @@ import json
 import re
 import statistics
 import subprocess
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +170,9 @@ def complete(tables: list[Table], preset: str) -> str:
     if whole == len(states):
         return f"all {whole} scripts{made_by}"
     if not whole and not begun:
-        return "not run"
+        paper = tables[0].paper
+        cells = len([*(REFERENCE / preset / paper / "cells").glob("*.json")])
+        return f"begun: {cells} cells, no table" if cells else "not run"
     in_part = f", {begun} in part" if begun else ""
     return f"{whole} of {len(states)} scripts{in_part}{made_by}"
 
@@ -199,14 +202,21 @@ def state_block(_: str) -> str:
 
 
 def reproduced_block(_: str) -> str:
-    """The papers' main claims, each at the largest preset at which it was run."""
+    """The papers' main claims, each at the largest preset at which it was run, and their terms."""
     rows = []
+    terms = [
+        "n is runs, times data sets. A premise must be so for the numbers to say anything of the "
+        "claim; a control is the same comparison without a cause that the paper does not give "
+        "([more](results/README.md))."
+    ]
     for paper in catalogue.papers():
         for line in findings.main_lines(ledger_of(paper)):
             numbers = f"{line.interval} {line.unit}, n = {line.n}" if line.interval else NOTHING
             verdict = f"{line.verdict} ({line.reasons})" if line.reasons else line.verdict
             rows.append([catalogue.title(paper), line.claim, verdict, line.preset, numbers])
-    return markdown(rows, ["paper", "main claim", "verdict", "preset", "mean [95 %]"])
+        terms += [f"{catalogue.title(paper)}: {said}" for said in claims.terms_of(paper)]
+    table = markdown(rows, ["paper", "main claim", "verdict", "preset", "mean [95 %]"])
+    return f"{table}\n\n{textwrap.fill(' '.join(terms), 118)}"
 
 
 def totals_block(_: str) -> str:

@@ -391,6 +391,10 @@ UNPERTURBED = "without its perturbation"
 TRAININGS = {"": " of two trainings", ", one run": " of one training"}
 # The text's agents see parts; the archive's and own observations stand beside
 SEEING = ", all seeing everything"
+TERMS = (
+    "of two trainings, the data's agents play policies of different ones; perturbation, BCQ's "
+    "learned change of an action, which CAST-BCQ lacks."
+)
 NOT_WALKER = (ROBOTS["halfcheetah"], ROBOTS["hopper"])
 ROBOT_ROWS = tuple(f"medium-expert/{robot}" for robot in ROBOTS.values())
 CLAIMS = [

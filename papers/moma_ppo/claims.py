@@ -441,6 +441,9 @@ def teams_walk(*columns: str, row: str = "ant full-replay") -> Claim:
     return Claim("", says, "claims", pairs, above=WALK, each=True)
 
 
+TERMS = (
+    "FO and PO, fully and partly observed; a normalized score of 1 is an expert's, elsewhere 100."
+)
 CLAIMS = [
     Claim(
         "6.1, Table 3",

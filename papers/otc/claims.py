@@ -204,6 +204,7 @@ ARRIVE = Claim(
     above=2,
     at_least=1,
 )
+TERMS = "d_e and d_q, its distances between transitions, by a learned embedding and by value."
 CLAIMS = [
     *(
         Claim(
