@@ -264,7 +264,8 @@ def parser() -> CommandLine:
     option("--only", action="append", metavar="PATTERN", help=named)
     processes = "processes of one thread each; default: cores, 1 on a GPU"
     option("--jobs", type=number, help=processes)
-    option("--device", choices=("auto", "cpu", "cuda"))
+    picked = "default: auto, a GPU where torch finds one"
+    option("--device", choices=("auto", "cpu", "cuda"), help=picked)
     executor = "local processes, ray (a cluster) or slurm (through submitit)"
     option("--executor", choices=executors.EXECUTORS, help=executor)
     option("--seeds", metavar="0,1,2", help="seeds instead of the preset's")

@@ -95,7 +95,7 @@ class Measured(NamedTuple):
     def __str__(self) -> str:
         if not self.mean:
             return f"stale ({self.table}, {self.preset}): run it again"
-        found = scores.readable(*map(float, (self.mean, self.low, self.high)), sign="+")
+        found = scores.readable(float(self.mean), float(self.low), float(self.high), sign="+")
         source = f"n = {self.n} ({self.table}, {self.preset}, {self.maker})"
         return f"{found} {self.unit}, {source}"
 
