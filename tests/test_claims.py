@@ -458,22 +458,6 @@ def test_a_control_that_does_not_hold_is_said_beside_a_claim_that_does():
     assert (open_claim.word, open_claim.caveat) == ("undecided", "")
 
 
-def test_a_control_that_is_a_row_is_what_is_said_of_the_row(monkeypatch):
-    pairs = ((("t", "b"), None),)
-    control = Claim("", "a > 0 without c", "x", pairs, above=0)
-    claim = Claim("1", "a > 0", "x", ((("t", "a"), None),), above=0, control=control)
-    row = Claim("1", "without c on t, a > 0", "x", pairs, above=0, addition=True)
-    another = Claim("1", "a > 1", "x", ((("t", "a"), None),), above=1, addition=True)
-    p = {claim: 0.001, row: 0.04, another: 0.04}
-    monkeypatch.setattr(claims, "decide", lambda one, *_: claims.Verdict("holds", p=p[one]))
-
-    def caveats(*rows):
-        return [one.caveat for one in claims.outcomes_of("paper", rows, "quick", [])]
-
-    assert caveats(claim, row) == ["", ""]
-    assert caveats(claim, row, another)[0] == "control not shown here: a > 0 without c"
-
-
 def test_every_paper_has_main_claims_and_they_are_its_own():
     for paper in catalogue.papers():
         main = [claim for claim in claims.of_paper(paper) if claim.main]

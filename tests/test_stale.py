@@ -19,6 +19,7 @@ from common.reporting.stored import Stored
 from common.running import cells as store
 from common.running import provenance
 from common.running.cells import runs_folder
+from common.running.sources import code_hashes
 from papers.omar.experiment import PAPER as OMAR
 
 ONLY = ["--preset", "smoke", "--only", "omar/table1"]
@@ -139,6 +140,24 @@ def test_a_reference_of_other_settings_or_data_is_outdated(accepted, change, rea
     present = TABLE.entries_at("smoke")[0]
     assert stored.changed_since(first, present, there.facts) == ""
     assert stored.changed_since(other, present, there.facts) == reason
+
+
+def test_options_that_came_later_outdate_nothing_at_their_recorded_values(accepted, monkeypatch):
+    there = stored.committed(TABLE, "smoke")
+    entry, present = there.entries[0], TABLE.entries_at("smoke")[0]
+    (cell,) = present.cells
+    grown = dataclasses.replace(cell, config=cell.config | {"later": 1})
+    later = dataclasses.replace(present, cells=(grown,))
+    assert stored.changed_since(entry, later, there.facts) == "configuration changed"
+    name, hashed = next(iter(code_hashes(OMAR.roots(cell)).items()))
+    shown_equal = {"code": {name: ["older", hashed]}, "added_config": {"later": 1}}
+    known = [*provenance.recorded_equivalences(), shown_equal]
+    monkeypatch.setattr(provenance, "recorded_equivalences", lambda: known)
+    facts = there.facts | {"code": there.facts["code"] | {name: "older"}}
+    assert stored.changed_since(entry, later, facts) == ""
+    another = dataclasses.replace(cell, config=cell.config | {"later": 2})
+    other = dataclasses.replace(present, cells=(another,))
+    assert stored.changed_since(entry, other, facts) == "configuration changed"
 
 
 def test_data_that_later_code_builds_to_the_byte_outdate_nothing(accepted, monkeypatch):

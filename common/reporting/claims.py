@@ -1,12 +1,12 @@
 """The claims ledger: sentences of the papers that our tables can decide, each with a verdict
 computed from results.
 
-Every paper's claims.py lists its `CLAIMS`, and says what their words mean in `TERMS`. A claim names
-the place in the paper, says in our words what is claimed, and names the numbers that decide:
-differences between entries of one of our tables, seed by seed, or values of entries. A verdict
-comes from a t test of their mean against the claim's bound, at 5 % for all claims of a paper at a
-preset together (Holm), and so for what we ask beyond the paper: `holds`, `contradicted`, or
-`undecided` where the numbers leave both open. Claims that were not tested, as they have not been
+Every paper's claims.py lists its `CLAIMS`, and in `TERMS` what their words mean, if it has to. A
+claim names the place in the paper, says in our words what is claimed, and names the numbers that
+decide: differences between entries of one of our tables, seed by seed, or values of entries. A
+verdict comes from a t test of their mean against the claim's bound, at 5 % for all claims of a
+paper at a preset together (Holm), and so for what we ask beyond the paper: `holds`, `contradicted`,
+or `undecided` where the numbers leave both open. Claims that were not tested, as they have not been
 run or lack their premise, count with the others: what is run later takes no verdict back. The
 intervals shown are each claim's own at 95 %; `alone` says what a claim would be that only the
 correction leaves undecided. Numbers that this machine made with other code are `stale`, not used.
@@ -30,8 +30,7 @@ VERDICTS = ("holds", "contradicted", "undecided", "stale", "not run")
 WITHOUT = {  # what is said of a premise or a control, by its verdict
     "contradicted": "not so here",
     "undecided": "not shown here",
-    "not run": "without results",
-    "stale": "without results",
+    "not run": "without results",  # or with stale ones
 }
 Pairs = tuple[tuple[Name, Name | None], ...]
 SeedsByEntry = dict[Name, dict[int, float]]  # per entry and seed, those that did not diverge
@@ -76,8 +75,8 @@ class Claim:
         premise: what has to hold for the numbers to say anything; without it the claim is
             undecided, for that reason.
         control: the same without what the paper does not give as the reason, or what the bound has
-            to tell apart from it. It changes no verdict; where the claim holds and its control does
-            not, that is said beside it.
+            to tell apart from it; tested by itself, as a premise is. It changes no verdict; where
+            the claim holds and its control does not, that is said beside it.
         unit: of the numbers, where it is not the table's (the first of several).
         addition: not the paper's sentence but a question of ours; a family of its own, so that what
             we ask more costs the paper's claims no power.
@@ -114,11 +113,6 @@ class Claim:
     def names(self) -> set[Name]:
         """Of the entries that decide."""
         return {name for pair in self.pairs for name in pair if name}
-
-    @property
-    def asked(self) -> tuple[str, Pairs, tuple[float, ...]]:
-        """Of which numbers, and where the verdict turns: the same of a control and its own row."""
-        return self.table, self.pairs, self.bounds
 
     @property
     def needed(self) -> int:
@@ -435,7 +429,7 @@ def verdict(claim: Claim, read: Callable[[str], SeedsByEntry | None]) -> Verdict
     if side == "holds" and claim.control:
         word = verdict(claim.control, read).word
         if word != "holds":
-            return numbers._replace(caveat=caveat_of(claim, word))
+            return numbers._replace(caveat=f"control {WITHOUT[word]}: {claim.control.says}")
     return numbers
 
 
@@ -474,10 +468,9 @@ def of_paper(paper: str) -> list[Claim]:
     return claims.CLAIMS if claims else []
 
 
-def terms_of(paper: str) -> list[str]:
-    """What a paper's claims.py says of its main claims' words: one `TERMS` or nothing."""
-    terms = getattr(catalogue.module(paper, "claims"), "TERMS", "")
-    return [terms] if terms else []
+def terms_of(paper: str) -> str:
+    """What a paper's claims.py says of its claims' words; "" where it has nothing to say."""
+    return getattr(catalogue.module(paper, "claims"), "TERMS", "")
 
 
 def decide(claim: Claim, paper: str, preset: str, sources: Iterable[Source]) -> Verdict:
@@ -567,7 +560,7 @@ def outcomes_of(
     paper: str, claims: Sequence[Claim], preset: str, sources: Sequence[Source]
 ) -> list[Verdict]:
     """Verdicts of a paper's claims, in their order; corrected among the paper's own, and among our
-    additions. A control that is a row itself is what is said of that row.
+    additions.
     """
     outcomes = [decide(claim, paper, preset, sources) for claim in claims]
     for addition in (False, True):
@@ -575,24 +568,13 @@ def outcomes_of(
         verdicts = corrected([outcomes[index] for index in family])
         for index, outcome in zip(family, verdicts, strict=True):
             outcomes[index] = outcome
-    words = {claim.asked: outcome.word for claim, outcome in zip(claims, outcomes, strict=True)}
-    for index, claim in enumerate(claims):
-        word = words.get(claim.control.asked, "holds") if claim.control else "holds"
-        if outcomes[index].word == "holds" != word:
-            outcomes[index] = outcomes[index]._replace(caveat=caveat_of(claim, word))
     return outcomes
-
-
-def caveat_of(claim: Claim, word: str) -> str:
-    """What is said beside a claim whose control has this verdict."""
-    assert claim.control
-    return f"control {WITHOUT[word]}: {claim.control.says}"
 
 
 def line(paper: str, claim: Claim, preset: str, outcome: Verdict) -> Line:
     """A row of the ledger."""
     mean, low, high = (
-        "" if value is None else f"{value:.4g}"
+        "" if value is None else f"{value:.6g}"
         for value in (outcome.mean, outcome.low, outcome.high)
     )
     return Line(

@@ -95,9 +95,9 @@ class Measured(NamedTuple):
     def __str__(self) -> str:
         if not self.mean:
             return f"stale ({self.table}, {self.preset}): run it again"
-        found = scores.readable(float(self.mean), float(self.low), float(self.high), sign="+")
+        numbers = scores.readable(float(self.mean), float(self.low), float(self.high), sign="+")
         source = f"n = {self.n} ({self.table}, {self.preset}, {self.maker})"
-        return f"{found} {self.unit}, {source}"
+        return f"{numbers} {self.unit}, {source}"
 
 
 class Line(NamedTuple):
@@ -127,7 +127,7 @@ def measure(paper: str, effect: Effect, preset: str, sources: Sequence[Source]) 
             continue
         independent = claims.strata(effect.pairs, claims.finite(there))
         if independent:
-            mean, low, high = (f"{value:.4g}" for value in claims.interval(*independent))
+            mean, low, high = (f"{value:.6g}" for value in claims.interval(*independent))
             count = sum(map(len, independent[0]))
             return Measured(preset, mean, low, high, count, unit, effect.table, there.maker)
         if any(entry.name in names for entry in there.undone("stale")):

@@ -214,9 +214,10 @@ def reproduced_block(_: str) -> str:
             numbers = f"{line.interval} {line.unit}, n = {line.n}" if line.interval else NOTHING
             verdict = f"{line.verdict} ({line.reasons})" if line.reasons else line.verdict
             rows.append([catalogue.title(paper), line.claim, verdict, line.preset, numbers])
-        terms += [f"{catalogue.title(paper)}: {said}" for said in claims.terms_of(paper)]
+        if said := claims.terms_of(paper):
+            terms.append(f"{catalogue.title(paper)}: {said}")
     table = markdown(rows, ["paper", "main claim", "verdict", "preset", "mean [95 %]"])
-    return f"{table}\n\n{textwrap.fill(' '.join(terms), 118)}"
+    return f"{table}\n\n{textwrap.fill(' '.join(terms), 118, break_on_hyphens=False)}"
 
 
 def totals_block(_: str) -> str:

@@ -90,10 +90,14 @@ def timed(table: Table, preset: str) -> set[Name]:
 
 
 def alike(ours: Shown, theirs: Shown, outdated: bool) -> bool:
-    """Whether both were made by the same code from the same data on the same kind of machine."""
+    """Whether both were made by the same code from the same data on the same kind of machine.
+
+    Args:
+        outdated: theirs are of other code, settings or data than the present, which made ours.
+    """
     if not theirs.cells:
         return True  # a number of the configuration
-    same = [ours.made.get(key) == theirs.made.get(key) for key in ("config", "data", "kind")]
+    same = [ours.made.get(key) == theirs.made.get(key) for key in ("data", "kind")]
     return not outdated and all(same) and bool(ours.made.get("kind"))
 
 

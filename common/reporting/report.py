@@ -292,7 +292,7 @@ def claims_table(lines: Sequence[claims.Line], caption: str) -> str:
         f"{f'<small>alone: {line.alone}</small>' if line.alone else ''}</td>"
         f"<td>{text(line.claim)}<small>{text(line.where)}; holds if: {text(line.test)}</small>"
         f"{f'<small class=why>{text(line.reasons)}</small>' if line.reasons else ''}</td>"
-        f"<td class=number>{text(line.mean)}"
+        f"<td class=number>{text(line.interval.partition(' ')[0])}"
         f"<small>{text(line.interval.partition(' ')[2])}</small></td>"
         f"<td class=number>{line.n or ''}</td>"
         f"<td class=number>{text(line.p if line.p != '0' else 'no spread')}</td>"

@@ -20,7 +20,12 @@ from common.reporting.tables import REFERENCE, Entry, Table
 from common.running import work
 from common.running.cells import PRESETS, Cell, runs_folder
 from common.running.options import BadInput
-from common.running.provenance import carried_recipes, changed_packages, is_present
+from common.running.provenance import (
+    carried_recipes,
+    changed_packages,
+    is_configuration,
+    is_present,
+)
 from common.running.sources import code_hashes
 
 SHOWN_PRESETS = PRESETS[1:]  # by budget, the largest last; smoke says nothing
@@ -227,15 +232,17 @@ def cell_changed(entry: Shown, cell: Cell, facts: dict) -> str:
     """What has changed of one cell of a reference's entry, "" for nothing."""
     paper = work.paper(cell.paper)
     roots = paper.roots(cell)
-    if not is_present(facts.get("code") or {}, roots):
+    code, now = facts.get("code") or {}, code_hashes(roots)
+    if not is_present(code, roots):
         return "code changed"
-    if entry.made.get("config", {}).get(cell.slot) != cell.hash:
+    hashed = entry.made.get("config", {}).get(cell.slot, "")
+    if not is_configuration(hashed, cell.config, code, now):
         return "configuration changed"
     recipes = paper.data.recipes(cell)
     known = entry.made.get("recipe", {}).get(cell.slot) or {}
     if recipes not in ({}, known, carried_recipes(known, cell.config.get("task", ""))):
         return "data changed"
-    packages = changed_packages(facts.get("versions", {}), code_hashes(roots))
+    packages = changed_packages(facts.get("versions", {}), now)
     return f"packages changed ({', '.join(packages)})" if packages else ""
 
 

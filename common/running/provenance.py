@@ -135,6 +135,35 @@ def _filled(config: dict, added: dict, present: dict) -> dict:
     return config
 
 
+def is_configuration(
+    hashed: str, config: dict, code: dict[str, str], present: dict[str, str]
+) -> bool:
+    """Whether a hash is that of the present `config`, or of what it was before options existed that
+    have their recorded values in it.
+
+    Args:
+        code, present: of what made a result and of now, as in `steps`.
+    """
+    known = {config_hash(config)}
+    for record, _ in reversed([*steps(code, present)]):
+        config = _without(config, record["added_config"])
+        known.add(config_hash(config))
+    return hashed in known
+
+
+def _without(config: dict, added: dict) -> dict:
+    """Configuration without the options, named with dots, that have these values."""
+    config = json.loads(json.dumps(config))
+    for name, value in added.items():
+        *groups, key = name.split(".")
+        place = config
+        for group in groups:
+            place = place.get(group, {})
+        if place.get(key, value) == value:
+            place.pop(key, None)
+    return config
+
+
 def config_hash(config: dict) -> str:
     """Short hash of a configuration, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]

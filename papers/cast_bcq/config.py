@@ -319,7 +319,7 @@ def reading_maps(preset: str) -> tuple[str, ...]:
 
 
 def small_maps(preset: str) -> tuple[str, ...]:
-    """Those of them on which a question costs least."""
+    """Of `reading_maps` those on which a question costs least."""
     return tuple(name for name in reading_maps(preset) if name in SMALL_MAPS)
 
 

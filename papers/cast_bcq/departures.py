@@ -32,9 +32,9 @@ def without_best_team() -> Effect:
     return Effect("ablation_teams", pairs)
 
 
-def in_battles(name: str, default: str = "default") -> Effect:
-    """Another reading, on the maps that it was run on."""
-    pairs = tuple(((place, name), (place, default)) for place in MAPS)
+def in_battles(name: str, default: str = "default", maps: tuple[str, ...] = MAPS) -> Effect:
+    """Another reading, on the maps that it is run on."""
+    pairs = tuple(((place, name), (place, default)) for place in maps)
     return Effect("ablation_battles", pairs)
 
 
@@ -68,7 +68,7 @@ DEPARTURES = [
         "the online network's, by candidates of its own; with the option the target network's, "
         "whose best candidate Eq. 6 has found already",
         option="shared=True",
-        effect=in_battles("shared joint policy"),
+        effect=in_battles("shared joint policy", maps=SMALL_MAPS),
     ),
     Departure(
         "A3 range of latents",
