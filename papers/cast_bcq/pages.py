@@ -4,7 +4,7 @@ results, from cards of policies, or from the simulator's calibration.
 
 from statistics import fmean
 
-from common.reporting import catalogue, planning
+from common.reporting import catalogue, claims, planning, scores
 from common.reporting.readme import markdown
 from common.reporting.scores import Name
 from common.reporting.stored import Stored, best_whole, committed
@@ -20,6 +20,7 @@ from papers.cast_bcq.config import (
     PERTURBED,
     QUALITIES,
     ROBOTS,
+    SMALL_MAPS,
 )
 from papers.cast_bcq.controls import COLUMNS
 from papers.cast_bcq.experiment import TITLES
@@ -176,17 +177,26 @@ def chosen_from(name: str, tables: dict[str, Means] | None, published: dict) -> 
 
 
 def teams_block(_: str) -> str:
-    """What is won with the data of all teams, and without the best team's."""
+    """What is won with the data of all teams and without the best team's, and the difference, seed
+    by seed.
+    """
     preset, tables = best_whole("cast_bcq/ablation_teams")
     if not tables:
         return "Not run (`ablation_teams.py`)."
-    wins = means_of(tables[0])
-    rows = [
-        [*row.split("/"), *(f"{wins[row, column]:.0f}" for column in ablation_teams.COLUMNS)]
-        for row in dict.fromkeys(row for row, _ in wins)
-    ]
-    columns = (TITLES.get(column, column) for column in ablation_teams.COLUMNS)
-    return f"Preset {preset}; % won.\n\n" + markdown(rows, ["map", "learned from", *columns])
+    seeds = claims.finite(tables[0])
+    rows = []
+    for name in SMALL_MAPS:
+        for column in ablation_teams.COLUMNS:
+            whole, rest = ((f"{name}/{reading}", column) for reading in ablation_teams.READINGS)
+            independent = claims.strata(((rest, whole),), seeds)
+            if independent is None:
+                continue
+            wins = [f"{fmean(seeds[entry].values()):.0f}" for entry in (whole, rest)]
+            gap = scores.readable(*claims.interval(*independent), sign="+")
+            said = "-" if column in ablation_teams.OF_DATA else gap
+            rows.append([name, TITLES.get(column, column), *wins, said])
+    header = ["map", "who", *ablation_teams.READINGS, "difference [95 %]"]
+    return f"Preset {preset}; % won.\n\n" + markdown(rows, header)
 
 
 def budgets_block(_: str) -> str:

@@ -1238,7 +1238,6 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
         figure5,
         diagnosis_battles,
         ablation_battles,
-        ablation_teams,
     )
     monkeypatch.setattr(pages, "best_whole", lambda *slots: ("standard", slots))
     monkeypatch.setattr(pages, "committed", lambda table, preset: table.slot)
@@ -1256,12 +1255,24 @@ def test_the_notes_blocks_have_every_robot_method_and_map(monkeypatch):
     assert "| expert | 2 | 2.0 to 2.0 | 2.0 | 2.0 to 2.0 | 2.0 (joint BCQ) |" in given
     assert len(given) == 4 + 5  # data of robots, and battles
     assert len(pages.scale_block("cast_bcq").splitlines()) == 2 + 4
-    teams = pages.teams_block("cast_bcq").splitlines()
-    assert teams[2].startswith("| map | learned from | data | best team | BC | I-BCQ |")
-    assert teams[5] == "| 3s_vs_3z | without the best" + 7 * " | 2" + " |" and len(teams) == 4 + 4
     found = pages.battles_block("cast_bcq").splitlines()
     (line,) = (line for line in found if line.startswith("| 2s3z "))
     assert line.endswith("| 2 | 2.0 of 2.0 | 2 | 2.0 of 2.0 | 2 | 2 (8) | 2 | 2 (1) | 2 |"), line
+
+
+def test_the_notes_say_what_the_best_team_is_worth_seed_by_seed(monkeypatch):
+    entries = ablation_teams.TABLE.entries_at("quick")
+    seeds = {
+        (entry.row, entry.column): {0: 40.0, 1: 50.0, 2: 60.0 - 9 * entry.row.endswith("best")}
+        for entry in entries
+        if entry.cells
+    }
+    monkeypatch.setattr(pages, "best_whole", lambda slot: ("quick", [slot]))
+    monkeypatch.setattr(pages.claims, "finite", lambda _: seeds)
+    lines = pages.teams_block("cast_bcq").splitlines()
+    assert len(lines) == 4 + len(ablation_teams.COLUMNS)  # of one map at quick
+    assert lines[4] == "| 3s_vs_3z | data | 50 | 47 | - |"
+    assert lines[7] == "| 3s_vs_3z | I-BCQ | 50 | 47 | -3 [-16, 10] |"
 
 
 def test_data_on_which_curves_gained_are_trained_on_for_twice_as_long():
