@@ -170,11 +170,15 @@ def complete(tables: list[Table], preset: str) -> str:
     if whole == len(states):
         return f"all {whole} scripts{made_by}"
     if not whole and not begun:
-        paper = tables[0].paper
-        cells = len([*(REFERENCE / preset / paper / "cells").glob("*.json")])
-        return f"begun: {cells} cells, no table" if cells else "not run"
+        cells = kept_cells(tables[0].paper, preset)
+        return f"begun: {len(cells)} cells, no table" if cells else "not run"
     in_part = f", {begun} in part" if begun else ""
     return f"{whole} of {len(states)} scripts{in_part}{made_by}"
+
+
+def kept_cells(paper: str, preset: str) -> list[Path]:
+    """Files of the cells that the reference has."""
+    return [*(REFERENCE / preset / paper / "cells").glob("*.json")]
 
 
 def made_at(tables: list[Stored]) -> str:
@@ -338,7 +342,7 @@ def hours(paper: str) -> str:
     """What the committed cells of a paper took on one core, in words."""
     took = []
     for preset in SHOWN_PRESETS:
-        cells = (REFERENCE / preset / paper / "cells").glob("*.json")
+        cells = kept_cells(paper, preset)
         seconds = sum(json.loads(path.read_text())["seconds"] for path in cells)
         if seconds:
             took.append(f"{planning.duration(seconds)} at {preset}")

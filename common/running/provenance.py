@@ -144,11 +144,13 @@ def is_configuration(
     Args:
         code, present: of what made a result and of now, as in `steps`.
     """
-    known = {config_hash(config)}
+    if hashed == config_hash(config):
+        return True
     for record, _ in reversed([*steps(code, present)]):
         config = _without(config, record["added_config"])
-        known.add(config_hash(config))
-    return hashed in known
+        if hashed == config_hash(config):
+            return True
+    return False
 
 
 def _without(config: dict, added: dict) -> dict:
@@ -159,8 +161,8 @@ def _without(config: dict, added: dict) -> dict:
         place = config
         for group in groups:
             place = place.get(group, {})
-        if place.get(key, value) == value:
-            place.pop(key, None)
+        if key in place and place[key] == value:
+            del place[key]
     return config
 
 

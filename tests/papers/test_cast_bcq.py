@@ -1201,8 +1201,8 @@ def test_battles_without_the_best_team_are_learned_from_less(folders):
     assert of_fewer["best_team_win_rate"] <= of_whole["best_team_win_rate"]
     lengths = [one.others["store"].lengths for one in (whole, fewer)]
     assert len(lengths[1]) == 20 and len(lengths[0]) == 24  # one of six teams is left out
-    fewer = battle_cell("standard", "3s_vs_3z", "bc", {"teams": "without_best"})
-    assert fewer.config["seeds"] == [0, 1, 2, 3, 4] and "teams=without_best" in fewer.slot
+    beside = battle_cell("standard", "3s_vs_3z", "bc", {"teams": "without_best"})
+    assert beside.config["seeds"] == [0, 1, 2, 3, 4] and "teams=without_best" in beside.slot
 
 
 def test_mabcq_weights_in_battles_have_mean_one_and_parts_can_be_left_out(folders):
